@@ -1,0 +1,71 @@
+/** What a call can fail with: every code that the database raises, and two of the client's own. */
+export const referralErrorCodes = [
+  'not_signed_in',
+  'anonymous_user',
+  'not_a_member',
+  'not_allowed',
+  'member_deactivated',
+  'self_referral',
+  'new_users_only',
+  'organisation_not_found',
+  'member_not_found',
+  'program_not_found',
+  'code_not_found',
+  'no_active_code',
+  'organisation_exists',
+  'stripe_account_taken',
+  'stripe_account_fixed',
+  'member_exists',
+  'program_exists',
+  'program_inactive',
+  'active_code_exists',
+  'code_suspended',
+  'code_taken',
+  'code_inactive',
+  'code_expired',
+  'code_limit_reached',
+  'code_final',
+  'already_redeemed',
+  'mutual_referral',
+  'invalid_argument',
+  'invalid_code',
+  'invalid_terms',
+  'invalid_click',
+  'invalid_event',
+  'busy',
+  // The client's own: no answer came; an answer came that nobody foresaw (its own code is in `details`).
+  'unreachable',
+  'unexpected',
+] as const
+
+export type ReferralErrorCode = (typeof referralErrorCodes)[number]
+
+/** An error as supabase-js gives it, with a `code` to switch on. Each is explained in docs/errors.md. */
+export type ReferralError = {
+  code: ReferralErrorCode
+  /** A sentence for developers; write your own for people. */
+  message: string
+  details: string | null
+}
+
+type PlatformError = { code?: string; message: string; details?: string | null }
+
+/** Refusals of the platform, before any of our SQL runs, that mean the same as one of our codes. */
+const platformCodes: Record<string, ReferralErrorCode> = {
+  '22P02': 'invalid_argument', // not a UUID, not a number
+  '22P05': 'invalid_argument', // U+0000 in JSON
+  '22021': 'invalid_argument', // U+0000 in text
+  '22007': 'invalid_argument', // not a time or an interval
+  '22003': 'invalid_argument', // a number out of range
+  '42501': 'not_signed_in', // no right to call this: the anonymous role has none
+  PGRST301: 'not_signed_in', // a token that cannot be verified
+  PGRST303: 'not_signed_in', // a token that has expired
+}
+
+/** Gives an error of supabase-js one of our codes. */
+export function toReferralError({ code = '', message, details }: PlatformError): ReferralError {
+  const known = referralErrorCodes.find((candidate) => candidate === code) ?? platformCodes[code]
+  if (known) return { code: known, message, details: details ?? null }
+  if (code === '') return { code: 'unreachable', message, details: details ?? null }
+  return { code: 'unexpected', message, details: code }
+}

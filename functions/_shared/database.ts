@@ -1,0 +1,12 @@
+import { createClient, type SupabaseClient } from '@supabase/supabase-js'
+import type { Database } from '../../client/database.types.ts'
+
+export type ReferralDatabase = SupabaseClient<Database, 'referral'>
+
+/** A client on schema `referral` that acts with an API key, and keeps no session. */
+export function connect(url: string, key: string): ReferralDatabase {
+  return createClient<Database, 'referral'>(url, key, {
+    db: { schema: 'referral' },
+    auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
+  })
+}

@@ -1,0 +1,41 @@
+import { z } from 'zod'
+
+/**
+ * Reads the environment once, at start. What is missing or malformed is named, never its value, and the function
+ * does not start.
+ */
+export function readEnvironment<Shape extends z.ZodRawShape>(
+  shape: Shape,
+  get: (name: string) => string | undefined,
+): z.infer<z.ZodObject<Shape>> {
+  const values = Object.fromEntries(Object.keys(shape).map((name) => [name, get(name)]))
+  const { success, data, error } = z.object(shape).safeParse(values)
+  if (success) return data
+  const names = [...new Set(error.issues.map((issue) => issue.path[0]))]
+  throw missing(names.join(', '))
+}
+
+/** The first value that is set; none is an error that names the variable. */
+export function firstOf(name: string, ...values: (string | undefined)[]): string {
+  const value = values.find((candidate) => candidate !== undefined)
+  if (value === undefined) throw missing(name)
+  return value
+}
+
+function missing(names: string): Error {
+  return new Error(`missing or malformed in the environment: ${names}`)
+}
+
+/** The hosted platform's map of API keys, as JSON: `{"default":"sb_…"}`. The default one is used. */
+export const apiKeys = z
+  .string()
+  .transform((text, context) => {
+    try {
+      return JSON.parse(text) as unknown
+    } catch {
+      context.addIssue('not JSON')
+      return z.NEVER
+    }
+  })
+  .pipe(z.object({ default: z.string().min(1) }))
+  .transform((keys) => keys.default)

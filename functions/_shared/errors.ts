@@ -1,0 +1,24 @@
+/** Errors that edge functions answer by themselves: code, HTTP status, sentence. docs/errors.md explains them. */
+export const functionErrors = {
+  method_not_allowed: [405, 'This method is not allowed here.'],
+  body_too_large: [413, 'The body is larger than 256 KiB.'],
+  invalid_signature: [400, 'The signature is missing or not valid.'],
+  invalid_body: [400, 'The body is not a Stripe event.'],
+  wrong_mode: [400, 'This endpoint takes events of the other mode: live or test.'],
+  unknown_event_shape: [
+    422,
+    'This event has a version or a shape that is not known here. Nothing was stored.',
+  ],
+  internal_error: [500, 'The event could not be stored. Send it again.'],
+} as const satisfies Record<string, readonly [status: number, message: string]>
+
+export type FunctionErrorCode = keyof typeof functionErrors
+
+/** An error in the shape that PostgREST answers: `{ code, message, details, hint }`. */
+export function errorResponse(
+  code: FunctionErrorCode,
+  headers: Record<string, string> = {},
+): Response {
+  const [status, message] = functionErrors[code]
+  return Response.json({ code, message, details: null, hint: null }, { status, headers })
+}

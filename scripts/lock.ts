@@ -1,0 +1,89 @@
+/**
+ * `npm run lock`: completes package-lock.json, so that `npm ci` accepts it on every platform. npm leaves out optional
+ * packages that the registry did not have when the lock was made, and later refuses the lock for lacking them.
+ * `--check` writes nothing and fails where an entry is missing.
+ */
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { root } from './stack/root.ts'
+import { runMain, Sentence } from './stack/sentence.ts'
+
+type Entry = {
+  version?: string
+  optional?: boolean
+  dev?: boolean
+  os?: string[]
+  cpu?: string[]
+  libc?: string[]
+  optionalDependencies?: Record<string, string>
+}
+
+/** The entries that a lock file's packages name as optional and that it lacks, by their place in node_modules. */
+export function missingEntries(packages: Record<string, Entry>): Record<string, Entry> {
+  const missing: Record<string, Entry> = {}
+  for (const [parent, { optionalDependencies = {}, dev }] of Object.entries(packages)) {
+    for (const [name, version] of Object.entries(optionalDependencies)) {
+      if (`node_modules/${name}` in packages || `${parent}/node_modules/${name}` in packages)
+        continue
+      missing[`node_modules/${name}`] = {
+        version: version.replace(/^[\^~]/, ''),
+        ...(dev ? { dev } : {}),
+        optional: true,
+        ...platformOf(name),
+      }
+    }
+  }
+  return missing
+}
+
+const systems = {
+  darwin: 'darwin',
+  linux: 'linux',
+  win32: 'win32',
+  windows: 'win32',
+  android: 'android',
+  freebsd: 'freebsd',
+  openharmony: 'openharmony',
+}
+const processors = {
+  x64: 'x64',
+  arm64: 'arm64',
+  arm: 'arm',
+  ia32: 'ia32',
+  ppc64: 'ppc64',
+  riscv64: 'riscv64',
+  s390x: 's390x',
+  wasm32: 'wasm32',
+}
+
+/** Which machines a package is for, as its name says it: `@scope/tool-linux-x64-musl`. */
+function platformOf(name: string): Pick<Entry, 'os' | 'cpu' | 'libc'> {
+  const words = name.slice(name.indexOf('/') + 1).split('-')
+  const pick = (table: Record<string, string>) => words.flatMap((word) => table[word] ?? [])
+  const [os, cpu] = [pick(systems), pick(processors)]
+  const libc = words.some((word) => word.startsWith('musl')) ? ['musl'] : []
+  if (words.some((word) => /^(gnu|glibc)/.test(word))) libc.push('glibc')
+  return {
+    ...(os[0] && { os }),
+    ...(cpu[0] && { cpu }),
+    ...(libc[0] && os.includes('linux') && { libc }),
+  }
+}
+
+if (import.meta.main) {
+  await runMain(async () => {
+    const file = join(root, 'package-lock.json')
+    const lock = JSON.parse(await readFile(file, 'utf8')) as { packages: Record<string, Entry> }
+    const missing = missingEntries(lock.packages)
+    const names = Object.keys(missing)
+    if (process.argv.includes('--check')) {
+      if (names.length)
+        throw new Sentence(`package-lock.json lacks ${names.join(', ')}: run "npm run lock".`)
+      return
+    }
+    const all = Object.entries({ ...lock.packages, ...missing })
+    lock.packages = Object.fromEntries(all.sort(([a], [b]) => (a < b ? -1 : 1)))
+    await writeFile(file, `${JSON.stringify(lock, null, 2)}\n`)
+    process.stdout.write(`package-lock.json: ${names.length} entries added\n`)
+  })
+}

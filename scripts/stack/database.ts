@@ -1,0 +1,64 @@
+/** Databases of the local stack: made as a hosted project has them, then migrated. */
+import { createHash } from 'node:crypto'
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { getAuthSchemaSql } from '@supabase/lite'
+import postgres from 'postgres'
+import type { Postgres } from './postgres.ts'
+import { root } from './root.ts'
+import { Sentence } from './sentence.ts'
+import { supabase } from './supabase.ts'
+
+const bootstrap = join(root, 'scripts/stack/bootstrap')
+
+/** Runs SQL text, or the text of a file, on a connection of its own. */
+export async function execute(url: string, sql: string | { file: string }): Promise<void> {
+  const connection = postgres(url, { max: 1, onnotice: () => {} })
+  try {
+    await connection
+      .unsafe(typeof sql === 'string' ? sql : await readFile(sql.file, 'utf8'))
+      .simple()
+  } finally {
+    await connection.end()
+  }
+}
+
+/** Makes the roles of a hosted project in a new cluster. */
+export async function createRoles(server: Postgres): Promise<void> {
+  await execute(server.url('postgres', 'supabase_admin'), { file: join(bootstrap, 'roles.sql') })
+}
+
+/** Turns an empty database into what a hosted project has before its first migration. */
+export async function createProject(server: Postgres, database: string): Promise<void> {
+  const admin = server.url(database, 'supabase_admin')
+  await execute(
+    admin,
+    `alter database ${database} owner to postgres; grant create on schema public to postgres;`,
+  )
+  await execute(admin, getAuthSchemaSql())
+  await execute(admin, { file: join(bootstrap, 'database.sql') })
+}
+
+/** Applies pending migrations with the Supabase CLI, as a deployment does. */
+export async function applyMigrations(server: Postgres, database: string): Promise<void> {
+  const { code, stdout, stderr } = await supabase([
+    'migration',
+    'up',
+    `--remote=${server.url(database, 'postgres')}`,
+  ])
+  if (code !== 0) {
+    const reason =
+      `${stdout}\n${stderr}`.split('\n').findLast((line) => /error/i.test(line)) ?? 'see above'
+    throw new Sentence(`A migration failed, and nothing of it was applied: ${reason.trim()}`)
+  }
+}
+
+/** The hash of each migration: the CLI compares versions only, so an edit of an applied one is noticed by this. */
+export async function migrationHashes(): Promise<Record<string, string>> {
+  const folder = join(root, 'supabase/migrations')
+  const names = (await readdir(folder)).sort()
+  const texts = await Promise.all(names.map((name) => readFile(join(folder, name))))
+  return Object.fromEntries(
+    texts.map((text, i) => [names[i], createHash('sha256').update(text).digest('hex')]),
+  )
+}

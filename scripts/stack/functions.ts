@@ -1,0 +1,120 @@
+/** The edge functions of the local stack: each its deployed `index.ts` in a Deno of its own, with only what it needs. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createWriteStream, existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { freePort } from './ports.ts'
+import { root } from './root.ts'
+import { Sentence } from './sentence.ts'
+
+/** The environment that each function reads, by name: what it is given here is all that it may see. */
+export const functionEnvironment = {
+  link: [
+    'SUPABASE_URL',
+    'SUPABASE_PUBLISHABLE_KEYS',
+    'SUPABASE_PUBLISHABLE_KEY',
+    'LINK_FALLBACK_URL',
+  ],
+  'stripe-webhook': [
+    'SUPABASE_URL',
+    'SUPABASE_SECRET_KEYS',
+    'SUPABASE_SECRET_KEY',
+    'STRIPE_WEBHOOK_SECRET',
+    'STRIPE_LIVEMODE',
+  ],
+} as const
+
+export type FunctionName = keyof typeof functionEnvironment
+export type Functions = { port: (name: string) => number | undefined; stop: () => Promise<void> }
+
+type Settings = { home: string; apiPort: number; environment: Record<string, string> }
+
+/** Starts every function and waits until each listens. */
+export async function startFunctions(settings: Settings): Promise<Functions> {
+  const deno = join(root, 'node_modules/deno/deno')
+  if (!existsSync(deno)) throw new Sentence('Deno is missing in node_modules: run "npm ci".')
+  const names = Object.keys(functionEnvironment) as FunctionName[]
+  const running = new Map<string, Running>()
+  const stop = async () => {
+    await Promise.all([...running.values()].map(({ child }) => endOf(child)))
+  }
+  try {
+    await Promise.all(
+      names.map(async (name) => running.set(name, await startFunction(name, deno, settings))),
+    )
+  } catch (error) {
+    await stop()
+    throw error
+  }
+  return { port: (name) => running.get(name)?.port, stop }
+}
+
+type Running = { child: ChildProcess; port: number }
+
+async function startFunction(
+  name: FunctionName,
+  deno: string,
+  { home, apiPort, environment }: Settings,
+): Promise<Running> {
+  const port = await freePort()
+  const allowed = functionEnvironment[name]
+  const child = spawn(
+    deno,
+    [
+      'run',
+      '--no-prompt',
+      '--cached-only',
+      '--no-lock',
+      '--node-modules-dir=manual',
+      `--config=${join(root, 'functions/deno.json')}`,
+      `--preload=${join(root, 'scripts/stack/end-with-parent.ts')}`,
+      `--allow-net=127.0.0.1:${apiPort},127.0.0.1:${port}`,
+      `--allow-env=${allowed.join(',')}`,
+      join(root, 'functions', name, 'index.ts'),
+    ],
+    {
+      cwd: root,
+      stdio: ['pipe', 'pipe', 'pipe'],
+      detached: true,
+      env: {
+        ...Object.fromEntries(
+          Object.entries(environment).filter(([key]) => allowed.some((allow) => allow === key)),
+        ),
+        PATH: process.env.PATH ?? '',
+        DENO_DIR: join(home, 'deno'),
+        DENO_NO_UPDATE_CHECK: '1',
+        DENO_SERVE_ADDRESS: `tcp:127.0.0.1:${port}`,
+        NO_COLOR: '1',
+      },
+    },
+  )
+  const log = createWriteStream(join(home, `${name}.log`), { flags: 'a' })
+  child.stdout.pipe(log)
+  child.stderr.pipe(log)
+  await listening(name, child)
+  return { child, port }
+}
+
+/** Deno says that it listens; a function that ends before that says why on standard error. */
+function listening(name: string, child: ChildProcess): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let output = ''
+    const read = (chunk: Buffer) => {
+      output += chunk
+      if (output.includes('Listening on')) resolve()
+    }
+    child.stdout?.on('data', read)
+    child.stderr?.on('data', read)
+    child.once('exit', () => {
+      const reason = output.split('\n').find((line) => /error|missing/i.test(line)) ?? output
+      reject(new Sentence(`The function "${name}" did not start: ${reason.trim()}`))
+    })
+  })
+}
+
+function endOf(child: ChildProcess): Promise<void> {
+  return new Promise((resolve) => {
+    if (child.exitCode !== null || child.signalCode !== null) return resolve()
+    child.once('exit', () => resolve())
+    child.kill('SIGTERM')
+  })
+}

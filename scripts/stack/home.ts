@@ -1,0 +1,101 @@
+/**
+ * The folder in which a stack keeps its data, keys and logs: `.referbase` in the repository, or a temporary one.
+ * Postgres refuses to run as root; root's stacks run it as another user, who must be able to reach the folder.
+ */
+import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { stopLeftover } from './leftover.ts'
+import { root } from './root.ts'
+import { Sentence } from './sentence.ts'
+
+const temporaryPrefix = 'referbase-run-'
+
+/** The user that Postgres runs as; nothing where the current user will do. */
+export type Identity = { uid: number; gid: number } | Record<string, never>
+
+/** The user for Postgres: `postgres` or `nobody` where the current user is root, else the current user. */
+export function postgresIdentity(): Identity {
+  if (process.getuid?.() !== 0) return {}
+  const users = readFileSync('/etc/passwd', 'utf8')
+    .split('\n')
+    .map((line) => line.split(':'))
+  const user = ['postgres', 'nobody']
+    .map((name) => users.find((fields) => fields[0] === name))
+    .find(Boolean)
+  if (!user)
+    throw new Sentence(
+      'Postgres cannot run as root, and this machine has no user "postgres" or "nobody".',
+    )
+  return { uid: Number(user[2]), gid: Number(user[3]) }
+}
+
+/** The folder that is kept between runs. */
+export function lastingHome(identity: Identity): string {
+  const inside = join(root, '.referbase')
+  mkdirSync(inside, { recursive: true, mode: 0o755 })
+  if (canReach(inside, identity)) return inside
+  const outside = join(
+    '/var/tmp',
+    `referbase-${createHash('sha256').update(root).digest('hex').slice(0, 16)}`,
+  )
+  mkdirSync(outside, { recursive: true, mode: 0o755 })
+  const { uid, mode } = statSync(outside)
+  if (uid !== process.getuid?.() || (mode & 0o022) !== 0) {
+    throw new Sentence(
+      `${outside} belongs to somebody else or can be written by others: remove it, and start again.`,
+    )
+  }
+  return outside
+}
+
+/** A new temporary folder; those of runs that were killed are stopped and removed first. */
+export function temporaryHome(): string {
+  for (const name of readdirSync(tmpdir()).filter((entry) => entry.startsWith(temporaryPrefix))) {
+    const folder = join(tmpdir(), name)
+    if (
+      statSync(folder, { throwIfNoEntry: false })?.uid !== (process.getuid?.() ?? 0) ||
+      ownerIsAlive(folder)
+    )
+      continue
+    stopLeftover(join(folder, 'data'))
+    rmSync(folder, { recursive: true, force: true })
+  }
+  const folder = mkdtempSync(join(tmpdir(), temporaryPrefix))
+  chmodSync(folder, 0o755)
+  writeFileSync(join(folder, 'owner.pid'), String(process.pid))
+  return folder
+}
+
+function ownerIsAlive(folder: string): boolean {
+  const file = join(folder, 'owner.pid')
+  if (!existsSync(file)) return Date.now() - statSync(folder).mtimeMs < 60_000
+  try {
+    process.kill(Number(readFileSync(file, 'utf8')), 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
+
+/** Can this user see what is in the folder? */
+export function canReach(path: string, identity: Identity): boolean {
+  return (
+    spawnSync('/bin/sh', ['-c', 'test -r "$1" && test -x "$1"', 'sh', path], {
+      cwd: '/',
+      ...identity,
+    }).status === 0
+  )
+}

@@ -1,0 +1,24 @@
+import { randomBytes } from 'node:crypto'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+/** The secrets of a local stack: API keys in the form of a hosted project's, token and webhook secrets. */
+export type Keys = { publishable: string; secret: string; jwtSecret: string; webhookSecret: string }
+
+/** The keys kept in the folder; drawn at random, and kept, the first time. */
+export function keysOf(home: string): Keys {
+  const file = join(home, 'keys.json')
+  if (existsSync(file)) return JSON.parse(readFileSync(file, 'utf8')) as Keys
+  const keys: Keys = {
+    publishable: `sb_publishable_${draw()}`,
+    secret: `sb_secret_${draw()}`,
+    jwtSecret: draw(),
+    webhookSecret: `whsec_${draw()}`,
+  }
+  writeFileSync(file, JSON.stringify(keys, null, 2), { mode: 0o600 })
+  return keys
+}
+
+function draw(): string {
+  return randomBytes(32).toString('hex')
+}

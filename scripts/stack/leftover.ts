@@ -1,0 +1,28 @@
+import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+
+/**
+ * Stops the Postgres that a killed run left behind on this data folder, and removes its pid file. Another process
+ * that has since got the same pid is left alone: its command line does not name the folder.
+ */
+export function stopLeftover(data: string): void {
+  const file = join(data, 'postmaster.pid')
+  if (!existsSync(file)) return
+  const [line = ''] = readFileSync(file, 'utf8').split('\n')
+  const pid = Number(line)
+  if (commandLine(pid).includes(data)) {
+    process.kill(pid, 'SIGINT')
+    for (let waited = 0; waited < 10_000 && commandLine(pid).includes(data); waited += 50) {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50)
+    }
+  }
+  rmSync(file, { force: true })
+}
+
+function commandLine(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+  } catch {
+    return ''
+  }
+}

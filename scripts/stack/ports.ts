@@ -1,0 +1,27 @@
+import { createServer } from 'node:net'
+import { Sentence } from './sentence.ts'
+
+/** Passes when nothing listens on the port of 127.0.0.1; otherwise says what to do. */
+export async function requireFreePort(port: number): Promise<void> {
+  await listen(port).catch(() => {
+    throw new Sentence(
+      `Port ${port} is in use: stop what listens there, or run "npm start -- --fresh", which takes free ports.`,
+    )
+  })
+}
+
+/** A port that is free now. */
+export function freePort(): Promise<number> {
+  return listen(0)
+}
+
+function listen(port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once('error', reject)
+    server.listen(port, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => resolve(typeof address === 'object' && address ? address.port : port))
+    })
+  })
+}

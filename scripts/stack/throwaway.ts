@@ -1,0 +1,20 @@
+import { rmSync } from 'node:fs'
+import { createRoles } from './database.ts'
+import { postgresIdentity, temporaryHome } from './home.ts'
+import { freePort } from './ports.ts'
+import { type Postgres, startPostgres } from './postgres.ts'
+
+/** A Postgres server for one purpose, with a hosted project's roles and no project yet; stopping removes it. */
+export async function startThrowawayPostgres(): Promise<Postgres> {
+  const identity = postgresIdentity()
+  const home = temporaryHome()
+  const remove = () => rmSync(home, { recursive: true, force: true })
+  try {
+    const server = await startPostgres({ home, port: await freePort(), identity, durable: false })
+    await createRoles(server)
+    return { ...server, stop: () => server.stop().finally(remove) }
+  } catch (error) {
+    remove()
+    throw error
+  }
+}

@@ -1,0 +1,17 @@
+/** `npm run types`: writes client/database.types.ts from the migrated database. */
+import { writeFile } from 'node:fs/promises'
+import { typesFile, typesOf } from './schema.ts'
+import { applyMigrations, createProject } from './stack/database.ts'
+import { runMain } from './stack/sentence.ts'
+import { startThrowawayPostgres } from './stack/throwaway.ts'
+
+await runMain(async () => {
+  const server = await startThrowawayPostgres()
+  try {
+    await createProject(server, 'postgres')
+    await applyMigrations(server, 'postgres')
+    await writeFile(typesFile, await typesOf(server, 'postgres'))
+  } finally {
+    await server.stop()
+  }
+})

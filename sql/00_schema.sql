@@ -1,0 +1,160 @@
+-- Two schemas. `referral` is the public contract: tables that clients read under row-level security, and RPC
+-- wrappers. `referral_private` is never exposed: the definer functions that do the work, and what only they touch.
+create schema referral;
+
+comment on schema referral is
+  'referbase, public contract: tables to read under row-level security, and RPCs. No client role can write a table.';
+
+create schema referral_private;
+
+comment on schema referral_private is 'referbase, internal: never exposed through the Data API.';
+
+-- Wrappers run as their caller and policies call functions, so every client role must reach both schemas;
+-- what it may execute there is granted function by function.
+grant usage
+on schema referral, referral_private
+to anon, authenticated, service_role;
+
+-- Every error that SQL raises: code, HTTP status, sentence. docs/errors.md explains them; a test keeps both equal.
+create function referral_private.error_registry()
+returns table (code text, status int, message text)
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  values
+    ('not_signed_in', 401, 'Sign in first.'),
+    ('anonymous_user', 403, 'An anonymous sign-in cannot do this.'),
+    ('not_a_member', 403, 'You are not a member of this organisation.'),
+    ('not_allowed', 403, 'Your role in this organisation does not allow this.'),
+    ('member_deactivated', 403, 'This member is deactivated.'),
+    ('self_referral', 403, 'Nobody can redeem a code that is theirs.'),
+    ('new_users_only', 403, 'This program is for new users only.'),
+    ('organisation_not_found', 404, 'There is no such organisation.'),
+    ('member_not_found', 404, 'This person is not a member of the organisation.'),
+    ('program_not_found', 404, 'There is no such program in this organisation.'),
+    ('code_not_found', 404, 'There is no such code.'),
+    ('no_active_code', 404, 'This referrer has no active code in the organisation.'),
+    ('organisation_exists', 409, 'An organisation with this slug exists.'),
+    ('stripe_account_taken', 409, 'Another organisation has this Stripe account.'),
+    ('stripe_account_fixed', 409, 'The Stripe account has payments and cannot be changed any more.'),
+    ('member_exists', 409, 'This person is a member already, with another role.'),
+    ('program_exists', 409, 'A program with this key exists in the organisation.'),
+    ('program_inactive', 409, 'This program is switched off.'),
+    ('active_code_exists', 409, 'This referrer has an active code in the organisation.'),
+    ('code_suspended', 409, 'The code is suspended.'),
+    ('code_taken', 409, 'This code, or one that reads the same, is taken.'),
+    ('code_inactive', 409, 'This code is no longer in use.'),
+    ('code_expired', 409, 'This code has expired.'),
+    ('code_limit_reached', 409, 'This code has been used as often as it may be.'),
+    ('code_final', 409, 'A code that has ended stays as it is.'),
+    ('already_redeemed', 409, 'This person has redeemed another code of the program.'),
+    ('mutual_referral', 409, 'Two people cannot refer each other in one program.'),
+    ('invalid_argument', 400, 'An argument is missing or has a value that is not allowed.'),
+    ('invalid_code', 400, 'This is not a code: 3 to 32 letters and digits.'),
+    ('invalid_terms', 400, 'The terms of the program are not valid.'),
+    ('invalid_click', 400, 'There is no click that proves this.'),
+    ('invalid_event', 400, 'The event is not one that can be read.'),
+    ('busy', 503, 'The database is busy. Try again.');
+$$;
+
+revoke execute on function referral_private.error_registry from public;
+
+-- Raises a registered error the way PostgREST relays: `{code, message, details, hint}` and the HTTP status.
+create function referral_private.raise_error(p_code text, p_details text default null)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_status int;
+  v_message text;
+begin
+  select e.status, e.message into strict v_status, v_message
+  from referral_private.error_registry() as e
+  where e.code = p_code;
+
+  raise sqlstate 'PGRST' using
+    message = json_build_object('code', p_code, 'message', v_message, 'details', p_details, 'hint', null)::text,
+    detail = json_build_object(
+      'status', v_status,
+      'headers', case when v_status = 503 then json_build_object('Retry-After', '1') else json_build_object() end
+    )::text;
+end
+$$;
+
+revoke execute on function referral_private.raise_error from public;
+
+-- Turns a violated constraint into the error that names its rule. Called from exception handlers only.
+create function referral_private.raise_violation(p_constraint text)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  perform referral_private.raise_error(
+    case p_constraint
+      when 'organisations_slug_is_unique' then 'organisation_exists'
+      when 'organisations_stripe_account_is_unique' then 'stripe_account_taken'
+      when 'programs_key_is_unique' then 'program_exists'
+      when 'codes_one_active' then 'active_code_exists'
+      when 'codes_key_is_unique' then 'code_taken'
+      when 'redemptions_one_per_referee' then 'already_redeemed'
+      when 'redemptions_no_mutual_pair' then 'mutual_referral'
+      else 'invalid_argument'
+    end,
+    p_constraint
+  );
+end
+$$;
+
+revoke execute on function referral_private.raise_violation from public;
+
+-- Is the caller the operator: the service role, or the schema's owner connected directly (seeds, jobs)?
+-- The absence of a signed-in user proves nothing: the anonymous role has none either.
+create function referral_private.is_operator()
+returns boolean
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select
+    case current_setting('role')
+      when 'service_role' then true
+      when 'none' then session_user = (
+        select pg_catalog.pg_get_userbyid(n.nspowner) from pg_catalog.pg_namespace as n where n.nspname = 'referral'
+      )
+      else false
+    end;
+$$;
+
+revoke execute on function referral_private.is_operator from public;
+
+-- The signed-in person. Raises `not_signed_in`, or `anonymous_user` for an anonymous sign-in.
+create function referral_private.require_person()
+returns uuid
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_user_id uuid := auth.uid();
+begin
+  if v_user_id is null then
+    perform referral_private.raise_error('not_signed_in');
+  end if;
+  if coalesce((auth.jwt() ->> 'is_anonymous')::boolean, false) then
+    perform referral_private.raise_error('anonymous_user');
+  end if;
+  return v_user_id;
+end
+$$;
+
+revoke execute on function referral_private.require_person from public;

@@ -1,0 +1,94 @@
+-- Settings of an organisation: changed by its admins, its Stripe account only by the operator, because whoever
+-- sets the account receives that account's events.
+create function referral_private.update_organisation(p_org_id uuid, p_changes jsonb)
+returns referral.organisations
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_settings constant text[] := array[
+    'name', 'active', 'link_origin', 'web_destination', 'ios_destination', 'android_destination', 'android_package',
+    'code_length', 'codes_per_member', 'max_uses_cap', 'rotation_grace'
+  ];
+  v_old referral.organisations;
+  v_new referral.organisations;
+  v_unknown text;
+  v_violated text;
+begin
+  perform referral_private.require_role(p_org_id, 'admin');
+  if p_changes is null or jsonb_typeof(p_changes) <> 'object' then
+    perform referral_private.raise_error('invalid_argument', 'changes');
+  end if;
+  select string_agg(key, ', ') into v_unknown
+  from jsonb_object_keys(p_changes) as key
+  where key <> all (v_settings)
+    and not (key = 'stripe_account_id' and referral_private.is_operator());
+  if v_unknown is not null then
+    perform referral_private.raise_error('invalid_argument', 'changes: ' || v_unknown);
+  end if;
+
+  if p_changes ? 'stripe_account_id' then
+    perform referral_private.change_stripe_account(p_org_id, p_changes ->> 'stripe_account_id');
+  end if;
+
+  select * into strict v_old from referral.organisations as o where o.id = p_org_id for no key update;
+  v_new := jsonb_populate_record(v_old, p_changes);
+  update referral.organisations as o
+  set name = v_new.name, active = v_new.active, link_origin = v_new.link_origin,
+    web_destination = v_new.web_destination, ios_destination = v_new.ios_destination,
+    android_destination = v_new.android_destination, android_package = v_new.android_package,
+    code_length = v_new.code_length, codes_per_member = v_new.codes_per_member,
+    max_uses_cap = v_new.max_uses_cap, rotation_grace = v_new.rotation_grace,
+    updated_at = clock_timestamp()
+  where o.id = p_org_id
+  returning * into v_new;
+  return v_new;
+exception
+  when unique_violation or check_violation then
+    get stacked diagnostics v_violated = constraint_name;
+    perform referral_private.raise_violation(v_violated);
+  when not_null_violation then
+    get stacked diagnostics v_violated = column_name;
+    perform referral_private.raise_error('invalid_argument', v_violated);
+  when invalid_text_representation or datetime_field_overflow or invalid_datetime_format or numeric_value_out_of_range then
+    perform referral_private.raise_error('invalid_argument', 'changes');
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.update_organisation from public;
+
+grant execute on function referral_private.update_organisation to authenticated, service_role;
+
+-- The account decides which payments can confirm the organisation's redemptions, so it is fixed once there are any.
+create function referral_private.change_stripe_account(p_org_id uuid, p_account_id text)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_old text;
+begin
+  select o.stripe_account_id into v_old from referral.organisations as o where o.id = p_org_id;
+  if v_old is not distinct from p_account_id then
+    return;
+  end if;
+  perform referral_private.lock_account(account)
+  from (select distinct coalesce(a, '') as account from unnest(array[v_old, p_account_id]) as a order by 1) as accounts;
+
+  if exists (select from referral_private.payments as p where p.account = v_old)
+    or exists (select from referral.redemptions as r where r.org_id = p_org_id and r.confirmed_at is not null)
+  then
+    perform referral_private.raise_error('stripe_account_fixed');
+  end if;
+  update referral.organisations as o set stripe_account_id = p_account_id where o.id = p_org_id;
+end
+$$;
+
+revoke execute on function referral_private.change_stripe_account from public;

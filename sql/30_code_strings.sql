@@ -1,0 +1,81 @@
+-- What a code is as text: how it is shown, the one normal form that decides equality, and how new ones are drawn.
+-- The form in which a code is shown: capitals, words joined by single hyphens, as in `OLIVIA-1`; null where the text
+-- is too long. NFKC folds compatibility forms, white space and dashes (Unicode Pd) part words, only ASCII is raised.
+create function referral_private.show_code(p_code text)
+returns text
+language sql
+immutable
+strict
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  select
+    case
+      when length(p_code) <= 128 then translate(
+        btrim(
+          regexp_replace(
+            normalize(p_code, NFKC) collate "C",
+            '[\u0009-\u000D\u0020\u0085\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000' || '\u002D\u058A\u05BE\u1400\u1806\u2010-\u2015\u2E17\u2E1A\u2E3A\u2E3B\u2E40\u2E5D\u301C\u3030\u30A0' || '\uFE31\uFE32\uFE58\uFE63\uFF0D\U00010EAD]+',
+            '-',
+            'g'
+          ),
+          '-'
+        ),
+        'abcdefghijklmnopqrstuvwxyz',
+        'ABCDEFGHIJKLMNOPQRSTUVWXYZ'
+      )
+    end;
+$$;
+
+revoke execute on function referral_private.show_code from public;
+
+-- The normal form of a code, or null where the text is not a code: 3 to 32 digits and capitals, O read as 0, I and L
+-- as 1. So `olivia-1` and `0LIV1A1` are the same code. Text that is normal already takes the short way.
+create function referral_private.normalise_code(p_code text)
+returns text
+language plpgsql
+immutable
+strict
+parallel safe
+security invoker
+set search_path = ''
+as $$
+declare
+  v_normal constant text := '^[0-9A-HJKMNP-Z]{3,32}$';
+  v_key text;
+begin
+  if p_code collate "C" ~ v_normal then
+    return p_code;
+  end if;
+  v_key := translate(referral_private.show_code(p_code), 'OIL-', '011');
+  return case when v_key collate "C" ~ v_normal then v_key end;
+end
+$$;
+
+revoke execute on function referral_private.normalise_code from public;
+
+-- Draws a code of 8 to 16 characters of Crockford's base32, in groups of four: `7KQ2-M9XT`. Each character takes five
+-- bits of one random byte; bytes 6 and 8 of a version 4 UUID carry fixed bits and are left out.
+create function referral_private.draw_code(p_length int)
+returns text
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select
+    regexp_replace(
+      string_agg(substr('0123456789ABCDEFGHJKMNPQRSTVWXYZ', (get_byte(bytes, place) & 31) + 1, 1), ''),
+      '(.{4})(?!$)',
+      '\1-',
+      'g'
+    )
+  from
+    (select uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) as bytes offset 0) as random
+    cross join (
+      select place from generate_series(0, 31) as place where place % 16 not in (6, 8) order by place limit p_length
+    ) as places;
+$$;
+
+revoke execute on function referral_private.draw_code from public;

@@ -1,0 +1,94 @@
+-- How a code ends: rotated into a new one, or deactivated. Both lock the referrer's member row first.
+create function referral_private.rotate_code(
+  p_org_id uuid,
+  p_referrer_id uuid,
+  p_code text,
+  p_grace interval,
+  p_reason text
+)
+returns referral.codes
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_referrer_id uuid := referral_private.acting_for(p_org_id, p_referrer_id);
+  v_grace interval := coalesce(p_grace, interval '0');
+  v_new referral.codes;
+  v_old_id uuid;
+  v_violated text;
+begin
+  if p_code is not null then
+    perform referral_private.require_role(p_org_id, 'coordinator');
+  end if;
+  perform referral_private.ready_for_code(p_org_id, v_referrer_id);
+  if v_grace < interval '0' or v_grace > (select o.rotation_grace from referral.organisations as o where o.id = p_org_id) then
+    perform referral_private.raise_error('invalid_argument', 'grace');
+  end if;
+
+  select * into v_new
+  from referral.codes as c
+  where c.org_id = p_org_id and c.referrer_id = v_referrer_id and c.status = 'active';
+  if not found then
+    perform referral_private.raise_error('no_active_code');
+  end if;
+  perform referral_private.program_for_code(p_org_id, v_new.program_id);
+
+  -- What is left is inherited: program, expiry, beneficiary, description and the quota, which both codes share.
+  v_old_id := v_new.id;
+  v_new.id := gen_random_uuid();
+  v_new.code := p_code;
+  v_new.rotation := v_new.rotation + 1;
+  update referral.codes as c
+  set status = 'rotated', replaced_by = v_new.id, deactivated_at = clock_timestamp(), deactivated_by = auth.uid(),
+    reason = p_reason, redeemable_until = clock_timestamp() + nullif(v_grace, interval '0'), updated_at = clock_timestamp()
+  where c.id = v_old_id;
+  return referral_private.insert_code(v_new);
+exception
+  when unique_violation or check_violation then
+    get stacked diagnostics v_violated = constraint_name;
+    perform referral_private.raise_violation(v_violated);
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.rotate_code from public;
+
+grant execute on function referral_private.rotate_code to authenticated, service_role;
+
+create function referral_private.deactivate_code(p_org_id uuid, p_referrer_id uuid, p_reason text)
+returns referral.codes
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_referrer_id uuid := referral_private.acting_for(p_org_id, p_referrer_id);
+  v_code referral.codes;
+  v_violated text;
+begin
+  perform referral_private.lock_member(p_org_id, v_referrer_id);
+  perform referral_private.expire_codes_of(p_org_id, v_referrer_id);
+  update referral.codes as c
+  set status = 'invalidated', deactivated_at = clock_timestamp(), deactivated_by = auth.uid(), reason = p_reason,
+    updated_at = clock_timestamp()
+  where c.org_id = p_org_id and c.referrer_id = v_referrer_id and c.status = 'active'
+  returning * into v_code;
+  return v_code;
+exception
+  when check_violation then
+    get stacked diagnostics v_violated = constraint_name;
+    perform referral_private.raise_violation(v_violated);
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.deactivate_code from public;
+
+grant execute on function referral_private.deactivate_code to authenticated, service_role;

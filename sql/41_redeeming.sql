@@ -1,0 +1,242 @@
+-- From a code to a redemption: what a link shows of a code, and the one transaction in which a referee redeems it.
+-- Why a code cannot be redeemed now, as an error code; null where it can.
+create function referral_private.refusal_of(
+  p_status referral.code_status,
+  p_expires_at timestamptz,
+  p_redeemable_until timestamptz,
+  p_switched_on boolean
+)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  return case
+    when not p_switched_on then 'program_inactive'
+    when p_status = 'expired' or p_expires_at <= clock_timestamp() then 'code_expired'
+    when p_status = 'active' or p_status = 'rotated' and p_redeemable_until > clock_timestamp() then null
+    when p_status = 'suspended' then 'code_suspended'
+    else 'code_inactive'
+  end;
+end
+$$;
+
+revoke execute on function referral_private.refusal_of from public;
+
+create type referral.resolved_code as (
+  code text,
+  organisation_name text,
+  program_name text,
+  referrer_name text,
+  web_destination text,
+  ios_destination text,
+  android_destination text,
+  android_package text
+);
+
+-- What anyone may know of a redeemable code; nothing at all of any other, whatever the reason.
+create function referral_private.resolve_code(p_code text)
+returns setof referral.resolved_code
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return query
+  select c.code, o.name, p.name, m.display_name,
+    o.web_destination, o.ios_destination, o.android_destination, o.android_package
+  from referral.codes as c
+  join referral.organisations as o on o.id = c.org_id
+  join referral.programs as p on p.id = c.program_id
+  left join referral.code_quotas as q on q.org_id = c.org_id and q.quota_id = c.quota_id
+  left join referral.members as m on m.org_id = c.org_id and m.user_id = c.referrer_id and m.public_name
+  where c.code_key = referral_private.normalise_code(p_code)
+    and referral_private.refusal_of(c.status, c.expires_at, c.redeemable_until, o.active and p.active) is null
+    and (q.used is null or q.used < q.max_uses);
+end
+$$;
+
+revoke execute on function referral_private.resolve_code from public;
+
+grant execute on function referral_private.resolve_code to anon, authenticated, service_role;
+
+-- Takes the account lock in the mode that a redemption by this person needs, and says whether to settle: a person
+-- who is known as a payer may have a sale that this redemption wins, so then the lock is exclusive. Locks are never
+-- upgraded: the shared one is given back with the inner block before the exclusive one is taken.
+create function referral_private.lock_account_to_redeem(p_account text, p_user_id uuid)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  perform pg_advisory_xact_lock_shared(referral_private.account_lock_key(p_account));
+  if exists (select from referral_private.payer_users as l where l.user_id = p_user_id and l.account = p_account) then
+    raise sqlstate 'RB001';
+  end if;
+  return false;
+exception
+  when sqlstate 'RB001' then
+    perform referral_private.lock_account(p_account);
+    return true;
+end
+$$;
+
+revoke execute on function referral_private.lock_account_to_redeem from public;
+
+-- What a referee learns of their redemption: nothing of the referrer, the beneficiary or the creator.
+create type referral.redeemed_code as (
+  redemption_id uuid,
+  org_id uuid,
+  program_id uuid,
+  code text,
+  status referral.redemption_status,
+  redeemed_at timestamptz
+);
+
+create function referral_private.redeem_code(p_code text, p_click_id uuid, p_provenance text, p_channel text)
+returns setof referral.redeemed_code
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_user_id uuid := referral_private.require_person();
+  v_key text := referral_private.normalise_code(p_code);
+  v_code referral.codes;
+  v_terms referral.program_terms;
+  v_redemption referral.redemptions;
+  v_account text;
+  v_is_payer boolean;
+  v_refusal text;
+  v_violated text;
+begin
+  if v_key is null then
+    perform referral_private.raise_error('invalid_code');
+  end if;
+  -- A client may say `typed` freely; every other provenance is proved by a click, and there is none without an id.
+  if p_click_id is not null or p_provenance is distinct from 'typed' then
+    perform referral_private.raise_error(
+      case when p_provenance in ('typed', 'link', 'install_referrer', 'clipboard') then 'invalid_click' else 'invalid_argument' end
+    );
+  end if;
+
+  select * into v_code from referral.codes as c where c.code_key = v_key;
+  if not found then
+    perform referral_private.raise_error('code_not_found');
+  end if;
+  v_account := referral_private.account_of(v_code.org_id);
+  v_is_payer := referral_private.lock_account_to_redeem(v_account, v_user_id);
+  -- The shared row lock keeps a deactivation that has been answered from being overtaken by a redemption.
+  select * into strict v_code from referral.codes as c where c.id = v_code.id for share;
+
+  select * into v_redemption
+  from referral.redemptions as r
+  where r.org_id = v_code.org_id and r.program_id = v_code.program_id and r.referee_id = v_user_id;
+
+  if not found then
+    if v_user_id in (v_code.referrer_id, v_code.beneficiary_id, v_code.created_by) then
+      perform referral_private.raise_error('self_referral');
+    end if;
+    select referral_private.refusal_of(v_code.status, v_code.expires_at, v_code.redeemable_until, o.active and p.active)
+    into v_refusal
+    from referral.programs as p
+    join referral.organisations as o on o.id = p.org_id
+    where p.id = v_code.program_id;
+    if v_refusal is not null then
+      perform referral_private.raise_error(v_refusal);
+    end if;
+    v_terms := referral_private.terms_in_force(v_code.org_id, v_code.program_id);
+    perform referral_private.require_new_user(v_user_id, v_terms.terms);
+
+    insert into referral.redemptions (org_id, program_id, terms_version, code_id, referrer_id, referee_id, channel)
+    values (v_code.org_id, v_code.program_id, v_terms.version, v_code.id, v_code.referrer_id, v_user_id, p_channel)
+    on conflict on constraint redemptions_one_per_referee do nothing
+    returning * into v_redemption;
+
+    if found then
+      perform referral_private.use_quota(v_code.org_id, v_code.quota_id);
+      if v_is_payer then
+        perform referral_private.settle_payer(l.account, l.livemode, l.payer_id)
+        from referral_private.payer_users as l
+        where l.user_id = v_user_id and l.account = v_account;
+        select * into strict v_redemption
+        from referral.redemptions as r
+        where r.org_id = v_redemption.org_id and r.id = v_redemption.id;
+      end if;
+    else
+      -- The same person was faster on another connection.
+      select * into strict v_redemption
+      from referral.redemptions as r
+      where r.org_id = v_code.org_id and r.program_id = v_code.program_id and r.referee_id = v_user_id;
+    end if;
+  end if;
+
+  if v_redemption.code_id <> v_code.id then
+    perform referral_private.raise_error('already_redeemed');
+  end if;
+  return query
+  select v_redemption.id, v_redemption.org_id, v_redemption.program_id, v_code.code, v_redemption.status, v_redemption.redeemed_at;
+exception
+  when unique_violation or check_violation then
+    get stacked diagnostics v_violated = constraint_name;
+    perform referral_private.raise_violation(v_violated);
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.redeem_code from public;
+
+grant execute on function referral_private.redeem_code to authenticated;
+
+-- Takes one use of a limited code, or raises `code_limit_reached`. One conditional statement: with one use left and
+-- any number of callers, one of them gets it.
+create function referral_private.use_quota(p_org_id uuid, p_quota_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  if p_quota_id is null then
+    return;
+  end if;
+  update referral.code_quotas as q
+  set used = q.used + 1
+  where q.org_id = p_org_id and q.quota_id = p_quota_id and q.used < q.max_uses;
+  if not found then
+    perform referral_private.raise_error('code_limit_reached');
+  end if;
+end
+$$;
+
+revoke execute on function referral_private.use_quota from public;
+
+-- Where the terms are for new users only, the account must exist and be young enough. Raises `new_users_only`.
+create function referral_private.require_new_user(p_user_id uuid, p_terms jsonb)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  if p_terms ? 'new_users_only_days' and not exists (
+    select from auth.users as u
+    where u.id = p_user_id
+      and u.created_at >= clock_timestamp() - make_interval(days => (p_terms ->> 'new_users_only_days')::int)
+  ) then
+    perform referral_private.raise_error('new_users_only');
+  end if;
+end
+$$;
+
+revoke execute on function referral_private.require_new_user from public;
