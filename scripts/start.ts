@@ -1,5 +1,5 @@
 /** `npm start`: runs the local stack until Ctrl-C. `--fresh`: empty, temporary, on free ports. `--env-file FILE`. */
-import { rmSync, writeFileSync } from 'node:fs'
+import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { runMain, Sentence } from './stack/sentence.ts'
 import { type Stack, startStack } from './stack/stack.ts'
@@ -13,7 +13,9 @@ await runMain(async () => {
   const stack = await startStack({ fresh })
   if (environmentFile) {
     const lines = Object.entries(stack.environment).map(([name, value]) => `${name}=${value}\n`)
-    writeFileSync(environmentFile, lines.join(''), { mode: 0o600 })
+    // Whoever waits for the file must find it whole.
+    writeFileSync(`${environmentFile}.new`, lines.join(''), { mode: 0o600 })
+    renameSync(`${environmentFile}.new`, environmentFile)
   }
   process.stdout.write(report(stack))
   await interrupted

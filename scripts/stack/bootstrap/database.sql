@@ -60,4 +60,4 @@ grant usage on schema auth to postgres, anon, authenticated, service_role;
 
 grant execute on all functions in schema auth to postgres, anon, authenticated, service_role;
 
-grant select, trigger, references on all tables in schema auth to postgres;
+grant all on all tables in schema auth to postgres;

@@ -1,0 +1,36 @@
+/**
+ * `npm run demo`: one referral travels the whole way, over HTTP only. Prints what was observed at each step and ends
+ * with exit code 0 only if every step happened. `--env-file FILE` runs it on a stack that runs already.
+ */
+import { parseArgs } from 'node:util'
+import { story } from './demo/story.ts'
+import { runMain, Sentence } from './stack/sentence.ts'
+import { readEnvironmentFile, type StackEnvironment, spawnStack } from './stack/spawn.ts'
+
+await runMain(async () => {
+  const { values } = parseArgs({ options: { 'env-file': { type: 'string' } } })
+  if (values['env-file']) return tell(readEnvironmentFile(values['env-file']))
+  process.stdout.write('Starting a fresh local stack …\n')
+  const stack = await spawnStack()
+  try {
+    await tell(stack.environment)
+  } finally {
+    await stack.stop()
+  }
+})
+
+async function tell(environment: StackEnvironment): Promise<void> {
+  const began = performance.now()
+  let count = 0
+  for await (const step of story(environment)) {
+    count += 1
+    process.stdout.write(
+      `${step.happened ? '✓' : '✗'} ${String(count).padStart(2)}  ${step.title}\n        ${step.observed}\n`,
+    )
+    if (!step.happened) throw new Sentence(`The demo failed at step ${count}: ${step.title}`)
+  }
+  const seconds = ((performance.now() - began) / 1000).toFixed(1)
+  process.stdout.write(
+    `\nAll ${count} steps happened, in ${seconds} s: one referral, confirmed once.\n`,
+  )
+}

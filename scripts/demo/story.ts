@@ -1,0 +1,149 @@
+/** The main job as a story, told over the public interfaces: supabase-js, fetch, and what Stripe sends. */
+import { createReferralClient } from '../../client/index.ts'
+import type { StackEnvironment } from '../stack/spawn.ts'
+import { operator as asOperator, signUp } from './people.ts'
+import { deliver, paidCheckout } from './stripe.ts'
+
+/** One step: what should happen, what was observed, and whether that is it. */
+export type Step = { title: string; observed: string; happened: boolean }
+
+/** Tells the story step by step. A step that did not happen is the last one that makes sense. */
+export async function* story(environment: StackEnvironment): AsyncGenerator<Step> {
+  const [admin, mentor, friend, stranger] = await Promise.all(
+    ['admin', 'mentor', 'friend', 'stranger'].map((name) => signUp(environment, name)),
+  )
+  if (!admin || !mentor || !friend || !stranger) throw new Error('four people sign up')
+  yield {
+    title: 'A mentor and a friend sign up through the Auth API',
+    observed: `mentor ${mentor.id}, friend ${friend.id}`,
+    happened: mentor.id !== friend.id,
+  }
+
+  const operator = asOperator(environment)
+  const slug = `demo-${crypto.randomUUID().slice(0, 8)}`
+  const organisation = await operator.rpc('create_organisation', {
+    name: 'Demo',
+    slug,
+    admin_id: admin.id,
+  })
+  const org = organisation.data?.id ?? ''
+  const settings = await operator.rpc('update_organisation', {
+    org_id: org,
+    changes: { web_destination: 'https://example.com/welcome' },
+  })
+  yield {
+    title: 'The operator makes an organisation',
+    observed:
+      organisation.error?.message ??
+      `${organisation.data?.name}, ${settings.data?.web_destination}`,
+    happened: settings.data?.web_destination === 'https://example.com/welcome',
+  }
+
+  const terms = { commission: { kind: 'percent', bps: 2000 }, enrolment: 'open' }
+  const program = await operator.rpc('create_program', {
+    org_id: org,
+    key: 'friends',
+    name: 'Bring a friend',
+    terms,
+  })
+  const member = await operator.rpc('add_member', { org_id: org, user_id: mentor.id })
+  yield {
+    title: 'and a program, with the mentor as a member',
+    observed:
+      program.error?.message ?? `${program.data?.name}; the mentor is a ${member.data?.role}`,
+    happened: program.data?.is_default === true && member.data?.role === 'member',
+  }
+
+  const mentors = createReferralClient(mentor.supabase)
+  const first = await mentors.createCode(mentor.id, org)
+  yield {
+    title: 'The mentor gets a code',
+    observed: first.data?.code ?? first.error?.code ?? '',
+    happened: first.data?.status === 'active',
+  }
+
+  const second = await mentors.createCode(mentor.id, org)
+  yield {
+    title: 'A second code is refused while the first is active',
+    observed: second.error?.code ?? `created ${second.data?.code}`,
+    happened: second.error?.code === 'active_code_exists',
+  }
+
+  const rotated = await mentors.rotateCode(mentor.id, org)
+  const code = rotated.data?.code ?? ''
+  const old = await mentors.findByCode(first.data?.code ?? '')
+  yield {
+    title: 'The code is rotated: the old one is retired, and a new one is issued',
+    observed: `${old.data?.code} is ${old.data?.status}, ${code} is ${rotated.data?.status}`,
+    happened:
+      old.data?.status === 'rotated' && rotated.data?.status === 'active' && code !== old.data.code,
+  }
+
+  const tap = await fetch(`${environment.FUNCTIONS_URL}/link/${code}`, { redirect: 'manual' })
+  yield {
+    title: 'The deep link leads to the organisation, with the code',
+    observed: `${tap.status} ${tap.headers.get('location')}`,
+    happened:
+      tap.status === 302 &&
+      tap.headers.get('location') === `https://example.com/welcome?ref=${code}`,
+  }
+
+  const deadTap = await fetch(`${environment.FUNCTIONS_URL}/link/${first.data?.code}`, {
+    redirect: 'manual',
+  })
+  yield {
+    title: 'The retired code leads to the safe default',
+    observed: `${deadTap.status} ${deadTap.headers.get('location')}`,
+    happened: deadTap.headers.get('location') === 'https://example.com/',
+  }
+
+  const friends = createReferralClient(friend.supabase)
+  const redeemed = await friends.redeem(code.toLowerCase().replaceAll('-', ' '))
+  yield {
+    title: 'The friend types it in small letters with spaces, and redeems it',
+    observed: redeemed.data?.status ?? redeemed.error?.code ?? '',
+    happened: redeemed.data?.status === 'pending',
+  }
+
+  const again = await friends.redeem(code)
+  yield {
+    title: 'Redeeming the same code again changes nothing',
+    observed: `the same redemption: ${again.data?.redemption_id === redeemed.data?.redemption_id}`,
+    happened: again.data !== null && again.data.redemption_id === redeemed.data?.redemption_id,
+  }
+
+  const adminCode = await createReferralClient(admin.supabase).createCode(admin.id, org)
+  const secondRedemption = await friends.redeem(adminCode.data?.code ?? '')
+  yield {
+    title: 'A second redemption, of somebody else’s code, is refused',
+    observed: secondRedemption.error?.code ?? secondRedemption.data?.status ?? '',
+    happened: secondRedemption.error?.code === 'already_redeemed',
+  }
+
+  const delivery = paidCheckout({ userId: friend.id })
+  const answers = []
+  for (let time = 1; time <= 3; time++) answers.push(await deliver(environment, delivery))
+  yield {
+    title: 'Stripe says three times, signed, that the friend has paid',
+    observed: answers.map(({ http, status }) => `${http} ${status}`).join(', '),
+    happened:
+      answers.map(({ http, status }) => `${http} ${status}`).join() ===
+      '200 applied,200 duplicate,200 duplicate',
+  }
+
+  const own = await mentors.myReferrals(org)
+  const confirmed = own.data?.filter(({ status }) => status === 'confirmed') ?? []
+  yield {
+    title: 'The mentor sees exactly one confirmed referral',
+    observed: `${own.data?.length} referral, ${confirmed.length} confirmed at ${confirmed[0]?.confirmed_at}`,
+    happened: own.data?.length === 1 && confirmed.length === 1,
+  }
+
+  const foreign = await createReferralClient(stranger.supabase).myReferrals(org)
+  const rows = await stranger.supabase.schema('referral').from('redemptions').select()
+  yield {
+    title: 'A stranger sees none',
+    observed: `${foreign.data?.length} referrals, ${rows.data?.length} rows`,
+    happened: foreign.data?.length === 0 && rows.data?.length === 0,
+  }
+}

@@ -1,0 +1,126 @@
+import { describe, expect, test } from 'vitest'
+import { refusal } from '../support/actors.ts'
+import { testDatabase, undone } from '../support/database.ts'
+import { scene } from '../support/scene.ts'
+
+const sql = await testDatabase()
+
+describe('create_program', () => {
+  test('makes the first program of an organisation its default', () =>
+    undone(sql, async (tx) => {
+      const { org, admin, program } = await scene(tx)
+      const [second] = await admin.rpc('create_program', {
+        org_id: org,
+        key: 'second',
+        name: 'Second',
+      })
+      expect(second?.is_default).toBe(false)
+      const [first] = await tx`select is_default from referral.programs where id = ${program}`
+      expect(first?.is_default).toBe(true)
+    }))
+
+  test('stores the terms with what was left out', () =>
+    undone(sql, async (tx) => {
+      const { org, admin, mentor } = await scene(tx, {
+        commission: { kind: 'flat', amount: { usd: 500 } },
+      })
+      expect(await mentor.run('select version, terms from referral.program_terms')).toEqual([
+        {
+          version: 1,
+          terms: {
+            commission: { kind: 'flat', amount: { usd: 500 } },
+            recurrence: 'once',
+            hold_days: 14,
+            conversion_window_days: 90,
+            enrolment: 'invited',
+            guests: true,
+          },
+        },
+      ])
+      expect(
+        await refusal(admin.rpc('create_program', { org_id: org, key: 'friends', name: 'X' })),
+      ).toBe('program_exists')
+    }))
+
+  test('is for admins', () =>
+    undone(sql, async (tx) => {
+      const { org, coordinator } = await scene(tx)
+      expect(
+        await refusal(coordinator.rpc('create_program', { org_id: org, key: 'x', name: 'X' })),
+      ).toBe('not_allowed')
+    }))
+
+  test.for([{ key: 'No Key' }, { key: '' }, { key: null }, { name: '' }, { name: null }])(
+    'refuses %o with invalid_argument',
+    (wrong) =>
+      undone(sql, async (tx) => {
+        const { org, admin } = await scene(tx)
+        const call = admin.rpc('create_program', { org_id: org, key: 'x', name: 'X', ...wrong })
+        expect(await refusal(call)).toBe('invalid_argument')
+      }),
+  )
+})
+
+describe('terms', () => {
+  test.for([
+    { commission: { kind: 'percent', bps: 10000 } },
+    { recurrence: 'forever' },
+    { recurrence: { months: 12 } },
+    {
+      tiers: [
+        { from: 1, bps: 1000 },
+        { from: 11, bps: 1500 },
+      ],
+    },
+    { minimum_sale: { usd: 0, jpy: 5000 } },
+    { referee_reward: { kind: 'flat', amount: { eur: 9007199254740991 } } },
+    { max_commissions_per_referrer: 3, new_users_only_days: 0, hold_days: 0, guests: false },
+  ])('take %o', (terms) =>
+    undone(sql, async (tx) => {
+      const { org, admin } = await scene(tx)
+      expect(
+        await admin.rpc('create_program', { org_id: org, key: 'x', name: 'X', terms }),
+      ).toHaveLength(1)
+    }),
+  )
+
+  test.for([
+    { comission: { kind: 'percent', bps: 1 } },
+    { commission: { kind: 'percent', bps: 10001 } },
+    { commission: { kind: 'percent', bps: '20' } },
+    { commission: { kind: 'percent', bps: 1.5 } },
+    { commission: { kind: 'percent' } },
+    { commission: { kind: 'percent', bps: 1, amount: { usd: 1 } } },
+    { commission: { kind: 'share', bps: 1 } },
+    { commission: 20 },
+    { commission: null },
+    { commission: { kind: 'flat', amount: {} } },
+    { commission: { kind: 'flat', amount: { USD: 1 } } },
+    { commission: { kind: 'flat', amount: { usd: -1 } } },
+    { commission: { kind: 'flat', amount: { usd: 9007199254740992 } } },
+    { recurrence: 'twice' },
+    { recurrence: { months: 0 } },
+    { recurrence: { months: 1, days: 2 } },
+    { tiers: [] },
+    { tiers: [{ from: 2, bps: 1 }] },
+    {
+      tiers: [
+        { from: 1, bps: 1 },
+        { from: 1, bps: 2 },
+      ],
+    },
+    { tiers: [{ from: 1, bps: 1 }, 5] },
+    { tiers: [{ from: 1, bps: 1, cap: 1 }] },
+    { hold_days: -1 },
+    { conversion_window_days: 0 },
+    { enrolment: 'closed' },
+    { guests: 'yes' },
+  ])('refuse %o with invalid_terms', (terms) =>
+    undone(sql, async (tx) => {
+      const { org, admin } = await scene(tx)
+      expect(
+        await refusal(admin.rpc('create_program', { org_id: org, key: 'x', name: 'X', terms })),
+      ).toBe('invalid_terms')
+    }),
+  )
+})

@@ -1,0 +1,233 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { person, refusal } from '../support/actors.ts'
+import { type Sql, testDatabase, undone } from '../support/database.ts'
+import { codeOf, scene } from '../support/scene.ts'
+import { completedSession, ingest, paidInvoice } from '../support/stripe-events.ts'
+
+const sql = await testDatabase()
+const now = () => Math.floor(Date.now() / 1000)
+
+/** A friend who has redeemed a mentor's code. */
+async function redeemed(tx: Sql, terms: object = { enrolment: 'open' }) {
+  const people = await scene(tx, terms)
+  const { code } = await codeOf(people.mentor, people.org)
+  const [redemption] = await people.friend.rpc('redeem_code', { code })
+  const id = String(redemption?.redemption_id)
+  const standing = async () => {
+    const [row] = await tx`select status, confirmed_at from referral.redemptions where id = ${id}`
+    return row?.status === 'confirmed' ? row.confirmed_at.getTime() / 1000 : row?.status
+  }
+  return { ...people, code, id, standing }
+}
+
+describe('ingest_stripe_event', () => {
+  test('confirms the redemption of the user whom a paid invoice names', () =>
+    undone(sql, async (tx) => {
+      const { friend, standing } = await redeemed(tx)
+      const at = now() + 5
+      expect(await ingest(tx, paidInvoice({ userId: friend.id, at }))).toBe('applied')
+      expect(await standing()).toBe(at)
+    }))
+
+  test('confirms the redemption that the metadata names', () =>
+    undone(sql, async (tx) => {
+      const { id, standing } = await redeemed(tx)
+      const at = now() + 5
+      await ingest(tx, paidInvoice({ redemptionId: id, at }))
+      expect(await standing()).toBe(at)
+    }))
+
+  test('confirms by a paid one-off checkout', () =>
+    undone(sql, async (tx) => {
+      const { friend, standing } = await redeemed(tx)
+      const at = now() + 5
+      await ingest(tx, completedSession({ mode: 'payment', userId: friend.id, at }))
+      expect(await standing()).toBe(at)
+    }))
+
+  test('answers duplicate to the same delivery, and changes nothing', () =>
+    undone(sql, async (tx) => {
+      const { friend } = await redeemed(tx)
+      const event = paidInvoice({ userId: friend.id })
+      const facts = () =>
+        tx`select * from referral_private.payments, referral_private.payer_users, referral.redemptions`
+      expect(await ingest(tx, event)).toBe('applied')
+      const before = await facts()
+      expect(await ingest(tx, event)).toBe('duplicate')
+      expect(await ingest(tx, event)).toBe('duplicate')
+      expect(await facts()).toEqual(before)
+    }))
+
+  test('records other types as ignored', () =>
+    undone(sql, async (tx) => {
+      const { friend, standing } = await redeemed(tx)
+      expect(
+        await ingest(tx, { ...paidInvoice({ userId: friend.id }), type: 'invoice.voided' }),
+      ).toBe('ignored')
+      expect(await standing()).toBe('pending')
+      const [row] = await tx`select type, status from referral_private.stripe_events`
+      expect(row).toEqual({ type: 'invoice.voided', status: 'ignored' })
+    }))
+
+  test.for([
+    ['a subscription session: its money comes with the invoice', { mode: 'subscription' }],
+    ['a session with an invoice', { mode: 'payment', invoice: 'in_1' }],
+    ['an unpaid session', { mode: 'payment', status: 'unpaid' }],
+    ['a session that set a card up', { mode: 'setup', status: 'no_payment_required' }],
+  ] as const)('counts no sale for %s', ([, about]) =>
+    undone(sql, async (tx) => {
+      const { friend, standing } = await redeemed(tx)
+      expect(await ingest(tx, completedSession({ ...about, userId: friend.id }))).toBe('applied')
+      expect(await standing()).toBe('pending')
+      expect(await tx`select from referral_private.payments`).toHaveLength(0)
+    }),
+  )
+
+  test('counts no sale for an invoice of nothing, as a trial sends', () =>
+    undone(sql, async (tx) => {
+      const { friend, standing } = await redeemed(tx)
+      await ingest(tx, paidInvoice({ userId: friend.id, paid: 0 }))
+      expect(await standing()).toBe('pending')
+    }))
+
+  test('does not take a user from a payment link, where the buyer can edit the address', () =>
+    undone(sql, async (tx) => {
+      const { friend, standing } = await redeemed(tx)
+      await ingest(
+        tx,
+        completedSession({ mode: 'payment', userId: friend.id, paymentLink: 'plink_1' }),
+      )
+      expect(await standing()).toBe('pending')
+    }))
+
+  test('gives a sale to the first redemption, in whole seconds, that is not later than it', () =>
+    undone(sql, async (tx) => {
+      const { friend, standing } = await redeemed(tx)
+      await ingest(tx, paidInvoice({ userId: friend.id, at: now() - 60 }))
+      expect(await standing()).toBe('pending')
+    }))
+
+  test('gives a sale one winner among the organisations that share an account', () =>
+    undone(sql, async (tx) => {
+      const first = await redeemed(tx)
+      const second = await scene(tx)
+      const [later] = await first.friend.rpc('redeem_code', {
+        code: (await codeOf(second.mentor, second.org)).code,
+      })
+      await tx`update referral.redemptions set redeemed_at = redeemed_at + interval '2 seconds' where id = ${String(later?.redemption_id)}`
+      await ingest(tx, paidInvoice({ userId: first.friend.id, at: now() + 60 }))
+      expect(await tx`select org_id from referral.redemptions where status = 'confirmed'`).toEqual([
+        { org_id: first.org },
+      ])
+    }))
+
+  test('restricts a sale to the organisation that the metadata names', () =>
+    undone(sql, async (tx) => {
+      const { friend, standing } = await redeemed(tx)
+      await ingest(tx, paidInvoice({ userId: friend.id, orgId: crypto.randomUUID() }))
+      expect(await standing()).toBe('pending')
+    }))
+
+  test('never confirms by another organisation’s Stripe account', () =>
+    undone(sql, async (tx) => {
+      const { friend, id, standing } = await redeemed(tx)
+      await ingest(tx, paidInvoice({ userId: friend.id, redemptionId: id, account: 'acct_other' }))
+      expect(await standing()).toBe('pending')
+    }))
+
+  test('confirms up to the end of the conversion window and not after it', () =>
+    undone(sql, async (tx) => {
+      const { friend, standing } = await redeemed(tx, {
+        conversion_window_days: 1,
+        enrolment: 'open',
+      })
+      await ingest(tx, paidInvoice({ userId: friend.id, at: now() + 86_402 }))
+      expect(await standing()).toBe('pending')
+      const inside = now() + 86_000
+      await ingest(tx, paidInvoice({ userId: friend.id, at: inside }))
+      expect(await standing()).toBe(inside)
+    }))
+
+  test('lets a redemption by a known payer find the sale that was faster', () =>
+    undone(sql, async (tx) => {
+      const { org, mentor, friend } = await scene(tx)
+      const at = now() + 5
+      await ingest(tx, paidInvoice({ userId: friend.id, at }))
+      const [answer] = await friend.rpc('redeem_code', { code: (await codeOf(mentor, org)).code })
+      expect(answer?.status).toBe('confirmed')
+    }))
+
+  test('leaves a staff rejection as it is', () =>
+    undone(sql, async (tx) => {
+      const { friend, id, standing } = await redeemed(tx)
+      await tx`update referral.redemptions set status = 'rejected' where id = ${id}`
+      await ingest(tx, paidInvoice({ userId: friend.id }))
+      expect(await standing()).toBe('rejected')
+    }))
+
+  test('gives the same standing in every order of a story, with duplicates', () =>
+    undone(sql, async (tx) => {
+      const { friend, standing } = await redeemed(tx)
+      const at = now() + 10
+      const customer = 'cus_story'
+      const story = [
+        completedSession({ customer, userId: friend.id, at: at + 1 }),
+        paidInvoice({ customer, id: 'in_first', at }),
+        paidInvoice({ customer, id: 'in_second', at: at + 2_592_000 }),
+        paidInvoice({ customer, id: 'in_trial', at: at - 5, paid: 0 }),
+        completedSession({ customer, mode: 'payment', at: at + 3 }),
+      ]
+      const order = fc.shuffledSubarray([...story, ...story], { minLength: 10 })
+      for (const events of fc.sample(order, { numRuns: 60, seed: 20261121 })) {
+        await tx
+          .savepoint(async (inner) => {
+            for (const event of events) await ingest(inner, event)
+            expect(await standing()).toBe(at)
+            throw new Error('again')
+          })
+          .catch((error: Error) => expect(error.message).toBe('again'))
+      }
+    }))
+})
+
+describe('what is not an event', () => {
+  const good = () => paidInvoice({ paid: 100 })
+  const object = (change: object) => ({
+    data: { object: { ...(good().data as { object: object }).object, ...change } },
+  })
+  test.for([
+    [{ id: 'no event' }],
+    [{ id: null }],
+    [{ type: null }],
+    [{ livemode: 'yes' }],
+    [{ created: 'today' }],
+    [{ created: 1e300 }],
+    [{ account: 'somebody' }],
+    [{ data: null }],
+    [{ data: { object: 5 } }],
+    [object({ amount_paid: -1 })],
+    [object({ amount_paid: 2 ** 53 })],
+    [object({ amount_paid: 'all' })],
+    [object({ amount_paid: null })],
+    [object({ currency: 'dollars' })],
+    [object({ id: null })],
+    [object({ created: null })],
+  ])('is refused with invalid_event and stores nothing: %o', ([change]) =>
+    undone(sql, async (tx) => {
+      expect(await refusal(ingest(tx, { ...good(), ...change }))).toBe('invalid_event')
+      expect(await tx`select from referral_private.stripe_events`).toHaveLength(0)
+      expect(await tx`select from referral_private.payments`).toHaveLength(0)
+    }),
+  )
+
+  test('is refused also where it is no object at all', () =>
+    undone(sql, async (tx) => {
+      expect(await refusal(ingest(tx, [] as never))).toBe('invalid_event')
+    }))
+
+  test('cannot be sent by anybody but the operator', () =>
+    undone(sql, async (tx) => {
+      expect(await refusal(ingest(tx, good(), person(tx)))).toBe('42501')
+    }))
+})

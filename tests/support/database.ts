@@ -1,0 +1,50 @@
+/** A database of its own for a test file, copied from the migrated template. */
+import postgres from 'postgres'
+import { afterAll, inject } from 'vitest'
+import { template } from './global.ts'
+
+export type Sql = postgres.Sql | postgres.TransactionSql
+
+/** Makes the file's database and drops it after the file's last test. Connections are the schema owner's. */
+export async function testDatabase(): Promise<postgres.Sql> {
+  const servers = inject('servers')
+  const name = `test_${crypto.randomUUID().replaceAll('-', '')}`
+  await onAdmin((admin) =>
+    admin.unsafe(`create database ${name} template ${template} owner postgres`),
+  )
+  const sql = postgres(servers.postgres.replace('DATABASE', name), {
+    max: 40,
+    onnotice: () => {},
+    types: { bigint: postgres.BigInt },
+  })
+  afterAll(async () => {
+    await sql.end()
+    await onAdmin((admin) => admin.unsafe(`drop database ${name} with (force)`))
+  })
+  return sql
+}
+
+async function onAdmin(work: (admin: postgres.Sql) => Promise<unknown>): Promise<void> {
+  const admin = postgres(inject('servers').admin.replace('DATABASE', 'postgres'), { max: 1 })
+  try {
+    await work(admin)
+  } finally {
+    await admin.end()
+  }
+}
+
+class Rollback extends Error {}
+
+/** Runs a test in a transaction and undoes all of it. */
+export async function undone(
+  sql: postgres.Sql,
+  test: (tx: postgres.TransactionSql) => Promise<void>,
+): Promise<void> {
+  const end = sql.begin(async (tx) => {
+    await test(tx)
+    throw new Rollback()
+  })
+  await end.catch((error) => {
+    if (!(error instanceof Rollback)) throw error
+  })
+}

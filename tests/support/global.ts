@@ -1,0 +1,43 @@
+/** Once per run: a throw-away Postgres with a migrated template database, and a local stack. */
+import type { TestProject } from 'vitest/node'
+import { applyMigrations, createProject, execute } from '../../scripts/stack/database.ts'
+import { type StackEnvironment, spawnStack } from '../../scripts/stack/spawn.ts'
+import { startThrowawayPostgres } from '../../scripts/stack/throwaway.ts'
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** `postgresql://…/DATABASE` of the throw-away server, as superuser and as `postgres`. */
+    servers: { admin: string; postgres: string }
+    stack: StackEnvironment
+  }
+}
+
+export const template = 'template_migrated'
+
+/** Starts both; what was started is stopped also when the rest fails, as vitest then calls no teardown. */
+export async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const stops: (() => Promise<void>)[] = []
+  const teardown = async () => {
+    await Promise.all(stops.splice(0).map((stop) => stop()))
+  }
+  try {
+    const stackStarts = spawnStack().then((stack) => {
+      stops.push(stack.stop)
+      return stack
+    })
+    const server = await startThrowawayPostgres()
+    stops.push(server.stop)
+    await execute(server.url('postgres', 'supabase_admin'), `create database ${template}`)
+    await createProject(server, template)
+    await applyMigrations(server, template)
+    project.provide('servers', {
+      admin: server.url('DATABASE', 'supabase_admin'),
+      postgres: server.url('DATABASE', 'postgres'),
+    })
+    project.provide('stack', (await stackStarts).environment)
+    return teardown
+  } catch (error) {
+    await teardown()
+    throw error
+  }
+}
