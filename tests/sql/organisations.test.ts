@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest'
+import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
 import { operator, person, refusal } from '../support/actors.ts'
 import { testDatabase, undone } from '../support/database.ts'
+import { ingest } from '../support/ingest.ts'
 import { codeOf, scene } from '../support/scene.ts'
-import { ingest, paidInvoice } from '../support/stripe-events.ts'
 
 const sql = await testDatabase()
 

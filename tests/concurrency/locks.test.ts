@@ -1,0 +1,129 @@
+/** One test per lock, as named steps: what would go wrong without it is made to happen. */
+import { describe, expect, test } from 'vitest'
+import { completedSession } from '../fixtures/stripe/checkout-session-completed.ts'
+import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
+import { operator, person, refusal } from '../support/actors.ts'
+import { testDatabase } from '../support/database.ts'
+import { ingest } from '../support/ingest.ts'
+import { codeOf, scene } from '../support/scene.ts'
+import { sessions } from '../support/sessions.ts'
+
+const sql = await testDatabase()
+const now = () => Math.floor(Date.now() / 1000)
+const statusesIn = (org: string) =>
+  sql`select status from referral.redemptions where org_id = ${org}`
+
+describe('the code row', () => {
+  test('holds a redemption back while a deactivation is under way, which then wins', () =>
+    sessions(sql, async (staff, guest) => {
+      const { org, mentor, friend } = await scene(sql)
+      const { code } = await codeOf(mentor, org)
+      await person(staff.tx, mentor.id).rpc('deactivate_code', { org_id: org })
+      const redemption = refusal(person(guest.tx, friend.id).rpc('redeem_code', { code }))
+      await guest.blocked()
+      await staff.commit()
+      expect(await redemption).toBe('code_inactive')
+    }))
+
+  test('holds a deactivation back until the redemption under way is done', () =>
+    sessions(sql, async (guest, staff) => {
+      const { org, mentor, friend } = await scene(sql)
+      const { code } = await codeOf(mentor, org)
+      await person(guest.tx, friend.id).rpc('redeem_code', { code })
+      const deactivation = person(staff.tx, mentor.id).rpc('deactivate_code', { org_id: org })
+      await staff.blocked()
+      await guest.commit()
+      expect(await deactivation).toMatchObject([{ status: 'invalidated' }])
+    }))
+})
+
+describe('the account lock', () => {
+  test('lets two halves of a story that share neither payment nor sale meet', () =>
+    sessions(sql, async (one, other) => {
+      const { org, mentor, friend } = await scene(sql)
+      await friend.rpc('redeem_code', { code: (await codeOf(mentor, org)).code })
+      const customer = `cus_${friend.id.replaceAll('-', '')}`
+      await ingest(one.tx, completedSession({ customer, userId: friend.id, at: now() + 1 }))
+      const invoice = ingest(other.tx, paidInvoice({ customer, at: now() + 1 }))
+      await other.blocked()
+      await one.commit()
+      expect(await invoice).toBe('applied')
+      await other.commit()
+      expect(await statusesIn(org)).toEqual([{ status: 'confirmed' }])
+    }))
+
+  test('lets a payer’s redemption and their sale meet', () =>
+    sessions(sql, async (guest, stripe) => {
+      const { org, mentor, friend } = await scene(sql)
+      const { code } = await codeOf(mentor, org)
+      const customer = `cus_${friend.id.replaceAll('-', '')}`
+      await ingest(sql, completedSession({ customer, userId: friend.id }))
+      await person(guest.tx, friend.id).rpc('redeem_code', { code })
+      const invoice = ingest(stripe.tx, paidInvoice({ customer, at: now() + 1 }))
+      await stripe.blocked()
+      await guest.commit()
+      await invoice
+      await stripe.commit()
+      expect(await statusesIn(org)).toEqual([{ status: 'confirmed' }])
+    }))
+
+  test('holds a first payment back until the redemption of whoever is becoming a payer is done', () =>
+    sessions(sql, async (guest, stripe) => {
+      const { org, mentor, friend } = await scene(sql)
+      const { code } = await codeOf(mentor, org)
+      await person(guest.tx, friend.id).rpc('redeem_code', { code })
+      const invoice = ingest(stripe.tx, paidInvoice({ userId: friend.id, at: now() + 1 }))
+      await stripe.blocked()
+      await guest.commit()
+      await invoice
+      await stripe.commit()
+      expect(await statusesIn(org)).toEqual([{ status: 'confirmed' }])
+    }))
+
+  test('is shared by people who are no payers: they do not wait for each other', () =>
+    sessions(sql, async (one, other) => {
+      const { org, mentor } = await scene(sql)
+      const { code } = await codeOf(mentor, org)
+      await person(one.tx).rpc('redeem_code', { code })
+      expect(await person(other.tx).rpc('redeem_code', { code })).toHaveLength(1)
+    }))
+
+  test('is given back before it is taken exclusively, so that payers never deadlock', async () => {
+    const { org, mentor } = await scene(sql)
+    const { code } = await codeOf(mentor, org)
+    const payers = Array.from({ length: 32 }, () => person(sql))
+    await Promise.all(payers.map(({ id }) => ingest(sql, completedSession({ userId: id }))))
+    const answers = await Promise.all(payers.map((payer) => payer.rpc('redeem_code', { code })))
+    expect(answers.every(([answer]) => answer?.status === 'pending')).toBe(true)
+  })
+})
+
+describe('one event', () => {
+  test('by 32 deliveries at once is applied once', async () => {
+    const event = paidInvoice()
+    const answers = await Promise.all(Array.from({ length: 32 }, () => ingest(sql, event)))
+    expect(answers.filter((status) => status === 'applied')).toHaveLength(1)
+    expect(answers.filter((status) => status === 'duplicate')).toHaveLength(31)
+  })
+
+  test('whose first delivery is rolled back is applied by the one that waited', () =>
+    sessions(sql, async (first, second) => {
+      const event = paidInvoice()
+      await ingest(first.tx, event)
+      const waiting = ingest(second.tx, event)
+      await second.blocked()
+      await first.rollback()
+      expect(await waiting).toBe('applied')
+    }))
+})
+
+describe('whoever waits too long', () => {
+  test('is answered busy', () =>
+    sessions(sql, async (holder) => {
+      const { org, mentor } = await scene(sql)
+      await codeOf(mentor, org)
+      await holder.tx`select from referral.members where user_id = ${mentor.id} for update`
+      expect(await refusal(mentor.rpc('rotate_code', { org_id: org }))).toBe('busy')
+      expect(await operator(sql).rpc('find_code', { code: 'ABC' })).toEqual([])
+    }))
+})

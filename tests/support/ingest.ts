@@ -1,0 +1,26 @@
+import { reduceEvent } from '../../functions/stripe-webhook/event.ts'
+import type { RawEvent } from '../fixtures/stripe/about.ts'
+import { type Actor, operator } from './actors.ts'
+import type { Sql } from './database.ts'
+
+/** Delivers an event as the webhook does once it is verified: reduced by the same code. Gives the answer's status. */
+export async function ingest(sql: Sql, event: RawEvent): Promise<string> {
+  return ingestReduced(sql, await reduced(event))
+}
+
+/** What the webhook makes of an event. */
+export async function reduced(event: RawEvent): Promise<Record<string, unknown>> {
+  const result = await reduceEvent(new TextEncoder().encode(JSON.stringify(event)))
+  if (typeof result === 'string') throw new Error(result)
+  return result
+}
+
+/** Hands the database an event that is reduced already, or pretends to be. */
+export async function ingestReduced(
+  sql: Sql,
+  event: object,
+  by: Actor = operator(sql),
+): Promise<string> {
+  const [row] = await by.rpc('ingest_stripe_event', { event })
+  return String(row?.status)
+}
