@@ -4,6 +4,8 @@ import { codeText } from './code-text.ts'
 import type { Database } from './database.types.ts'
 import { type ReferralError, toReferralError } from './errors.ts'
 
+export type { ReferralError, ReferralErrorCode } from './errors.ts'
+
 type Schema = Database['referral']
 
 /** A code with its status, owner and limits. Times are ISO 8601. */

@@ -21,7 +21,7 @@ export function createLinkHandler({
 
     // By POST: a code is arbitrary text, which must arrive as it is.
     const { data, error } = await database.rpc('resolve_code', { code }).maybeSingle()
-    if (error) console.error(`resolve_code failed: ${error.code}`)
+    if (error) console.error(`resolve_code failed: ${error.code || 'no answer'}`)
     const destination = data?.web_destination && destinationOf(data.web_destination)
     if (!data?.code || !destination) return redirect(fallback)
     // Not `code`: auth clients take `?code=` for a login.

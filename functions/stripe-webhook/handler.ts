@@ -53,7 +53,7 @@ async function store(database: ReferralDatabase, event: object): Promise<Respons
     if (error.code === 'invalid_event') return errorResponse('unknown_event_shape')
     const retry = ['40001', '40P01', 'busy'].includes(error.code) && attempt < attempts
     if (retry) continue
-    console.error(`ingest_stripe_event failed: ${error.code}`)
+    console.error(`ingest_stripe_event failed: ${error.code || 'no answer'}`)
     return errorResponse('internal_error')
   }
 }

@@ -22,7 +22,7 @@ export async function startApi({ databaseUrl, keys, log }: Settings): Promise<Ap
   Object.assign(connection, { ensureRlsContext: async () => true })
   const app = new App({
     connection,
-    api: { schemas: ['referral'], max_rows: 1000 },
+    api: { schemas: ['public', 'referral'], max_rows: 1000 },
     db: { migrations: { enabled: false } },
     auth: {
       enabled: true,

@@ -23,7 +23,7 @@ export const functionEnvironment = {
   ],
 } as const
 
-export type FunctionName = keyof typeof functionEnvironment
+type FunctionName = keyof typeof functionEnvironment
 export type Functions = { port: (name: string) => number | undefined; stop: () => Promise<void> }
 
 type Settings = { home: string; apiPort: number; environment: Record<string, string> }

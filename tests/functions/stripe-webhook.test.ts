@@ -1,0 +1,219 @@
+import Stripe from 'stripe'
+import { describe, expect, inject, test } from 'vitest'
+import { connect } from '../../functions/_shared/database.ts'
+import { createWebhookHandler } from '../../functions/stripe-webhook/handler.ts'
+import type { RawEvent } from '../fixtures/stripe/about.ts'
+import { completedSession } from '../fixtures/stripe/checkout-session-completed.ts'
+import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
+import { sceneOverHttp, stackDatabase } from '../support/http.ts'
+
+const stack = inject('stack')
+const sql = stackDatabase()
+
+const signed = (payload: string, secret = stack.STRIPE_WEBHOOK_SECRET, timestamp?: number) =>
+  Stripe.webhooks.generateTestHeaderStringAsync({
+    payload,
+    secret,
+    ...(timestamp && { timestamp }),
+  })
+
+async function post(payload: string | Uint8Array<ArrayBuffer>, signature?: string) {
+  const headers = signature === undefined ? {} : { 'stripe-signature': signature }
+  const response = await fetch(`${stack.FUNCTIONS_URL}/stripe-webhook`, {
+    method: 'POST',
+    body: payload,
+    headers,
+  })
+  const text = await response.text()
+  return { http: response.status, text, body: JSON.parse(text) }
+}
+
+async function deliver(event: RawEvent) {
+  const payload = JSON.stringify(event)
+  return post(payload, await signed(payload))
+}
+
+const stored = async (event: RawEvent) =>
+  sql`select status, event, body_sha256 from referral_private.stripe_events where event_id = ${event.id}`
+
+describe('a signed event', () => {
+  test.for([
+    [
+      'checkout.session.completed',
+      (userId: string) => completedSession({ mode: 'payment', userId }),
+    ],
+    ['invoice.paid', (userId: string) => paidInvoice({ userId })],
+  ] as const)('%s is applied once and confirms the referral', async ([, about]) => {
+    const { org, mentor, friend, code } = await sceneOverHttp()
+    await friend.supabase.rpc('redeem_code', { code }).throwOnError()
+    const event = about(friend.id)
+    const answers = [await deliver(event), await deliver(event), await deliver(event)]
+    expect(answers.map(({ http, body }) => [http, body.status])).toEqual([
+      [200, 'applied'],
+      [200, 'duplicate'],
+      [200, 'duplicate'],
+    ])
+    const { data } = await mentor.supabase.rpc('my_referrals', { org_id: org }).throwOnError()
+    expect(data).toMatchObject([{ status: 'confirmed' }])
+  })
+
+  test('of a type that states nothing is recorded as ignored', async () => {
+    const event = { ...paidInvoice(), type: 'customer.created' }
+    expect(await deliver(event)).toMatchObject({ http: 200, body: { status: 'ignored' } })
+    expect(await stored(event)).toMatchObject([
+      { status: 'ignored', event: { data: { object: {} } } },
+    ])
+  })
+
+  test('leaves nothing personal in the database', async () => {
+    const event = completedSession({ mode: 'payment' })
+    Object.assign(event.data.object, { client_reference_id: 'friend@example.com' })
+    await deliver(event)
+    const [row] = await stored(event)
+    expect(JSON.stringify(row)).not.toMatch(/example\.com|Friend|private/)
+    expect(row?.body_sha256).toMatch(/^[0-9a-f]{64}$/)
+  })
+})
+
+describe('what Stripe did not sign', () => {
+  test('is refused with invalid_signature, echoes nothing and reaches no table', async () => {
+    const event = paidInvoice()
+    const payload = JSON.stringify(event)
+    const good = await signed(payload)
+    const now = Math.floor(Date.now() / 1000)
+    const forged = [
+      undefined,
+      '',
+      'nonsense',
+      't=1',
+      good.replace(/v1=./, 'v1='),
+      good.replace('v1=', 'v0='),
+      `${good},t=${now}`,
+      await signed(payload, 'whsec_other'),
+      await signed(`${payload} `),
+      await signed(payload, stack.STRIPE_WEBHOOK_SECRET, now - 302),
+      await signed(payload, stack.STRIPE_WEBHOOK_SECRET, now + 31_536_000),
+    ]
+    for (const header of forged) {
+      const { http, text, body } = await post(payload, header)
+      expect([http, body.code], header).toEqual([400, 'invalid_signature'])
+      expect(text).not.toContain(event.id)
+    }
+    expect(await stored(event)).toHaveLength(0)
+  })
+
+  test('is refused also without a body', async () => {
+    expect(await post('', 'nonsense')).toMatchObject({
+      http: 400,
+      body: { code: 'invalid_signature' },
+    })
+  })
+})
+
+describe('a body', () => {
+  test('over 256 KiB is refused with body_too_large, signed or not', async () => {
+    const payload = JSON.stringify({ ...paidInvoice(), padding: 'x'.repeat(256 * 1024) })
+    expect(await post(payload, await signed(payload))).toMatchObject({
+      http: 413,
+      body: { code: 'body_too_large' },
+    })
+    expect(await post(new Uint8Array(5_000_000))).toMatchObject({ http: 413 })
+  })
+
+  test('of exactly 256 KiB is taken', async () => {
+    const event = { ...paidInvoice(), padding: '' }
+    event.padding = 'x'.repeat(256 * 1024 - JSON.stringify(event).length)
+    expect(await deliver(event)).toMatchObject({ http: 200 })
+  })
+
+  test.for(['', 'not json', '{"id":', '[]', 'null', '"text"', '{}', '{"id":"evt_1"}'])(
+    '%j, though signed, is refused with invalid_body',
+    async (payload) => {
+      expect(await post(payload, await signed(payload))).toMatchObject({
+        http: 400,
+        body: { code: 'invalid_body' },
+      })
+    },
+  )
+
+  test('that is no UTF-8 is refused', async () => {
+    const bytes = new Uint8Array([0x7b, 0xff, 0x7d])
+    expect((await post(bytes, await signed('{\ufffd}'))).http).toBe(400)
+  })
+})
+
+describe('an event that is not as known', () => {
+  test.for([
+    ['a version before basil', { api_version: '2024-06-20' }, {}],
+    ['a version newer than the SDK', { api_version: '2027-01-01.zinnia' }, {}],
+    ['no version', { api_version: null }, {}],
+    ['an amount that is no whole number', {}, { amount_paid: 10.5 }],
+    ['no amount', {}, { amount_paid: undefined }],
+    ['an amount beyond 2^53', {}, { amount_paid: 2 ** 60 }],
+    ['a currency that is none', {}, { currency: 'dollars' }],
+  ] as const)(
+    'with %s is answered 422, so that Stripe keeps it, and stores nothing',
+    async ([, change, ofObject]) => {
+      const event = { ...paidInvoice(), ...change }
+      Object.assign(event.data.object, ofObject)
+      expect(await deliver(event)).toMatchObject({
+        http: 422,
+        body: { code: 'unknown_event_shape' },
+      })
+      expect(await stored(event)).toHaveLength(0)
+    },
+  )
+
+  test('but of a type that states nothing does not matter', async () => {
+    const event = { ...paidInvoice(), type: 'product.created', api_version: '2019-01-01' }
+    expect(await deliver(event)).toMatchObject({ http: 200, body: { status: 'ignored' } })
+  })
+
+  test('of live mode is refused by a test endpoint; a connected account’s is passed over', async () => {
+    expect(await deliver(paidInvoice({ livemode: true }))).toMatchObject({
+      http: 400,
+      body: { code: 'wrong_mode' },
+    })
+    const connected = paidInvoice({ livemode: true, account: 'acct_1' })
+    expect(await deliver(connected)).toMatchObject({ http: 200, body: { status: 'ignored' } })
+    expect(await stored(connected)).toHaveLength(0)
+  })
+})
+
+describe('the endpoint', () => {
+  test.for(['GET', 'HEAD', 'PUT', 'DELETE'])('refuses %s with 405', async (method) => {
+    const response = await fetch(`${stack.FUNCTIONS_URL}/stripe-webhook`, { method })
+    expect([response.status, response.headers.get('allow')]).toEqual([405, 'POST'])
+  })
+
+  const handlerWith = (database: string, key: string, secrets: string[]) =>
+    createWebhookHandler({ database: connect(database, key), secrets, livemode: false })
+  const request = async (event: RawEvent, secret: string) => {
+    const body = JSON.stringify(event)
+    const headers = { 'stripe-signature': await signed(body, secret) }
+    return new Request('http://localhost/stripe-webhook', { method: 'POST', body, headers })
+  }
+
+  test('answers 500 without detail when the database cannot be reached, so that Stripe sends it again', async () => {
+    const handler = handlerWith('http://127.0.0.1:9', 'key', ['whsec_1'])
+    const response = await handler(await request(paidInvoice(), 'whsec_1'))
+    expect(response.status).toBe(500)
+    expect(await response.json()).toEqual({
+      code: 'internal_error',
+      message: 'The event could not be stored. Send it again.',
+      details: null,
+      hint: null,
+    })
+  })
+
+  test('takes either secret while one replaces the other', async () => {
+    const handler = handlerWith(stack.SUPABASE_URL, stack.SUPABASE_SECRET_KEY, [
+      'whsec_old',
+      'whsec_new',
+    ])
+    for (const secret of ['whsec_old', 'whsec_new']) {
+      expect((await handler(await request(paidInvoice(), secret))).status).toBe(200)
+    }
+    expect((await handler(await request(paidInvoice(), 'whsec_none'))).status).toBe(400)
+  })
+})

@@ -1,0 +1,74 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { referralErrorCodes } from '../../client/errors.ts'
+import { functionErrors } from '../../functions/_shared/errors.ts'
+import { testDatabase } from '../support/database.ts'
+
+const sql = await testDatabase()
+const documented = Object.fromEntries(
+  readFileSync('docs/errors.md', 'utf8')
+    .split(/^## /m)
+    .map((section) => [
+      section.slice(0, section.indexOf('\n')),
+      Object.fromEntries(
+        [...section.matchAll(/^\| `(\w+)`\s*\| (\d*)/gm)].map(([, code, status]) => [
+          code,
+          Number(status),
+        ]),
+      ),
+    ]),
+)
+const registry = Object.fromEntries(
+  (await sql`select code, status from referral_private.error_registry()`).map(
+    ({ code, status }) => [code, status],
+  ),
+)
+
+test('docs/errors.md lists exactly the errors of the database, with their status', () => {
+  expect(documented['From the database']).toEqual(registry)
+})
+
+test('docs/errors.md lists exactly the errors of the edge functions, with their status', () => {
+  const statuses = Object.entries(functionErrors).map(([code, [status]]) => [code, status])
+  expect(documented['From the edge functions']).toEqual(Object.fromEntries(statuses))
+})
+
+test('the client’s union is the errors of the database and its own', () => {
+  const own = Object.keys(documented['From the client'] ?? {})
+  expect([...referralErrorCodes].sort()).toEqual([...Object.keys(registry), ...own].sort())
+})
+
+test('every registered error is raised somewhere, and every raised one is registered', () => {
+  const source = readdirSync('sql')
+    .map((name) => readFileSync(`sql/${name}`, 'utf8'))
+    .join('\n')
+  const [before = '', after = ''] = source.split(/create function referral_private\.raise_error\(/)
+  const elsewhere = after + before.slice(0, before.indexOf('error_registry'))
+  expect(Object.keys(registry).filter((code) => !elsewhere.includes(`'${code}'`))).toEqual([])
+  const raised = [...source.matchAll(/raise_error\('(\w+)'/g)].map(([, code]) => code)
+  expect(raised.filter((code) => !(String(code) in registry))).toEqual([])
+})
+
+test('an unregistered code cannot be raised', async () => {
+  await expect(sql`select referral_private.raise_error('no_such_code')`).rejects.toThrow(
+    'query returned no rows',
+  )
+})
+
+test('busy tells when to try again', async () => {
+  const error = await sql`select referral_private.raise_error('busy')`.catch((reason) => reason)
+  expect(JSON.parse(error.detail)).toEqual({ status: 503, headers: { 'Retry-After': '1' } })
+})
+
+test('every error that an RPC’s comment promises exists', async () => {
+  const comments = await sql`
+    select proname, obj_description(oid, 'pg_proc') as text from pg_proc where pronamespace = 'referral'::regnamespace`
+  for (const { proname, text } of comments) {
+    const [, list = ''] = /Errors: ([^.]*)\./.exec(text) ?? []
+    const promised = list.split(', ').map((item) => item.replace(/^(as create_code|and )/, ''))
+    expect(
+      promised.filter((code) => code && !(code in registry)),
+      proname,
+    ).toEqual([])
+  }
+})

@@ -1,0 +1,63 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { missingEntries } from '../../scripts/lock.ts'
+import { functionEnvironment } from '../../scripts/stack/functions.ts'
+
+const json = (file: string) => JSON.parse(readFileSync(file, 'utf8'))
+const manifest = json('package.json')
+
+test('the edge functions import exactly the versions that package.json has', () => {
+  const imports = Object.entries<string>(json('functions/deno.json').imports)
+  expect(imports.length).toBeGreaterThan(0)
+  for (const [name, specifier] of imports) {
+    expect(specifier).toBe(`npm:${name}@${manifest.dependencies[name]}`)
+  }
+})
+
+test('every dependency has an exact version', () => {
+  const versions = Object.values({ ...manifest.dependencies, ...manifest.devDependencies })
+  expect(versions.filter((version) => !/^\d+\.\d+\.\d+(-[\w.]+)?$/.test(String(version)))).toEqual(
+    [],
+  )
+})
+
+test('every function is listed in config.toml and in the local stack', () => {
+  const folders = readdirSync('functions', { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && !entry.name.startsWith('_'))
+    .map(({ name }) => name)
+  const listed = [
+    ...readFileSync('supabase/config.toml', 'utf8').matchAll(/^\[functions\.([\w-]+)\]$/gm),
+  ].map(([, name]) => name)
+  expect(listed.sort()).toEqual(folders.sort())
+  expect(Object.keys(functionEnvironment).sort()).toEqual(folders.sort())
+})
+
+test('each function reads exactly the environment that it is given', () => {
+  for (const [name, given] of Object.entries(functionEnvironment)) {
+    const source = readFileSync(`functions/${name}/index.ts`, 'utf8')
+    const read = [...source.matchAll(/^ {4}([A-Z_]+): /gm)].map(([, variable]) => variable)
+    expect(read.sort(), name).toEqual([...given].sort())
+  }
+})
+
+test('a lock file without an optional package of another platform is completed', () => {
+  const packages = {
+    'node_modules/tool': {
+      version: '1.2.3',
+      dev: true,
+      optionalDependencies: { '@tool/linux-x64-musl': '1.2.3', '@tool/win32-arm64': '1.2.3' },
+    },
+    'node_modules/@tool/win32-arm64': { version: '1.2.3' },
+  }
+  expect(missingEntries(packages)).toEqual({
+    'node_modules/@tool/linux-x64-musl': {
+      version: '1.2.3',
+      dev: true,
+      optional: true,
+      os: ['linux'],
+      cpu: ['x64'],
+      libc: ['musl'],
+    },
+  })
+  expect(missingEntries(json('package-lock.json').packages)).toEqual({})
+})

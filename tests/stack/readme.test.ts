@@ -1,0 +1,44 @@
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, inject, test } from 'vitest'
+import { root } from '../../scripts/stack/root.ts'
+
+const readme = readFileSync(join(root, 'README.md'), 'utf8')
+
+test('the README’s tour is one program that prints what its comments say', () => {
+  const blocks = [...readme.matchAll(/^```ts\n([\s\S]*?)^```/gm)].map(([, block]) => block)
+  const program = blocks.join('\n')
+  const promised = [...program.matchAll(/^console\.log\(.*\) \/\/ (.*)$/gm)].map(([, text]) => text)
+  // Inside the repository, so that `referbase` is the package itself.
+  const folder = join(root, '.referbase', `tour-${crypto.randomUUID()}`)
+  mkdirSync(folder, { recursive: true })
+  try {
+    writeFileSync(join(folder, 'tour.ts'), program)
+    const output = execFileSync(process.execPath, ['--no-warnings', 'tour.ts'], {
+      cwd: folder,
+      encoding: 'utf8',
+      env: { ...process.env, ...inject('stack') },
+    })
+    expect(blocks.length).toBeGreaterThanOrEqual(4)
+    expect(output.trim().split('\n')).toEqual(promised)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})
+
+test('every npm script that the documents name exists', () => {
+  const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  const named = [
+    ...readme.matchAll(
+      /npm (?:run )?(start|test|demo|[a-z]+:[a-z]+|check|format|migrate|types|lock)\b/g,
+    ),
+  ]
+  expect(named.map(([, name]) => name).filter((name) => !(String(name) in scripts))).toEqual([])
+})
+
+test('every file that the README links to exists', () => {
+  for (const [, file] of readme.matchAll(/\]\((?!https?:)([^)#]+)\)/g)) {
+    expect(() => readFileSync(join(root, String(file))), file).not.toThrow()
+  }
+})
