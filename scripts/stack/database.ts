@@ -47,8 +47,7 @@ export async function applyMigrations(server: Postgres, database: string): Promi
     `--remote=${server.url(database, 'postgres')}`,
   ])
   if (code !== 0) {
-    const reason =
-      `${stdout}\n${stderr}`.split('\n').findLast((line) => /error/i.test(line)) ?? 'see above'
+    const reason = `${stderr}\n${stdout}`.split('\n').find((line) => /^error/i.test(line)) ?? stderr
     throw new Sentence(`A migration failed, and nothing of it was applied: ${reason.trim()}`)
   }
 }

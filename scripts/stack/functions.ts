@@ -32,15 +32,15 @@ type Settings = { home: string; apiPort: number; environment: Record<string, str
 export async function startFunctions(settings: Settings): Promise<Functions> {
   const deno = join(root, 'node_modules/deno/deno')
   if (!existsSync(deno)) throw new Sentence('Deno is missing in node_modules: run "npm ci".')
-  const names = Object.keys(functionEnvironment) as FunctionName[]
   const running = new Map<string, Running>()
+  for (const name of Object.keys(functionEnvironment) as FunctionName[]) {
+    running.set(name, startFunction(name, deno, await freePort(), settings))
+  }
   const stop = async () => {
     await Promise.all([...running.values()].map(({ child }) => endOf(child)))
   }
   try {
-    await Promise.all(
-      names.map(async (name) => running.set(name, await startFunction(name, deno, settings))),
-    )
+    await Promise.all([...running].map(([name, { child }]) => listening(name, child)))
   } catch (error) {
     await stop()
     throw error
@@ -50,12 +50,12 @@ export async function startFunctions(settings: Settings): Promise<Functions> {
 
 type Running = { child: ChildProcess; port: number }
 
-async function startFunction(
+function startFunction(
   name: FunctionName,
   deno: string,
+  port: number,
   { home, apiPort, environment }: Settings,
-): Promise<Running> {
-  const port = await freePort()
+): Running {
   const allowed = functionEnvironment[name]
   const child = spawn(
     deno,
@@ -90,7 +90,6 @@ async function startFunction(
   const log = createWriteStream(join(home, `${name}.log`), { flags: 'a' })
   child.stdout.pipe(log)
   child.stderr.pipe(log)
-  await listening(name, child)
   return { child, port }
 }
 

@@ -9,6 +9,6 @@ export async function runMain(main: () => Promise<void>): Promise<void> {
     const text =
       error instanceof Sentence ? error.message : ((error as Error).stack ?? String(error))
     process.stderr.write(`${text}\n`)
-    process.exitCode = 1
+    process.exit(1)
   }
 }

@@ -1,0 +1,56 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, inject, test } from 'vitest'
+import { execute } from '../../scripts/stack/database.ts'
+import { type StackEnvironment, spawnStack } from '../../scripts/stack/spawn.ts'
+import { type Ended, start } from '../support/processes.ts'
+
+async function demoOn(environment: StackEnvironment): Promise<Ended> {
+  const folder = mkdtempSync(join(tmpdir(), 'referbase-demo-'))
+  try {
+    const file = join(folder, 'env')
+    writeFileSync(
+      file,
+      Object.entries(environment)
+        .map(([name, value]) => `${name}=${value}\n`)
+        .join(''),
+    )
+    return await start('demo.ts', ['--env-file', file]).ended
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+test('the demo shows every step and ends with 0, twice on one stack', async () => {
+  for (let time = 1; time <= 2; time++) {
+    const { code, stdout, stderr } = await demoOn(inject('stack'))
+    expect([code, stderr]).toEqual([0, ''])
+    expect(stdout.match(/^✓/gm)).toHaveLength(14)
+    expect(stdout).toContain('All 14 steps happened')
+  }
+})
+
+test('the demo fails at the step that does not happen', async () => {
+  const broken = {
+    'A second code is refused while the first is active': 'drop index referral.codes_one_active',
+    'A second redemption, of somebody else’s code, is refused': `
+      create or replace function referral_private.redeem_code(p_code text, p_click_id uuid, p_provenance text, p_channel text)
+      returns setof referral.redeemed_code language sql security definer as $$
+        select md5('one')::uuid, null::uuid, null::uuid, $1, 'pending'::referral.redemption_status, now() $$`,
+    'Stripe says three times, signed, that the friend has paid':
+      'drop function referral.ingest_stripe_event',
+  }
+  const stack = await spawnStack()
+  try {
+    for (const [title, change] of Object.entries(broken).reverse()) {
+      await execute(stack.environment.DATABASE_URL, change)
+      const { code, stderr } = await demoOn(stack.environment)
+      expect(code).toBe(1)
+      expect(stderr).toContain(`The demo failed at step`)
+      expect(stderr).toContain(title)
+    }
+  } finally {
+    await stack.stop()
+  }
+})

@@ -1,0 +1,159 @@
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, describe, expect, test } from 'vitest'
+import { migration } from '../../scripts/migrate.ts'
+import { root } from '../../scripts/stack/root.ts'
+import { readEnvironmentFile } from '../../scripts/stack/spawn.ts'
+import { processesWith, type Running, start, until } from '../support/processes.ts'
+
+const folders: string[] = []
+afterEach(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
+})
+
+function newFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'referbase-test-'))
+  chmodSync(folder, 0o777)
+  folders.push(folder)
+  return folder
+}
+
+/** A fresh stack that has written its env file, and the ports by which its processes are known. */
+async function freshStack(options: object = {}) {
+  const file = join(newFolder(), 'env')
+  const running = start('start.ts', ['--fresh', '--env-file', file], options)
+  const failed = running.ended.then(({ stderr }) => {
+    throw new Error(stderr)
+  })
+  await Promise.race([until(() => existsSync(file)), failed])
+  failed.catch(() => {})
+  const environment = readEnvironmentFile(file)
+  const ports = [environment.SUPABASE_URL, environment.DATABASE_URL].map((url) =>
+    String(new URL(url).port),
+  )
+  return {
+    ...running,
+    file,
+    environment,
+    processes: () =>
+      ports.flatMap((port) => [
+        ...processesWith(`-p ${port} `),
+        ...processesWith(`127.0.0.1:${port},`),
+      ]),
+  }
+}
+
+/** A copy of the project with the installed packages, some left out. */
+function copyOfProject({ without = '' } = {}): string {
+  const copy = newFolder()
+  for (const name of ['scripts', 'supabase', 'functions', 'client', 'package.json', 'sql']) {
+    cpSync(join(root, name), join(copy, name), { recursive: true })
+  }
+  mkdirSync(join(copy, 'node_modules'))
+  for (const name of readdirSync(join(root, 'node_modules'))) {
+    if (name !== without)
+      symlinkSync(join(root, 'node_modules', name), join(copy, 'node_modules', name))
+  }
+  return copy
+}
+
+async function failure(running: Running): Promise<string> {
+  const { code, stdout, stderr } = await running.ended
+  expect(code).toBe(1)
+  expect(stdout).toBe('')
+  expect(stderr.trim().split('\n')).toHaveLength(1)
+  return stderr.trim()
+}
+
+describe('npm start -- --fresh', () => {
+  test('writes the env file once everything answers, and leaves nothing behind on Ctrl-C', async () => {
+    const stack = await freshStack()
+    const { SUPABASE_URL, SUPABASE_PUBLISHABLE_KEY: apikey, FUNCTIONS_URL } = stack.environment
+    expect((await fetch(`${SUPABASE_URL}/auth/v1/settings`, { headers: { apikey } })).status).toBe(
+      200,
+    )
+    expect((await fetch(`${FUNCTIONS_URL}/stripe-webhook`, { method: 'POST' })).status).toBe(400)
+    expect(stack.processes()).toHaveLength(3)
+    const home = /-D (\S+)\/data/.exec(stack.processes().join())?.[1]
+    stack.child.kill('SIGINT')
+    const { code, stdout } = await stack.ended
+    expect(code).toBe(0)
+    expect(stdout).toContain('stopped')
+    expect(stack.processes()).toEqual([])
+    expect(existsSync(stack.file)).toBe(false)
+    expect(existsSync(String(home))).toBe(false)
+  })
+
+  test('that is killed leaves functions that end by themselves, and a server that the next start stops', async () => {
+    const stack = await freshStack()
+    stack.child.kill('SIGKILL')
+    await stack.ended
+    await until(() => stack.processes().every((line) => line.includes('postgres')))
+    const next = await freshStack()
+    expect(stack.processes()).toEqual([])
+    next.child.kill('SIGTERM')
+    await next.ended
+  })
+
+  test.runIf(process.getuid?.() === 0)('works as an ordinary user', async () => {
+    const stack = await freshStack({
+      uid: 65534,
+      gid: 65534,
+      env: { PATH: process.env.PATH, HOME: newFolder() },
+    })
+    expect(stack.processes()).toHaveLength(3)
+    stack.child.kill('SIGINT')
+    expect((await stack.ended).code).toBe(0)
+  })
+})
+
+describe('npm start ends with one sentence and exit code 1', () => {
+  test('when its port is in use', async () => {
+    const server = createServer().listen(54321, '127.0.0.1')
+    await new Promise((resolve) => server.once('listening', resolve).once('error', resolve))
+    expect(await failure(start('start.ts'))).toMatch(/^Port 54321 is in use: .*--fresh/)
+    server.close()
+  })
+
+  test('when a migration fails', async () => {
+    const copy = copyOfProject()
+    const file = migration.replace(root, copy)
+    writeFileSync(file, `${readFileSync(file, 'utf8')}\nselect 1 / 0;\n`)
+    expect(await failure(start('start.ts', ['--fresh'], { folder: copy }))).toMatch(
+      /^A migration failed.*division by zero/,
+    )
+  })
+
+  test('when a program is missing', async () => {
+    const copy = copyOfProject({ without: 'deno' })
+    expect(await failure(start('start.ts', ['--fresh'], { folder: copy }))).toBe(
+      'Deno is missing in node_modules: run "npm ci".',
+    )
+  })
+
+  test('when a function does not start', async () => {
+    const copy = copyOfProject()
+    const file = join(copy, 'functions/link/index.ts')
+    writeFileSync(file, `throw new Error('no reason')\n${readFileSync(file, 'utf8')}`)
+    expect(await failure(start('start.ts', ['--fresh'], { folder: copy }))).toMatch(
+      /^The function "link" did not start: .*no reason/,
+    )
+  })
+
+  test('when an option is unknown', async () => {
+    expect(await failure(start('start.ts', ['--frsh']))).toMatch(/--frsh.*Usage: npm start/)
+  })
+})

@@ -1,0 +1,56 @@
+/** Commands of the project as a user starts them, and what is left of them. */
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import { root } from '../../scripts/stack/root.ts'
+
+export type Ended = { code: number | null; stdout: string; stderr: string }
+export type Running = { child: ChildProcess; ended: Promise<Ended> }
+
+/** Starts a script of the project, or of another folder that holds a copy of it. */
+export function start(
+  script: string,
+  args: string[] = [],
+  { folder = root, ...options }: SpawnOptions & { folder?: string } = {},
+): Running {
+  const child = spawn(process.execPath, ['--', join(folder, 'scripts', script), ...args], {
+    cwd: folder,
+    ...options,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const output = { stdout: '', stderr: '' }
+  child.stdout.on('data', (chunk) => {
+    output.stdout += chunk
+  })
+  child.stderr.on('data', (chunk) => {
+    output.stderr += chunk
+  })
+  const ended = new Promise<Ended>((resolve) =>
+    child.once('close', (code) => resolve({ code, ...output })),
+  )
+  return { child, ended }
+}
+
+/** The command lines of running processes that contain the text. */
+export function processesWith(text: string): string[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && name !== String(process.pid))
+    .map((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')
+      } catch {
+        return ''
+      }
+    })
+    .filter((line) => line.includes(text))
+}
+
+/** Asks until the answer is yes; fails after ten seconds. */
+export async function until(question: () => boolean): Promise<void> {
+  for (let tries = 0; tries < 400; tries++) {
+    if (question()) return
+    await setTimeout(25)
+  }
+  throw new Error(`it never came true: ${question}`)
+}
