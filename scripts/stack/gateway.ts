@@ -1,12 +1,12 @@
 /** One port for everything, as a Supabase project has it: `/rest/v1`, `/auth/v1` and `/functions/v1`. */
-import { type ServerType, serve } from '@hono/node-server'
+import { type HttpBindings, type ServerType, serve } from '@hono/node-server'
 import { type Context, Hono } from 'hono'
 import { proxy } from 'hono/proxy'
 import type { Api } from './api.ts'
 import type { Functions } from './functions.ts'
 
 type Settings = { port: number; api: Api; functions: Functions }
-type Bindings = { Bindings: { incoming: { socket: { remoteAddress?: string } } } }
+type Bindings = { Bindings: HttpBindings }
 
 const forwardingHeaders = [
   'x-forwarded-for',
@@ -44,18 +44,19 @@ export async function startGateway({
     ),
   )
 
-  function forward(c: Context<Bindings>): Response | Promise<Response> {
+  async function forward(c: Context<Bindings>): Promise<Response> {
     const target = functions.port(c.req.param('name') ?? '')
     if (!target) return c.notFound()
-    const url = new URL(c.req.url)
-    return proxy(
-      `http://127.0.0.1:${target}${url.pathname.replace('/functions/v1', '')}${url.search}`,
-      {
-        raw: c.req.raw,
-        headers: trustworthyHeaders(c),
-        redirect: 'manual',
-      },
-    )
+    const { pathname, search } = new URL(c.req.url)
+    const path = pathname.replace('/functions/v1', '')
+    const response = await proxy(`http://127.0.0.1:${target}${path}${search}`, {
+      raw: c.req.raw,
+      headers: trustworthyHeaders(c),
+      redirect: 'manual',
+    })
+    // Answered before the whole body was read: the connection cannot carry another request.
+    if (!c.env.incoming.complete) response.headers.set('connection', 'close')
+    return response
   }
 
   const server = await new Promise<ServerType>((resolve, reject) => {
