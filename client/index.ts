@@ -1,10 +1,11 @@
 /** The typed client: what a mobile app and its staff tools do with codes, over supabase-js. */
-import type { PostgrestError, SupabaseClient } from '@supabase/supabase-js'
+import type { SupabaseClient } from '@supabase/supabase-js'
 import { codeText } from './code-text.ts'
 import type { Database } from './database.types.ts'
-import { type ReferralError, toReferralError } from './errors.ts'
+import { type Answer, type Result, settle } from './result.ts'
 
 export type { ReferralError, ReferralErrorCode } from './errors.ts'
+export type { Result } from './result.ts'
 
 type Schema = Database['referral']
 
@@ -21,9 +22,6 @@ export type Referral = Omit<
   Schema['Functions']['my_referrals']['Returns'][number],
   'confirmed_at' | 'channel'
 > & { confirmed_at: string | null; channel: string | null }
-
-/** `data` or `error`, as supabase-js answers; never both. */
-export type Result<Data> = { data: Data; error: null } | { data: null; error: ReferralError }
 
 export type ReferralClient = ReturnType<typeof createReferralClient>
 
@@ -148,10 +146,4 @@ export function createReferralClient(supabase: SupabaseClient<any, any, any>) {
       return settle(await referral.rpc('my_referrals', { org_id: orgId }))
     },
   }
-}
-
-type Answer<Data> = { data: Data; error: null } | { data: null; error: PostgrestError }
-
-function settle<Data>(answer: Answer<Data>): Result<Data> {
-  return answer.error ? { data: null, error: toReferralError(answer.error) } : answer
 }

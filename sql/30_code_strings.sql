@@ -1,4 +1,5 @@
 -- What a code is as text: how it is shown, the one normal form that decides equality, and how new ones are drawn.
+
 -- The form in which a code is shown: capitals, words joined by single hyphens, as in `OLIVIA-1`; null where the text
 -- is too long. NFKC folds compatibility forms, white space and dashes (Unicode Pd) part words, only ASCII is raised.
 create function referral_private.show_code(p_code text)

@@ -1,5 +1,6 @@
--- Codes are created and found here. Whoever changes a referrer's codes first locks the referrer's member row, so
+-- Codes are created here. Whoever changes a referrer's codes first locks the referrer's member row, so
 -- that concurrent changes queue up instead of failing on the unique index.
+
 -- The referrer the caller may act for: themself, or, for staff and the operator, anyone in the organisation.
 -- Raises `not_signed_in`, `anonymous_user`, `not_a_member`, `not_allowed`, `organisation_not_found`.
 create function referral_private.acting_for(p_org_id uuid, p_referrer_id uuid)
@@ -225,68 +226,3 @@ end
 $$;
 
 revoke execute on function referral_private.create_quota from public;
-
--- Past its time a code is expired for every reader, also before a job or a writer has stored it.
-create function referral_private.as_of_now(p_code referral.codes)
-returns referral.codes
-language plpgsql
-stable
-security invoker
-set search_path = ''
-as $$
-begin
-  if p_code.status in ('active', 'suspended') and p_code.expires_at <= clock_timestamp() then
-    p_code.status := 'expired';
-    p_code.deactivated_at := p_code.expires_at;
-  end if;
-  return p_code;
-end
-$$;
-
-revoke execute on function referral_private.as_of_now from public;
-
-create function referral_private.get_active_code(p_org_id uuid, p_referrer_id uuid)
-returns referral.codes
-language plpgsql
-stable
-security definer
-set search_path = ''
-as $$
-declare
-  v_referrer_id uuid := referral_private.acting_for(p_org_id, p_referrer_id);
-  v_code referral.codes;
-begin
-  select * into v_code
-  from referral.codes as c
-  where c.org_id = p_org_id and c.referrer_id = v_referrer_id and c.status = 'active'
-    and (c.expires_at is null or c.expires_at > clock_timestamp());
-  return v_code;
-end
-$$;
-
-revoke execute on function referral_private.get_active_code from public;
-
-grant execute on function referral_private.get_active_code to authenticated, service_role;
-
--- A code in any status, for its owner, staff and the operator; nothing for anyone else.
-create function referral_private.find_code(p_code text)
-returns referral.codes
-language plpgsql
-stable
-security definer
-set search_path = ''
-as $$
-declare
-  v_code referral.codes;
-begin
-  select * into v_code from referral.codes as c where c.code_key = referral_private.normalise_code(p_code);
-  if v_code.referrer_id = auth.uid() or referral_private.acts_with_role(v_code.org_id, 'coordinator') then
-    return referral_private.as_of_now(v_code);
-  end if;
-  return null;
-end
-$$;
-
-revoke execute on function referral_private.find_code from public;
-
-grant execute on function referral_private.find_code to authenticated, service_role;
