@@ -57,6 +57,8 @@ const platformCodes: Record<string, ReferralErrorCode> = {
   '22021': 'invalid_argument', // U+0000 in text
   '22007': 'invalid_argument', // not a time or an interval
   '22003': 'invalid_argument', // a number out of range
+  '22008': 'invalid_argument', // a time out of range
+  '22015': 'invalid_argument', // an interval out of range
   '42501': 'not_signed_in', // no right to call this: the anonymous role has none
   PGRST301: 'not_signed_in', // a token that cannot be verified
   PGRST303: 'not_signed_in', // a token that has expired
@@ -66,6 +68,6 @@ const platformCodes: Record<string, ReferralErrorCode> = {
 export function toReferralError({ code = '', message, details }: PlatformError): ReferralError {
   const known = referralErrorCodes.find((candidate) => candidate === code) ?? platformCodes[code]
   if (known) return { code: known, message, details: details ?? null }
-  if (code === '') return { code: 'unreachable', message, details: details ?? null }
+  if (code === '') return { code: 'unreachable', message, details: null }
   return { code: 'unexpected', message, details: code }
 }

@@ -117,11 +117,11 @@ export function createReferralClient(supabase: SupabaseClient<any, any, any>) {
         .order('created_at', { ascending: false })
         .order('id')
         .limit(limit)
-      if (!after) return settle(await codes)
-      const { created_at: time, id } = after
-      return settle(
-        await codes.or(`created_at.lt."${time}",and(created_at.eq."${time}",id.gt."${id}")`),
-      )
+      const next =
+        after &&
+        `created_at.lt."${after.created_at}",and(created_at.eq."${after.created_at}",id.gt."${after.id}")`
+      const answer = settle(await (next ? codes.or(next) : codes))
+      return answer.error ? answer : { ...answer, data: answer.data.map(asOfNow) }
     },
 
     /**
@@ -146,4 +146,11 @@ export function createReferralClient(supabase: SupabaseClient<any, any, any>) {
       return settle(await referral.rpc('my_referrals', { org_id: orgId }))
     },
   }
+}
+
+/** A code past its time is expired, also before a job has stored that. */
+function asOfNow(code: Code): Code {
+  const inUse = code.status === 'active' || code.status === 'suspended'
+  const isPast = code.expires_at !== null && Date.parse(code.expires_at) <= Date.now()
+  return inUse && isPast ? { ...code, status: 'expired' } : code
 }

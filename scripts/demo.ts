@@ -8,8 +8,8 @@ import { runMain, Sentence } from './stack/sentence.ts'
 import { readEnvironmentFile, type StackEnvironment, spawnStack } from './stack/spawn.ts'
 
 await runMain(async () => {
-  const { values } = parseArgs({ options: { 'env-file': { type: 'string' } } })
-  if (values['env-file']) return tell(readEnvironmentFile(values['env-file']))
+  const environmentFile = readArguments()
+  if (environmentFile) return tell(readEnvironmentFile(environmentFile))
   process.stdout.write('Starting a fresh local stack …\n')
   const stack = await spawnStack()
   try {
@@ -18,6 +18,14 @@ await runMain(async () => {
     await stack.stop()
   }
 })
+
+function readArguments(): string | undefined {
+  try {
+    return parseArgs({ options: { 'env-file': { type: 'string' } } }).values['env-file']
+  } catch (error) {
+    throw new Sentence(`${(error as Error).message}. Usage: npm run demo -- [--env-file FILE]`)
+  }
+}
 
 async function tell(environment: StackEnvironment): Promise<void> {
   const began = performance.now()

@@ -3,12 +3,14 @@
  * packages that the registry did not have when the lock was made, and later refuses the lock for lacking them.
  * `--check` writes nothing and fails where an entry is missing.
  */
+import { spawnSync } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { root } from './stack/root.ts'
 import { runMain, Sentence } from './stack/sentence.ts'
 
 type Entry = {
+  resolved?: string
   version?: string
   optional?: boolean
   dev?: boolean
@@ -25,11 +27,15 @@ export function missingEntries(packages: Record<string, Entry>): Record<string, 
     for (const [name, version] of Object.entries(optionalDependencies)) {
       if (`node_modules/${name}` in packages || `${parent}/node_modules/${name}` in packages)
         continue
+      const { os, cpu, libc } = platformOf(name)
+      // Keys in npm's order, which it would restore otherwise.
       missing[`node_modules/${name}`] = {
         version: version.replace(/^[\^~]/, ''),
-        ...(dev ? { dev } : {}),
+        ...(cpu && { cpu }),
+        ...(dev && { dev }),
+        ...(libc && { libc }),
         optional: true,
-        ...platformOf(name),
+        ...(os && { os }),
       }
     }
   }
@@ -70,6 +76,17 @@ function platformOf(name: string): Pick<Entry, 'os' | 'cpu' | 'libc'> {
   }
 }
 
+/** Fails where `npm ci` would refuse the lock file, or where it names the host that a package once came from. */
+function requireInstallable(packages: Record<string, Entry>): void {
+  const [named] = Object.entries(packages).find(([, { resolved }]) => resolved) ?? []
+  if (named) throw new Sentence(`package-lock.json names a host for ${named}: remove "resolved".`)
+  const npm = ['ci', '--dry-run', '--ignore-scripts', '--no-audit', '--no-fund']
+  const { status, stderr } = spawnSync('npm', npm, { cwd: root, encoding: 'utf8' })
+  if (status === 0) return
+  const reason = stderr.split('\n').find((line) => /Missing|Invalid|EUSAGE/.test(line))
+  throw new Sentence(`npm ci refuses package-lock.json: ${reason ?? stderr}`)
+}
+
 if (import.meta.main) {
   await runMain(async () => {
     const file = join(root, 'package-lock.json')
@@ -77,8 +94,10 @@ if (import.meta.main) {
     const missing = missingEntries(lock.packages)
     const names = Object.keys(missing)
     if (process.argv.includes('--check')) {
-      if (names.length)
+      if (names.length) {
         throw new Sentence(`package-lock.json lacks ${names.join(', ')}: run "npm run lock".`)
+      }
+      requireInstallable(lock.packages)
       return
     }
     const all = Object.entries({ ...lock.packages, ...missing })

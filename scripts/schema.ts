@@ -4,7 +4,7 @@
  */
 import { execFileSync } from 'node:child_process'
 import { readdir, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { migration, migrationFromSource } from './migrate.ts'
 import { applyMigrations, createProject, execute } from './stack/database.ts'
 import type { Postgres } from './stack/postgres.ts'
@@ -72,6 +72,9 @@ export async function findDrift(server: Postgres): Promise<string[]> {
     ]),
   ])
   const found: string[] = []
+  const migrations = await readdir(dirname(migration))
+  if (migrations.length > 1)
+    found.push(`There is one migration until 1.0, not ${migrations.join(', ')}.`)
   if (diff)
     found.push(
       `supabase/migrations and sql/ differ: edit sql/, then run "npm run migrate".\n${diff}`,

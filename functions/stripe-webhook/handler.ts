@@ -50,7 +50,10 @@ async function store(database: ReferralDatabase, event: object): Promise<Respons
       .rpc('ingest_stripe_event', { event: { ...event } })
       .single()
     if (!error) return Response.json({ status: data.status })
-    if (error.code === 'invalid_event') return errorResponse('unknown_event_shape')
+    // Class 22 is data that Postgres cannot take, such as text with U+0000.
+    if (error.code === 'invalid_event' || /^22/.test(error.code)) {
+      return errorResponse('unknown_event_shape')
+    }
     const retry = ['40001', '40P01', 'busy'].includes(error.code) && attempt < attempts
     if (retry) continue
     console.error(`ingest_stripe_event failed: ${error.code || 'no answer'}`)

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 
 const amount = z.int()
+const currency = z.string().regex(/^[a-z]{3}$/)
 const id = z.string().regex(/^[a-zA-Z0-9_]{1,255}$/)
 
 /** A reference to another object: its id, also where the object was sent expanded. */
@@ -11,7 +12,7 @@ const reference = z
   .transform((value) => value ?? null)
 
 const uuid = z.string().regex(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i)
-const code = z.string().regex(/^[0-9A-Za-z]([ -]?[0-9A-Za-z]){2,31}$/)
+const code = z.string().regex(/^[0-9A-Za-z](-?[0-9A-Za-z]){2,31}$/)
 
 /** Our keys in an object's metadata; of another form, they are as good as absent. */
 const metadata = z
@@ -30,7 +31,7 @@ export const checkoutSession = z.object({
   created: z.int(),
   mode: z.enum(['payment', 'setup', 'subscription']),
   payment_status: z.enum(['no_payment_required', 'paid', 'unpaid']),
-  currency: z.string().nullable(),
+  currency: currency.nullable(),
   amount_total: amount.nullable(),
   total_details: z.object({ amount_tax: amount }).nullish(),
   customer: reference,
@@ -48,13 +49,12 @@ export const checkoutSession = z.object({
 export const invoice = z.object({
   id,
   created: z.int(),
-  currency: z.string(),
+  currency,
   amount_paid: amount,
   total: amount,
   total_excluding_tax: amount.nullish(),
   customer: reference,
   customer_account: reference,
-  billing_reason: z.string().nullish(),
   parent: z
     .object({
       subscription_details: z.object({ subscription: reference, metadata }).nullish(),

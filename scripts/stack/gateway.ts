@@ -1,11 +1,15 @@
 /** One port for everything, as a Supabase project has it: `/rest/v1`, `/auth/v1` and `/functions/v1`. */
 import { type HttpBindings, type ServerType, serve } from '@hono/node-server'
 import { type Context, Hono } from 'hono'
+import { bodyLimit } from 'hono/body-limit'
 import { proxy } from 'hono/proxy'
+import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Api } from './api.ts'
 import type { Functions } from './functions.ts'
+import { portInUse } from './ports.ts'
 
-type Settings = { port: number; api: Api; functions: Functions }
+/** What the gateway passes requests on to, once it is there. */
+export type Services = { api: Api; functions: Functions }
 type Bindings = { Bindings: HttpBindings }
 
 const forwardingHeaders = [
@@ -18,34 +22,29 @@ const forwardingHeaders = [
   'true-client-ip',
 ]
 
-/** Listens on 127.0.0.1. What a visitor says of their own address is dropped; the socket's address takes its place. */
-export async function startGateway({
-  port,
-  api,
-  functions,
-}: Settings): Promise<{ stop: () => Promise<void> }> {
+/**
+ * Listens on 127.0.0.1, and answers 503 until `open` gives it something to pass requests on to. What a visitor says of
+ * their own address is dropped; the socket's address takes its place.
+ */
+export async function startGateway(port: number) {
+  let services: Services | undefined
   const app = new Hono<Bindings>()
-  const passOn = (c: Context<Bindings>) =>
-    api.fetch(new Request(c.req.raw, { headers: trustworthyHeaders(c) }))
+  app.use(bodyLimit({ maxSize: 2 * 1024 * 1024, onError: (c) => refuse(c, 'body_too_large', 413) }))
+  app.use((c, next) => (services ? next() : Promise.resolve(refuse(c, 'starting', 503))))
+  app.use((c, next) =>
+    c.req.method === 'TRACE' ? Promise.resolve(refuse(c, 'method_not_allowed', 405)) : next(),
+  )
+  const passOn = async (c: Context<Bindings>) =>
+    services?.api.fetch(new Request(c.req.raw, { headers: trustworthyHeaders(c) })) ?? c.notFound()
   app.all('/rest/v1/*', passOn)
   app.all('/auth/v1/*', passOn)
   app.all('/functions/v1/:name{[^/]+}/*', forward)
   app.all('/functions/v1/:name', forward)
-  app.notFound((c) =>
-    c.json(
-      { code: 'not_found', message: 'There is nothing at this path.', details: null, hint: null },
-      404,
-    ),
-  )
-  app.onError((_, c) =>
-    c.json(
-      { code: 'bad_gateway', message: 'The service did not answer.', details: null, hint: null },
-      502,
-    ),
-  )
+  app.notFound((c) => refuse(c, 'not_found', 404))
+  app.onError((_, c) => refuse(c, 'bad_gateway', 502))
 
   async function forward(c: Context<Bindings>): Promise<Response> {
-    const target = functions.port(c.req.param('name') ?? '')
+    const target = services?.functions.port(c.req.param('name') ?? '')
     if (!target) return c.notFound()
     const { pathname, search } = new URL(c.req.url)
     const path = pathname.replace('/functions/v1', '')
@@ -59,25 +58,39 @@ export async function startGateway({
     return response
   }
 
-  const server = await new Promise<ServerType>((resolve, reject) => {
-    const listening = serve(
-      {
-        fetch: app.fetch,
-        port,
-        hostname: '127.0.0.1',
-        serverOptions: { maxHeaderSize: 64 * 1024 },
-      },
-      () => resolve(listening),
-    )
-    listening.once('error', reject)
-  })
+  const server = await listen(app, port)
   return {
+    open: (opened: Services) => {
+      services = opened
+    },
     stop: () =>
-      new Promise((resolve) => {
+      new Promise<void>((resolve) => {
         server.close(() => resolve())
         if ('closeAllConnections' in server) server.closeAllConnections()
       }),
   }
+}
+
+function listen(app: Hono<Bindings>, port: number): Promise<ServerType> {
+  return new Promise((resolve, reject) => {
+    const serverOptions = { maxHeaderSize: 64 * 1024 }
+    const server = serve({ fetch: app.fetch, port, hostname: '127.0.0.1', serverOptions }, () =>
+      resolve(server),
+    )
+    server.once('error', () => reject(portInUse(port)))
+  })
+}
+
+const sentences = {
+  body_too_large: 'The body is larger than 2 MiB.',
+  starting: 'The local stack is starting.',
+  method_not_allowed: 'This method is not allowed here.',
+  not_found: 'There is nothing at this path.',
+  bad_gateway: 'The service did not answer.',
+}
+
+function refuse(c: Context, code: keyof typeof sentences, status: ContentfulStatusCode): Response {
+  return c.json({ code, message: sentences[code], details: null, hint: null }, status)
 }
 
 function trustworthyHeaders(c: Context<Bindings>): Headers {

@@ -5,7 +5,9 @@
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
+  accessSync,
   chmodSync,
+  constants,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -45,7 +47,14 @@ export function postgresIdentity(): Identity {
 /** The folder that is kept between runs. */
 export function lastingHome(identity: Identity): string {
   const inside = join(root, '.referbase')
-  mkdirSync(inside, { recursive: true, mode: 0o755 })
+  try {
+    mkdirSync(inside, { recursive: true, mode: 0o755 })
+    accessSync(inside, constants.W_OK)
+  } catch {
+    throw new Sentence(
+      `${inside} cannot be written by this user: run "npm start -- --fresh", or start as its owner.`,
+    )
+  }
   if (canReach(inside, identity)) return inside
   const outside = join(
     '/var/tmp',
@@ -61,10 +70,12 @@ export function lastingHome(identity: Identity): string {
   return outside
 }
 
-/** A new temporary folder; those of runs that were killed are stopped and removed first. */
-export function temporaryHome(): string {
-  for (const name of readdirSync(tmpdir()).filter((entry) => entry.startsWith(temporaryPrefix))) {
-    const folder = join(tmpdir(), name)
+/** A new temporary folder for a stack; those of runs that were killed are stopped and removed first. */
+export function temporaryHome(identity: Identity = {}): string {
+  const parent = [tmpdir(), '/tmp', '/var/tmp'].find((folder) => canReach(folder, identity))
+  if (!parent) throw new Sentence(`The user that runs Postgres cannot reach ${tmpdir()}.`)
+  for (const name of readdirSync(parent).filter((entry) => entry.startsWith(temporaryPrefix))) {
+    const folder = join(parent, name)
     if (
       statSync(folder, { throwIfNoEntry: false })?.uid !== (process.getuid?.() ?? 0) ||
       ownerIsAlive(folder)
@@ -73,7 +84,7 @@ export function temporaryHome(): string {
     stopLeftover(join(folder, 'data'))
     rmSync(folder, { recursive: true, force: true })
   }
-  const folder = mkdtempSync(join(tmpdir(), temporaryPrefix))
+  const folder = mkdtempSync(join(parent, temporaryPrefix))
   chmodSync(folder, 0o755)
   writeFileSync(join(folder, 'owner.pid'), String(process.pid))
   return folder
@@ -81,7 +92,8 @@ export function temporaryHome(): string {
 
 function ownerIsAlive(folder: string): boolean {
   const file = join(folder, 'owner.pid')
-  if (!existsSync(file)) return Date.now() - statSync(folder).mtimeMs < 60_000
+  const age = Date.now() - (statSync(folder, { throwIfNoEntry: false })?.mtimeMs ?? 0)
+  if (!existsSync(file)) return age < 60_000
   try {
     process.kill(Number(readFileSync(file, 'utf8')), 0)
     return true

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 
@@ -20,6 +21,9 @@ export function stopLeftover(data: string): void {
 }
 
 function commandLine(pid: number): string {
+  if (process.platform !== 'linux') {
+    return spawnSync('ps', ['-p', String(pid), '-o', 'command='], { encoding: 'utf8' }).stdout
+  }
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8')
   } catch {

@@ -4,10 +4,14 @@ import { Sentence } from './sentence.ts'
 /** Passes when nothing listens on the port of 127.0.0.1; otherwise says what to do. */
 export async function requireFreePort(port: number): Promise<void> {
   await listen(port).catch(() => {
-    throw new Sentence(
-      `Port ${port} is in use: stop what listens there, or run "npm start -- --fresh", which takes free ports.`,
-    )
+    throw portInUse(port)
   })
+}
+
+export function portInUse(port: number): Sentence {
+  return new Sentence(
+    `Port ${port} is in use: stop what listens there, or run "npm start -- --fresh", which takes free ports.`,
+  )
 }
 
 /** A port that is free now. */

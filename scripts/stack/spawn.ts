@@ -1,10 +1,10 @@
 /** A fresh local stack in a process of its own, started as a user starts it. */
 import { spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { z } from 'zod'
+import { temporaryHome } from './home.ts'
 import { root } from './root.ts'
 import { Sentence } from './sentence.ts'
 
@@ -24,6 +24,7 @@ export type StackEnvironment = z.infer<typeof environmentShape>
 
 /** Reads an env file of `npm start`. */
 export function readEnvironmentFile(file: string): StackEnvironment {
+  if (!existsSync(file)) throw new Sentence(`There is no env file ${file}.`)
   const lines = readFileSync(file, 'utf8').split('\n').filter(Boolean)
   const entries = lines.map((line) => [
     line.slice(0, line.indexOf('=')),
@@ -32,30 +33,36 @@ export function readEnvironmentFile(file: string): StackEnvironment {
   return environmentShape.parse(Object.fromEntries(entries))
 }
 
-/** Starts `npm start -- --fresh` and waits until everything answers. */
+/** Starts `npm start -- --fresh` and waits until everything answers. It ends when this process ends, however. */
 export async function spawnStack(): Promise<{
   environment: StackEnvironment
   stop: () => Promise<void>
 }> {
-  const folder = mkdtempSync(join(tmpdir(), 'referbase-env-'))
+  const folder = temporaryHome()
   const file = join(folder, 'env')
   const script = join(root, 'scripts/start.ts')
-  const child = spawn(process.execPath, ['--', script, '--fresh', '--env-file', file], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  })
+  const child = spawn(
+    process.execPath,
+    ['--', script, '--fresh', '--until-stdin-ends', '--env-file', file],
+    {
+      stdio: ['pipe', 'ignore', 'pipe'],
+    },
+  )
   let errors = ''
   child.stderr.on('data', (chunk) => {
     errors += chunk
   })
-  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()))
   const stop = async () => {
-    child.kill('SIGTERM')
+    child.stdin.end()
     await ended
     rmSync(folder, { recursive: true, force: true })
   }
   while (!existsSync(file)) {
-    if (child.exitCode !== null)
+    if (child.exitCode !== null) {
+      await stop()
       throw new Sentence(`The local stack did not start: ${errors.trim()}`)
+    }
     await setTimeout(50)
   }
   return { environment: readEnvironmentFile(file), stop }

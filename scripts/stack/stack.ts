@@ -21,7 +21,7 @@ import { Sentence } from './sentence.ts'
 
 export type Stack = {
   environment: Record<string, string>
-  firstStart: boolean
+  hasDemo: boolean
   stop: () => Promise<void>
 }
 
@@ -37,13 +37,15 @@ export async function startStack({ fresh }: { fresh: boolean }): Promise<Stack> 
   try {
     const identity = postgresIdentity()
     const [apiPort, databasePort] = fresh ? [await freePort(), await freePort()] : [54321, 54322]
-    const home = fresh ? temporaryHome() : lastingHome(identity)
+    // The port first: whoever holds it is the one stack that may touch the data that is kept.
+    const gateway = await startGateway(apiPort)
+    stops.push(gateway.stop)
+    const home = fresh ? temporaryHome(identity) : lastingHome(identity)
     if (fresh) stops.push(() => rmSync(home, { recursive: true, force: true }))
     const keys = keysOf(home)
     const data = join(home, 'data')
     const done = join(home, 'bootstrapped')
     const firstStart = !existsSync(done)
-    await requireFreePort(apiPort)
     stopLeftover(data)
     await requireFreePort(databasePort)
     // Without the marker that is written last, a first start was cut off: begin again.
@@ -92,10 +94,9 @@ export async function startStack({ fresh }: { fresh: boolean }): Promise<Stack> 
       },
     })
     stops.push(functions.stop)
-    const gateway = await startGateway({ port: apiPort, api, functions })
-    stops.push(gateway.stop)
+    gateway.open({ api, functions })
     await requireAnswers(environment)
-    return { environment, firstStart: firstStart && !fresh, stop }
+    return { environment, hasDemo: !fresh, stop }
   } catch (error) {
     await stop()
     throw error

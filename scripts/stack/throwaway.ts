@@ -7,7 +7,7 @@ import { type Postgres, startPostgres } from './postgres.ts'
 /** A Postgres server for one purpose, with a hosted project's roles and no project yet; stopping removes it. */
 export async function startThrowawayPostgres(): Promise<Postgres> {
   const identity = postgresIdentity()
-  const home = temporaryHome()
+  const home = temporaryHome(identity)
   const remove = () => rmSync(home, { recursive: true, force: true })
   try {
     const server = await startPostgres({ home, port: await freePort(), identity, durable: false })

@@ -1335,7 +1335,8 @@ grant execute on function referral_private.deactivate_code to authenticated, ser
 
 -- What a reader sees of a code: its owner and staff in any status, everybody else while it can be redeemed.
 
--- Past its time a code is expired for every reader, also before a job or a writer has stored it.
+-- Past its time a code is answered as expired, also before a job or a writer has stored that. (Whoever reads the table
+-- itself compares expires_at, as the client does.)
 create function referral_private.as_of_now(p_code referral.codes)
 returns referral.codes
 language plpgsql

@@ -67,7 +67,10 @@ describe('a signed event', () => {
 
   test('leaves nothing personal in the database', async () => {
     const event = completedSession({ mode: 'payment' })
-    Object.assign(event.data.object, { client_reference_id: 'friend@example.com' })
+    Object.assign(event.data.object, {
+      client_reference_id: 'A Friend',
+      billing_reason: 'friend@example.com',
+    })
     await deliver(event)
     const [row] = await stored(event)
     expect(JSON.stringify(row)).not.toMatch(/example\.com|Friend|private/)
@@ -151,6 +154,8 @@ describe('an event that is not as known', () => {
     ['no amount', {}, { amount_paid: undefined }],
     ['an amount beyond 2^53', {}, { amount_paid: 2 ** 60 }],
     ['a currency that is none', {}, { currency: 'dollars' }],
+    ['a currency of U+0000', {}, { currency: '\u0000' }],
+    ['a currency that is half a character', {}, { currency: '\ud800' }],
   ] as const)(
     'with %s is answered 422, so that Stripe keeps it, and stores nothing',
     async ([, change, ofObject]) => {

@@ -3,7 +3,6 @@ import { expect, test } from 'vitest'
 import { testDatabase } from '../support/database.ts'
 
 const sql = await testDatabase()
-const roles = ['anon', 'authenticated', 'service_role']
 
 const tables = {
   'referral.code_quotas': ['authenticated SELECT', 'service_role SELECT'],
@@ -40,30 +39,43 @@ const rpcs: Record<string, string[]> = {
 /** Callable besides the functions behind the RPCs: the policies need it. */
 const inPolicies = { 'referral_private.orgs_with_role': ['authenticated'] }
 
-test('client roles have exactly the table privileges that are listed', async () => {
+test('everybody but the owner has exactly the table privileges that are listed, and none to pass on', async () => {
   const rows = await sql`
     select format('%I.%I', n.nspname, c.relname) as name, coalesce(
-      array_agg(format('%s %s', role, privilege) order by role, privilege) filter (
-        where has_table_privilege(role, c.oid, privilege)
-          or (privilege in ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES') and has_any_column_privilege(role, c.oid, privilege))
-      ), '{}') as granted
+      array_agg(format('%s %s%s', coalesce(r.rolname, 'public'), a.privilege_type, case when a.is_grantable then ' grantable' end)
+        order by r.rolname, a.privilege_type) filter (where a.privilege_type is not null), '{}') as granted
     from pg_class as c
     join pg_namespace as n on n.oid = c.relnamespace
-    cross join unnest(${roles}::text[]) as role
-    cross join unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER,MAINTAIN}'::text[]) as privilege
-    where n.nspname like 'referral%' and c.relkind in ('r', 'p', 'v', 'm', 'f')
+    left join lateral (
+      select given.* from aclexplode(c.relacl) as given
+      union all
+      select given.* from pg_attribute as t, aclexplode(t.attacl) as given where t.attrelid = c.oid
+    ) as a on a.grantee <> c.relowner
+    left join pg_roles as r on r.oid = a.grantee
+    where n.nspname like 'referral%' and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
     group by 1 order by 1`
   expect(Object.fromEntries(rows.map(({ name, granted }) => [name, granted]))).toEqual(tables)
 })
 
-test('client roles can call exactly the functions that are listed', async () => {
+test('policies let signed-in people read, and nobody write', async () => {
+  const rows = await sql`
+    select distinct cmd, roles::text[], permissive from pg_policies where schemaname like 'referral%'`
+  expect(rows).toEqual([{ cmd: 'SELECT', roles: ['authenticated'], permissive: 'PERMISSIVE' }])
+})
+
+test('client roles can call exactly the functions that are listed, and pass that right to nobody', async () => {
   const rows = await sql`
     select format('%I.%I', n.nspname, p.proname) as name, array_agg(role order by role) as callers
     from pg_proc as p
     join pg_namespace as n on n.oid = p.pronamespace
-    cross join unnest(${roles}::text[]) as role
+    cross join unnest(${everybody}::text[]) as role
     where n.nspname like 'referral%' and has_function_privilege(role, p.oid, 'EXECUTE')
     group by 1`
+  expect(
+    await sql`
+    select p.oid::regprocedure from pg_proc as p, aclexplode(p.proacl) as a
+    where p.pronamespace::regnamespace::text like 'referral%' and (a.grantee = 0 or a.is_grantable)`,
+  ).toEqual([])
   const wrappers = Object.entries(rpcs).flatMap(([name, callers]) => [
     [`referral.${name}`, callers],
     [`referral_private.${name}`, callers],
@@ -74,14 +86,29 @@ test('client roles can call exactly the functions that are listed', async () => 
   })
 })
 
-test('no client role can create in either schema or use a sequence', async () => {
+test('nobody but the owner can create in either schema, and nothing that is made later is granted', async () => {
   const rows = await sql`
-    select role, n.nspname from unnest(${roles}::text[]) as role, pg_namespace as n
-    where n.nspname like 'referral%' and has_schema_privilege(role, n.oid, 'CREATE')`
+    select n.nspname, r.rolname, a.privilege_type, a.is_grantable
+    from pg_namespace as n, aclexplode(n.nspacl) as a left join pg_roles as r on r.oid = a.grantee
+    where n.nspname like 'referral%' and a.grantee <> n.nspowner order by 1, 2`
+  expect(rows).toEqual(
+    ['referral', 'referral_private'].flatMap((nspname) =>
+      everybody.map((rolname) => ({
+        nspname,
+        rolname,
+        privilege_type: 'USAGE',
+        is_grantable: false,
+      })),
+    ),
+  )
+  expect(await sql`select from pg_default_acl`).toEqual([])
+})
+
+test('the migration grants nothing outside its schemas', async () => {
+  const rows = await sql`
+    select r.rolname, a.privilege_type from pg_namespace as n, aclexplode(n.nspacl) as a join pg_roles as r on r.oid = a.grantee
+    where n.nspname = 'public' and r.rolname = any (${everybody})`
   expect(rows).toEqual([])
-  expect(
-    await sql`select from pg_class as c where relnamespace::regnamespace::text like 'referral%' and relkind = 'S'`,
-  ).toEqual([])
 })
 
 test('every RPC runs as its caller, has a statement timeout and a comment', async () => {

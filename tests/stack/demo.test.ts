@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { expect, inject, test } from 'vitest'
 import { execute } from '../../scripts/stack/database.ts'
 import { type StackEnvironment, spawnStack } from '../../scripts/stack/spawn.ts'
-import { type Ended, start } from '../support/processes.ts'
+import { type Ended, processesWith, start, until } from '../support/processes.ts'
 
 async function demoOn(environment: StackEnvironment): Promise<Ended> {
   const folder = mkdtempSync(join(tmpdir(), 'referbase-demo-'))
@@ -53,4 +53,20 @@ test('the demo fails at the step that does not happen', async () => {
   } finally {
     await stack.stop()
   }
+})
+
+test('the demo explains a wrong call in one sentence', async () => {
+  for (const args of [['--nope'], ['--env-file', '/nowhere/env']]) {
+    const { code, stdout, stderr } = await start('demo.ts', args).ended
+    expect([code, stdout]).toEqual([1, ''])
+    expect(stderr.trim().split('\n')).toHaveLength(1)
+  }
+})
+
+test('a stack ends with the demo that started it, also when that is killed', async () => {
+  const demo = start('demo.ts')
+  await until(() => processesWith('--until-stdin-ends').length > 1)
+  const before = processesWith('--until-stdin-ends').length
+  demo.child.kill('SIGKILL')
+  await until(() => processesWith('--until-stdin-ends').length < before)
 })

@@ -1,6 +1,6 @@
-import { execFileSync } from 'node:child_process'
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { execSync } from 'node:child_process'
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { expect, inject, test } from 'vitest'
 import { root } from '../../scripts/stack/root.ts'
 
@@ -15,15 +15,16 @@ test('the README’s tour is one program that prints what its comments say', () 
   mkdirSync(folder, { recursive: true })
   try {
     writeFileSync(join(folder, 'tour.ts'), program)
-    const output = execFileSync(process.execPath, ['--no-warnings', 'tour.ts'], {
-      cwd: folder,
-      encoding: 'utf8',
-      env: { ...process.env, ...inject('stack') },
-    })
+    const environment = Object.entries(inject('stack')).map(([name, value]) => `${name}=${value}\n`)
+    writeFileSync(join(folder, '.env.local'), environment.join(''))
+    const [, command = ''] = /run it with\s+`(.*)`/.exec(readme) ?? []
+    const output = execSync(`${command}`, { cwd: folder, encoding: 'utf8', stdio: 'pipe' })
     expect(blocks.length).toBeGreaterThanOrEqual(4)
     expect(output.trim().split('\n')).toEqual(promised)
   } finally {
     rmSync(folder, { recursive: true })
+    // Only where nothing else is in it.
+    if (readdirSync(dirname(folder)).length === 0) rmdirSync(dirname(folder))
   }
 })
 

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import {
   chmodSync,
   cpSync,
@@ -15,6 +16,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { migration } from '../../scripts/migrate.ts'
+import { canReach } from '../../scripts/stack/home.ts'
 import { root } from '../../scripts/stack/root.ts'
 import { readEnvironmentFile } from '../../scripts/stack/spawn.ts'
 import { processesWith, type Running, start, until } from '../support/processes.ts'
@@ -70,6 +72,17 @@ function copyOfProject({ without = '' } = {}): string {
   return copy
 }
 
+/** A user without rights, and the project; a copy of it where it lies in a folder that they cannot reach. */
+function asNobody() {
+  const user = { uid: 65534, gid: 65534, env: { PATH: process.env.PATH, HOME: newFolder() } }
+  if (canReach(process.execPath, user)) return user
+  const folder = join(newFolder(), 'copy')
+  const hardLinked = spawnSync('cp', ['-al', root, folder]).status === 0
+  if (!hardLinked) expect(spawnSync('cp', ['-a', root, folder]).status).toBe(0)
+  chmodSync(folder, 0o755)
+  return { ...user, folder, node: join(folder, 'node_modules/node/bin/node') }
+}
+
 async function failure(running: Running): Promise<string> {
   const { code, stdout, stderr } = await running.ended
   expect(code).toBe(1)
@@ -108,15 +121,20 @@ describe('npm start -- --fresh', () => {
     await next.ended
   })
 
-  test.runIf(process.getuid?.() === 0)('works as an ordinary user', async () => {
-    const stack = await freshStack({
-      uid: 65534,
-      gid: 65534,
-      env: { PATH: process.env.PATH, HOME: newFolder() },
-    })
+  test('works as an ordinary user', async () => {
+    const stack = await freshStack(process.getuid?.() === 0 ? asNobody() : {})
     expect(stack.processes()).toHaveLength(3)
     stack.child.kill('SIGINT')
     expect((await stack.ended).code).toBe(0)
+  }, 120_000)
+
+  test('does not leave an old env file where somebody waits for the new one', async () => {
+    const file = join(newFolder(), 'env')
+    writeFileSync(file, 'SUPABASE_URL=old')
+    const running = start('start.ts', ['--fresh', '--env-file', file])
+    await until(() => !existsSync(file))
+    running.child.kill('SIGINT')
+    expect(await running.ended).toMatchObject({ code: 0, stderr: '' })
   })
 })
 
@@ -151,6 +169,11 @@ describe('npm start ends with one sentence and exit code 1', () => {
     expect(await failure(start('start.ts', ['--fresh'], { folder: copy }))).toMatch(
       /^The function "link" did not start: .*no reason/,
     )
+  })
+
+  test('when its env file cannot be written', async () => {
+    const args = ['--fresh', '--env-file', join(newFolder(), 'missing', 'env')]
+    expect(await failure(start('start.ts', args))).toMatch(/^The env file .* cannot be written\.$/)
   })
 
   test('when an option is unknown', async () => {

@@ -12,9 +12,13 @@ export type Running = { child: ChildProcess; ended: Promise<Ended> }
 export function start(
   script: string,
   args: string[] = [],
-  { folder = root, ...options }: SpawnOptions & { folder?: string } = {},
+  {
+    folder = root,
+    node = process.execPath,
+    ...options
+  }: SpawnOptions & { folder?: string; node?: string } = {},
 ): Running {
-  const child = spawn(process.execPath, ['--', join(folder, 'scripts', script), ...args], {
+  const child = spawn(node, ['--', join(folder, 'scripts', script), ...args], {
     cwd: folder,
     ...options,
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -26,9 +30,10 @@ export function start(
   child.stderr.on('data', (chunk) => {
     output.stderr += chunk
   })
-  const ended = new Promise<Ended>((resolve) =>
-    child.once('close', (code) => resolve({ code, ...output })),
-  )
+  const ended = new Promise<Ended>((resolve, reject) => {
+    child.once('close', (code) => resolve({ code, ...output }))
+    child.once('error', reject)
+  })
   return { child, ended }
 }
 
