@@ -4,6 +4,48 @@ export type Json = string | number | boolean | null | { [key: string]: Json | un
 export type Database = {
   referral: {
     Tables: {
+      code_changes: {
+        Row: {
+          actor_id: string | null
+          changed_at: string
+          code_id: string
+          from_status: Database['referral']['Enums']['code_status'] | null
+          id: number
+          org_id: string
+          reason: string | null
+          to_status: Database['referral']['Enums']['code_status']
+        }
+        ComputedFields: never
+        Insert: {
+          actor_id?: string | null
+          changed_at?: string
+          code_id: string
+          from_status?: Database['referral']['Enums']['code_status'] | null
+          id?: never
+          org_id: string
+          reason?: string | null
+          to_status: Database['referral']['Enums']['code_status']
+        }
+        Update: {
+          actor_id?: string | null
+          changed_at?: string
+          code_id?: string
+          from_status?: Database['referral']['Enums']['code_status'] | null
+          id?: never
+          org_id?: string
+          reason?: string | null
+          to_status?: Database['referral']['Enums']['code_status']
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'code_changes_are_of_a_code'
+            columns: ['org_id', 'code_id']
+            isOneToOne: false
+            referencedRelation: 'codes'
+            referencedColumns: ['org_id', 'id']
+          },
+        ]
+      }
       code_quotas: {
         Row: {
           max_uses: number
@@ -36,6 +78,7 @@ export type Database = {
       }
       codes: {
         Row: {
+          batch_id: string | null
           beneficiary_id: string | null
           code: string
           code_key: string
@@ -59,6 +102,7 @@ export type Database = {
         }
         ComputedFields: never
         Insert: {
+          batch_id?: string | null
           beneficiary_id?: string | null
           code: string
           code_key?: never
@@ -81,6 +125,7 @@ export type Database = {
           updated_at?: string
         }
         Update: {
+          batch_id?: string | null
           beneficiary_id?: string | null
           code?: string
           code_key?: never
@@ -135,6 +180,8 @@ export type Database = {
       }
       members: {
         Row: {
+          admitted_by: string | null
+          blocked_at: string | null
           created_at: string
           deactivated_at: string | null
           display_name: string | null
@@ -145,6 +192,8 @@ export type Database = {
         }
         ComputedFields: never
         Insert: {
+          admitted_by?: string | null
+          blocked_at?: string | null
           created_at?: string
           deactivated_at?: string | null
           display_name?: string | null
@@ -154,6 +203,8 @@ export type Database = {
           user_id: string
         }
         Update: {
+          admitted_by?: string | null
+          blocked_at?: string | null
           created_at?: string
           deactivated_at?: string | null
           display_name?: string | null
@@ -185,6 +236,8 @@ export type Database = {
           link_origin: string | null
           max_uses_cap: number
           name: string
+          redemptions_per_account: number
+          redemptions_per_address: number
           rotation_grace: string
           slug: string
           stripe_account_id: string | null
@@ -204,6 +257,8 @@ export type Database = {
           link_origin?: string | null
           max_uses_cap?: number
           name: string
+          redemptions_per_account?: number
+          redemptions_per_address?: number
           rotation_grace?: string
           slug: string
           stripe_account_id?: string | null
@@ -222,6 +277,8 @@ export type Database = {
           link_origin?: string | null
           max_uses_cap?: number
           name?: string
+          redemptions_per_account?: number
+          redemptions_per_address?: number
           rotation_grace?: string
           slug?: string
           stripe_account_id?: string | null
@@ -310,6 +367,10 @@ export type Database = {
           channel: string | null
           code_id: string
           confirmed_at: string | null
+          decided_at: string | null
+          decided_by: string | null
+          decision: Database['referral']['Enums']['decision'] | null
+          decision_reason: string | null
           id: string
           org_id: string
           program_id: string
@@ -325,6 +386,10 @@ export type Database = {
           channel?: string | null
           code_id: string
           confirmed_at?: string | null
+          decided_at?: string | null
+          decided_by?: string | null
+          decision?: Database['referral']['Enums']['decision'] | null
+          decision_reason?: string | null
           id?: string
           org_id: string
           program_id: string
@@ -339,6 +404,10 @@ export type Database = {
           channel?: string | null
           code_id?: string
           confirmed_at?: string | null
+          decided_at?: string | null
+          decided_by?: string | null
+          decision?: Database['referral']['Enums']['decision'] | null
+          decision_reason?: string | null
           id?: string
           org_id?: string
           program_id?: string
@@ -374,6 +443,8 @@ export type Database = {
       add_member: {
         Args: { org_id: string; role?: string; user_id: string }
         Returns: {
+          admitted_by: string | null
+          blocked_at: string | null
           created_at: string
           deactivated_at: string | null
           display_name: string | null
@@ -389,6 +460,82 @@ export type Database = {
           isSetofReturn: false
         }
       }
+      code_usage_stats: {
+        Args: { code_id: string }
+        Returns: {
+          last_used: string
+          recent_users: string[]
+          total_uses: number
+          unique_users: number
+        }[]
+      }
+      confirm_redemption: {
+        Args: { reason?: string; redemption_id: string }
+        Returns: {
+          channel: string | null
+          code_id: string
+          confirmed_at: string | null
+          decided_at: string | null
+          decided_by: string | null
+          decision: Database['referral']['Enums']['decision'] | null
+          decision_reason: string | null
+          id: string
+          org_id: string
+          program_id: string
+          provenance: Database['referral']['Enums']['provenance']
+          redeemed_at: string
+          referee_id: string
+          referrer_id: string | null
+          status: Database['referral']['Enums']['redemption_status']
+          terms_version: number
+        }
+        SetofOptions: {
+          from: '*'
+          to: 'redemptions'
+          isOneToOne: true
+          isSetofReturn: false
+        }
+      }
+      create_campaign_code: {
+        Args: {
+          beneficiary_id?: string
+          code?: string
+          description?: string
+          expires_at?: string
+          max_uses?: number
+          org_id: string
+          program_id?: string
+        }
+        Returns: {
+          batch_id: string | null
+          beneficiary_id: string | null
+          code: string
+          code_key: string
+          created_at: string
+          created_by: string | null
+          deactivated_at: string | null
+          deactivated_by: string | null
+          description: string | null
+          expires_at: string | null
+          id: string
+          org_id: string
+          program_id: string
+          quota_id: string | null
+          reason: string | null
+          redeemable_until: string | null
+          referrer_id: string | null
+          replaced_by: string | null
+          rotation: number
+          status: Database['referral']['Enums']['code_status']
+          updated_at: string
+        }
+        SetofOptions: {
+          from: '*'
+          to: 'codes'
+          isOneToOne: true
+          isSetofReturn: false
+        }
+      }
       create_code: {
         Args: {
           code?: string
@@ -400,6 +547,7 @@ export type Database = {
           referrer_id?: string
         }
         Returns: {
+          batch_id: string | null
           beneficiary_id: string | null
           code: string
           code_key: string
@@ -442,6 +590,8 @@ export type Database = {
           link_origin: string | null
           max_uses_cap: number
           name: string
+          redemptions_per_account: number
+          redemptions_per_address: number
           rotation_grace: string
           slug: string
           stripe_account_id: string | null
@@ -476,6 +626,7 @@ export type Database = {
       deactivate_code: {
         Args: { org_id: string; reason?: string; referrer_id?: string }
         Returns: {
+          batch_id: string | null
           beneficiary_id: string | null
           code: string
           code_key: string
@@ -504,9 +655,64 @@ export type Database = {
           isSetofReturn: true
         }
       }
+      deactivate_member: {
+        Args: { block?: boolean; org_id: string; reason?: string; user_id: string }
+        Returns: {
+          admitted_by: string | null
+          blocked_at: string | null
+          created_at: string
+          deactivated_at: string | null
+          display_name: string | null
+          org_id: string
+          public_name: boolean
+          role: Database['referral']['Enums']['member_role']
+          user_id: string
+        }
+        SetofOptions: {
+          from: '*'
+          to: 'members'
+          isOneToOne: true
+          isSetofReturn: false
+        }
+      }
+      end_code: {
+        Args: { code_id: string; reason?: string }
+        Returns: {
+          batch_id: string | null
+          beneficiary_id: string | null
+          code: string
+          code_key: string
+          created_at: string
+          created_by: string | null
+          deactivated_at: string | null
+          deactivated_by: string | null
+          description: string | null
+          expires_at: string | null
+          id: string
+          org_id: string
+          program_id: string
+          quota_id: string | null
+          reason: string | null
+          redeemable_until: string | null
+          referrer_id: string | null
+          replaced_by: string | null
+          rotation: number
+          status: Database['referral']['Enums']['code_status']
+          updated_at: string
+        }
+        SetofOptions: {
+          from: '*'
+          to: 'codes'
+          isOneToOne: true
+          isSetofReturn: false
+        }
+      }
+      expire_codes: { Args: { max_rows?: number }; Returns: number }
+      expire_redemptions: { Args: { max_rows?: number }; Returns: number }
       find_code: {
         Args: { code: string }
         Returns: {
+          batch_id: string | null
           beneficiary_id: string | null
           code: string
           code_key: string
@@ -534,10 +740,26 @@ export type Database = {
           isOneToOne: true
           isSetofReturn: true
         }
+      }
+      forget_counts: { Args: { max_rows?: number }; Returns: number }
+      generate_codes: {
+        Args: {
+          count: number
+          description?: string
+          expires_at?: string
+          max_uses?: number
+          org_id: string
+          program_id?: string
+        }
+        Returns: {
+          batch_id: string
+          made: number
+        }[]
       }
       get_active_code: {
         Args: { org_id: string; referrer_id?: string }
         Returns: {
+          batch_id: string | null
           beneficiary_id: string | null
           code: string
           code_key: string
@@ -565,6 +787,46 @@ export type Database = {
           isOneToOne: true
           isSetofReturn: true
         }
+      }
+      get_or_create_code: {
+        Args: { org_id: string; program_id?: string }
+        Returns: {
+          batch_id: string | null
+          beneficiary_id: string | null
+          code: string
+          code_key: string
+          created_at: string
+          created_by: string | null
+          deactivated_at: string | null
+          deactivated_by: string | null
+          description: string | null
+          expires_at: string | null
+          id: string
+          org_id: string
+          program_id: string
+          quota_id: string | null
+          reason: string | null
+          redeemable_until: string | null
+          referrer_id: string | null
+          replaced_by: string | null
+          rotation: number
+          status: Database['referral']['Enums']['code_status']
+          updated_at: string
+        }
+        SetofOptions: {
+          from: '*'
+          to: 'codes'
+          isOneToOne: true
+          isSetofReturn: false
+        }
+      }
+      has_redeemed: { Args: { code: string }; Returns: boolean }
+      import_codes: {
+        Args: { org_id: string; program_id?: string; rows: Json }
+        Returns: {
+          batch_id: string
+          made: number
+        }[]
       }
       ingest_stripe_event: {
         Args: { event: Json }
@@ -573,8 +835,18 @@ export type Database = {
           status: Database['referral']['Enums']['event_status']
         }[]
       }
+      my_redemption: {
+        Args: { org_id: string; program_id?: string }
+        Returns: Database['referral']['CompositeTypes']['redeemed_code']
+        SetofOptions: {
+          from: '*'
+          to: 'redeemed_code'
+          isOneToOne: true
+          isSetofReturn: true
+        }
+      }
       my_referrals: {
-        Args: { org_id: string }
+        Args: { after?: string; org_id: string; page_size?: number }
         Returns: {
           channel: string
           confirmed_at: string
@@ -582,6 +854,58 @@ export type Database = {
           redemption_id: string
           status: Database['referral']['Enums']['redemption_status']
         }[]
+      }
+      reactivate_code: {
+        Args: { code_id: string }
+        Returns: {
+          batch_id: string | null
+          beneficiary_id: string | null
+          code: string
+          code_key: string
+          created_at: string
+          created_by: string | null
+          deactivated_at: string | null
+          deactivated_by: string | null
+          description: string | null
+          expires_at: string | null
+          id: string
+          org_id: string
+          program_id: string
+          quota_id: string | null
+          reason: string | null
+          redeemable_until: string | null
+          referrer_id: string | null
+          replaced_by: string | null
+          rotation: number
+          status: Database['referral']['Enums']['code_status']
+          updated_at: string
+        }
+        SetofOptions: {
+          from: '*'
+          to: 'codes'
+          isOneToOne: true
+          isSetofReturn: false
+        }
+      }
+      reactivate_member: {
+        Args: { org_id: string; user_id: string }
+        Returns: {
+          admitted_by: string | null
+          blocked_at: string | null
+          created_at: string
+          deactivated_at: string | null
+          display_name: string | null
+          org_id: string
+          public_name: boolean
+          role: Database['referral']['Enums']['member_role']
+          user_id: string
+        }
+        SetofOptions: {
+          from: '*'
+          to: 'members'
+          isOneToOne: true
+          isSetofReturn: false
+        }
       }
       redeem_code: {
         Args: { channel?: string; click_id?: string; code: string; provenance?: string }
@@ -591,6 +915,43 @@ export type Database = {
           to: 'redeemed_code'
           isOneToOne: true
           isSetofReturn: true
+        }
+      }
+      redeem_sign_up_code: {
+        Args: Record<PropertyKey, never>
+        Returns: Database['referral']['CompositeTypes']['redeemed_code']
+        SetofOptions: {
+          from: '*'
+          to: 'redeemed_code'
+          isOneToOne: true
+          isSetofReturn: true
+        }
+      }
+      reject_redemption: {
+        Args: { reason?: string; redemption_id: string }
+        Returns: {
+          channel: string | null
+          code_id: string
+          confirmed_at: string | null
+          decided_at: string | null
+          decided_by: string | null
+          decision: Database['referral']['Enums']['decision'] | null
+          decision_reason: string | null
+          id: string
+          org_id: string
+          program_id: string
+          provenance: Database['referral']['Enums']['provenance']
+          redeemed_at: string
+          referee_id: string
+          referrer_id: string | null
+          status: Database['referral']['Enums']['redemption_status']
+          terms_version: number
+        }
+        SetofOptions: {
+          from: '*'
+          to: 'redemptions'
+          isOneToOne: true
+          isSetofReturn: false
         }
       }
       resolve_code: {
@@ -612,6 +973,91 @@ export type Database = {
           referrer_id?: string
         }
         Returns: {
+          batch_id: string | null
+          beneficiary_id: string | null
+          code: string
+          code_key: string
+          created_at: string
+          created_by: string | null
+          deactivated_at: string | null
+          deactivated_by: string | null
+          description: string | null
+          expires_at: string | null
+          id: string
+          org_id: string
+          program_id: string
+          quota_id: string | null
+          reason: string | null
+          redeemable_until: string | null
+          referrer_id: string | null
+          replaced_by: string | null
+          rotation: number
+          status: Database['referral']['Enums']['code_status']
+          updated_at: string
+        }
+        SetofOptions: {
+          from: '*'
+          to: 'codes'
+          isOneToOne: true
+          isSetofReturn: false
+        }
+      }
+      set_member_role: {
+        Args: { org_id: string; role: string; user_id: string }
+        Returns: {
+          admitted_by: string | null
+          blocked_at: string | null
+          created_at: string
+          deactivated_at: string | null
+          display_name: string | null
+          org_id: string
+          public_name: boolean
+          role: Database['referral']['Enums']['member_role']
+          user_id: string
+        }
+        SetofOptions: {
+          from: '*'
+          to: 'members'
+          isOneToOne: true
+          isSetofReturn: false
+        }
+      }
+      suspend_code: {
+        Args: { code_id: string; reason?: string }
+        Returns: {
+          batch_id: string | null
+          beneficiary_id: string | null
+          code: string
+          code_key: string
+          created_at: string
+          created_by: string | null
+          deactivated_at: string | null
+          deactivated_by: string | null
+          description: string | null
+          expires_at: string | null
+          id: string
+          org_id: string
+          program_id: string
+          quota_id: string | null
+          reason: string | null
+          redeemable_until: string | null
+          referrer_id: string | null
+          replaced_by: string | null
+          rotation: number
+          status: Database['referral']['Enums']['code_status']
+          updated_at: string
+        }
+        SetofOptions: {
+          from: '*'
+          to: 'codes'
+          isOneToOne: true
+          isSetofReturn: false
+        }
+      }
+      update_code: {
+        Args: { changes: Json; code_id: string }
+        Returns: {
+          batch_id: string | null
           beneficiary_id: string | null
           code: string
           code_key: string
@@ -654,6 +1100,8 @@ export type Database = {
           link_origin: string | null
           max_uses_cap: number
           name: string
+          redemptions_per_account: number
+          redemptions_per_address: number
           rotation_grace: string
           slug: string
           stripe_account_id: string | null
@@ -667,9 +1115,92 @@ export type Database = {
           isSetofReturn: false
         }
       }
+      update_program: {
+        Args: { changes: Json; program_id: string }
+        Returns: {
+          active: boolean
+          created_at: string
+          id: string
+          is_default: boolean
+          key: string
+          name: string
+          org_id: string
+        }
+        SetofOptions: {
+          from: '*'
+          to: 'programs'
+          isOneToOne: true
+          isSetofReturn: false
+        }
+      }
+      usage_for_code: {
+        Args: { after?: string; code_id: string; page_size?: number }
+        Returns: {
+          channel: string | null
+          code_id: string
+          confirmed_at: string | null
+          decided_at: string | null
+          decided_by: string | null
+          decision: Database['referral']['Enums']['decision'] | null
+          decision_reason: string | null
+          id: string
+          org_id: string
+          program_id: string
+          provenance: Database['referral']['Enums']['provenance']
+          redeemed_at: string
+          referee_id: string
+          referrer_id: string | null
+          status: Database['referral']['Enums']['redemption_status']
+          terms_version: number
+        }[]
+        SetofOptions: {
+          from: '*'
+          to: 'redemptions'
+          isOneToOne: false
+          isSetofReturn: true
+        }
+      }
+      usage_for_user: {
+        Args: { after?: string; org_id: string; page_size?: number; user_id: string }
+        Returns: {
+          channel: string | null
+          code_id: string
+          confirmed_at: string | null
+          decided_at: string | null
+          decided_by: string | null
+          decision: Database['referral']['Enums']['decision'] | null
+          decision_reason: string | null
+          id: string
+          org_id: string
+          program_id: string
+          provenance: Database['referral']['Enums']['provenance']
+          redeemed_at: string
+          referee_id: string
+          referrer_id: string | null
+          status: Database['referral']['Enums']['redemption_status']
+          terms_version: number
+        }[]
+        SetofOptions: {
+          from: '*'
+          to: 'redemptions'
+          isOneToOne: false
+          isSetofReturn: true
+        }
+      }
+      validate_code: {
+        Args: { code: string }
+        Returns: Database['referral']['CompositeTypes']['resolved_code']
+        SetofOptions: {
+          from: '*'
+          to: 'resolved_code'
+          isOneToOne: true
+          isSetofReturn: true
+        }
+      }
     }
     Enums: {
       code_status: 'active' | 'suspended' | 'rotated' | 'invalidated' | 'expired'
+      decision: 'confirmed' | 'rejected'
       event_status: 'applied' | 'duplicate' | 'ignored'
       member_role: 'member' | 'coordinator' | 'admin'
       provenance:
@@ -813,6 +1344,7 @@ export const Constants = {
   referral: {
     Enums: {
       code_status: ['active', 'suspended', 'rotated', 'invalidated', 'expired'],
+      decision: ['confirmed', 'rejected'],
       event_status: ['applied', 'duplicate', 'ignored'],
       member_role: ['member', 'coordinator', 'admin'],
       provenance: ['typed', 'link', 'install_referrer', 'clipboard', 'promotion_code', 'metadata'],

@@ -29,26 +29,34 @@ as $$
     ('not_a_member', 403, 'You are not a member of this organisation.'),
     ('not_allowed', 403, 'Your role in this organisation does not allow this.'),
     ('member_deactivated', 403, 'This member is deactivated.'),
+    ('member_blocked', 403, 'This member is blocked from having codes.'),
+    ('not_invited', 403, 'This program is for members whom staff have added.'),
     ('self_referral', 403, 'Nobody can redeem a code that is theirs.'),
     ('new_users_only', 403, 'This program is for new users only.'),
     ('organisation_not_found', 404, 'There is no such organisation.'),
     ('member_not_found', 404, 'This person is not a member of the organisation.'),
     ('program_not_found', 404, 'There is no such program in this organisation.'),
     ('code_not_found', 404, 'There is no such code.'),
+    ('redemption_not_found', 404, 'There is no such redemption.'),
     ('no_active_code', 404, 'This referrer has no active code in the organisation.'),
     ('organisation_exists', 409, 'An organisation with this slug exists.'),
     ('stripe_account_taken', 409, 'Another organisation has this Stripe account.'),
     ('stripe_account_fixed', 409, 'The Stripe account has payments and cannot be changed any more.'),
+    ('last_admin', 409, 'An organisation keeps at least one admin.'),
     ('member_exists', 409, 'This person is a member already, with another role.'),
     ('program_exists', 409, 'A program with this key exists in the organisation.'),
     ('program_inactive', 409, 'This program is switched off.'),
     ('active_code_exists', 409, 'This referrer has an active code in the organisation.'),
+    ('active_in_other_program', 409, 'This referrer has an active code in another program of the organisation.'),
+    ('too_many_codes', 409, 'This member has as many codes as the organisation allows.'),
     ('code_suspended', 409, 'The code is suspended.'),
     ('code_taken', 409, 'This code, or one that reads the same, is taken.'),
+    ('code_reserved', 409, 'This word cannot be a code.'),
     ('code_inactive', 409, 'This code is no longer in use.'),
     ('code_expired', 409, 'This code has expired.'),
     ('code_limit_reached', 409, 'This code has been used as often as it may be.'),
     ('code_final', 409, 'A code that has ended stays as it is.'),
+    ('redemption_final', 409, 'Staff have decided on this redemption.'),
     ('already_redeemed', 409, 'This person has redeemed another code of the program.'),
     ('mutual_referral', 409, 'Two people cannot refer each other in one program.'),
     ('invalid_argument', 400, 'An argument is missing or has a value that is not allowed.'),
@@ -56,6 +64,8 @@ as $$
     ('invalid_terms', 400, 'The terms of the program are not valid.'),
     ('invalid_click', 400, 'There is no click that proves this.'),
     ('invalid_event', 400, 'The event is not one that can be read.'),
+    ('invalid_rows', 400, 'Some rows cannot be imported; none was.'),
+    ('rate_limited', 429, 'Too many redemptions. Try again later.'),
     ('busy', 503, 'The database is busy. Try again.');
 $$;
 
@@ -81,7 +91,11 @@ begin
     message = json_build_object('code', p_code, 'message', v_message, 'details', p_details, 'hint', null)::text,
     detail = json_build_object(
       'status', v_status,
-      'headers', case when v_status = 503 then json_build_object('Retry-After', '1') else json_build_object() end
+      'headers', case p_code
+        when 'busy' then json_build_object('Retry-After', '1')
+        when 'rate_limited' then json_build_object('Retry-After', '3600')
+        else json_build_object()
+      end
     )::text;
 end
 $$;

@@ -31,6 +31,8 @@ create table referral.organisations (
   codes_per_member int not null default 20,
   max_uses_cap int not null default 100000,
   rotation_grace interval not null default interval '7 days',
+  redemptions_per_account int not null default 20,
+  redemptions_per_address int not null default 200,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint organisations_pkey primary key (id),
@@ -49,6 +51,8 @@ create table referral.organisations (
   constraint organisations_code_length_is_8_to_16 check (code_length between 8 and 16),
   constraint organisations_codes_per_member_is_positive check (codes_per_member between 1 and 10000),
   constraint organisations_max_uses_cap_is_positive check (max_uses_cap between 1 and 1000000000),
+  constraint organisations_redemptions_per_account_is_positive check (redemptions_per_account between 1 and 1000000),
+  constraint organisations_redemptions_per_address_is_positive check (redemptions_per_address between 1 and 1000000),
   constraint organisations_rotation_grace_is_a_quarter_at_most
     check (rotation_grace between interval '0' and interval '90 days')
 );
@@ -65,7 +69,10 @@ create table referral.members (
   role referral.member_role not null default 'member',
   display_name text,
   public_name boolean not null default false,
+  -- Who let them in: staff, themself where enrolment is open, or, where null, the operator.
+  admitted_by uuid,
   deactivated_at timestamptz,
+  blocked_at timestamptz,
   created_at timestamptz not null default now(),
   constraint members_pkey primary key (org_id, user_id),
   constraint members_belong_to_an_organisation
@@ -78,7 +85,7 @@ create table referral.members (
 create index members_by_user on referral.members (user_id);
 
 comment on table referral.members is
-  'Who has which role in an organisation. A person reads their own rows, an admin all of the organisation. Written by add_member.';
+  'Who has which role in an organisation. A person reads their own rows, an admin all of the organisation. Written by add_member, set_member_role, deactivate_member, reactivate_member and get_or_create_code.';
 
 -- The organisations in which the caller has at least this role. Every policy and every check goes through it:
 -- an app with a membership table of its own replaces this one function.
@@ -189,44 +196,3 @@ $$;
 revoke execute on function referral_private.create_organisation from public;
 
 grant execute on function referral_private.create_organisation to service_role;
-
--- Takes a member row, or nothing: an existing role is never changed here.
-create function referral_private.add_member(p_org_id uuid, p_user_id uuid, p_role text)
-returns referral.members
-language plpgsql
-volatile
-security definer
-set search_path = ''
-as $$
-declare
-  v_member referral.members;
-begin
-  perform referral_private.require_role(p_org_id, 'coordinator');
-  if p_user_id is null then
-    perform referral_private.raise_error('invalid_argument', 'user_id');
-  end if;
-  if p_role is null or p_role <> all (enum_range(null::referral.member_role)::text[]) then
-    perform referral_private.raise_error('invalid_argument', 'role');
-  end if;
-  if p_role <> 'member' and not referral_private.acts_with_role(p_org_id, 'admin') then
-    perform referral_private.raise_error('not_allowed');
-  end if;
-
-  insert into referral.members (org_id, user_id, role)
-  values (p_org_id, p_user_id, p_role::referral.member_role)
-  on conflict on constraint members_pkey do nothing;
-
-  select * into strict v_member from referral.members as m where m.org_id = p_org_id and m.user_id = p_user_id;
-  if v_member.role::text <> p_role then
-    perform referral_private.raise_error('member_exists', v_member.role::text);
-  end if;
-  if v_member.deactivated_at is not null then
-    perform referral_private.raise_error('member_deactivated');
-  end if;
-  return v_member;
-end
-$$;
-
-revoke execute on function referral_private.add_member from public;
-
-grant execute on function referral_private.add_member to authenticated, service_role;

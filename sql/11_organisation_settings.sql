@@ -11,7 +11,7 @@ as $$
 declare
   v_settings constant text[] := array[
     'name', 'active', 'link_origin', 'web_destination', 'ios_destination', 'android_destination', 'android_package',
-    'code_length', 'codes_per_member', 'max_uses_cap', 'rotation_grace'
+    'code_length', 'codes_per_member', 'max_uses_cap', 'rotation_grace', 'redemptions_per_account', 'redemptions_per_address'
   ];
   v_old referral.organisations;
   v_new referral.organisations;
@@ -42,6 +42,7 @@ begin
     android_destination = v_new.android_destination, android_package = v_new.android_package,
     code_length = v_new.code_length, codes_per_member = v_new.codes_per_member,
     max_uses_cap = v_new.max_uses_cap, rotation_grace = v_new.rotation_grace,
+    redemptions_per_account = v_new.redemptions_per_account, redemptions_per_address = v_new.redemptions_per_address,
     updated_at = clock_timestamp()
   where o.id = p_org_id
   returning * into v_new;

@@ -20,7 +20,8 @@ create table referral.programs (
 
 create unique index programs_one_default on referral.programs (org_id) where is_default;
 
-comment on table referral.programs is 'Programs of an organisation. Read by its members. Written by create_program.';
+comment on table referral.programs is
+  'Programs of an organisation. Read by its members. Written by create_program and update_program.';
 
 create table referral.program_terms (
   org_id uuid not null,
@@ -40,7 +41,7 @@ create table referral.program_terms (
 create unique index program_terms_one_in_force on referral.program_terms (org_id, program_id) where valid_to is null;
 
 comment on table referral.program_terms is
-  'Versions of a program''s terms, each immutable, with the time it was in force. Read by the organisation''s members. Written by create_program.';
+  'Versions of a program''s terms, each immutable, with the time it was in force. Read by the organisation''s members. Written by create_program and update_program.';
 
 alter table referral.programs enable row level security;
 
@@ -98,6 +99,78 @@ $$;
 revoke execute on function referral_private.create_program from public;
 
 grant execute on function referral_private.create_program to authenticated, service_role;
+
+-- Changes name, active, is_default and terms. New terms become a new version, in force from now: what was redeemed
+-- under an older one keeps it. The account lock keeps redemptions from reading terms that are being replaced.
+create function referral_private.update_program(p_program_id uuid, p_changes jsonb)
+returns referral.programs
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_program referral.programs;
+  v_unknown text;
+  v_now timestamptz;
+  v_violated text;
+begin
+  select * into v_program from referral.programs as p where p.id = p_program_id;
+  if v_program.id is null or not referral_private.acts_with_role(v_program.org_id, 'member') then
+    perform referral_private.raise_error('program_not_found');
+  end if;
+  perform referral_private.require_role(v_program.org_id, 'admin');
+  if p_changes is null or jsonb_typeof(p_changes) <> 'object' then
+    perform referral_private.raise_error('invalid_argument', 'changes');
+  end if;
+  select string_agg(key, ', ') into v_unknown
+  from jsonb_object_keys(p_changes) as key
+  where key <> all ('{name,active,is_default,terms}'::text[]);
+  if v_unknown is not null or p_changes -> 'is_default' = 'false' then
+    perform referral_private.raise_error('invalid_argument', 'changes: ' || coalesce(v_unknown, 'is_default'));
+  end if;
+
+  perform referral_private.lock_account(referral_private.account_of(v_program.org_id));
+  perform from referral.organisations as o where o.id = v_program.org_id for no key update;
+  select * into strict v_program from referral.programs as p where p.id = p_program_id;
+  if p_changes ? 'terms' then
+    v_now := clock_timestamp();
+    update referral.program_terms as t
+    set valid_to = v_now
+    where t.org_id = v_program.org_id and t.program_id = p_program_id and t.valid_to is null;
+    insert into referral.program_terms (org_id, program_id, version, terms, valid_from)
+    select v_program.org_id, p_program_id, max(t.version) + 1, referral_private.complete_terms(p_changes -> 'terms'), v_now
+    from referral.program_terms as t
+    where t.org_id = v_program.org_id and t.program_id = p_program_id;
+  end if;
+  if p_changes ? 'is_default' then
+    update referral.programs as p set is_default = false where p.org_id = v_program.org_id and p.is_default;
+  end if;
+  update referral.programs as p
+  set name = case when p_changes ? 'name' then p_changes ->> 'name' else p.name end,
+    active = case when p_changes ? 'active' then (p_changes ->> 'active')::boolean else p.active end,
+    is_default = p.is_default or p_changes ? 'is_default'
+  where p.id = p_program_id
+  returning * into v_program;
+  return v_program;
+exception
+  when check_violation then
+    get stacked diagnostics v_violated = constraint_name;
+    perform referral_private.raise_violation(v_violated);
+  when not_null_violation then
+    get stacked diagnostics v_violated = column_name;
+    perform referral_private.raise_error('invalid_argument', v_violated);
+  when invalid_text_representation then
+    perform referral_private.raise_error('invalid_argument', 'changes');
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.update_program from public;
+
+grant execute on function referral_private.update_program to authenticated, service_role;
 
 -- The program a new code belongs to: the given one, or else the organisation's default. Raises `program_not_found`, `program_inactive`.
 create function referral_private.program_for_code(p_org_id uuid, p_program_id uuid)

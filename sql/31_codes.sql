@@ -35,6 +35,7 @@ create table referral.codes (
   rotation int not null default 0,
   replaced_by uuid,
   redeemable_until timestamptz,
+  batch_id uuid,
   created_by uuid,
   deactivated_at timestamptz,
   deactivated_by uuid,
@@ -74,12 +75,18 @@ create index codes_by_program on referral.codes (org_id, program_id);
 
 create index codes_by_organisation on referral.codes (org_id, created_at desc, id);
 
+create index codes_by_creator on referral.codes (org_id, created_by) where referrer_id is null and batch_id is null;
+
+create index codes_by_batch on referral.codes (org_id, batch_id) where batch_id is not null;
+
+create index codes_to_expire on referral.codes (expires_at) where status in ('active', 'suspended');
+
 create index codes_by_quota on referral.codes (org_id, quota_id) where quota_id is not null;
 
 create index codes_by_replacement on referral.codes (org_id, replaced_by) where replaced_by is not null;
 
 comment on table referral.codes is
-  'Codes. A referrer reads their own, coordinators and admins those of the organisation. Written by create_code, rotate_code and deactivate_code.';
+  'Codes. A referrer reads their own, coordinators and admins those of the organisation. Written by the functions of their life: create, rotate, deactivate, suspend, update, expire.';
 
 alter table referral.codes enable row level security;
 
@@ -112,10 +119,14 @@ as $$
 begin
   if tg_op in ('DELETE', 'TRUNCATE')
     or (new.id, new.org_id, new.program_id, new.code, new.created_at) is distinct from (old.id, old.org_id, old.program_id, old.code, old.created_at)
-    or (new.referrer_id, new.created_by, new.rotation, new.quota_id) is distinct from (old.referrer_id, old.created_by, old.rotation, old.quota_id)
+    or (new.referrer_id, new.created_by, new.rotation, new.batch_id) is distinct from (old.referrer_id, old.created_by, old.rotation, old.batch_id)
     or (
       old.status in ('rotated', 'invalidated', 'expired')
-      and (new.status, new.expires_at, new.redeemable_until, new.replaced_by) is distinct from (old.status, old.expires_at, old.redeemable_until, old.replaced_by)
+      and (
+        (new.status, new.expires_at, new.quota_id, new.replaced_by) is distinct from (old.status, old.expires_at, old.quota_id, old.replaced_by)
+        or new.redeemable_until > old.redeemable_until
+        or (new.redeemable_until is null) <> (old.redeemable_until is null)
+      )
     )
   then
     perform referral_private.raise_error('code_final');
@@ -135,3 +146,56 @@ create trigger codes_are_never_truncated
 before truncate on referral.codes
 for each statement
 execute function referral_private.guard_code();
+
+-- Every change of a code's status: written by trigger, so that no function can forget it.
+create table referral.code_changes (
+  org_id uuid not null,
+  id bigint generated always as identity,
+  code_id uuid not null,
+  from_status referral.code_status,
+  to_status referral.code_status not null,
+  actor_id uuid,
+  reason text,
+  changed_at timestamptz not null default clock_timestamp(),
+  constraint code_changes_pkey primary key (org_id, id),
+  constraint code_changes_are_of_a_code
+    foreign key (org_id, code_id) references referral.codes (org_id, id)
+      on delete restrict
+);
+
+create index code_changes_by_code on referral.code_changes (org_id, code_id, id);
+
+comment on table referral.code_changes is
+  'The audit of codes: who changed which status when, and why; no actor is the operator or a job. Read by coordinators and admins of the organisation. Written by trigger.';
+
+alter table referral.code_changes enable row level security;
+
+create policy code_changes_staff_reads on referral.code_changes
+for select
+to authenticated
+using (org_id in (select referral_private.orgs_with_role('coordinator')));
+
+grant select on referral.code_changes to authenticated, service_role;
+
+create function referral_private.record_code_change()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  if tg_op = 'INSERT' or new.status <> old.status then
+    insert into referral.code_changes (org_id, code_id, from_status, to_status, actor_id, reason)
+    values (new.org_id, new.id, case when tg_op = 'UPDATE' then old.status end, new.status, auth.uid(), new.reason);
+  end if;
+  return null;
+end
+$$;
+
+revoke execute on function referral_private.record_code_change from public;
+
+create trigger codes_record_their_changes
+after insert or update of status on referral.codes
+for each row
+execute function referral_private.record_code_change();

@@ -25,6 +25,38 @@ $$;
 
 revoke execute on function referral_private.lock_account_to_redeem from public;
 
+-- The terms under which this person can redeem the code now. Raises `self_referral`, `new_users_only`, or why the code
+-- cannot be redeemed by anybody.
+create function referral_private.require_redeemable(p_code referral.codes, p_user_id uuid)
+returns referral.program_terms
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_refusal text;
+  v_terms referral.program_terms;
+begin
+  if p_user_id in (p_code.referrer_id, p_code.beneficiary_id, p_code.created_by) then
+    perform referral_private.raise_error('self_referral');
+  end if;
+  select referral_private.refusal_of(p_code.status, p_code.expires_at, p_code.redeemable_until, o.active and p.active)
+  into v_refusal
+  from referral.programs as p
+  join referral.organisations as o on o.id = p.org_id
+  where p.id = p_code.program_id;
+  if v_refusal is not null then
+    perform referral_private.raise_error(v_refusal);
+  end if;
+  v_terms := referral_private.terms_in_force(p_code.org_id, p_code.program_id);
+  perform referral_private.require_new_user(p_user_id, v_terms.terms);
+  return v_terms;
+end
+$$;
+
+revoke execute on function referral_private.require_redeemable from public;
+
 -- What a referee learns of their redemption: nothing of the referrer, the beneficiary or the creator.
 create type referral.redeemed_code as (
   redemption_id uuid,
@@ -51,7 +83,6 @@ declare
   v_redemption referral.redemptions;
   v_account text;
   v_is_payer boolean;
-  v_refusal text;
   v_violated text;
 begin
   if v_key is null then
@@ -78,20 +109,7 @@ begin
   where r.org_id = v_code.org_id and r.program_id = v_code.program_id and r.referee_id = v_user_id;
 
   if not found then
-    if v_user_id in (v_code.referrer_id, v_code.beneficiary_id, v_code.created_by) then
-      perform referral_private.raise_error('self_referral');
-    end if;
-    select referral_private.refusal_of(v_code.status, v_code.expires_at, v_code.redeemable_until, o.active and p.active)
-    into v_refusal
-    from referral.programs as p
-    join referral.organisations as o on o.id = p.org_id
-    where p.id = v_code.program_id;
-    if v_refusal is not null then
-      perform referral_private.raise_error(v_refusal);
-    end if;
-    v_terms := referral_private.terms_in_force(v_code.org_id, v_code.program_id);
-    perform referral_private.require_new_user(v_user_id, v_terms.terms);
-
+    v_terms := referral_private.require_redeemable(v_code, v_user_id);
     insert into referral.redemptions (org_id, program_id, terms_version, code_id, referrer_id, referee_id, channel)
     values (v_code.org_id, v_code.program_id, v_terms.version, v_code.id, v_code.referrer_id, v_user_id, p_channel)
     on conflict on constraint redemptions_one_per_referee do nothing
@@ -99,6 +117,7 @@ begin
 
     if found then
       perform referral_private.use_quota(v_code.org_id, v_code.quota_id);
+      perform referral_private.count_redemption(v_code.org_id, v_user_id);
       if v_is_payer then
         perform referral_private.settle_payer(l.account, l.livemode, l.payer_id)
         from referral_private.payer_users as l
@@ -177,3 +196,52 @@ end
 $$;
 
 revoke execute on function referral_private.require_new_user from public;
+
+-- Says before redeeming whether the caller could: what a link shows of the code, or the reason why not. To whoever is
+-- not signed in with an account it answers as resolve_code does, which is the same for every unredeemable code.
+create function referral_private.validate_code(p_code text)
+returns setof referral.resolved_code
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_user_id uuid := auth.uid();
+  v_code referral.codes;
+begin
+  if v_user_id is null or coalesce((auth.jwt() ->> 'is_anonymous')::boolean, false) then
+    return query select r.* from referral_private.resolve_code(p_code) as r;
+    return;
+  end if;
+  if referral_private.normalise_code(p_code) is null then
+    perform referral_private.raise_error('invalid_code');
+  end if;
+  select * into v_code from referral.codes as c where c.code_key = referral_private.normalise_code(p_code);
+  if not found then
+    perform referral_private.raise_error('code_not_found');
+  end if;
+  if exists (
+    select from referral.redemptions as r
+    where r.org_id = v_code.org_id and r.program_id = v_code.program_id and r.referee_id = v_user_id
+  ) then
+    perform referral_private.raise_error('already_redeemed');
+  end if;
+  perform referral_private.require_redeemable(v_code, v_user_id);
+  if exists (
+    select from referral.redemptions as r
+    where r.org_id = v_code.org_id and r.program_id = v_code.program_id
+      and r.referee_id = v_code.referrer_id and r.referrer_id = v_user_id
+  ) then
+    perform referral_private.raise_error('mutual_referral');
+  end if;
+  return query select r.* from referral_private.resolve_code(p_code) as r;
+  if not found then
+    perform referral_private.raise_error('code_limit_reached');
+  end if;
+end
+$$;
+
+revoke execute on function referral_private.validate_code from public;
+
+grant execute on function referral_private.validate_code to anon, authenticated, service_role;

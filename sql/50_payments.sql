@@ -205,7 +205,7 @@ as $$
         join referral.program_terms as t
           on t.org_id = r.org_id and t.program_id = r.program_id and t.version = r.terms_version
         cross join lateral (select referral_private.first_sale_of(p_account, r.id) as first_at) as sale
-      where r.id = any (p_redemption_ids) and r.status in ('pending', 'confirmed')
+      where r.id = any (p_redemption_ids) and r.decision is null
     ) as settled
   where r.org_id = settled.org_id and r.id = settled.id and r.confirmed_at is distinct from settled.confirmed_at;
 $$;

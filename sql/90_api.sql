@@ -32,7 +32,7 @@ as $$
 $$;
 
 comment on function referral.update_organisation is
-  'Changes settings: name, active, link_origin, web_destination, ios_destination, android_destination (https), android_package, code_length, codes_per_member, max_uses_cap, rotation_grace; and stripe_account_id, operator only. Unknown keys are refused. Admins and the operator. Errors: not_signed_in, not_a_member, not_allowed, organisation_not_found, invalid_argument, stripe_account_taken, stripe_account_fixed, busy.';
+  'Changes settings: name, active, link_origin, web_destination, ios_destination, android_destination (https), android_package, code_length, codes_per_member, max_uses_cap, rotation_grace; redemptions_per_account, redemptions_per_address (per hour); and stripe_account_id, operator only. Unknown keys are refused. Admins and the operator. Errors: not_signed_in, not_a_member, not_allowed, organisation_not_found, invalid_argument, stripe_account_taken, stripe_account_fixed, busy.';
 
 revoke execute on function referral.update_organisation from public;
 
@@ -56,6 +56,65 @@ revoke execute on function referral.add_member from public;
 
 grant execute on function referral.add_member to authenticated, service_role;
 
+create function referral.set_member_role(org_id uuid, user_id uuid, role text)
+returns referral.members
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select x.* from referral_private.set_member_role(org_id, user_id, role) as x;
+$$;
+
+comment on function referral.set_member_role is
+  'Changes a member''s role. Admins and the operator. Errors: not_signed_in, not_a_member, not_allowed, organisation_not_found, member_not_found, last_admin, invalid_argument, busy.';
+
+revoke execute on function referral.set_member_role from public;
+
+grant execute on function referral.set_member_role to authenticated, service_role;
+
+create function referral.deactivate_member(
+  org_id uuid,
+  user_id uuid,
+  reason text default null,
+  block boolean default false
+)
+returns referral.members
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select x.* from referral_private.deactivate_member(org_id, user_id, reason, block) as x;
+$$;
+
+comment on function referral.deactivate_member is
+  'Takes a member''s rights and ends their codes; blocked, they get none again. Coordinators for members, admins and the operator for anyone but the last admin. Errors: not_signed_in, not_a_member, not_allowed, organisation_not_found, member_not_found, last_admin, invalid_argument, busy.';
+
+revoke execute on function referral.deactivate_member from public;
+
+grant execute on function referral.deactivate_member to authenticated, service_role;
+
+create function referral.reactivate_member(org_id uuid, user_id uuid)
+returns referral.members
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select x.* from referral_private.reactivate_member(org_id, user_id) as x;
+$$;
+
+comment on function referral.reactivate_member is
+  'Gives a deactivated member their role back; ended codes stay ended. Who may: as deactivate_member. Errors: not_signed_in, not_a_member, not_allowed, organisation_not_found, member_not_found, busy.';
+
+revoke execute on function referral.reactivate_member from public;
+
+grant execute on function referral.reactivate_member to authenticated, service_role;
+
 create function referral.create_program(org_id uuid, key text, name text, terms jsonb default '{}')
 returns referral.programs
 language sql
@@ -73,6 +132,24 @@ comment on function referral.create_program is
 revoke execute on function referral.create_program from public;
 
 grant execute on function referral.create_program to authenticated, service_role;
+
+create function referral.update_program(program_id uuid, changes jsonb)
+returns referral.programs
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select x.* from referral_private.update_program(program_id, changes) as x;
+$$;
+
+comment on function referral.update_program is
+  'Changes name, active, is_default (true only) and terms, which become a new version: what was redeemed keeps the terms it was made under. Admins and the operator. Errors: not_signed_in, not_allowed, program_not_found, invalid_terms, invalid_argument, busy.';
+
+revoke execute on function referral.update_program from public;
+
+grant execute on function referral.update_program to authenticated, service_role;
 
 create function referral.create_code(
   org_id uuid,
@@ -95,11 +172,29 @@ as $$
 $$;
 
 comment on function referral.create_code is
-  'Creates a referrer''s code; the referrer is the caller unless given, the program the default unless given. A chosen code, a limit and an expiry are for staff. Members for themselves, coordinators, admins and the operator for any member. Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_not_found, member_deactivated, organisation_not_found, program_not_found, program_inactive, active_code_exists, code_suspended, code_taken, invalid_code, invalid_argument, busy.';
+  'Creates a referrer''s code; the referrer is the caller unless given, the program the default unless given. A chosen code, a limit and an expiry are for staff. Members for themselves, coordinators, admins and the operator for any member. Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_not_found, member_deactivated, member_blocked, not_invited, organisation_not_found, program_not_found, program_inactive, active_code_exists, code_suspended, too_many_codes, code_taken, code_reserved, invalid_code, invalid_argument, busy.';
 
 revoke execute on function referral.create_code from public;
 
 grant execute on function referral.create_code to authenticated, service_role;
+
+create function referral.get_or_create_code(org_id uuid, program_id uuid default null)
+returns referral.codes
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select x.* from referral_private.get_or_create_code(org_id, program_id) as x;
+$$;
+
+comment on function referral.get_or_create_code is
+  'The caller''s active code, or a new one. In a program with open enrolment the caller becomes a member by asking. Signed-in people. Errors: not_signed_in, anonymous_user, not_invited, member_deactivated, member_blocked, program_not_found, program_inactive, active_in_other_program, code_suspended, too_many_codes, invalid_argument, busy.';
+
+revoke execute on function referral.get_or_create_code from public;
+
+grant execute on function referral.get_or_create_code to authenticated;
 
 create function referral.get_active_code(org_id uuid, referrer_id uuid default null)
 returns setof referral.codes
@@ -188,6 +283,158 @@ revoke execute on function referral.deactivate_code from public;
 
 grant execute on function referral.deactivate_code to authenticated, service_role;
 
+create function referral.suspend_code(code_id uuid, reason text default null)
+returns referral.codes
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select x.* from referral_private.suspend_code(code_id, reason) as x;
+$$;
+
+comment on function referral.suspend_code is
+  'Suspends an active code: it cannot be redeemed, and its referrer gets no other. Coordinators, admins and the operator. Errors: code_not_found, code_final, invalid_argument, busy.';
+
+revoke execute on function referral.suspend_code from public;
+
+grant execute on function referral.suspend_code to authenticated, service_role;
+
+create function referral.reactivate_code(code_id uuid)
+returns referral.codes
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select x.* from referral_private.reactivate_code(code_id) as x;
+$$;
+
+comment on function referral.reactivate_code is
+  'Makes a suspended code active again. Coordinators, admins and the operator. Errors: code_not_found, code_final, busy.';
+
+revoke execute on function referral.reactivate_code from public;
+
+grant execute on function referral.reactivate_code to authenticated, service_role;
+
+create function referral.end_code(code_id uuid, reason text default null)
+returns referral.codes
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select x.* from referral_private.end_code(code_id, reason) as x;
+$$;
+
+comment on function referral.end_code is
+  'Ends any code for good, campaign codes included, and the grace of a rotated one. Coordinators, admins and the operator. Errors: code_not_found, invalid_argument, busy.';
+
+revoke execute on function referral.end_code from public;
+
+grant execute on function referral.end_code to authenticated, service_role;
+
+create function referral.update_code(code_id uuid, changes jsonb)
+returns referral.codes
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select x.* from referral_private.update_code(code_id, changes) as x;
+$$;
+
+comment on function referral.update_code is
+  'Changes description, expires_at and max_uses (null: no limit); of an ended code the description only. Coordinators, admins and the operator. Errors: code_not_found, code_final, invalid_argument, busy.';
+
+revoke execute on function referral.update_code from public;
+
+grant execute on function referral.update_code to authenticated, service_role;
+
+create function referral.create_campaign_code(
+  org_id uuid,
+  code text default null,
+  program_id uuid default null,
+  beneficiary_id uuid default null,
+  max_uses int default null,
+  expires_at timestamptz default null,
+  description text default null
+)
+returns referral.codes
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select x.*
+  from
+    referral_private.create_campaign_code(
+      org_id,
+      code,
+      program_id,
+      beneficiary_id,
+      max_uses,
+      expires_at,
+      description
+    ) as x;
+$$;
+
+comment on function referral.create_campaign_code is
+  'Creates a code of the organisation''s own, without a referrer; a beneficiary may earn from it. It counts against its maker''s allowance. Coordinators, admins and the operator. Errors: not_signed_in, not_a_member, not_allowed, organisation_not_found, program_not_found, program_inactive, too_many_codes, code_taken, code_reserved, invalid_code, invalid_argument, busy.';
+
+revoke execute on function referral.create_campaign_code from public;
+
+grant execute on function referral.create_campaign_code to authenticated, service_role;
+
+create function referral.generate_codes(
+  org_id uuid,
+  count int,
+  program_id uuid default null,
+  max_uses int default null,
+  expires_at timestamptz default null,
+  description text default null
+)
+returns table (batch_id uuid, made int)
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '60s'
+as $$
+  select x.* from referral_private.generate_codes(org_id, count, program_id, max_uses, expires_at, description) as x;
+$$;
+
+comment on function referral.generate_codes is
+  'Draws 1 to 10,000 campaign codes at once; list them by batch_id. Coordinators, admins and the operator. Errors: not_signed_in, not_a_member, not_allowed, organisation_not_found, program_not_found, program_inactive, invalid_argument, busy.';
+
+revoke execute on function referral.generate_codes from public;
+
+grant execute on function referral.generate_codes to authenticated, service_role;
+
+create function referral.import_codes(org_id uuid, rows jsonb, program_id uuid default null)
+returns table (batch_id uuid, made int)
+language sql
+volatile
+rows 1
+security invoker
+set search_path = ''
+set statement_timeout = '60s'
+as $$
+  select x.* from referral_private.import_codes(org_id, rows, program_id) as x;
+$$;
+
+comment on function referral.import_codes is
+  'Takes up to 10,000 campaign codes as rows of {code, max_uses, expires_at, description}: all, or none where one cannot be taken; details then lists the rows by number. Coordinators, admins and the operator. Errors: not_signed_in, not_a_member, not_allowed, organisation_not_found, program_not_found, program_inactive, invalid_rows, invalid_argument, busy.';
+
+revoke execute on function referral.import_codes from public;
+
+grant execute on function referral.import_codes to authenticated, service_role;
+
 create function referral.resolve_code(code text)
 returns setof referral.resolved_code
 language plpgsql
@@ -209,6 +456,27 @@ revoke execute on function referral.resolve_code from public;
 
 grant execute on function referral.resolve_code to anon, authenticated, service_role;
 
+create function referral.validate_code(code text)
+returns setof referral.resolved_code
+language plpgsql
+stable
+rows 1
+security invoker
+set search_path = ''
+set statement_timeout = '5s'
+as $$
+begin
+  return query select x.* from referral_private.validate_code(validate_code.code) as x;
+end
+$$;
+
+comment on function referral.validate_code is
+  'Says before redeeming whether the caller could: what a link shows, or the reason why not. Without an account it answers as resolve_code. Errors: invalid_code, code_not_found, code_inactive, code_suspended, code_expired, code_limit_reached, program_inactive, already_redeemed, self_referral, mutual_referral, new_users_only.';
+
+revoke execute on function referral.validate_code from public;
+
+grant execute on function referral.validate_code to anon, authenticated, service_role;
+
 create function referral.redeem_code(
   code text,
   click_id uuid default null,
@@ -229,13 +497,73 @@ end
 $$;
 
 comment on function referral.redeem_code is
-  'Redeems a code for the caller, once per program. The same code again answers with the same redemption. Channel: lower-case label of up to 32 characters. Signed-in people. Errors: not_signed_in, anonymous_user, invalid_code, code_not_found, code_inactive, code_suspended, code_expired, code_limit_reached, program_inactive, already_redeemed, self_referral, mutual_referral, new_users_only, invalid_click, invalid_argument, busy.';
+  'Redeems a code for the caller, once per program. The same code again answers with the same redemption. Channel: lower-case label of up to 32 characters. Signed-in people. Errors: not_signed_in, anonymous_user, invalid_code, code_not_found, code_inactive, code_suspended, code_expired, code_limit_reached, program_inactive, already_redeemed, self_referral, mutual_referral, new_users_only, rate_limited, invalid_click, invalid_argument, busy.';
 
 revoke execute on function referral.redeem_code from public;
 
 grant execute on function referral.redeem_code to authenticated;
 
-create function referral.my_referrals(org_id uuid)
+create function referral.redeem_sign_up_code()
+returns setof referral.redeemed_code
+language plpgsql
+volatile
+rows 1
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+begin
+  return query select x.* from referral_private.redeem_sign_up_code() as x;
+end
+$$;
+
+comment on function referral.redeem_sign_up_code is
+  'Redeems the code that the caller gave at sign-up; no row where there is none. Signed-in people. Errors: as redeem_code.';
+
+revoke execute on function referral.redeem_sign_up_code from public;
+
+grant execute on function referral.redeem_sign_up_code to authenticated;
+
+create function referral.my_redemption(org_id uuid, program_id uuid default null)
+returns setof referral.redeemed_code
+language plpgsql
+stable
+rows 1
+security invoker
+set search_path = ''
+set statement_timeout = '5s'
+as $$
+begin
+  return query select x.* from referral_private.my_redemption(my_redemption.org_id, my_redemption.program_id) as x;
+end
+$$;
+
+comment on function referral.my_redemption is
+  'The caller''s redemption in a program, the default one unless given, or no row. Errors: not_signed_in, anonymous_user.';
+
+revoke execute on function referral.my_redemption from public;
+
+grant execute on function referral.my_redemption to authenticated;
+
+create function referral.has_redeemed(code text)
+returns boolean
+language sql
+stable
+security invoker
+set search_path = ''
+set statement_timeout = '5s'
+as $$
+  select referral_private.has_redeemed(code);
+$$;
+
+comment on function referral.has_redeemed is
+  'Has the caller redeemed this very code? Errors: not_signed_in, anonymous_user.';
+
+revoke execute on function referral.has_redeemed from public;
+
+grant execute on function referral.has_redeemed to authenticated;
+
+create function referral.my_referrals(org_id uuid, after uuid default null, page_size int default 100)
 returns table (
   redemption_id uuid,
   status referral.redemption_status,
@@ -250,16 +578,161 @@ set search_path = ''
 set statement_timeout = '5s'
 as $$
 begin
-  return query select r.* from referral_private.my_referrals(my_referrals.org_id) as r;
+  return query select x.* from referral_private.my_referrals(my_referrals.org_id, my_referrals.after, my_referrals.page_size) as x;
 end
 $$;
 
 comment on function referral.my_referrals is
-  'The caller''s referrals in an organisation, newest first: redemption, status, times and channel, never who. Errors: not_signed_in, anonymous_user, invalid_argument.';
+  'The caller''s referrals in an organisation, newest first, in pages: after is the last redemption of the page before. Redemption, status, times and channel, never who. Errors: not_signed_in, anonymous_user, invalid_argument.';
 
 revoke execute on function referral.my_referrals from public;
 
 grant execute on function referral.my_referrals to authenticated;
+
+create function referral.usage_for_code(code_id uuid, after uuid default null, page_size int default 100)
+returns setof referral.redemptions
+language sql
+stable
+security invoker
+set search_path = ''
+set statement_timeout = '5s'
+as $$
+  select x.* from referral_private.usage_for_code(code_id, after, page_size) as x;
+$$;
+
+comment on function referral.usage_for_code is
+  'The redemptions of a code, newest first, in pages. Coordinators, admins and the operator. Errors: code_not_found.';
+
+revoke execute on function referral.usage_for_code from public;
+
+grant execute on function referral.usage_for_code to authenticated, service_role;
+
+create function referral.usage_for_user(org_id uuid, user_id uuid, after uuid default null, page_size int default 100)
+returns setof referral.redemptions
+language sql
+stable
+security invoker
+set search_path = ''
+set statement_timeout = '5s'
+as $$
+  select x.* from referral_private.usage_for_user(org_id, user_id, after, page_size) as x;
+$$;
+
+comment on function referral.usage_for_user is
+  'The redemptions that a person made in an organisation, newest first, in pages. Coordinators, admins and the operator. Errors: not_signed_in, not_a_member, not_allowed, organisation_not_found, invalid_argument.';
+
+revoke execute on function referral.usage_for_user from public;
+
+grant execute on function referral.usage_for_user to authenticated, service_role;
+
+create function referral.code_usage_stats(code_id uuid)
+returns table (total_uses bigint, unique_users bigint, last_used timestamptz, recent_users uuid[])
+language sql
+stable
+rows 1
+security invoker
+set search_path = ''
+set statement_timeout = '5s'
+as $$
+  select x.* from referral_private.code_usage_stats(code_id) as x;
+$$;
+
+comment on function referral.code_usage_stats is
+  'How often a code was used, by how many, when last, and by whom lately: ten ids, for staff only. The owner, coordinators, admins and the operator. Errors: not_signed_in, anonymous_user, code_not_found.';
+
+revoke execute on function referral.code_usage_stats from public;
+
+grant execute on function referral.code_usage_stats to authenticated, service_role;
+
+create function referral.confirm_redemption(redemption_id uuid, reason text default null)
+returns referral.redemptions
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select x.* from referral_private.decide(redemption_id, 'confirmed', reason) as x;
+$$;
+
+comment on function referral.confirm_redemption is
+  'Confirms a redemption by decision of staff, whatever was paid. Coordinators, admins and the operator. Errors: redemption_not_found, redemption_final, invalid_argument, busy.';
+
+revoke execute on function referral.confirm_redemption from public;
+
+grant execute on function referral.confirm_redemption to authenticated, service_role;
+
+create function referral.reject_redemption(redemption_id uuid, reason text default null)
+returns referral.redemptions
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select x.* from referral_private.decide(redemption_id, 'rejected', reason) as x;
+$$;
+
+comment on function referral.reject_redemption is
+  'Rejects a redemption for good; the person has still used their redemption in the program. Coordinators, admins and the operator. Errors: redemption_not_found, invalid_argument, busy.';
+
+revoke execute on function referral.reject_redemption from public;
+
+grant execute on function referral.reject_redemption to authenticated, service_role;
+
+create function referral.expire_codes(max_rows int default 1000)
+returns int
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select referral_private.expire_codes(max_rows);
+$$;
+
+comment on function referral.expire_codes is
+  'Ends codes that are past their time, at most max_rows, and says how many; call again while it is the maximum. Operator only, by any scheduler.';
+
+revoke execute on function referral.expire_codes from public;
+
+grant execute on function referral.expire_codes to service_role;
+
+create function referral.expire_redemptions(max_rows int default 1000)
+returns int
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select referral_private.expire_redemptions(max_rows);
+$$;
+
+comment on function referral.expire_redemptions is
+  'Marks pending redemptions whose conversion window is over, at most max_rows, and says how many. Operator only, by any scheduler.';
+
+revoke execute on function referral.expire_redemptions from public;
+
+grant execute on function referral.expire_redemptions to service_role;
+
+create function referral.forget_counts(max_rows int default 1000)
+returns int
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select referral_private.forget_counts(max_rows);
+$$;
+
+comment on function referral.forget_counts is
+  'Removes rate-limit counts of past hours, at most max_rows, and says how many. Operator only, by any scheduler.';
+
+revoke execute on function referral.forget_counts from public;
+
+grant execute on function referral.forget_counts to service_role;
 
 create function referral.ingest_stripe_event(event jsonb)
 returns table (event_id text, status referral.event_status)

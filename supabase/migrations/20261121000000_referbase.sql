@@ -31,26 +31,34 @@ as $$
     ('not_a_member', 403, 'You are not a member of this organisation.'),
     ('not_allowed', 403, 'Your role in this organisation does not allow this.'),
     ('member_deactivated', 403, 'This member is deactivated.'),
+    ('member_blocked', 403, 'This member is blocked from having codes.'),
+    ('not_invited', 403, 'This program is for members whom staff have added.'),
     ('self_referral', 403, 'Nobody can redeem a code that is theirs.'),
     ('new_users_only', 403, 'This program is for new users only.'),
     ('organisation_not_found', 404, 'There is no such organisation.'),
     ('member_not_found', 404, 'This person is not a member of the organisation.'),
     ('program_not_found', 404, 'There is no such program in this organisation.'),
     ('code_not_found', 404, 'There is no such code.'),
+    ('redemption_not_found', 404, 'There is no such redemption.'),
     ('no_active_code', 404, 'This referrer has no active code in the organisation.'),
     ('organisation_exists', 409, 'An organisation with this slug exists.'),
     ('stripe_account_taken', 409, 'Another organisation has this Stripe account.'),
     ('stripe_account_fixed', 409, 'The Stripe account has payments and cannot be changed any more.'),
+    ('last_admin', 409, 'An organisation keeps at least one admin.'),
     ('member_exists', 409, 'This person is a member already, with another role.'),
     ('program_exists', 409, 'A program with this key exists in the organisation.'),
     ('program_inactive', 409, 'This program is switched off.'),
     ('active_code_exists', 409, 'This referrer has an active code in the organisation.'),
+    ('active_in_other_program', 409, 'This referrer has an active code in another program of the organisation.'),
+    ('too_many_codes', 409, 'This member has as many codes as the organisation allows.'),
     ('code_suspended', 409, 'The code is suspended.'),
     ('code_taken', 409, 'This code, or one that reads the same, is taken.'),
+    ('code_reserved', 409, 'This word cannot be a code.'),
     ('code_inactive', 409, 'This code is no longer in use.'),
     ('code_expired', 409, 'This code has expired.'),
     ('code_limit_reached', 409, 'This code has been used as often as it may be.'),
     ('code_final', 409, 'A code that has ended stays as it is.'),
+    ('redemption_final', 409, 'Staff have decided on this redemption.'),
     ('already_redeemed', 409, 'This person has redeemed another code of the program.'),
     ('mutual_referral', 409, 'Two people cannot refer each other in one program.'),
     ('invalid_argument', 400, 'An argument is missing or has a value that is not allowed.'),
@@ -58,6 +66,8 @@ as $$
     ('invalid_terms', 400, 'The terms of the program are not valid.'),
     ('invalid_click', 400, 'There is no click that proves this.'),
     ('invalid_event', 400, 'The event is not one that can be read.'),
+    ('invalid_rows', 400, 'Some rows cannot be imported; none was.'),
+    ('rate_limited', 429, 'Too many redemptions. Try again later.'),
     ('busy', 503, 'The database is busy. Try again.');
 $$;
 
@@ -83,7 +93,11 @@ begin
     message = json_build_object('code', p_code, 'message', v_message, 'details', p_details, 'hint', null)::text,
     detail = json_build_object(
       'status', v_status,
-      'headers', case when v_status = 503 then json_build_object('Retry-After', '1') else json_build_object() end
+      'headers', case p_code
+        when 'busy' then json_build_object('Retry-After', '1')
+        when 'rate_limited' then json_build_object('Retry-After', '3600')
+        else json_build_object()
+      end
     )::text;
 end
 $$;
@@ -194,6 +208,8 @@ create table referral.organisations (
   codes_per_member int not null default 20,
   max_uses_cap int not null default 100000,
   rotation_grace interval not null default interval '7 days',
+  redemptions_per_account int not null default 20,
+  redemptions_per_address int not null default 200,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint organisations_pkey primary key (id),
@@ -212,6 +228,8 @@ create table referral.organisations (
   constraint organisations_code_length_is_8_to_16 check (code_length between 8 and 16),
   constraint organisations_codes_per_member_is_positive check (codes_per_member between 1 and 10000),
   constraint organisations_max_uses_cap_is_positive check (max_uses_cap between 1 and 1000000000),
+  constraint organisations_redemptions_per_account_is_positive check (redemptions_per_account between 1 and 1000000),
+  constraint organisations_redemptions_per_address_is_positive check (redemptions_per_address between 1 and 1000000),
   constraint organisations_rotation_grace_is_a_quarter_at_most
     check (rotation_grace between interval '0' and interval '90 days')
 );
@@ -228,7 +246,10 @@ create table referral.members (
   role referral.member_role not null default 'member',
   display_name text,
   public_name boolean not null default false,
+  -- Who let them in: staff, themself where enrolment is open, or, where null, the operator.
+  admitted_by uuid,
   deactivated_at timestamptz,
+  blocked_at timestamptz,
   created_at timestamptz not null default now(),
   constraint members_pkey primary key (org_id, user_id),
   constraint members_belong_to_an_organisation
@@ -241,7 +262,7 @@ create table referral.members (
 create index members_by_user on referral.members (user_id);
 
 comment on table referral.members is
-  'Who has which role in an organisation. A person reads their own rows, an admin all of the organisation. Written by add_member.';
+  'Who has which role in an organisation. A person reads their own rows, an admin all of the organisation. Written by add_member, set_member_role, deactivate_member, reactivate_member and get_or_create_code.';
 
 -- The organisations in which the caller has at least this role. Every policy and every check goes through it:
 -- an app with a membership table of its own replaces this one function.
@@ -353,47 +374,6 @@ revoke execute on function referral_private.create_organisation from public;
 
 grant execute on function referral_private.create_organisation to service_role;
 
--- Takes a member row, or nothing: an existing role is never changed here.
-create function referral_private.add_member(p_org_id uuid, p_user_id uuid, p_role text)
-returns referral.members
-language plpgsql
-volatile
-security definer
-set search_path = ''
-as $$
-declare
-  v_member referral.members;
-begin
-  perform referral_private.require_role(p_org_id, 'coordinator');
-  if p_user_id is null then
-    perform referral_private.raise_error('invalid_argument', 'user_id');
-  end if;
-  if p_role is null or p_role <> all (enum_range(null::referral.member_role)::text[]) then
-    perform referral_private.raise_error('invalid_argument', 'role');
-  end if;
-  if p_role <> 'member' and not referral_private.acts_with_role(p_org_id, 'admin') then
-    perform referral_private.raise_error('not_allowed');
-  end if;
-
-  insert into referral.members (org_id, user_id, role)
-  values (p_org_id, p_user_id, p_role::referral.member_role)
-  on conflict on constraint members_pkey do nothing;
-
-  select * into strict v_member from referral.members as m where m.org_id = p_org_id and m.user_id = p_user_id;
-  if v_member.role::text <> p_role then
-    perform referral_private.raise_error('member_exists', v_member.role::text);
-  end if;
-  if v_member.deactivated_at is not null then
-    perform referral_private.raise_error('member_deactivated');
-  end if;
-  return v_member;
-end
-$$;
-
-revoke execute on function referral_private.add_member from public;
-
-grant execute on function referral_private.add_member to authenticated, service_role;
-
 -- Settings of an organisation: changed by its admins, its Stripe account only by the operator, because whoever
 -- sets the account receives that account's events.
 create function referral_private.update_organisation(p_org_id uuid, p_changes jsonb)
@@ -407,7 +387,7 @@ as $$
 declare
   v_settings constant text[] := array[
     'name', 'active', 'link_origin', 'web_destination', 'ios_destination', 'android_destination', 'android_package',
-    'code_length', 'codes_per_member', 'max_uses_cap', 'rotation_grace'
+    'code_length', 'codes_per_member', 'max_uses_cap', 'rotation_grace', 'redemptions_per_account', 'redemptions_per_address'
   ];
   v_old referral.organisations;
   v_new referral.organisations;
@@ -438,6 +418,7 @@ begin
     android_destination = v_new.android_destination, android_package = v_new.android_package,
     code_length = v_new.code_length, codes_per_member = v_new.codes_per_member,
     max_uses_cap = v_new.max_uses_cap, rotation_grace = v_new.rotation_grace,
+    redemptions_per_account = v_new.redemptions_per_account, redemptions_per_address = v_new.redemptions_per_address,
     updated_at = clock_timestamp()
   where o.id = p_org_id
   returning * into v_new;
@@ -489,6 +470,211 @@ $$;
 
 revoke execute on function referral_private.change_stripe_account from public;
 
+-- The staff's side of membership: who is let in, with which role, and who is out.
+
+create function referral_private.require_role_name(p_role text)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+begin
+  if p_role is null or p_role <> all (enum_range(null::referral.member_role)::text[]) then
+    perform referral_private.raise_error('invalid_argument', 'role');
+  end if;
+end
+$$;
+
+revoke execute on function referral_private.require_role_name from public;
+
+-- Takes a member row, or nothing: an existing role is never changed here.
+create function referral_private.add_member(p_org_id uuid, p_user_id uuid, p_role text)
+returns referral.members
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_member referral.members;
+begin
+  perform referral_private.require_role(p_org_id, 'coordinator');
+  if p_user_id is null then
+    perform referral_private.raise_error('invalid_argument', 'user_id');
+  end if;
+  perform referral_private.require_role_name(p_role);
+  if p_role <> 'member' and not referral_private.acts_with_role(p_org_id, 'admin') then
+    perform referral_private.raise_error('not_allowed');
+  end if;
+
+  insert into referral.members (org_id, user_id, role, admitted_by)
+  values (p_org_id, p_user_id, p_role::referral.member_role, auth.uid())
+  on conflict on constraint members_pkey do nothing;
+
+  select * into strict v_member from referral.members as m where m.org_id = p_org_id and m.user_id = p_user_id;
+  if v_member.role::text <> p_role then
+    perform referral_private.raise_error('member_exists', v_member.role::text);
+  end if;
+  if v_member.deactivated_at is not null then
+    perform referral_private.raise_error('member_deactivated');
+  end if;
+  return v_member;
+end
+$$;
+
+revoke execute on function referral_private.add_member from public;
+
+grant execute on function referral_private.add_member to authenticated, service_role;
+
+-- Locks the organisation, which keeps its number of admins, then the member. Members are for coordinators to manage,
+-- coordinators and admins for admins. Raises `not_allowed`, `member_not_found`.
+create function referral_private.lock_member_to_manage(p_org_id uuid, p_user_id uuid)
+returns referral.members
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_member referral.members;
+begin
+  perform referral_private.require_role(p_org_id, 'coordinator');
+  perform from referral.organisations as o where o.id = p_org_id for no key update;
+  select * into v_member
+  from referral.members as m
+  where m.org_id = p_org_id and m.user_id = p_user_id
+  for no key update;
+  if not found then
+    perform referral_private.raise_error('member_not_found');
+  end if;
+  if v_member.role <> 'member' then
+    perform referral_private.require_role(p_org_id, 'admin');
+  end if;
+  return v_member;
+end
+$$;
+
+revoke execute on function referral_private.lock_member_to_manage from public;
+
+-- Refuses to take the last admin from an organisation, with `last_admin`. The organisation's row is locked.
+create function referral_private.require_other_admin(p_member referral.members)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  if p_member.role = 'admin' and p_member.deactivated_at is null and not exists (
+    select from referral.members as m
+    where m.org_id = p_member.org_id and m.user_id <> p_member.user_id and m.role = 'admin' and m.deactivated_at is null
+  ) then
+    perform referral_private.raise_error('last_admin');
+  end if;
+end
+$$;
+
+revoke execute on function referral_private.require_other_admin from public;
+
+create function referral_private.set_member_role(p_org_id uuid, p_user_id uuid, p_role text)
+returns referral.members
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_member referral.members;
+begin
+  perform referral_private.require_role(p_org_id, 'admin');
+  perform referral_private.require_role_name(p_role);
+  v_member := referral_private.lock_member_to_manage(p_org_id, p_user_id);
+  if p_role <> 'admin' then
+    perform referral_private.require_other_admin(v_member);
+  end if;
+  update referral.members as m
+  set role = p_role::referral.member_role
+  where m.org_id = p_org_id and m.user_id = p_user_id
+  returning * into v_member;
+  return v_member;
+exception
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.set_member_role from public;
+
+grant execute on function referral_private.set_member_role to authenticated, service_role;
+
+-- Takes a member's rights and ends their codes. With `p_block` they get no codes again, even once reactivated.
+create function referral_private.deactivate_member(p_org_id uuid, p_user_id uuid, p_reason text, p_block boolean)
+returns referral.members
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_member referral.members;
+  v_violated text;
+begin
+  v_member := referral_private.lock_member_to_manage(p_org_id, p_user_id);
+  perform referral_private.require_other_admin(v_member);
+  update referral.members as m
+  set deactivated_at = coalesce(m.deactivated_at, clock_timestamp()),
+    blocked_at = case when p_block then coalesce(m.blocked_at, clock_timestamp()) else m.blocked_at end
+  where m.org_id = p_org_id and m.user_id = p_user_id
+  returning * into v_member;
+  perform referral_private.expire_codes_of(p_org_id, p_user_id);
+  update referral.codes as c
+  set status = 'invalidated', deactivated_at = clock_timestamp(), deactivated_by = auth.uid(), reason = p_reason,
+    updated_at = clock_timestamp()
+  where c.org_id = p_org_id and c.referrer_id = p_user_id and c.status in ('active', 'suspended');
+  return v_member;
+exception
+  when check_violation then
+    get stacked diagnostics v_violated = constraint_name;
+    perform referral_private.raise_violation(v_violated);
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.deactivate_member from public;
+
+grant execute on function referral_private.deactivate_member to authenticated, service_role;
+
+create function referral_private.reactivate_member(p_org_id uuid, p_user_id uuid)
+returns referral.members
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_member referral.members;
+begin
+  perform referral_private.lock_member_to_manage(p_org_id, p_user_id);
+  update referral.members as m
+  set deactivated_at = null
+  where m.org_id = p_org_id and m.user_id = p_user_id
+  returning * into v_member;
+  return v_member;
+exception
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.reactivate_member from public;
+
+grant execute on function referral_private.reactivate_member to authenticated, service_role;
+
 -- A program is what an organisation offers: to whom, for what, until when. Its terms are versioned and immutable,
 -- and a redemption keeps the version it was made under, so that changing a program never changes a promise.
 create table referral.programs (
@@ -511,7 +697,8 @@ create table referral.programs (
 
 create unique index programs_one_default on referral.programs (org_id) where is_default;
 
-comment on table referral.programs is 'Programs of an organisation. Read by its members. Written by create_program.';
+comment on table referral.programs is
+  'Programs of an organisation. Read by its members. Written by create_program and update_program.';
 
 create table referral.program_terms (
   org_id uuid not null,
@@ -531,7 +718,7 @@ create table referral.program_terms (
 create unique index program_terms_one_in_force on referral.program_terms (org_id, program_id) where valid_to is null;
 
 comment on table referral.program_terms is
-  'Versions of a program''s terms, each immutable, with the time it was in force. Read by the organisation''s members. Written by create_program.';
+  'Versions of a program''s terms, each immutable, with the time it was in force. Read by the organisation''s members. Written by create_program and update_program.';
 
 alter table referral.programs enable row level security;
 
@@ -589,6 +776,78 @@ $$;
 revoke execute on function referral_private.create_program from public;
 
 grant execute on function referral_private.create_program to authenticated, service_role;
+
+-- Changes name, active, is_default and terms. New terms become a new version, in force from now: what was redeemed
+-- under an older one keeps it. The account lock keeps redemptions from reading terms that are being replaced.
+create function referral_private.update_program(p_program_id uuid, p_changes jsonb)
+returns referral.programs
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_program referral.programs;
+  v_unknown text;
+  v_now timestamptz;
+  v_violated text;
+begin
+  select * into v_program from referral.programs as p where p.id = p_program_id;
+  if v_program.id is null or not referral_private.acts_with_role(v_program.org_id, 'member') then
+    perform referral_private.raise_error('program_not_found');
+  end if;
+  perform referral_private.require_role(v_program.org_id, 'admin');
+  if p_changes is null or jsonb_typeof(p_changes) <> 'object' then
+    perform referral_private.raise_error('invalid_argument', 'changes');
+  end if;
+  select string_agg(key, ', ') into v_unknown
+  from jsonb_object_keys(p_changes) as key
+  where key <> all ('{name,active,is_default,terms}'::text[]);
+  if v_unknown is not null or p_changes -> 'is_default' = 'false' then
+    perform referral_private.raise_error('invalid_argument', 'changes: ' || coalesce(v_unknown, 'is_default'));
+  end if;
+
+  perform referral_private.lock_account(referral_private.account_of(v_program.org_id));
+  perform from referral.organisations as o where o.id = v_program.org_id for no key update;
+  select * into strict v_program from referral.programs as p where p.id = p_program_id;
+  if p_changes ? 'terms' then
+    v_now := clock_timestamp();
+    update referral.program_terms as t
+    set valid_to = v_now
+    where t.org_id = v_program.org_id and t.program_id = p_program_id and t.valid_to is null;
+    insert into referral.program_terms (org_id, program_id, version, terms, valid_from)
+    select v_program.org_id, p_program_id, max(t.version) + 1, referral_private.complete_terms(p_changes -> 'terms'), v_now
+    from referral.program_terms as t
+    where t.org_id = v_program.org_id and t.program_id = p_program_id;
+  end if;
+  if p_changes ? 'is_default' then
+    update referral.programs as p set is_default = false where p.org_id = v_program.org_id and p.is_default;
+  end if;
+  update referral.programs as p
+  set name = case when p_changes ? 'name' then p_changes ->> 'name' else p.name end,
+    active = case when p_changes ? 'active' then (p_changes ->> 'active')::boolean else p.active end,
+    is_default = p.is_default or p_changes ? 'is_default'
+  where p.id = p_program_id
+  returning * into v_program;
+  return v_program;
+exception
+  when check_violation then
+    get stacked diagnostics v_violated = constraint_name;
+    perform referral_private.raise_violation(v_violated);
+  when not_null_violation then
+    get stacked diagnostics v_violated = column_name;
+    perform referral_private.raise_error('invalid_argument', v_violated);
+  when invalid_text_representation then
+    perform referral_private.raise_error('invalid_argument', 'changes');
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.update_program from public;
+
+grant execute on function referral_private.update_program to authenticated, service_role;
 
 -- The program a new code belongs to: the given one, or else the organisation's default. Raises `program_not_found`, `program_inactive`.
 create function referral_private.program_for_code(p_org_id uuid, p_program_id uuid)
@@ -871,6 +1130,99 @@ $$;
 
 revoke execute on function referral_private.draw_code from public;
 
+-- Words that are no codes: `whole` ones as they are, others wherever they stand in one. Stored in normal form, so that
+-- other spellings are caught as well. The organisation's own go here too.
+create table referral_private.reserved_words (
+  word text not null,
+  whole boolean not null,
+  constraint reserved_words_pkey primary key (word),
+  constraint reserved_words_are_normal check (word = referral_private.normalise_code(word))
+);
+
+alter table referral_private.reserved_words enable row level security;
+
+insert into referral_private.reserved_words (word, whole)
+select referral_private.normalise_code(word), whole
+from
+  (
+    values
+      ('admin', true),
+      ('administrator', true),
+      ('api', true),
+      ('app', true),
+      ('auth', true),
+      ('code', true),
+      ('codes', true),
+      ('context', true),
+      ('false', true),
+      ('help', true),
+      ('link', true),
+      ('login', true),
+      ('none', true),
+      ('null', true),
+      ('official', true),
+      ('qr', true),
+      ('ref', true),
+      ('referral', true),
+      ('root', true),
+      ('signup', true),
+      ('staff', true),
+      ('stripe', true),
+      ('supabase', true),
+      ('support', true),
+      ('system', true),
+      ('test', true),
+      ('true', true),
+      ('undefined', true),
+      ('well known', true),
+      ('arsch', false),
+      ('bastard', false),
+      ('bitch', false),
+      ('cock', false),
+      ('cunt', false),
+      ('fag', false),
+      ('fick', false),
+      ('fotze', false),
+      ('fuck', false),
+      ('fvck', false),
+      ('hitler', false),
+      ('hure', false),
+      ('merde', false),
+      ('nazi', false),
+      ('nigga', false),
+      ('nigger', false),
+      ('penis', false),
+      ('porn', false),
+      ('puta', false),
+      ('putain', false),
+      ('rape', false),
+      ('shit', false),
+      ('slut', false),
+      ('sperm', false),
+      ('tits', false),
+      ('twat', false),
+      ('vagina', false),
+      ('whore', false),
+      ('wank', false),
+      ('xxx', false)
+  ) as words (word, whole)
+where referral_private.normalise_code(word) is not null
+on conflict do nothing;
+
+create function referral_private.is_reserved(p_key text)
+returns boolean
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select
+    exists (select from referral_private.reserved_words as r where r.word = p_key)
+    or exists (select from referral_private.reserved_words as r where not r.whole and position(r.word in p_key) > 0);
+$$;
+
+revoke execute on function referral_private.is_reserved from public;
+
 -- A code belongs to a referrer, or, as a campaign code, to the organisation. A code string is never given out
 -- twice: rows are not deleted, and the normal form of the string is unique for ever.
 create type referral.code_status as enum ('active', 'suspended', 'rotated', 'invalidated', 'expired');
@@ -908,6 +1260,7 @@ create table referral.codes (
   rotation int not null default 0,
   replaced_by uuid,
   redeemable_until timestamptz,
+  batch_id uuid,
   created_by uuid,
   deactivated_at timestamptz,
   deactivated_by uuid,
@@ -947,12 +1300,18 @@ create index codes_by_program on referral.codes (org_id, program_id);
 
 create index codes_by_organisation on referral.codes (org_id, created_at desc, id);
 
+create index codes_by_creator on referral.codes (org_id, created_by) where referrer_id is null and batch_id is null;
+
+create index codes_by_batch on referral.codes (org_id, batch_id) where batch_id is not null;
+
+create index codes_to_expire on referral.codes (expires_at) where status in ('active', 'suspended');
+
 create index codes_by_quota on referral.codes (org_id, quota_id) where quota_id is not null;
 
 create index codes_by_replacement on referral.codes (org_id, replaced_by) where replaced_by is not null;
 
 comment on table referral.codes is
-  'Codes. A referrer reads their own, coordinators and admins those of the organisation. Written by create_code, rotate_code and deactivate_code.';
+  'Codes. A referrer reads their own, coordinators and admins those of the organisation. Written by the functions of their life: create, rotate, deactivate, suspend, update, expire.';
 
 alter table referral.codes enable row level security;
 
@@ -985,10 +1344,14 @@ as $$
 begin
   if tg_op in ('DELETE', 'TRUNCATE')
     or (new.id, new.org_id, new.program_id, new.code, new.created_at) is distinct from (old.id, old.org_id, old.program_id, old.code, old.created_at)
-    or (new.referrer_id, new.created_by, new.rotation, new.quota_id) is distinct from (old.referrer_id, old.created_by, old.rotation, old.quota_id)
+    or (new.referrer_id, new.created_by, new.rotation, new.batch_id) is distinct from (old.referrer_id, old.created_by, old.rotation, old.batch_id)
     or (
       old.status in ('rotated', 'invalidated', 'expired')
-      and (new.status, new.expires_at, new.redeemable_until, new.replaced_by) is distinct from (old.status, old.expires_at, old.redeemable_until, old.replaced_by)
+      and (
+        (new.status, new.expires_at, new.quota_id, new.replaced_by) is distinct from (old.status, old.expires_at, old.quota_id, old.replaced_by)
+        or new.redeemable_until > old.redeemable_until
+        or (new.redeemable_until is null) <> (old.redeemable_until is null)
+      )
     )
   then
     perform referral_private.raise_error('code_final');
@@ -1009,8 +1372,61 @@ before truncate on referral.codes
 for each statement
 execute function referral_private.guard_code();
 
--- Codes are created here. Whoever changes a referrer's codes first locks the referrer's member row, so
--- that concurrent changes queue up instead of failing on the unique index.
+-- Every change of a code's status: written by trigger, so that no function can forget it.
+create table referral.code_changes (
+  org_id uuid not null,
+  id bigint generated always as identity,
+  code_id uuid not null,
+  from_status referral.code_status,
+  to_status referral.code_status not null,
+  actor_id uuid,
+  reason text,
+  changed_at timestamptz not null default clock_timestamp(),
+  constraint code_changes_pkey primary key (org_id, id),
+  constraint code_changes_are_of_a_code
+    foreign key (org_id, code_id) references referral.codes (org_id, id)
+      on delete restrict
+);
+
+create index code_changes_by_code on referral.code_changes (org_id, code_id, id);
+
+comment on table referral.code_changes is
+  'The audit of codes: who changed which status when, and why; no actor is the operator or a job. Read by coordinators and admins of the organisation. Written by trigger.';
+
+alter table referral.code_changes enable row level security;
+
+create policy code_changes_staff_reads on referral.code_changes
+for select
+to authenticated
+using (org_id in (select referral_private.orgs_with_role('coordinator')));
+
+grant select on referral.code_changes to authenticated, service_role;
+
+create function referral_private.record_code_change()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  if tg_op = 'INSERT' or new.status <> old.status then
+    insert into referral.code_changes (org_id, code_id, from_status, to_status, actor_id, reason)
+    values (new.org_id, new.id, case when tg_op = 'UPDATE' then old.status end, new.status, auth.uid(), new.reason);
+  end if;
+  return null;
+end
+$$;
+
+revoke execute on function referral_private.record_code_change from public;
+
+create trigger codes_record_their_changes
+after insert or update of status on referral.codes
+for each row
+execute function referral_private.record_code_change();
+
+-- Who may have or change a code, and what is made sure before one is. Whoever changes a referrer's codes first locks
+-- the referrer's member row, so that concurrent changes queue up instead of failing on the unique index.
 
 -- The referrer the caller may act for: themself, or, for staff and the operator, anyone in the organisation.
 -- Raises `not_signed_in`, `anonymous_user`, `not_a_member`, `not_allowed`, `organisation_not_found`.
@@ -1088,7 +1504,7 @@ revoke execute on function referral_private.expire_codes_of from public;
 
 -- Prepares a referrer for a new code: locks the member, ends what is past its time, refuses who may have none.
 create function referral_private.ready_for_code(p_org_id uuid, p_referrer_id uuid)
-returns void
+returns referral.members
 language plpgsql
 volatile
 security invoker
@@ -1100,6 +1516,9 @@ begin
   if v_member.deactivated_at is not null then
     perform referral_private.raise_error('member_deactivated');
   end if;
+  if v_member.blocked_at is not null then
+    perform referral_private.raise_error('member_blocked');
+  end if;
   perform referral_private.expire_codes_of(p_org_id, p_referrer_id);
   if exists (
     select from referral.codes as c
@@ -1107,13 +1526,92 @@ begin
   ) then
     perform referral_private.raise_error('code_suspended');
   end if;
+  return v_member;
 end
 $$;
 
 revoke execute on function referral_private.ready_for_code from public;
 
--- Stores a new code: the wanted string, or, where `p_code.code` is null, one that is drawn. Drawn codes have the
--- organisation's length, and 12 characters at least where the program is invited or the code limited.
+-- The program of a referrer's code: the given one, or else the organisation's default. Where enrolment is by
+-- invitation, whoever let themself in elsewhere is refused. Raises `program_not_found`, `program_inactive`, `not_invited`.
+create function referral_private.program_for_member(p_member referral.members, p_program_id uuid)
+returns uuid
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_program referral.programs := referral_private.program_for_code(p_member.org_id, p_program_id);
+begin
+  if p_member.admitted_by = p_member.user_id and not referral_private.has_open_enrolment(p_member.org_id, v_program.id) then
+    perform referral_private.raise_error('not_invited');
+  end if;
+  return v_program.id;
+end
+$$;
+
+revoke execute on function referral_private.program_for_member from public;
+
+create function referral_private.has_open_enrolment(p_org_id uuid, p_program_id uuid)
+returns boolean
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select t.terms ->> 'enrolment' = 'open' from referral_private.terms_in_force(p_org_id, p_program_id) as t;
+$$;
+
+revoke execute on function referral_private.has_open_enrolment from public;
+
+-- Refuses one more code than the organisation allows a member, counting what has not ended: their own, and the
+-- campaign codes they made. The member row is locked. Raises `too_many_codes`.
+create function referral_private.require_code_allowance(p_org_id uuid, p_user_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  if (
+    select count(*) from referral.codes as c
+    where c.org_id = p_org_id and c.status in ('active', 'suspended')
+      and (c.expires_at is null or c.expires_at > clock_timestamp())
+      and (c.referrer_id = p_user_id or c.referrer_id is null and c.batch_id is null and c.created_by = p_user_id)
+  ) >= (select o.codes_per_member from referral.organisations as o where o.id = p_org_id) then
+    perform referral_private.raise_error('too_many_codes');
+  end if;
+end
+$$;
+
+revoke execute on function referral_private.require_code_allowance from public;
+
+-- How a code begins: drawn, chosen by staff, or had for the asking.
+
+-- How long a drawn code is: the organisation's length, and 12 characters at least where the program is invited or the
+-- code limited, so that such a code is not found by trying.
+create function referral_private.drawn_length(p_org_id uuid, p_program_id uuid, p_limited boolean)
+returns int
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select
+    case
+      when p_limited
+      or not referral_private.has_open_enrolment(p_org_id, p_program_id) then greatest(12, o.code_length)
+      else o.code_length
+    end
+  from referral.organisations as o
+  where o.id = p_org_id;
+$$;
+
+revoke execute on function referral_private.drawn_length from public;
+
+-- Stores a new code: the wanted string, or, where `p_code.code` is null, one that is drawn.
 create function referral_private.insert_code(p_code referral.codes)
 returns referral.codes
 language plpgsql
@@ -1124,28 +1622,26 @@ as $$
 declare
   v_new referral.codes;
   v_length int;
+  v_string text;
 begin
   if p_code.code is not null and referral_private.normalise_code(p_code.code) is null then
     perform referral_private.raise_error('invalid_code');
   end if;
-  select case
-    when p_code.quota_id is not null or t.terms ->> 'enrolment' = 'invited' then greatest(12, o.code_length)
-    else o.code_length
-  end
-  into strict v_length
-  from referral.organisations as o
-  cross join referral_private.terms_in_force(p_code.org_id, p_code.program_id) as t
-  where o.id = p_code.org_id;
-
+  if referral_private.is_reserved(referral_private.normalise_code(p_code.code)) then
+    perform referral_private.raise_error('code_reserved');
+  end if;
+  v_length := referral_private.drawn_length(p_code.org_id, p_code.program_id, p_code.quota_id is not null);
   for attempt in 1..20 loop
+    v_string := coalesce(referral_private.show_code(p_code.code), referral_private.draw_code(v_length));
+    continue when p_code.code is null and referral_private.is_reserved(referral_private.normalise_code(v_string));
     insert into referral.codes (
-      id, org_id, program_id, code, referrer_id, beneficiary_id, description, expires_at, quota_id, rotation, created_by
+      id, org_id, program_id, code, referrer_id, beneficiary_id, description, expires_at, quota_id, rotation, batch_id, created_by
     )
     values (
       p_code.id, p_code.org_id, p_code.program_id,
-      coalesce(referral_private.show_code(p_code.code), referral_private.draw_code(v_length)),
+      v_string,
       p_code.referrer_id, p_code.beneficiary_id, p_code.description, p_code.expires_at, p_code.quota_id,
-      p_code.rotation, auth.uid()
+      p_code.rotation, p_code.batch_id, auth.uid()
     )
     on conflict on constraint codes_key_is_unique do nothing
     returning * into v_new;
@@ -1180,6 +1676,7 @@ set lock_timeout = '3s'
 as $$
 declare
   v_code referral.codes;
+  v_member referral.members;
   v_violated text;
 begin
   v_code.id := gen_random_uuid();
@@ -1196,8 +1693,9 @@ begin
     perform referral_private.raise_error('invalid_argument', 'expires_at');
   end if;
 
-  perform referral_private.ready_for_code(p_org_id, v_code.referrer_id);
-  v_code.program_id := (referral_private.program_for_code(p_org_id, p_program_id)).id;
+  v_member := referral_private.ready_for_code(p_org_id, v_code.referrer_id);
+  v_code.program_id := referral_private.program_for_member(v_member, p_program_id);
+  perform referral_private.require_code_allowance(p_org_id, v_code.referrer_id);
   if p_max_uses is not null then
     v_code.quota_id := referral_private.create_quota(p_org_id, p_max_uses);
   end if;
@@ -1238,7 +1736,65 @@ $$;
 
 revoke execute on function referral_private.create_quota from public;
 
--- How a code ends: rotated into a new one, or deactivated. Both lock the referrer's member row first.
+-- The caller's code in a program: the active one, or a new one. Where enrolment is open the caller becomes a member by
+-- asking; whoever was deactivated is not let in again by that.
+create function referral_private.get_or_create_code(p_org_id uuid, p_program_id uuid)
+returns referral.codes
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_user_id uuid := referral_private.require_person();
+  v_code referral.codes;
+  v_member referral.members;
+  v_program_id uuid;
+  v_violated text;
+begin
+  v_code := referral_private.get_active_code(p_org_id, null);
+  if v_code.id is null then
+    if not exists (select from referral.members as m where m.org_id = p_org_id and m.user_id = v_user_id) then
+      v_program_id := (referral_private.program_for_code(p_org_id, p_program_id)).id;
+      if not referral_private.has_open_enrolment(p_org_id, v_program_id) then
+        perform referral_private.raise_error('not_invited');
+      end if;
+      insert into referral.members (org_id, user_id, admitted_by) values (p_org_id, v_user_id, v_user_id)
+      on conflict on constraint members_pkey do nothing;
+    end if;
+    v_member := referral_private.ready_for_code(p_org_id, v_user_id);
+    -- Under the lock: another connection of the same person may have been faster.
+    v_code := referral_private.get_active_code(p_org_id, null);
+  end if;
+
+  if v_code.id is not null then
+    if v_code.program_id <> p_program_id then
+      perform referral_private.raise_error('active_in_other_program');
+    end if;
+    return v_code;
+  end if;
+  v_code.id := gen_random_uuid();
+  v_code.org_id := p_org_id;
+  v_code.referrer_id := v_user_id;
+  v_code.program_id := referral_private.program_for_member(v_member, p_program_id);
+  v_code.rotation := 0;
+  perform referral_private.require_code_allowance(p_org_id, v_user_id);
+  return referral_private.insert_code(v_code);
+exception
+  when unique_violation or check_violation then
+    get stacked diagnostics v_violated = constraint_name;
+    perform referral_private.raise_violation(v_violated);
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.get_or_create_code from public;
+
+grant execute on function referral_private.get_or_create_code to authenticated;
+
+-- How a code ends: rotated into a new one, deactivated, or past its time.
 create function referral_private.rotate_code(
   p_org_id uuid,
   p_referrer_id uuid,
@@ -1258,12 +1814,13 @@ declare
   v_grace interval := coalesce(p_grace, interval '0');
   v_new referral.codes;
   v_old_id uuid;
+  v_member referral.members;
   v_violated text;
 begin
   if p_code is not null then
     perform referral_private.require_role(p_org_id, 'coordinator');
   end if;
-  perform referral_private.ready_for_code(p_org_id, v_referrer_id);
+  v_member := referral_private.ready_for_code(p_org_id, v_referrer_id);
   if v_grace < interval '0' or v_grace > (select o.rotation_grace from referral.organisations as o where o.id = p_org_id) then
     perform referral_private.raise_error('invalid_argument', 'grace');
   end if;
@@ -1274,7 +1831,7 @@ begin
   if not found then
     perform referral_private.raise_error('no_active_code');
   end if;
-  perform referral_private.program_for_code(p_org_id, v_new.program_id);
+  perform referral_private.program_for_member(v_member, v_new.program_id);
 
   -- What is left is inherited: program, expiry, beneficiary, description and the quota, which both codes share.
   v_old_id := v_new.id;
@@ -1332,6 +1889,272 @@ $$;
 revoke execute on function referral_private.deactivate_code from public;
 
 grant execute on function referral_private.deactivate_code to authenticated, service_role;
+
+-- Ends codes that are past their time, at most `p_limit`: for pg_cron or any scheduler, which calls again while the
+-- answer is the limit. Rows that others hold are left for the next time.
+create function referral_private.expire_codes(p_limit int)
+returns int
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_expired int;
+begin
+  update referral.codes as c
+  set status = 'expired', deactivated_at = c.expires_at, updated_at = clock_timestamp()
+  from (
+    select d.id from referral.codes as d
+    where d.status in ('active', 'suspended') and d.expires_at <= clock_timestamp()
+    order by d.expires_at
+    limit p_limit
+    for no key update skip locked
+  ) as due
+  where c.id = due.id;
+  get diagnostics v_expired = row_count;
+  return v_expired;
+end
+$$;
+
+revoke execute on function referral_private.expire_codes from public;
+
+grant execute on function referral_private.expire_codes to service_role;
+
+-- What staff do with a code that is there: suspend, reactivate, end, edit. Codes are named by id, so that campaign codes
+-- and codes in their grace period can be reached too.
+
+-- Locks a code for staff: the referrer's member row first, then the code. To whoever is not staff of its organisation
+-- there is no such code.
+create function referral_private.lock_code_for_staff(p_code_id uuid)
+returns referral.codes
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_code referral.codes;
+begin
+  select * into v_code from referral.codes as c where c.id = p_code_id;
+  if v_code.id is null or not referral_private.acts_with_role(v_code.org_id, 'coordinator') then
+    perform referral_private.raise_error('code_not_found');
+  end if;
+  if v_code.referrer_id is not null then
+    perform referral_private.lock_member(v_code.org_id, v_code.referrer_id);
+  end if;
+  update referral.codes as c
+  set status = 'expired', deactivated_at = c.expires_at, updated_at = clock_timestamp()
+  where c.id = p_code_id and c.status in ('active', 'suspended') and c.expires_at <= clock_timestamp();
+  select * into strict v_code from referral.codes as c where c.id = p_code_id for no key update;
+  return v_code;
+end
+$$;
+
+revoke execute on function referral_private.lock_code_for_staff from public;
+
+create function referral_private.suspend_code(p_code_id uuid, p_reason text)
+returns referral.codes
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_code referral.codes;
+  v_violated text;
+begin
+  v_code := referral_private.lock_code_for_staff(p_code_id);
+  if v_code.status not in ('active', 'suspended') then
+    perform referral_private.raise_error('code_final', v_code.status::text);
+  end if;
+  update referral.codes as c
+  set status = 'suspended', reason = p_reason, updated_at = clock_timestamp()
+  where c.id = p_code_id and c.status = 'active';
+  select * into strict v_code from referral.codes as c where c.id = p_code_id;
+  return v_code;
+exception
+  when check_violation then
+    get stacked diagnostics v_violated = constraint_name;
+    perform referral_private.raise_violation(v_violated);
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.suspend_code from public;
+
+grant execute on function referral_private.suspend_code to authenticated, service_role;
+
+create function referral_private.reactivate_code(p_code_id uuid)
+returns referral.codes
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_code referral.codes;
+begin
+  v_code := referral_private.lock_code_for_staff(p_code_id);
+  if v_code.status not in ('active', 'suspended') then
+    perform referral_private.raise_error('code_final', v_code.status::text);
+  end if;
+  update referral.codes as c
+  set status = 'active', reason = null, updated_at = clock_timestamp()
+  where c.id = p_code_id and c.status = 'suspended';
+  select * into strict v_code from referral.codes as c where c.id = p_code_id;
+  return v_code;
+exception
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.reactivate_code from public;
+
+grant execute on function referral_private.reactivate_code to authenticated, service_role;
+
+-- Ends a code for good, and the grace of one that was rotated. An ended code is answered as it is.
+create function referral_private.end_code(p_code_id uuid, p_reason text)
+returns referral.codes
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_code referral.codes;
+  v_violated text;
+begin
+  v_code := referral_private.lock_code_for_staff(p_code_id);
+  if v_code.status in ('active', 'suspended') then
+    update referral.codes as c
+    set status = 'invalidated', deactivated_at = clock_timestamp(), deactivated_by = auth.uid(), reason = p_reason,
+      updated_at = clock_timestamp()
+    where c.id = p_code_id
+    returning * into v_code;
+  elsif v_code.redeemable_until > clock_timestamp() then
+    update referral.codes as c
+    set redeemable_until = clock_timestamp(), updated_at = clock_timestamp()
+    where c.id = p_code_id
+    returning * into v_code;
+  end if;
+  return v_code;
+exception
+  when check_violation then
+    get stacked diagnostics v_violated = constraint_name;
+    perform referral_private.raise_violation(v_violated);
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.end_code from public;
+
+grant execute on function referral_private.end_code to authenticated, service_role;
+
+-- Edits description, expires_at and max_uses; an ended code's description only. A limit on a code that had none counts
+-- the redemptions there are; the row lock keeps others from being under way.
+create function referral_private.update_code(p_code_id uuid, p_changes jsonb)
+returns referral.codes
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_code referral.codes;
+  v_unknown text;
+  v_max_uses int;
+  v_violated text;
+begin
+  v_code := referral_private.lock_code_for_staff(p_code_id);
+  if p_changes is null or jsonb_typeof(p_changes) <> 'object' then
+    perform referral_private.raise_error('invalid_argument', 'changes');
+  end if;
+  select string_agg(key, ', ') into v_unknown
+  from jsonb_object_keys(p_changes) as key
+  where key <> all ('{description,expires_at,max_uses}'::text[]);
+  if v_unknown is not null then
+    perform referral_private.raise_error('invalid_argument', 'changes: ' || v_unknown);
+  end if;
+  if v_code.status not in ('active', 'suspended') and p_changes ?| '{expires_at,max_uses}'::text[] then
+    perform referral_private.raise_error('code_final', v_code.status::text);
+  end if;
+
+  if p_changes ? 'description' then
+    v_code.description := p_changes ->> 'description';
+  end if;
+  if p_changes ? 'expires_at' then
+    v_code.expires_at := (p_changes ->> 'expires_at')::timestamptz;
+    if v_code.expires_at <= clock_timestamp() then
+      perform referral_private.raise_error('invalid_argument', 'expires_at');
+    end if;
+  end if;
+  if p_changes ? 'max_uses' then
+    v_max_uses := (p_changes ->> 'max_uses')::int;
+    v_code.quota_id := referral_private.change_quota(v_code, v_max_uses);
+  end if;
+  update referral.codes as c
+  set description = v_code.description, expires_at = v_code.expires_at, quota_id = v_code.quota_id,
+    updated_at = clock_timestamp()
+  where c.id = p_code_id
+  returning * into v_code;
+  return v_code;
+exception
+  when check_violation then
+    get stacked diagnostics v_violated = constraint_name;
+    perform referral_private.raise_violation(v_violated);
+  when invalid_text_representation or datetime_field_overflow or invalid_datetime_format or numeric_value_out_of_range then
+    perform referral_private.raise_error('invalid_argument', 'changes');
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.update_code from public;
+
+grant execute on function referral_private.update_code to authenticated, service_role;
+
+-- The quota of a code whose limit changes: none without a limit, the one it has with the new limit, or a new one that
+-- counts the code's redemptions. Raises `invalid_argument` for a limit above the cap or below what is used.
+create function referral_private.change_quota(p_code referral.codes, p_max_uses int)
+returns uuid
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_quota_id uuid;
+begin
+  if p_max_uses is null then
+    return null;
+  end if;
+  if p_code.quota_id is null then
+    v_quota_id := referral_private.create_quota(p_code.org_id, p_max_uses);
+    update referral.code_quotas as q
+    set used = (select count(*) from referral.redemptions as r where r.org_id = p_code.org_id and r.code_id = p_code.id)
+    where q.org_id = p_code.org_id and q.quota_id = v_quota_id;
+    return v_quota_id;
+  end if;
+  update referral.code_quotas as q
+  set max_uses = p_max_uses
+  from referral.organisations as o
+  where q.org_id = p_code.org_id and q.quota_id = p_code.quota_id and o.id = q.org_id and p_max_uses <= o.max_uses_cap;
+  if not found then
+    perform referral_private.raise_error('invalid_argument', 'max_uses');
+  end if;
+  return p_code.quota_id;
+end
+$$;
+
+revoke execute on function referral_private.change_quota from public;
 
 -- What a reader sees of a code: its owner and staff in any status, everybody else while it can be redeemed.
 
@@ -1465,9 +2288,242 @@ revoke execute on function referral_private.resolve_code from public;
 
 grant execute on function referral_private.resolve_code to anon, authenticated, service_role;
 
+-- Codes of the organisation's own, with no referrer: one at a time, in thousands, or from a file.
+
+create function referral_private.create_campaign_code(
+  p_org_id uuid,
+  p_code text,
+  p_program_id uuid,
+  p_beneficiary_id uuid,
+  p_max_uses int,
+  p_expires_at timestamptz,
+  p_description text
+)
+returns referral.codes
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_code referral.codes;
+  v_violated text;
+begin
+  perform referral_private.require_role(p_org_id, 'coordinator');
+  if p_expires_at <= clock_timestamp() then
+    perform referral_private.raise_error('invalid_argument', 'expires_at');
+  end if;
+  if auth.uid() is not null then
+    perform referral_private.lock_member(p_org_id, auth.uid());
+    perform referral_private.require_code_allowance(p_org_id, auth.uid());
+  end if;
+  v_code.id := gen_random_uuid();
+  v_code.org_id := p_org_id;
+  v_code.code := p_code;
+  v_code.program_id := (referral_private.program_for_code(p_org_id, p_program_id)).id;
+  v_code.beneficiary_id := p_beneficiary_id;
+  v_code.expires_at := p_expires_at;
+  v_code.description := p_description;
+  v_code.rotation := 0;
+  if p_max_uses is not null then
+    v_code.quota_id := referral_private.create_quota(p_org_id, p_max_uses);
+  end if;
+  return referral_private.insert_code(v_code);
+exception
+  when unique_violation or check_violation then
+    get stacked diagnostics v_violated = constraint_name;
+    perform referral_private.raise_violation(v_violated);
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.create_campaign_code from public;
+
+grant execute on function referral_private.create_campaign_code to authenticated, service_role;
+
+-- Draws up to 10,000 campaign codes at once; the batch is the handle to list them by. Strings are inserted in the order
+-- of their normal form: two batches in different orders would deadlock.
+create function referral_private.generate_codes(
+  p_org_id uuid,
+  p_count int,
+  p_program_id uuid,
+  p_max_uses int,
+  p_expires_at timestamptz,
+  p_description text
+)
+returns table (batch_id uuid, made int)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '10s'
+as $$
+declare
+  v_program_id uuid;
+  v_batch_id uuid := gen_random_uuid();
+  v_length int;
+  v_made int := 0;
+  v_inserted int;
+  v_violated text;
+begin
+  perform referral_private.require_role(p_org_id, 'coordinator');
+  if p_count is null or p_count not between 1 and 10000 then
+    perform referral_private.raise_error('invalid_argument', 'count');
+  end if;
+  if p_expires_at <= clock_timestamp() then
+    perform referral_private.raise_error('invalid_argument', 'expires_at');
+  end if;
+  if p_max_uses not between 1 and (select o.max_uses_cap from referral.organisations as o where o.id = p_org_id) then
+    perform referral_private.raise_error('invalid_argument', 'max_uses');
+  end if;
+  v_program_id := (referral_private.program_for_code(p_org_id, p_program_id)).id;
+  v_length := referral_private.drawn_length(p_org_id, v_program_id, p_max_uses is not null);
+
+  for attempt in 1..20 loop
+    with
+      drawn as (
+        select referral_private.draw_code(v_length) as string
+        from generate_series(1, p_count - v_made)
+      ),
+      usable as (
+        select d.string, case when p_max_uses is not null then gen_random_uuid() end as quota_id
+        from drawn as d
+        where not referral_private.is_reserved(referral_private.normalise_code(d.string))
+      ),
+      quotas as (
+        insert into referral.code_quotas (org_id, quota_id, max_uses)
+        select p_org_id, u.quota_id, p_max_uses from usable as u where u.quota_id is not null
+      )
+    insert into referral.codes (org_id, program_id, code, description, expires_at, quota_id, batch_id, created_by)
+    select p_org_id, v_program_id, u.string, p_description, p_expires_at, u.quota_id, v_batch_id, auth.uid()
+    from usable as u
+    order by referral_private.normalise_code(u.string)
+    on conflict on constraint codes_key_is_unique do nothing;
+    get diagnostics v_inserted = row_count;
+    v_made := v_made + v_inserted;
+    if v_made = p_count then
+      return query select v_batch_id, v_made;
+      return;
+    end if;
+  end loop;
+  perform referral_private.raise_error('busy');
+exception
+  when check_violation then
+    get stacked diagnostics v_violated = constraint_name;
+    perform referral_private.raise_violation(v_violated);
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.generate_codes from public;
+
+grant execute on function referral_private.generate_codes to authenticated, service_role;
+
+-- What is wrong with a row of an import, as an error code; null where nothing is.
+create function referral_private.row_refusal(p_row jsonb, p_max_uses_cap int)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_key text := referral_private.normalise_code(p_row ->> 'code');
+begin
+  return case
+    when jsonb_typeof(p_row) <> 'object' or p_row - '{code,max_uses,expires_at,description}'::text[] <> '{}' then 'invalid_argument'
+    when v_key is null then 'invalid_code'
+    when referral_private.is_reserved(v_key) then 'code_reserved'
+    when exists (select from referral.codes as c where c.code_key = v_key) then 'code_taken'
+    when length(p_row ->> 'description') > 500 then 'invalid_argument'
+    when not coalesce(referral_private.is_whole(nullif(p_row -> 'max_uses', 'null'), 1, p_max_uses_cap), true) then 'invalid_argument'
+    when (p_row ->> 'expires_at')::timestamptz <= clock_timestamp() then 'invalid_argument'
+  end;
+exception
+  when invalid_datetime_format or datetime_field_overflow then
+    return 'invalid_argument';
+end
+$$;
+
+revoke execute on function referral_private.row_refusal from public;
+
+-- Takes up to 10,000 campaign codes as rows of {code, max_uses, expires_at, description}: all of them, or, where one
+-- cannot be taken, none; `invalid_rows` then lists in `details`, as JSON, the number of each such row and its error.
+create function referral_private.import_codes(p_org_id uuid, p_rows jsonb, p_program_id uuid)
+returns table (batch_id uuid, made int)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '10s'
+as $$
+declare
+  v_program_id uuid;
+  v_batch_id uuid := gen_random_uuid();
+  v_refused jsonb;
+  v_made int;
+begin
+  perform referral_private.require_role(p_org_id, 'coordinator');
+  if jsonb_typeof(p_rows) is distinct from 'array' or jsonb_array_length(p_rows) not between 1 and 10000 then
+    perform referral_private.raise_error('invalid_argument', 'rows');
+  end if;
+  v_program_id := (referral_private.program_for_code(p_org_id, p_program_id)).id;
+
+  select jsonb_agg(jsonb_build_object('row', g.place, 'code', g.refusal) order by g.place) into v_refused
+  from (
+    select given.place, coalesce(
+      referral_private.row_refusal(given.value, o.max_uses_cap),
+      case when row_number() over (partition by referral_private.normalise_code(given.value ->> 'code') order by given.place) > 1 then 'code_taken' end
+    ) as refusal
+    from jsonb_array_elements(p_rows) with ordinality as given (value, place)
+    cross join referral.organisations as o
+    where o.id = p_org_id
+  ) as g
+  where g.refusal is not null;
+  if v_refused is not null then
+    perform referral_private.raise_error('invalid_rows', v_refused::text);
+  end if;
+
+  with
+    rows as (
+      select given.value, case when given.value ->> 'max_uses' is not null then gen_random_uuid() end as quota_id
+      from jsonb_array_elements(p_rows) as given (value)
+    ),
+    quotas as (
+      insert into referral.code_quotas (org_id, quota_id, max_uses)
+      select p_org_id, r.quota_id, (r.value ->> 'max_uses')::int from rows as r where r.quota_id is not null
+    )
+  insert into referral.codes (org_id, program_id, code, description, expires_at, quota_id, batch_id, created_by)
+  select p_org_id, v_program_id, referral_private.show_code(r.value ->> 'code'), r.value ->> 'description',
+    (r.value ->> 'expires_at')::timestamptz, r.quota_id, v_batch_id, auth.uid()
+  from rows as r
+  order by referral_private.normalise_code(r.value ->> 'code')
+  on conflict on constraint codes_key_is_unique do nothing;
+  get diagnostics v_made = row_count;
+  -- Somebody took one of the strings meanwhile.
+  if v_made < jsonb_array_length(p_rows) then
+    perform referral_private.raise_error('busy');
+  end if;
+  return query select v_batch_id, v_made;
+exception
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.import_codes from public;
+
+grant execute on function referral_private.import_codes to authenticated, service_role;
+
 -- A redemption says that a referee used a code: the audit row of the use and the claim to a reward in one.
 -- It outlives the code's life and the referee's account, and stores the terms it was made under.
 create type referral.redemption_status as enum ('pending', 'confirmed', 'reversed', 'expired', 'rejected');
+
+-- What staff may decide on a redemption, whatever the payments say. A rejection is final.
+create type referral.decision as enum ('confirmed', 'rejected');
 
 -- How the code reached the referee. All but `typed` are proved by a click, or, the last two, by Stripe.
 create type referral.provenance as enum (
@@ -1492,6 +2548,10 @@ create table referral.redemptions (
   channel text,
   redeemed_at timestamptz not null default clock_timestamp(),
   confirmed_at timestamptz,
+  decision referral.decision,
+  decided_at timestamptz,
+  decided_by uuid,
+  decision_reason text,
   constraint redemptions_pkey primary key (org_id, id),
   constraint redemptions_one_per_referee unique (org_id, program_id, referee_id),
   constraint redemptions_use_a_code
@@ -1502,6 +2562,9 @@ create table referral.redemptions (
       on delete restrict,
   constraint redemptions_no_self_referral check (referee_id != referrer_id),
   constraint redemptions_channel_is_a_label check (channel ~ '^[a-z0-9_]{1,32}$'),
+  constraint redemptions_decided_say_when check ((decision is null) = (decided_at is null)),
+  constraint redemptions_rejected_by_decision check ((status = 'rejected') = coalesce(decision = 'rejected', false)),
+  constraint redemptions_decision_reason_is_500_at_most check (length(decision_reason) <= 500),
   constraint redemptions_confirmed_say_when check (status != 'confirmed' or confirmed_at is not null),
   constraint redemptions_pending_are_unconfirmed check (status != 'pending' or confirmed_at is null)
 );
@@ -1514,18 +2577,20 @@ create unique index redemptions_no_mutual_pair on referral.redemptions (
 )
 where referrer_id is not null;
 
-create index redemptions_by_referrer on referral.redemptions (referrer_id, org_id, redeemed_at desc, id);
+create index redemptions_by_referrer on referral.redemptions (referrer_id, org_id, redeemed_at, id);
 
 create index redemptions_by_id on referral.redemptions (id);
 
-create index redemptions_by_referee on referral.redemptions (referee_id);
+create index redemptions_by_referee on referral.redemptions (referee_id, org_id, redeemed_at, id);
 
-create index redemptions_by_code on referral.redemptions (org_id, code_id, redeemed_at desc);
+create index redemptions_by_code on referral.redemptions (org_id, code_id, redeemed_at, id);
+
+create index redemptions_by_age on referral.redemptions (redeemed_at) where status = 'pending';
 
 create index redemptions_by_terms on referral.redemptions (org_id, program_id, terms_version);
 
 comment on table referral.redemptions is
-  'Uses of codes. Read by coordinators and admins of the organisation; referrers see theirs without identities through my_referrals. Written by redeem_code and by what Stripe events confirm.';
+  'Uses of codes. Read by coordinators and admins of the organisation; referrers see theirs without identities through my_referrals. Written by redeem_code, by decisions of staff, and by what Stripe events confirm.';
 
 alter table referral.redemptions enable row level security;
 
@@ -1535,37 +2600,6 @@ to authenticated
 using (org_id in (select referral_private.orgs_with_role('coordinator')));
 
 grant select on referral.redemptions to authenticated, service_role;
-
-create function referral_private.my_referrals(p_org_id uuid)
-returns table (
-  redemption_id uuid,
-  status referral.redemption_status,
-  redeemed_at timestamptz,
-  confirmed_at timestamptz,
-  channel text
-)
-language plpgsql
-stable
-security definer
-set search_path = ''
-as $$
-declare
-  v_user_id uuid := referral_private.require_person();
-begin
-  if p_org_id is null then
-    perform referral_private.raise_error('invalid_argument', 'org_id');
-  end if;
-  return query
-  select r.id, r.status, r.redeemed_at, r.confirmed_at, r.channel
-  from referral.redemptions as r
-  where r.referrer_id = v_user_id and r.org_id = p_org_id
-  order by r.redeemed_at desc, r.id;
-end
-$$;
-
-revoke execute on function referral_private.my_referrals from public;
-
-grant execute on function referral_private.my_referrals to authenticated;
 
 -- From a code to a redemption, in one transaction.
 
@@ -1594,6 +2628,38 @@ $$;
 
 revoke execute on function referral_private.lock_account_to_redeem from public;
 
+-- The terms under which this person can redeem the code now. Raises `self_referral`, `new_users_only`, or why the code
+-- cannot be redeemed by anybody.
+create function referral_private.require_redeemable(p_code referral.codes, p_user_id uuid)
+returns referral.program_terms
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_refusal text;
+  v_terms referral.program_terms;
+begin
+  if p_user_id in (p_code.referrer_id, p_code.beneficiary_id, p_code.created_by) then
+    perform referral_private.raise_error('self_referral');
+  end if;
+  select referral_private.refusal_of(p_code.status, p_code.expires_at, p_code.redeemable_until, o.active and p.active)
+  into v_refusal
+  from referral.programs as p
+  join referral.organisations as o on o.id = p.org_id
+  where p.id = p_code.program_id;
+  if v_refusal is not null then
+    perform referral_private.raise_error(v_refusal);
+  end if;
+  v_terms := referral_private.terms_in_force(p_code.org_id, p_code.program_id);
+  perform referral_private.require_new_user(p_user_id, v_terms.terms);
+  return v_terms;
+end
+$$;
+
+revoke execute on function referral_private.require_redeemable from public;
+
 -- What a referee learns of their redemption: nothing of the referrer, the beneficiary or the creator.
 create type referral.redeemed_code as (
   redemption_id uuid,
@@ -1620,7 +2686,6 @@ declare
   v_redemption referral.redemptions;
   v_account text;
   v_is_payer boolean;
-  v_refusal text;
   v_violated text;
 begin
   if v_key is null then
@@ -1647,20 +2712,7 @@ begin
   where r.org_id = v_code.org_id and r.program_id = v_code.program_id and r.referee_id = v_user_id;
 
   if not found then
-    if v_user_id in (v_code.referrer_id, v_code.beneficiary_id, v_code.created_by) then
-      perform referral_private.raise_error('self_referral');
-    end if;
-    select referral_private.refusal_of(v_code.status, v_code.expires_at, v_code.redeemable_until, o.active and p.active)
-    into v_refusal
-    from referral.programs as p
-    join referral.organisations as o on o.id = p.org_id
-    where p.id = v_code.program_id;
-    if v_refusal is not null then
-      perform referral_private.raise_error(v_refusal);
-    end if;
-    v_terms := referral_private.terms_in_force(v_code.org_id, v_code.program_id);
-    perform referral_private.require_new_user(v_user_id, v_terms.terms);
-
+    v_terms := referral_private.require_redeemable(v_code, v_user_id);
     insert into referral.redemptions (org_id, program_id, terms_version, code_id, referrer_id, referee_id, channel)
     values (v_code.org_id, v_code.program_id, v_terms.version, v_code.id, v_code.referrer_id, v_user_id, p_channel)
     on conflict on constraint redemptions_one_per_referee do nothing
@@ -1668,6 +2720,7 @@ begin
 
     if found then
       perform referral_private.use_quota(v_code.org_id, v_code.quota_id);
+      perform referral_private.count_redemption(v_code.org_id, v_user_id);
       if v_is_payer then
         perform referral_private.settle_payer(l.account, l.livemode, l.payer_id)
         from referral_private.payer_users as l
@@ -1746,6 +2799,544 @@ end
 $$;
 
 revoke execute on function referral_private.require_new_user from public;
+
+-- Says before redeeming whether the caller could: what a link shows of the code, or the reason why not. To whoever is
+-- not signed in with an account it answers as resolve_code does, which is the same for every unredeemable code.
+create function referral_private.validate_code(p_code text)
+returns setof referral.resolved_code
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_user_id uuid := auth.uid();
+  v_code referral.codes;
+begin
+  if v_user_id is null or coalesce((auth.jwt() ->> 'is_anonymous')::boolean, false) then
+    return query select r.* from referral_private.resolve_code(p_code) as r;
+    return;
+  end if;
+  if referral_private.normalise_code(p_code) is null then
+    perform referral_private.raise_error('invalid_code');
+  end if;
+  select * into v_code from referral.codes as c where c.code_key = referral_private.normalise_code(p_code);
+  if not found then
+    perform referral_private.raise_error('code_not_found');
+  end if;
+  if exists (
+    select from referral.redemptions as r
+    where r.org_id = v_code.org_id and r.program_id = v_code.program_id and r.referee_id = v_user_id
+  ) then
+    perform referral_private.raise_error('already_redeemed');
+  end if;
+  perform referral_private.require_redeemable(v_code, v_user_id);
+  if exists (
+    select from referral.redemptions as r
+    where r.org_id = v_code.org_id and r.program_id = v_code.program_id
+      and r.referee_id = v_code.referrer_id and r.referrer_id = v_user_id
+  ) then
+    perform referral_private.raise_error('mutual_referral');
+  end if;
+  return query select r.* from referral_private.resolve_code(p_code) as r;
+  if not found then
+    perform referral_private.raise_error('code_limit_reached');
+  end if;
+end
+$$;
+
+revoke execute on function referral_private.validate_code from public;
+
+grant execute on function referral_private.validate_code to anon, authenticated, service_role;
+
+-- Staff decide on a redemption: confirm it where nothing is paid through Stripe, or reject it. A decision is a fact,
+-- with its actor and time; what payments say never overrides it.
+
+create function referral_private.decide(p_redemption_id uuid, p_decision referral.decision, p_reason text)
+returns referral.redemptions
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_redemption referral.redemptions;
+  v_violated text;
+begin
+  select * into v_redemption from referral.redemptions as r where r.id = p_redemption_id;
+  if v_redemption.id is null or not referral_private.acts_with_role(v_redemption.org_id, 'coordinator') then
+    perform referral_private.raise_error('redemption_not_found');
+  end if;
+  perform referral_private.lock_account(referral_private.account_of(v_redemption.org_id));
+  select * into strict v_redemption
+  from referral.redemptions as r
+  where r.org_id = v_redemption.org_id and r.id = p_redemption_id
+  for no key update;
+
+  if v_redemption.decision is not distinct from p_decision then
+    return v_redemption;
+  end if;
+  if v_redemption.decision = 'rejected' then
+    perform referral_private.raise_error('redemption_final');
+  end if;
+  update referral.redemptions as r
+  set decision = p_decision, decided_at = clock_timestamp(), decided_by = auth.uid(), decision_reason = p_reason,
+    status = p_decision::text::referral.redemption_status,
+    confirmed_at = case when p_decision = 'confirmed' then coalesce(r.confirmed_at, clock_timestamp()) end
+  where r.org_id = v_redemption.org_id and r.id = p_redemption_id
+  returning * into v_redemption;
+  return v_redemption;
+exception
+  when check_violation then
+    get stacked diagnostics v_violated = constraint_name;
+    perform referral_private.raise_violation(v_violated);
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.decide from public;
+
+grant execute on function referral_private.decide to authenticated, service_role;
+
+-- Marks pending redemptions whose conversion window is over, at most `p_limit`. Never final: a sale inside the window
+-- that is delivered late still confirms.
+create function referral_private.expire_redemptions(p_limit int)
+returns int
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_expired int;
+begin
+  update referral.redemptions as r
+  set status = 'expired'
+  from (
+    select d.org_id, d.id
+    from referral.redemptions as d
+    join referral.program_terms as t on t.org_id = d.org_id and t.program_id = d.program_id and t.version = d.terms_version
+    where d.status = 'pending'
+      and d.redeemed_at + make_interval(days => (t.terms ->> 'conversion_window_days')::int) < clock_timestamp()
+    order by d.redeemed_at
+    limit p_limit
+    for no key update of d skip locked
+  ) as due
+  where r.org_id = due.org_id and r.id = due.id;
+  get diagnostics v_expired = row_count;
+  return v_expired;
+end
+$$;
+
+revoke execute on function referral_private.expire_redemptions from public;
+
+grant execute on function referral_private.expire_redemptions to service_role;
+
+-- Who has used which code: for the referee, the referrer, and staff. Lists come newest first, in pages: `p_after` is the
+-- redemption that ended the page before, and a page holds 100 rows unless asked for less or more, 1,000 at most.
+
+create function referral_private.page_size(p_wanted int)
+returns int
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select least(greatest(coalesce(p_wanted, 100), 1), 1000);
+$$;
+
+revoke execute on function referral_private.page_size from public;
+
+-- When the redemption that ended the page before was made; the end of time for the first page.
+create function referral_private.page_start(p_org_id uuid, p_after uuid)
+returns timestamptz
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select
+    case
+      when p_after is null then 'infinity'
+      else (select r.redeemed_at from referral.redemptions as r where r.org_id = p_org_id and r.id = p_after)
+    end;
+$$;
+
+revoke execute on function referral_private.page_start from public;
+
+create function referral_private.my_referrals(p_org_id uuid, p_after uuid, p_page_size int)
+returns table (
+  redemption_id uuid,
+  status referral.redemption_status,
+  redeemed_at timestamptz,
+  confirmed_at timestamptz,
+  channel text
+)
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_user_id uuid := referral_private.require_person();
+begin
+  if p_org_id is null then
+    perform referral_private.raise_error('invalid_argument', 'org_id');
+  end if;
+  return query
+  select r.id, r.status, r.redeemed_at, r.confirmed_at, r.channel
+  from referral.redemptions as r
+  where r.referrer_id = v_user_id and r.org_id = p_org_id
+    and (r.redeemed_at, r.id) < (referral_private.page_start(p_org_id, p_after), coalesce(p_after, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
+  order by r.redeemed_at desc, r.id desc
+  limit referral_private.page_size(p_page_size);
+end
+$$;
+
+revoke execute on function referral_private.my_referrals from public;
+
+grant execute on function referral_private.my_referrals to authenticated;
+
+-- The caller's own redemption in a program, the organisation's default unless given.
+create function referral_private.my_redemption(p_org_id uuid, p_program_id uuid)
+returns setof referral.redeemed_code
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_user_id uuid := referral_private.require_person();
+begin
+  return query
+  select r.id, r.org_id, r.program_id, c.code, r.status, r.redeemed_at
+  from referral.redemptions as r
+  join referral.codes as c on c.org_id = r.org_id and c.id = r.code_id
+  join referral.programs as p on p.id = r.program_id
+  where r.referee_id = v_user_id and r.org_id = p_org_id
+    and case when p_program_id is null then p.is_default else p.id = p_program_id end;
+end
+$$;
+
+revoke execute on function referral_private.my_redemption from public;
+
+grant execute on function referral_private.my_redemption to authenticated;
+
+-- Has the caller used this very code?
+create function referral_private.has_redeemed(p_code text)
+returns boolean
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_user_id uuid := referral_private.require_person();
+begin
+  return exists (
+    select from referral.codes as c
+    join referral.redemptions as r on r.org_id = c.org_id and r.code_id = c.id and r.referee_id = v_user_id
+    where c.code_key = referral_private.normalise_code(p_code)
+  );
+end
+$$;
+
+revoke execute on function referral_private.has_redeemed from public;
+
+grant execute on function referral_private.has_redeemed to authenticated;
+
+create function referral_private.usage_for_code(p_code_id uuid, p_after uuid, p_page_size int)
+returns setof referral.redemptions
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_org_id uuid;
+begin
+  select c.org_id into v_org_id from referral.codes as c where c.id = p_code_id;
+  if not coalesce(referral_private.acts_with_role(v_org_id, 'coordinator'), false) or v_org_id is null then
+    perform referral_private.raise_error('code_not_found');
+  end if;
+  return query
+  select r.*
+  from referral.redemptions as r
+  where r.org_id = v_org_id and r.code_id = p_code_id
+    and (r.redeemed_at, r.id) < (referral_private.page_start(v_org_id, p_after), coalesce(p_after, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
+  order by r.redeemed_at desc, r.id desc
+  limit referral_private.page_size(p_page_size);
+end
+$$;
+
+revoke execute on function referral_private.usage_for_code from public;
+
+grant execute on function referral_private.usage_for_code to authenticated, service_role;
+
+create function referral_private.usage_for_user(p_org_id uuid, p_user_id uuid, p_after uuid, p_page_size int)
+returns setof referral.redemptions
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  perform referral_private.require_role(p_org_id, 'coordinator');
+  return query
+  select r.*
+  from referral.redemptions as r
+  where r.org_id = p_org_id and r.referee_id = p_user_id
+    and (r.redeemed_at, r.id) < (referral_private.page_start(p_org_id, p_after), coalesce(p_after, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
+  order by r.redeemed_at desc, r.id desc
+  limit referral_private.page_size(p_page_size);
+end
+$$;
+
+revoke execute on function referral_private.usage_for_user from public;
+
+grant execute on function referral_private.usage_for_user to authenticated, service_role;
+
+-- How often a code was used, by how many, when last, and, for staff, by whom lately. The owner gets no identities.
+create function referral_private.code_usage_stats(p_code_id uuid)
+returns table (total_uses bigint, unique_users bigint, last_used timestamptz, recent_users uuid[])
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_code referral.codes;
+  v_is_staff boolean;
+begin
+  select * into v_code from referral.codes as c where c.id = p_code_id;
+  v_is_staff := coalesce(referral_private.acts_with_role(v_code.org_id, 'coordinator'), false) and v_code.id is not null;
+  if not v_is_staff and v_code.referrer_id is distinct from referral_private.require_person() then
+    perform referral_private.raise_error('code_not_found');
+  end if;
+  return query
+  select count(*), count(distinct r.referee_id), max(r.redeemed_at), case
+    when v_is_staff then array(
+      select recent.referee_id
+      from referral.redemptions as recent
+      where recent.org_id = v_code.org_id and recent.code_id = p_code_id
+      order by recent.redeemed_at desc, recent.id desc
+      limit 10
+    )
+  end
+  from referral.redemptions as r
+  where r.org_id = v_code.org_id and r.code_id = p_code_id;
+end
+$$;
+
+revoke execute on function referral_private.code_usage_stats from public;
+
+grant execute on function referral_private.code_usage_stats to authenticated, service_role;
+
+-- How many redemptions an account, and an address, may make in an hour. Only redemptions that are committed count: a
+-- refusal rolls its count back. The counts are the last rows that a redemption locks.
+
+create table referral_private.redemption_counts (
+  org_id uuid not null,
+  counted text not null,
+  hour timestamptz not null,
+  redemptions int not null,
+  constraint redemption_counts_pkey primary key (org_id, counted, hour)
+);
+
+create index redemption_counts_by_hour on referral_private.redemption_counts (hour);
+
+alter table referral_private.redemption_counts enable row level security;
+
+-- The caller's address. Hosted Supabase stands behind Cloudflare, which sets `cf-connecting-ip` itself, whatever the
+-- client sends; the local gateway does the same. Behind another proxy, replace this function by one that reads the
+-- header which that proxy sets. No address means no limit by address, and locks nobody out.
+create function referral_private.client_address()
+returns text
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select nullif(nullif(current_setting('request.headers', true), '')::jsonb ->> 'cf-connecting-ip', '');
+$$;
+
+revoke execute on function referral_private.client_address from public;
+
+-- Counts a redemption by account and by address; an address is stored as a hash. Raises `rate_limited`.
+create function referral_private.count_redemption(p_org_id uuid, p_user_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_organisation referral.organisations;
+  v_address text := referral_private.client_address();
+begin
+  select * into strict v_organisation from referral.organisations as o where o.id = p_org_id;
+  perform referral_private.count_within(p_org_id, 'account:' || p_user_id, v_organisation.redemptions_per_account);
+  if v_address is not null then
+    perform referral_private.count_within(
+      p_org_id, 'address:' || encode(sha256(convert_to(p_org_id || v_address, 'UTF8')), 'hex'), v_organisation.redemptions_per_address
+    );
+  end if;
+end
+$$;
+
+revoke execute on function referral_private.count_redemption from public;
+
+create function referral_private.count_within(p_org_id uuid, p_counted text, p_limit int)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  insert into referral_private.redemption_counts as c (org_id, counted, hour, redemptions)
+  values (p_org_id, p_counted, date_trunc('hour', clock_timestamp()), 1)
+  on conflict on constraint redemption_counts_pkey do update
+  set redemptions = c.redemptions + 1
+  where c.redemptions < p_limit;
+  if not found then
+    perform referral_private.raise_error('rate_limited');
+  end if;
+end
+$$;
+
+revoke execute on function referral_private.count_within from public;
+
+-- Removes counts of past hours, at most `p_limit`: for any scheduler.
+create function referral_private.forget_counts(p_limit int)
+returns int
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_removed int;
+begin
+  delete from referral_private.redemption_counts as c
+  using (
+    select d.org_id, d.counted, d.hour from referral_private.redemption_counts as d
+    where d.hour < date_trunc('hour', clock_timestamp()) - interval '1 hour'
+    limit p_limit
+    for update skip locked
+  ) as past
+  where (c.org_id, c.counted, c.hour) = (past.org_id, past.counted, past.hour);
+  get diagnostics v_removed = row_count;
+  return v_removed;
+end
+$$;
+
+revoke execute on function referral_private.forget_counts from public;
+
+grant execute on function referral_private.forget_counts to service_role;
+
+-- A code given at sign-up, in the user's metadata as `referral_code`: both parts are opt-in, docs/sign-up.md says how.
+-- The trigger only notes the claim and can break no sign-up; the claim is redeemed at the person's first call.
+
+create table referral_private.sign_up_claims (
+  user_id uuid not null,
+  code text not null,
+  claimed_at timestamptz not null default clock_timestamp(),
+  constraint sign_up_claims_pkey primary key (user_id),
+  constraint sign_up_claims_code_is_128_at_most check (length(code) <= 128)
+);
+
+alter table referral_private.sign_up_claims enable row level security;
+
+-- The code in a user's metadata, which may also be a JSON text in a JSON string; null where there is none.
+create function referral_private.code_in_metadata(p_metadata jsonb)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select left(
+    case
+      when jsonb_typeof(p_metadata) = 'object' then p_metadata ->> 'referral_code'
+      when jsonb_typeof(p_metadata) = 'string' and p_metadata #>> '{}' is json object then (p_metadata #>> '{}')::jsonb ->> 'referral_code'
+    end,
+    128
+  )
+$$;
+
+revoke execute on function referral_private.code_in_metadata from public;
+
+-- For a trigger after insert on auth.users.
+create function referral_private.note_sign_up_code()
+returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  insert into referral_private.sign_up_claims (user_id, code)
+  select new.id, code
+  from referral_private.code_in_metadata(new.raw_user_meta_data) as code
+  where code <> ''
+  on conflict do nothing;
+  return null;
+end
+$$;
+
+revoke execute on function referral_private.note_sign_up_code from public;
+
+-- Redeems the code that the caller gave at sign-up; once redeemed, and without a claim, there is no row. A refusal is
+-- raised as redeem_code raises it, and the claim stays for another try.
+create function referral_private.redeem_sign_up_code()
+returns setof referral.redeemed_code
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_user_id uuid := referral_private.require_person();
+  v_code text;
+begin
+  select c.code into v_code from referral_private.sign_up_claims as c where c.user_id = v_user_id for update;
+  if v_code is null then
+    return;
+  end if;
+  return query select r.* from referral_private.redeem_code(v_code, null, 'typed', 'sign_up') as r;
+  delete from referral_private.sign_up_claims as c where c.user_id = v_user_id;
+end
+$$;
+
+revoke execute on function referral_private.redeem_sign_up_code from public;
+
+grant execute on function referral_private.redeem_sign_up_code to authenticated;
+
+-- A `before_user_created` hook of Supabase Auth that lets nobody sign up without a redeemable code. People invited
+-- through OAuth carry no metadata at sign-up, so with this hook they sign up by e-mail.
+create function referral_private.require_code_at_sign_up(event jsonb)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_code text := referral_private.code_in_metadata(event -> 'user' -> 'user_metadata');
+begin
+  if exists (select from referral_private.resolve_code(v_code)) then
+    return '{}';
+  end if;
+  return jsonb_build_object(
+    'error', jsonb_build_object('http_code', 403, 'message', 'A valid referral code is needed to sign up.')
+  );
+end
+$$;
+
+revoke execute on function referral_private.require_code_at_sign_up from public;
 
 -- Facts about payments, as Stripe states them, and the one thing derived from them so far: which redemption a sale
 -- confirms. Facts are keyed by Stripe account ('' is the platform's own), livemode and object, only ever grow, and
@@ -1954,7 +3545,7 @@ as $$
         join referral.program_terms as t
           on t.org_id = r.org_id and t.program_id = r.program_id and t.version = r.terms_version
         cross join lateral (select referral_private.first_sale_of(p_account, r.id) as first_at) as sale
-      where r.id = any (p_redemption_ids) and r.status in ('pending', 'confirmed')
+      where r.id = any (p_redemption_ids) and r.decision is null
     ) as settled
   where r.org_id = settled.org_id and r.id = settled.id and r.confirmed_at is distinct from settled.confirmed_at;
 $$;
@@ -2235,7 +3826,7 @@ as $$
 $$;
 
 comment on function referral.update_organisation is
-  'Changes settings: name, active, link_origin, web_destination, ios_destination, android_destination (https), android_package, code_length, codes_per_member, max_uses_cap, rotation_grace; and stripe_account_id, operator only. Unknown keys are refused. Admins and the operator. Errors: not_signed_in, not_a_member, not_allowed, organisation_not_found, invalid_argument, stripe_account_taken, stripe_account_fixed, busy.';
+  'Changes settings: name, active, link_origin, web_destination, ios_destination, android_destination (https), android_package, code_length, codes_per_member, max_uses_cap, rotation_grace; redemptions_per_account, redemptions_per_address (per hour); and stripe_account_id, operator only. Unknown keys are refused. Admins and the operator. Errors: not_signed_in, not_a_member, not_allowed, organisation_not_found, invalid_argument, stripe_account_taken, stripe_account_fixed, busy.';
 
 revoke execute on function referral.update_organisation from public;
 
@@ -2259,6 +3850,65 @@ revoke execute on function referral.add_member from public;
 
 grant execute on function referral.add_member to authenticated, service_role;
 
+create function referral.set_member_role(org_id uuid, user_id uuid, role text)
+returns referral.members
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select x.* from referral_private.set_member_role(org_id, user_id, role) as x;
+$$;
+
+comment on function referral.set_member_role is
+  'Changes a member''s role. Admins and the operator. Errors: not_signed_in, not_a_member, not_allowed, organisation_not_found, member_not_found, last_admin, invalid_argument, busy.';
+
+revoke execute on function referral.set_member_role from public;
+
+grant execute on function referral.set_member_role to authenticated, service_role;
+
+create function referral.deactivate_member(
+  org_id uuid,
+  user_id uuid,
+  reason text default null,
+  block boolean default false
+)
+returns referral.members
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select x.* from referral_private.deactivate_member(org_id, user_id, reason, block) as x;
+$$;
+
+comment on function referral.deactivate_member is
+  'Takes a member''s rights and ends their codes; blocked, they get none again. Coordinators for members, admins and the operator for anyone but the last admin. Errors: not_signed_in, not_a_member, not_allowed, organisation_not_found, member_not_found, last_admin, invalid_argument, busy.';
+
+revoke execute on function referral.deactivate_member from public;
+
+grant execute on function referral.deactivate_member to authenticated, service_role;
+
+create function referral.reactivate_member(org_id uuid, user_id uuid)
+returns referral.members
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select x.* from referral_private.reactivate_member(org_id, user_id) as x;
+$$;
+
+comment on function referral.reactivate_member is
+  'Gives a deactivated member their role back; ended codes stay ended. Who may: as deactivate_member. Errors: not_signed_in, not_a_member, not_allowed, organisation_not_found, member_not_found, busy.';
+
+revoke execute on function referral.reactivate_member from public;
+
+grant execute on function referral.reactivate_member to authenticated, service_role;
+
 create function referral.create_program(org_id uuid, key text, name text, terms jsonb default '{}')
 returns referral.programs
 language sql
@@ -2276,6 +3926,24 @@ comment on function referral.create_program is
 revoke execute on function referral.create_program from public;
 
 grant execute on function referral.create_program to authenticated, service_role;
+
+create function referral.update_program(program_id uuid, changes jsonb)
+returns referral.programs
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select x.* from referral_private.update_program(program_id, changes) as x;
+$$;
+
+comment on function referral.update_program is
+  'Changes name, active, is_default (true only) and terms, which become a new version: what was redeemed keeps the terms it was made under. Admins and the operator. Errors: not_signed_in, not_allowed, program_not_found, invalid_terms, invalid_argument, busy.';
+
+revoke execute on function referral.update_program from public;
+
+grant execute on function referral.update_program to authenticated, service_role;
 
 create function referral.create_code(
   org_id uuid,
@@ -2298,11 +3966,29 @@ as $$
 $$;
 
 comment on function referral.create_code is
-  'Creates a referrer''s code; the referrer is the caller unless given, the program the default unless given. A chosen code, a limit and an expiry are for staff. Members for themselves, coordinators, admins and the operator for any member. Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_not_found, member_deactivated, organisation_not_found, program_not_found, program_inactive, active_code_exists, code_suspended, code_taken, invalid_code, invalid_argument, busy.';
+  'Creates a referrer''s code; the referrer is the caller unless given, the program the default unless given. A chosen code, a limit and an expiry are for staff. Members for themselves, coordinators, admins and the operator for any member. Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_not_found, member_deactivated, member_blocked, not_invited, organisation_not_found, program_not_found, program_inactive, active_code_exists, code_suspended, too_many_codes, code_taken, code_reserved, invalid_code, invalid_argument, busy.';
 
 revoke execute on function referral.create_code from public;
 
 grant execute on function referral.create_code to authenticated, service_role;
+
+create function referral.get_or_create_code(org_id uuid, program_id uuid default null)
+returns referral.codes
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select x.* from referral_private.get_or_create_code(org_id, program_id) as x;
+$$;
+
+comment on function referral.get_or_create_code is
+  'The caller''s active code, or a new one. In a program with open enrolment the caller becomes a member by asking. Signed-in people. Errors: not_signed_in, anonymous_user, not_invited, member_deactivated, member_blocked, program_not_found, program_inactive, active_in_other_program, code_suspended, too_many_codes, invalid_argument, busy.';
+
+revoke execute on function referral.get_or_create_code from public;
+
+grant execute on function referral.get_or_create_code to authenticated;
 
 create function referral.get_active_code(org_id uuid, referrer_id uuid default null)
 returns setof referral.codes
@@ -2391,6 +4077,158 @@ revoke execute on function referral.deactivate_code from public;
 
 grant execute on function referral.deactivate_code to authenticated, service_role;
 
+create function referral.suspend_code(code_id uuid, reason text default null)
+returns referral.codes
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select x.* from referral_private.suspend_code(code_id, reason) as x;
+$$;
+
+comment on function referral.suspend_code is
+  'Suspends an active code: it cannot be redeemed, and its referrer gets no other. Coordinators, admins and the operator. Errors: code_not_found, code_final, invalid_argument, busy.';
+
+revoke execute on function referral.suspend_code from public;
+
+grant execute on function referral.suspend_code to authenticated, service_role;
+
+create function referral.reactivate_code(code_id uuid)
+returns referral.codes
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select x.* from referral_private.reactivate_code(code_id) as x;
+$$;
+
+comment on function referral.reactivate_code is
+  'Makes a suspended code active again. Coordinators, admins and the operator. Errors: code_not_found, code_final, busy.';
+
+revoke execute on function referral.reactivate_code from public;
+
+grant execute on function referral.reactivate_code to authenticated, service_role;
+
+create function referral.end_code(code_id uuid, reason text default null)
+returns referral.codes
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select x.* from referral_private.end_code(code_id, reason) as x;
+$$;
+
+comment on function referral.end_code is
+  'Ends any code for good, campaign codes included, and the grace of a rotated one. Coordinators, admins and the operator. Errors: code_not_found, invalid_argument, busy.';
+
+revoke execute on function referral.end_code from public;
+
+grant execute on function referral.end_code to authenticated, service_role;
+
+create function referral.update_code(code_id uuid, changes jsonb)
+returns referral.codes
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select x.* from referral_private.update_code(code_id, changes) as x;
+$$;
+
+comment on function referral.update_code is
+  'Changes description, expires_at and max_uses (null: no limit); of an ended code the description only. Coordinators, admins and the operator. Errors: code_not_found, code_final, invalid_argument, busy.';
+
+revoke execute on function referral.update_code from public;
+
+grant execute on function referral.update_code to authenticated, service_role;
+
+create function referral.create_campaign_code(
+  org_id uuid,
+  code text default null,
+  program_id uuid default null,
+  beneficiary_id uuid default null,
+  max_uses int default null,
+  expires_at timestamptz default null,
+  description text default null
+)
+returns referral.codes
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select x.*
+  from
+    referral_private.create_campaign_code(
+      org_id,
+      code,
+      program_id,
+      beneficiary_id,
+      max_uses,
+      expires_at,
+      description
+    ) as x;
+$$;
+
+comment on function referral.create_campaign_code is
+  'Creates a code of the organisation''s own, without a referrer; a beneficiary may earn from it. It counts against its maker''s allowance. Coordinators, admins and the operator. Errors: not_signed_in, not_a_member, not_allowed, organisation_not_found, program_not_found, program_inactive, too_many_codes, code_taken, code_reserved, invalid_code, invalid_argument, busy.';
+
+revoke execute on function referral.create_campaign_code from public;
+
+grant execute on function referral.create_campaign_code to authenticated, service_role;
+
+create function referral.generate_codes(
+  org_id uuid,
+  count int,
+  program_id uuid default null,
+  max_uses int default null,
+  expires_at timestamptz default null,
+  description text default null
+)
+returns table (batch_id uuid, made int)
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '60s'
+as $$
+  select x.* from referral_private.generate_codes(org_id, count, program_id, max_uses, expires_at, description) as x;
+$$;
+
+comment on function referral.generate_codes is
+  'Draws 1 to 10,000 campaign codes at once; list them by batch_id. Coordinators, admins and the operator. Errors: not_signed_in, not_a_member, not_allowed, organisation_not_found, program_not_found, program_inactive, invalid_argument, busy.';
+
+revoke execute on function referral.generate_codes from public;
+
+grant execute on function referral.generate_codes to authenticated, service_role;
+
+create function referral.import_codes(org_id uuid, rows jsonb, program_id uuid default null)
+returns table (batch_id uuid, made int)
+language sql
+volatile
+rows 1
+security invoker
+set search_path = ''
+set statement_timeout = '60s'
+as $$
+  select x.* from referral_private.import_codes(org_id, rows, program_id) as x;
+$$;
+
+comment on function referral.import_codes is
+  'Takes up to 10,000 campaign codes as rows of {code, max_uses, expires_at, description}: all, or none where one cannot be taken; details then lists the rows by number. Coordinators, admins and the operator. Errors: not_signed_in, not_a_member, not_allowed, organisation_not_found, program_not_found, program_inactive, invalid_rows, invalid_argument, busy.';
+
+revoke execute on function referral.import_codes from public;
+
+grant execute on function referral.import_codes to authenticated, service_role;
+
 create function referral.resolve_code(code text)
 returns setof referral.resolved_code
 language plpgsql
@@ -2412,6 +4250,27 @@ revoke execute on function referral.resolve_code from public;
 
 grant execute on function referral.resolve_code to anon, authenticated, service_role;
 
+create function referral.validate_code(code text)
+returns setof referral.resolved_code
+language plpgsql
+stable
+rows 1
+security invoker
+set search_path = ''
+set statement_timeout = '5s'
+as $$
+begin
+  return query select x.* from referral_private.validate_code(validate_code.code) as x;
+end
+$$;
+
+comment on function referral.validate_code is
+  'Says before redeeming whether the caller could: what a link shows, or the reason why not. Without an account it answers as resolve_code. Errors: invalid_code, code_not_found, code_inactive, code_suspended, code_expired, code_limit_reached, program_inactive, already_redeemed, self_referral, mutual_referral, new_users_only.';
+
+revoke execute on function referral.validate_code from public;
+
+grant execute on function referral.validate_code to anon, authenticated, service_role;
+
 create function referral.redeem_code(
   code text,
   click_id uuid default null,
@@ -2432,13 +4291,73 @@ end
 $$;
 
 comment on function referral.redeem_code is
-  'Redeems a code for the caller, once per program. The same code again answers with the same redemption. Channel: lower-case label of up to 32 characters. Signed-in people. Errors: not_signed_in, anonymous_user, invalid_code, code_not_found, code_inactive, code_suspended, code_expired, code_limit_reached, program_inactive, already_redeemed, self_referral, mutual_referral, new_users_only, invalid_click, invalid_argument, busy.';
+  'Redeems a code for the caller, once per program. The same code again answers with the same redemption. Channel: lower-case label of up to 32 characters. Signed-in people. Errors: not_signed_in, anonymous_user, invalid_code, code_not_found, code_inactive, code_suspended, code_expired, code_limit_reached, program_inactive, already_redeemed, self_referral, mutual_referral, new_users_only, rate_limited, invalid_click, invalid_argument, busy.';
 
 revoke execute on function referral.redeem_code from public;
 
 grant execute on function referral.redeem_code to authenticated;
 
-create function referral.my_referrals(org_id uuid)
+create function referral.redeem_sign_up_code()
+returns setof referral.redeemed_code
+language plpgsql
+volatile
+rows 1
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+begin
+  return query select x.* from referral_private.redeem_sign_up_code() as x;
+end
+$$;
+
+comment on function referral.redeem_sign_up_code is
+  'Redeems the code that the caller gave at sign-up; no row where there is none. Signed-in people. Errors: as redeem_code.';
+
+revoke execute on function referral.redeem_sign_up_code from public;
+
+grant execute on function referral.redeem_sign_up_code to authenticated;
+
+create function referral.my_redemption(org_id uuid, program_id uuid default null)
+returns setof referral.redeemed_code
+language plpgsql
+stable
+rows 1
+security invoker
+set search_path = ''
+set statement_timeout = '5s'
+as $$
+begin
+  return query select x.* from referral_private.my_redemption(my_redemption.org_id, my_redemption.program_id) as x;
+end
+$$;
+
+comment on function referral.my_redemption is
+  'The caller''s redemption in a program, the default one unless given, or no row. Errors: not_signed_in, anonymous_user.';
+
+revoke execute on function referral.my_redemption from public;
+
+grant execute on function referral.my_redemption to authenticated;
+
+create function referral.has_redeemed(code text)
+returns boolean
+language sql
+stable
+security invoker
+set search_path = ''
+set statement_timeout = '5s'
+as $$
+  select referral_private.has_redeemed(code);
+$$;
+
+comment on function referral.has_redeemed is
+  'Has the caller redeemed this very code? Errors: not_signed_in, anonymous_user.';
+
+revoke execute on function referral.has_redeemed from public;
+
+grant execute on function referral.has_redeemed to authenticated;
+
+create function referral.my_referrals(org_id uuid, after uuid default null, page_size int default 100)
 returns table (
   redemption_id uuid,
   status referral.redemption_status,
@@ -2453,16 +4372,161 @@ set search_path = ''
 set statement_timeout = '5s'
 as $$
 begin
-  return query select r.* from referral_private.my_referrals(my_referrals.org_id) as r;
+  return query select x.* from referral_private.my_referrals(my_referrals.org_id, my_referrals.after, my_referrals.page_size) as x;
 end
 $$;
 
 comment on function referral.my_referrals is
-  'The caller''s referrals in an organisation, newest first: redemption, status, times and channel, never who. Errors: not_signed_in, anonymous_user, invalid_argument.';
+  'The caller''s referrals in an organisation, newest first, in pages: after is the last redemption of the page before. Redemption, status, times and channel, never who. Errors: not_signed_in, anonymous_user, invalid_argument.';
 
 revoke execute on function referral.my_referrals from public;
 
 grant execute on function referral.my_referrals to authenticated;
+
+create function referral.usage_for_code(code_id uuid, after uuid default null, page_size int default 100)
+returns setof referral.redemptions
+language sql
+stable
+security invoker
+set search_path = ''
+set statement_timeout = '5s'
+as $$
+  select x.* from referral_private.usage_for_code(code_id, after, page_size) as x;
+$$;
+
+comment on function referral.usage_for_code is
+  'The redemptions of a code, newest first, in pages. Coordinators, admins and the operator. Errors: code_not_found.';
+
+revoke execute on function referral.usage_for_code from public;
+
+grant execute on function referral.usage_for_code to authenticated, service_role;
+
+create function referral.usage_for_user(org_id uuid, user_id uuid, after uuid default null, page_size int default 100)
+returns setof referral.redemptions
+language sql
+stable
+security invoker
+set search_path = ''
+set statement_timeout = '5s'
+as $$
+  select x.* from referral_private.usage_for_user(org_id, user_id, after, page_size) as x;
+$$;
+
+comment on function referral.usage_for_user is
+  'The redemptions that a person made in an organisation, newest first, in pages. Coordinators, admins and the operator. Errors: not_signed_in, not_a_member, not_allowed, organisation_not_found, invalid_argument.';
+
+revoke execute on function referral.usage_for_user from public;
+
+grant execute on function referral.usage_for_user to authenticated, service_role;
+
+create function referral.code_usage_stats(code_id uuid)
+returns table (total_uses bigint, unique_users bigint, last_used timestamptz, recent_users uuid[])
+language sql
+stable
+rows 1
+security invoker
+set search_path = ''
+set statement_timeout = '5s'
+as $$
+  select x.* from referral_private.code_usage_stats(code_id) as x;
+$$;
+
+comment on function referral.code_usage_stats is
+  'How often a code was used, by how many, when last, and by whom lately: ten ids, for staff only. The owner, coordinators, admins and the operator. Errors: not_signed_in, anonymous_user, code_not_found.';
+
+revoke execute on function referral.code_usage_stats from public;
+
+grant execute on function referral.code_usage_stats to authenticated, service_role;
+
+create function referral.confirm_redemption(redemption_id uuid, reason text default null)
+returns referral.redemptions
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select x.* from referral_private.decide(redemption_id, 'confirmed', reason) as x;
+$$;
+
+comment on function referral.confirm_redemption is
+  'Confirms a redemption by decision of staff, whatever was paid. Coordinators, admins and the operator. Errors: redemption_not_found, redemption_final, invalid_argument, busy.';
+
+revoke execute on function referral.confirm_redemption from public;
+
+grant execute on function referral.confirm_redemption to authenticated, service_role;
+
+create function referral.reject_redemption(redemption_id uuid, reason text default null)
+returns referral.redemptions
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select x.* from referral_private.decide(redemption_id, 'rejected', reason) as x;
+$$;
+
+comment on function referral.reject_redemption is
+  'Rejects a redemption for good; the person has still used their redemption in the program. Coordinators, admins and the operator. Errors: redemption_not_found, invalid_argument, busy.';
+
+revoke execute on function referral.reject_redemption from public;
+
+grant execute on function referral.reject_redemption to authenticated, service_role;
+
+create function referral.expire_codes(max_rows int default 1000)
+returns int
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select referral_private.expire_codes(max_rows);
+$$;
+
+comment on function referral.expire_codes is
+  'Ends codes that are past their time, at most max_rows, and says how many; call again while it is the maximum. Operator only, by any scheduler.';
+
+revoke execute on function referral.expire_codes from public;
+
+grant execute on function referral.expire_codes to service_role;
+
+create function referral.expire_redemptions(max_rows int default 1000)
+returns int
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select referral_private.expire_redemptions(max_rows);
+$$;
+
+comment on function referral.expire_redemptions is
+  'Marks pending redemptions whose conversion window is over, at most max_rows, and says how many. Operator only, by any scheduler.';
+
+revoke execute on function referral.expire_redemptions from public;
+
+grant execute on function referral.expire_redemptions to service_role;
+
+create function referral.forget_counts(max_rows int default 1000)
+returns int
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select referral_private.forget_counts(max_rows);
+$$;
+
+comment on function referral.forget_counts is
+  'Removes rate-limit counts of past hours, at most max_rows, and says how many. Operator only, by any scheduler.';
+
+revoke execute on function referral.forget_counts from public;
+
+grant execute on function referral.forget_counts to service_role;
 
 create function referral.ingest_stripe_event(event jsonb)
 returns table (event_id text, status referral.event_status)

@@ -65,7 +65,9 @@ test('every error that an RPC’s comment promises exists', async () => {
     select proname, obj_description(oid, 'pg_proc') as text from pg_proc where pronamespace = 'referral'::regnamespace`
   for (const { proname, text } of comments) {
     const [, list = ''] = /Errors: ([^.]*)\./.exec(text) ?? []
-    const promised = list.split(', ').map((item) => item.replace(/^(as create_code|and )/, ''))
+    const promised = list
+      .split(', ')
+      .map((item) => item.replace(/^(as (create|redeem)_code|and )/, ''))
     expect(
       promised.filter((code) => code && !(code in registry)),
       proname,

@@ -5,6 +5,8 @@ import { testDatabase } from '../support/database.ts'
 const sql = await testDatabase()
 
 const tables = {
+  'referral.code_changes': ['authenticated SELECT', 'service_role SELECT'],
+  'referral.code_changes_id_seq': [],
   'referral.code_quotas': ['authenticated SELECT', 'service_role SELECT'],
   'referral.codes': ['authenticated SELECT', 'service_role SELECT'],
   'referral.members': ['authenticated SELECT', 'service_role SELECT'],
@@ -15,6 +17,9 @@ const tables = {
   'referral_private.payer_redemptions': [],
   'referral_private.payer_users': [],
   'referral_private.payments': [],
+  'referral_private.redemption_counts': [],
+  'referral_private.reserved_words': [],
+  'referral_private.sign_up_claims': [],
   'referral_private.stripe_events': [],
 }
 
@@ -22,18 +27,47 @@ const people = ['authenticated', 'service_role']
 const everybody = ['anon', 'authenticated', 'service_role']
 const rpcs: Record<string, string[]> = {
   add_member: people,
+  code_usage_stats: people,
+  create_campaign_code: people,
   create_code: people,
   create_organisation: ['service_role'],
   create_program: people,
   deactivate_code: people,
+  deactivate_member: people,
+  end_code: people,
+  expire_codes: ['service_role'],
+  expire_redemptions: ['service_role'],
   find_code: people,
+  forget_counts: ['service_role'],
+  generate_codes: people,
   get_active_code: people,
+  get_or_create_code: ['authenticated'],
+  has_redeemed: ['authenticated'],
+  import_codes: people,
   ingest_stripe_event: ['service_role'],
+  my_redemption: ['authenticated'],
   my_referrals: ['authenticated'],
+  reactivate_code: people,
+  reactivate_member: people,
   redeem_code: ['authenticated'],
+  redeem_sign_up_code: ['authenticated'],
   resolve_code: everybody,
   rotate_code: people,
+  set_member_role: people,
+  suspend_code: people,
+  update_code: people,
   update_organisation: people,
+  update_program: people,
+  usage_for_code: people,
+  usage_for_user: people,
+  validate_code: everybody,
+}
+
+/** RPCs that share one private function. */
+const decisions = {
+  'referral.confirm_redemption': people,
+  'referral.reject_redemption': people,
+  'referral_private.decide': people,
 }
 
 /** Callable besides the functions behind the RPCs: the policies need it. */
@@ -82,6 +116,7 @@ test('client roles can call exactly the functions that are listed, and pass that
   ])
   expect(Object.fromEntries(rows.map(({ name, callers }) => [name, callers]))).toEqual({
     ...Object.fromEntries(wrappers),
+    ...decisions,
     ...inPolicies,
   })
 })

@@ -163,8 +163,8 @@ describe('ingest_stripe_event', () => {
 
   test('leaves a staff rejection as it is', () =>
     undone(sql, async (tx) => {
-      const { friend, id, standing } = await redeemed(tx)
-      await tx`update referral.redemptions set status = 'rejected' where id = ${id}`
+      const { coordinator, friend, id, standing } = await redeemed(tx)
+      await coordinator.rpc('reject_redemption', { redemption_id: id })
       await ingest(tx, paidInvoice({ userId: friend.id }))
       expect(await standing()).toBe('rejected')
     }))

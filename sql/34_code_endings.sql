@@ -1,4 +1,4 @@
--- How a code ends: rotated into a new one, or deactivated. Both lock the referrer's member row first.
+-- How a code ends: rotated into a new one, deactivated, or past its time.
 create function referral_private.rotate_code(
   p_org_id uuid,
   p_referrer_id uuid,
@@ -18,12 +18,13 @@ declare
   v_grace interval := coalesce(p_grace, interval '0');
   v_new referral.codes;
   v_old_id uuid;
+  v_member referral.members;
   v_violated text;
 begin
   if p_code is not null then
     perform referral_private.require_role(p_org_id, 'coordinator');
   end if;
-  perform referral_private.ready_for_code(p_org_id, v_referrer_id);
+  v_member := referral_private.ready_for_code(p_org_id, v_referrer_id);
   if v_grace < interval '0' or v_grace > (select o.rotation_grace from referral.organisations as o where o.id = p_org_id) then
     perform referral_private.raise_error('invalid_argument', 'grace');
   end if;
@@ -34,7 +35,7 @@ begin
   if not found then
     perform referral_private.raise_error('no_active_code');
   end if;
-  perform referral_private.program_for_code(p_org_id, v_new.program_id);
+  perform referral_private.program_for_member(v_member, v_new.program_id);
 
   -- What is left is inherited: program, expiry, beneficiary, description and the quota, which both codes share.
   v_old_id := v_new.id;
@@ -92,3 +93,34 @@ $$;
 revoke execute on function referral_private.deactivate_code from public;
 
 grant execute on function referral_private.deactivate_code to authenticated, service_role;
+
+-- Ends codes that are past their time, at most `p_limit`: for pg_cron or any scheduler, which calls again while the
+-- answer is the limit. Rows that others hold are left for the next time.
+create function referral_private.expire_codes(p_limit int)
+returns int
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_expired int;
+begin
+  update referral.codes as c
+  set status = 'expired', deactivated_at = c.expires_at, updated_at = clock_timestamp()
+  from (
+    select d.id from referral.codes as d
+    where d.status in ('active', 'suspended') and d.expires_at <= clock_timestamp()
+    order by d.expires_at
+    limit p_limit
+    for no key update skip locked
+  ) as due
+  where c.id = due.id;
+  get diagnostics v_expired = row_count;
+  return v_expired;
+end
+$$;
+
+revoke execute on function referral_private.expire_codes from public;
+
+grant execute on function referral_private.expire_codes to service_role;

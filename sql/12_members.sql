@@ -1,0 +1,204 @@
+-- The staff's side of membership: who is let in, with which role, and who is out.
+
+create function referral_private.require_role_name(p_role text)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+begin
+  if p_role is null or p_role <> all (enum_range(null::referral.member_role)::text[]) then
+    perform referral_private.raise_error('invalid_argument', 'role');
+  end if;
+end
+$$;
+
+revoke execute on function referral_private.require_role_name from public;
+
+-- Takes a member row, or nothing: an existing role is never changed here.
+create function referral_private.add_member(p_org_id uuid, p_user_id uuid, p_role text)
+returns referral.members
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_member referral.members;
+begin
+  perform referral_private.require_role(p_org_id, 'coordinator');
+  if p_user_id is null then
+    perform referral_private.raise_error('invalid_argument', 'user_id');
+  end if;
+  perform referral_private.require_role_name(p_role);
+  if p_role <> 'member' and not referral_private.acts_with_role(p_org_id, 'admin') then
+    perform referral_private.raise_error('not_allowed');
+  end if;
+
+  insert into referral.members (org_id, user_id, role, admitted_by)
+  values (p_org_id, p_user_id, p_role::referral.member_role, auth.uid())
+  on conflict on constraint members_pkey do nothing;
+
+  select * into strict v_member from referral.members as m where m.org_id = p_org_id and m.user_id = p_user_id;
+  if v_member.role::text <> p_role then
+    perform referral_private.raise_error('member_exists', v_member.role::text);
+  end if;
+  if v_member.deactivated_at is not null then
+    perform referral_private.raise_error('member_deactivated');
+  end if;
+  return v_member;
+end
+$$;
+
+revoke execute on function referral_private.add_member from public;
+
+grant execute on function referral_private.add_member to authenticated, service_role;
+
+-- Locks the organisation, which keeps its number of admins, then the member. Members are for coordinators to manage,
+-- coordinators and admins for admins. Raises `not_allowed`, `member_not_found`.
+create function referral_private.lock_member_to_manage(p_org_id uuid, p_user_id uuid)
+returns referral.members
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_member referral.members;
+begin
+  perform referral_private.require_role(p_org_id, 'coordinator');
+  perform from referral.organisations as o where o.id = p_org_id for no key update;
+  select * into v_member
+  from referral.members as m
+  where m.org_id = p_org_id and m.user_id = p_user_id
+  for no key update;
+  if not found then
+    perform referral_private.raise_error('member_not_found');
+  end if;
+  if v_member.role <> 'member' then
+    perform referral_private.require_role(p_org_id, 'admin');
+  end if;
+  return v_member;
+end
+$$;
+
+revoke execute on function referral_private.lock_member_to_manage from public;
+
+-- Refuses to take the last admin from an organisation, with `last_admin`. The organisation's row is locked.
+create function referral_private.require_other_admin(p_member referral.members)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  if p_member.role = 'admin' and p_member.deactivated_at is null and not exists (
+    select from referral.members as m
+    where m.org_id = p_member.org_id and m.user_id <> p_member.user_id and m.role = 'admin' and m.deactivated_at is null
+  ) then
+    perform referral_private.raise_error('last_admin');
+  end if;
+end
+$$;
+
+revoke execute on function referral_private.require_other_admin from public;
+
+create function referral_private.set_member_role(p_org_id uuid, p_user_id uuid, p_role text)
+returns referral.members
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_member referral.members;
+begin
+  perform referral_private.require_role(p_org_id, 'admin');
+  perform referral_private.require_role_name(p_role);
+  v_member := referral_private.lock_member_to_manage(p_org_id, p_user_id);
+  if p_role <> 'admin' then
+    perform referral_private.require_other_admin(v_member);
+  end if;
+  update referral.members as m
+  set role = p_role::referral.member_role
+  where m.org_id = p_org_id and m.user_id = p_user_id
+  returning * into v_member;
+  return v_member;
+exception
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.set_member_role from public;
+
+grant execute on function referral_private.set_member_role to authenticated, service_role;
+
+-- Takes a member's rights and ends their codes. With `p_block` they get no codes again, even once reactivated.
+create function referral_private.deactivate_member(p_org_id uuid, p_user_id uuid, p_reason text, p_block boolean)
+returns referral.members
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_member referral.members;
+  v_violated text;
+begin
+  v_member := referral_private.lock_member_to_manage(p_org_id, p_user_id);
+  perform referral_private.require_other_admin(v_member);
+  update referral.members as m
+  set deactivated_at = coalesce(m.deactivated_at, clock_timestamp()),
+    blocked_at = case when p_block then coalesce(m.blocked_at, clock_timestamp()) else m.blocked_at end
+  where m.org_id = p_org_id and m.user_id = p_user_id
+  returning * into v_member;
+  perform referral_private.expire_codes_of(p_org_id, p_user_id);
+  update referral.codes as c
+  set status = 'invalidated', deactivated_at = clock_timestamp(), deactivated_by = auth.uid(), reason = p_reason,
+    updated_at = clock_timestamp()
+  where c.org_id = p_org_id and c.referrer_id = p_user_id and c.status in ('active', 'suspended');
+  return v_member;
+exception
+  when check_violation then
+    get stacked diagnostics v_violated = constraint_name;
+    perform referral_private.raise_violation(v_violated);
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.deactivate_member from public;
+
+grant execute on function referral_private.deactivate_member to authenticated, service_role;
+
+create function referral_private.reactivate_member(p_org_id uuid, p_user_id uuid)
+returns referral.members
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_member referral.members;
+begin
+  perform referral_private.lock_member_to_manage(p_org_id, p_user_id);
+  update referral.members as m
+  set deactivated_at = null
+  where m.org_id = p_org_id and m.user_id = p_user_id
+  returning * into v_member;
+  return v_member;
+exception
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.reactivate_member from public;
+
+grant execute on function referral_private.reactivate_member to authenticated, service_role;
