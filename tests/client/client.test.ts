@@ -1,7 +1,8 @@
 import { createClient } from '@supabase/supabase-js'
 import { describe, expect, inject, test } from 'vitest'
+import { createCache } from '../../client/cache.ts'
 import { codeText } from '../../client/code-text.ts'
-import { createReferralClient } from '../../client/index.ts'
+import { createReferralClient, createStaffClient } from '../../client/index.ts'
 import { anonymousOverHttp, type Caller, personOverHttp, sceneOverHttp } from '../support/http.ts'
 
 const stack = inject('stack')
@@ -92,6 +93,127 @@ describe('the client', () => {
       createClient('http://127.0.0.1:9', stack.SUPABASE_PUBLISHABLE_KEY),
     )
     expect((await nowhere.findByCode('ABC')).error).toMatchObject({ code: 'unreachable' })
+  })
+})
+
+describe('the cache of getActiveCode', () => {
+  const behindTheBack = ({ supabase }: Caller, org: string) =>
+    supabase.rpc('rotate_code', { org_id: org }).throwOnError()
+
+  test('remembers a code, forgets it with its own writes, and can be cleared', async () => {
+    const { org, mentor, code } = await sceneOverHttp()
+    const referrals = clientOf(mentor)
+    const active = async () => (await referrals.getActiveCode(mentor.id, org)).data?.code
+    expect(await active()).toBe(code)
+    await behindTheBack(mentor, org)
+    expect(await active()).toBe(code)
+    referrals.clearCache()
+    expect(await active()).not.toBe(code)
+    const { data: rotated } = await referrals.rotateCode(mentor.id, org)
+    expect(await active()).toBe(rotated?.code)
+    await referrals.deactivateCode(mentor.id, org)
+    expect(await active()).toBeUndefined()
+  })
+
+  test('is switched off by 0', async () => {
+    const { org, mentor, code } = await sceneOverHttp()
+    const referrals = createReferralClient(mentor.supabase, { cacheSeconds: 0 })
+    await referrals.getActiveCode(mentor.id, org)
+    await behindTheBack(mentor, org)
+    expect((await referrals.getActiveCode(mentor.id, org)).data?.code).not.toBe(code)
+  })
+
+  test('does not keep an answer that was asked for before a write', () => {
+    const cache = createCache<string>(60)
+    const keep = cache.keeper('key')
+    cache.clear()
+    keep('old')
+    expect(cache.get('key')).toBeUndefined()
+  })
+
+  test('forgets the oldest of more than a hundred', () => {
+    const cache = createCache<number>(60)
+    for (let i = 0; i <= 100; i++) cache.keeper(`key ${i}`)(i)
+    expect([cache.get('key 0'), cache.get('key 1'), cache.get('key 100')]).toEqual([
+      undefined,
+      1,
+      100,
+    ])
+  })
+})
+
+describe('a referrer in a program with open enrolment', () => {
+  test('gets a code for the asking, and the same again', async () => {
+    const { org, friend } = await sceneOverHttp()
+    const first = await clientOf(friend).getOrCreateCode(org)
+    expect(first.data?.referrer_id).toBe(friend.id)
+    expect((await clientOf(friend).getOrCreateCode(org)).data).toEqual(first.data)
+  })
+})
+
+describe('a referee', () => {
+  test('validates, redeems, and finds what they have', async () => {
+    const { org, mentor, friend, code } = await sceneOverHttp()
+    const referee = clientOf(friend)
+    expect((await referee.validate(code)).data).toMatchObject({ code, organisation_name: 'Org' })
+    expect((await createReferralClient(anonymousOverHttp()).validate('NOBODY')).data).toBeNull()
+    expect((await referee.hasRedeemed(code)).data).toBe(false)
+    const { data } = await referee.redeem(code)
+    expect((await referee.hasRedeemed(code)).data).toBe(true)
+    expect((await referee.myRedemption(org)).data).toEqual(data)
+    expect((await referee.redeemSignUpCode()).data).toBeNull()
+    expect((await referee.validate(code)).error).toMatchObject({ code: 'already_redeemed' })
+    expect((await clientOf(mentor).validate(code)).error).toMatchObject({ code: 'self_referral' })
+  })
+})
+
+describe('the staff client', () => {
+  test('makes campaign codes one by one, in batches and from rows', async () => {
+    const { org, admin } = await sceneOverHttp()
+    const staff = createStaffClient(admin.supabase)
+    const own = org.slice(0, 8)
+    const { data: one } = await staff.createCampaignCode(org, { code: `fair ${own}`, max_uses: 5 })
+    expect(one).toMatchObject({ code: `FAIR-${own.toUpperCase()}`, referrer_id: null })
+    expect((await staff.generateCodes(org, 100, { max_uses: 1 })).data?.made).toBe(100)
+    const rows = [{ code: `import ${own}`, description: 'poster' }]
+    expect((await staff.importCodes(org, rows)).data?.made).toBe(1)
+    expect((await staff.importCodes(org, rows)).error).toMatchObject({
+      code: 'invalid_rows',
+      details: '[{"row": 1, "code": "code_taken"}]',
+    })
+  })
+
+  test('suspends, reactivates, edits and ends codes, and sees who used them', async () => {
+    const { org, admin, mentor, friend, code } = await sceneOverHttp()
+    const staff = createStaffClient(admin.supabase)
+    const { data } = await clientOf(mentor).getActiveCode(mentor.id, org)
+    const id = data?.id ?? ''
+    expect((await staff.suspendCode(id, 'spam')).data).toMatchObject({
+      status: 'suspended',
+      reason: 'spam',
+    })
+    expect((await staff.reactivateCode(id)).data?.status).toBe('active')
+    expect((await staff.updateCode(id, { max_uses: 1 })).data?.quota_id).toBeTruthy()
+    const { data: redeemed } = await clientOf(friend).redeem(code)
+    expect((await staff.usageForCode(id)).data).toMatchObject([{ referee_id: friend.id }])
+    expect((await staff.usageForUser(org, friend.id, { pageSize: 1 })).data).toHaveLength(1)
+    expect((await staff.codeUsageStats(id)).data).toMatchObject({
+      total_uses: 1,
+      recent_users: [friend.id],
+    })
+    expect(
+      (await createStaffClient(mentor.supabase).codeUsageStats(id)).data?.recent_users,
+    ).toBeNull()
+    const redemption = redeemed?.redemption_id ?? ''
+    expect((await staff.confirmRedemption(redemption)).data?.status).toBe('confirmed')
+    expect((await staff.rejectRedemption(redemption, 'fraud')).data?.status).toBe('rejected')
+    expect((await staff.endCode(id)).data?.status).toBe('invalidated')
+    expect((await staff.endCode(crypto.randomUUID())).error).toMatchObject({
+      code: 'code_not_found',
+    })
+    expect(
+      (await staff.deactivateMember(org, mentor.id, { block: true })).data?.blocked_at,
+    ).toBeTruthy()
   })
 })
 

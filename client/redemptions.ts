@@ -1,0 +1,70 @@
+import { codeText } from './code-text.ts'
+import { type Answer, type Result, settle } from './result.ts'
+import type { RedeemedCode, Referral, ResolvedCode } from './rows.ts'
+import type { ReferralSchema } from './schema.ts'
+
+/** A page of a list: `pageSize` is 100 unless given, 1,000 at most; `after` the id that ended the page before. */
+export type Page = { after?: string; pageSize?: number }
+
+export const pageArguments = ({ after, pageSize }: Page) => ({
+  ...(after === undefined ? {} : { after }),
+  ...(pageSize === undefined ? {} : { page_size: pageSize }),
+})
+
+/** What a referee does with a code, and what a referrer sees of it. */
+export function redemptionCalls(referral: ReferralSchema) {
+  return {
+    /**
+     * Says before redeeming whether the signed-in person could: what a link shows of the code, or the reason why not.
+     * Without an account, null is the one answer for every code that cannot be redeemed.
+     *
+     * Errors: those of `redeem`.
+     */
+    async validate(code: string): Promise<Result<ResolvedCode | null>> {
+      const answer = await referral.rpc('validate_code', { code: codeText(code) }).maybeSingle()
+      return settle(answer as Answer<ResolvedCode | null>)
+    },
+
+    /**
+     * Redeems a code, or a link that carries one, for the signed-in person. The same code again answers the same.
+     * `channel` is a label of yours: `qr`, `share`.
+     *
+     * Errors: `invalid_code`, `code_not_found`, `code_inactive`, `code_suspended`, `code_expired`,
+     * `code_limit_reached`, `program_inactive`, `already_redeemed`, `self_referral`, `mutual_referral`,
+     * `new_users_only`, `rate_limited`, `not_signed_in`, `anonymous_user`, `busy`.
+     */
+    async redeem(
+      code: string,
+      { channel }: { channel?: string } = {},
+    ): Promise<Result<RedeemedCode>> {
+      const via = channel === undefined ? {} : { channel }
+      const answer = await referral.rpc('redeem_code', { code: codeText(code), ...via }).single()
+      return settle(answer as Answer<RedeemedCode>)
+    },
+
+    /** Redeems the code that the person gave at sign-up; null where they gave none. Errors: those of `redeem`. */
+    async redeemSignUpCode(): Promise<Result<RedeemedCode | null>> {
+      const answer = await referral.rpc('redeem_sign_up_code').maybeSingle()
+      return settle(answer as Answer<RedeemedCode | null>)
+    },
+
+    /** The person's redemption in a program, the organisation's default unless given, or null. */
+    async myRedemption(orgId: string, programId?: string): Promise<Result<RedeemedCode | null>> {
+      const program = programId === undefined ? {} : { program_id: programId }
+      const answer = await referral
+        .rpc('my_redemption', { org_id: orgId, ...program })
+        .maybeSingle()
+      return settle(answer as Answer<RedeemedCode | null>)
+    },
+
+    /** Has the person redeemed this very code? */
+    async hasRedeemed(code: string): Promise<Result<boolean>> {
+      return settle(await referral.rpc('has_redeemed', { code: codeText(code) }))
+    },
+
+    /** The person's referrals in an organisation, newest first, page by page: status and times, never who. */
+    async myReferrals(orgId: string, page: Page = {}): Promise<Result<Referral[]>> {
+      return settle(await referral.rpc('my_referrals', { org_id: orgId, ...pageArguments(page) }))
+    },
+  }
+}

@@ -1,0 +1,47 @@
+/** What the calls answer with. Times are ISO 8601, ids UUIDs. */
+import type { Database } from './database.types.ts'
+
+type Schema = Database['referral']
+type Composite<Name extends keyof Schema['CompositeTypes']> = {
+  [Field in keyof Schema['CompositeTypes'][Name]]: NonNullable<
+    Schema['CompositeTypes'][Name][Field]
+  >
+}
+type Nullable<Row, Field extends keyof Row> = Omit<Row, Field> & { [F in Field]: Row[F] | null }
+
+/** A code with its status, owner and limits. */
+export type Code = Schema['Tables']['codes']['Row']
+
+/** A member of an organisation with their role. */
+export type Member = Schema['Tables']['members']['Row']
+
+/** A redemption as staff see it. */
+export type Redemption = Schema['Tables']['redemptions']['Row']
+
+/** What a referee learns of their redemption. */
+export type RedeemedCode = Composite<'redeemed_code'>
+
+/** What a link shows of a redeemable code: names, and where the organisation's links lead. */
+export type ResolvedCode = Nullable<
+  Composite<'resolved_code'>,
+  | 'referrer_name'
+  | 'web_destination'
+  | 'ios_destination'
+  | 'android_destination'
+  | 'android_package'
+>
+
+/** A referral as its referrer sees it: never who. */
+export type Referral = Nullable<
+  Schema['Functions']['my_referrals']['Returns'][number],
+  'confirmed_at' | 'channel'
+>
+
+/** How much a code was used. `recent_users` is for staff only. */
+export type CodeUsageStats = Nullable<
+  Schema['Functions']['code_usage_stats']['Returns'][number],
+  'last_used' | 'recent_users'
+>
+
+/** A batch of generated or imported campaign codes. */
+export type Batch = Schema['Functions']['generate_codes']['Returns'][number]
