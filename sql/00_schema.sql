@@ -129,7 +129,7 @@ $$;
 
 revoke execute on function referral_private.raise_violation from public;
 
--- Is the caller the operator: the service role, or the schema's owner connected directly (seeds, jobs)?
+-- Is the caller the operator: the service role, or the schema's owner, connected directly or by `set role` (seeds, jobs)?
 -- The absence of a signed-in user proves nothing: the anonymous role has none either.
 create function referral_private.is_operator()
 returns boolean
@@ -138,14 +138,17 @@ stable
 security invoker
 set search_path = ''
 as $$
-  select
-    case current_setting('role')
-      when 'service_role' then true
-      when 'none' then session_user = (
-        select pg_catalog.pg_get_userbyid(n.nspowner) from pg_catalog.pg_namespace as n where n.nspname = 'referral'
-      )
-      else false
-    end;
+  select acting.role = 'service_role' or acting.role = pg_catalog.pg_get_userbyid(n.nspowner)
+  from
+    pg_catalog.pg_namespace as n
+    cross join (
+      select
+        case current_setting('role')
+          when 'none' then session_user::text
+          else current_setting('role')
+        end
+    ) as acting (role)
+  where n.nspname = 'referral';
 $$;
 
 revoke execute on function referral_private.is_operator from public;

@@ -8,10 +8,10 @@ parallel safe
 security invoker
 set search_path = ''
 as $$
-  -- Printable ASCII, no user information, at most 2,048 characters.
+  -- A host name with a dot, a port below 10,000, printable ASCII; no user information; at most 2,048 characters.
   select
     length(p_url) <= 2048
-    and p_url collate "C" ~ '^https://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?([/?#][!-~]*)?$';
+    and p_url collate "C" ~ '^https://([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9](:[1-9][0-9]{0,3})?([/?#][!-~]*)?$';
 $$;
 
 revoke execute on function referral_private.is_https_url from public;
@@ -42,7 +42,7 @@ create table referral.organisations (
   constraint organisations_name_is_1_to_120 check (length(name) between 1 and 120),
   constraint organisations_stripe_account_is_an_id check (stripe_account_id ~ '^acct_[A-Za-z0-9]{1,64}$'),
   constraint organisations_link_origin_is_https
-    check (referral_private.is_https_url(link_origin) and link_origin !~ '[/?#]$'),
+    check (referral_private.is_https_url(link_origin) and link_origin ~ '^https://[^/?#]+$'),
   constraint organisations_web_destination_is_https check (referral_private.is_https_url(web_destination)),
   constraint organisations_ios_destination_is_https check (referral_private.is_https_url(ios_destination)),
   constraint organisations_android_destination_is_https check (referral_private.is_https_url(android_destination)),

@@ -54,7 +54,7 @@ exception
   when not_null_violation then
     get stacked diagnostics v_violated = column_name;
     perform referral_private.raise_error('invalid_argument', v_violated);
-  when invalid_text_representation or datetime_field_overflow or invalid_datetime_format or numeric_value_out_of_range then
+  when invalid_text_representation or datetime_field_overflow or invalid_datetime_format or interval_field_overflow or numeric_value_out_of_range then
     perform referral_private.raise_error('invalid_argument', 'changes');
   when lock_not_available then
     perform referral_private.raise_error('busy');
@@ -65,7 +65,8 @@ revoke execute on function referral_private.update_organisation from public;
 
 grant execute on function referral_private.update_organisation to authenticated, service_role;
 
--- The account decides which payments can confirm the organisation's redemptions, so it is fixed once there are any.
+-- The account decides which payments can confirm the organisation's redemptions, so it is fixed once there are any. What
+-- either account's payments say is settled anew: the organisation's redemptions join one account and leave the other.
 create function referral_private.change_stripe_account(p_org_id uuid, p_account_id text)
 returns void
 language plpgsql
@@ -74,21 +75,25 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_old text;
+  v_old text := referral_private.account_of(p_org_id);
+  v_new text := coalesce(p_account_id, '');
 begin
-  select o.stripe_account_id into v_old from referral.organisations as o where o.id = p_org_id;
-  if v_old is not distinct from p_account_id then
+  if v_old = v_new then
     return;
   end if;
-  perform referral_private.lock_account(account)
-  from (select distinct coalesce(a, '') as account from unnest(array[v_old, p_account_id]) as a order by 1) as accounts;
+  perform referral_private.lock_account(least(v_old, v_new));
+  perform referral_private.lock_account(greatest(v_old, v_new));
+  if referral_private.account_of(p_org_id) <> v_old then
+    perform referral_private.raise_error('busy');
+  end if;
 
-  if exists (select from referral_private.payments as p where p.account = v_old)
+  if v_old <> '' and exists (select from referral_private.payments as p where p.account = v_old)
     or exists (select from referral.redemptions as r where r.org_id = p_org_id and r.confirmed_at is not null)
   then
     perform referral_private.raise_error('stripe_account_fixed');
   end if;
   update referral.organisations as o set stripe_account_id = p_account_id where o.id = p_org_id;
+  perform referral_private.settle_organisation(p_org_id, array[v_old, v_new]);
 end
 $$;
 

@@ -23,6 +23,7 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
+set lock_timeout = '3s'
 as $$
 declare
   v_member referral.members;
@@ -48,6 +49,9 @@ begin
     perform referral_private.raise_error('member_deactivated');
   end if;
   return v_member;
+exception
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
 end
 $$;
 
@@ -158,6 +162,14 @@ begin
   where m.org_id = p_org_id and m.user_id = p_user_id
   returning * into v_member;
   perform referral_private.expire_codes_of(p_org_id, p_user_id);
+  perform from referral.codes as c
+  where c.org_id = p_org_id and c.referrer_id = p_user_id
+    and (c.status in ('active', 'suspended') or c.redeemable_until > clock_timestamp())
+  order by c.id
+  for no key update;
+  update referral.codes as c
+  set redeemable_until = clock_timestamp(), updated_at = clock_timestamp()
+  where c.org_id = p_org_id and c.referrer_id = p_user_id and c.redeemable_until > clock_timestamp();
   update referral.codes as c
   set status = 'invalidated', deactivated_at = clock_timestamp(), deactivated_by = auth.uid(), reason = p_reason,
     updated_at = clock_timestamp()

@@ -189,7 +189,7 @@ begin
   if not found then
     perform referral_private.raise_error('program_not_found');
   end if;
-  if not v_program.active then
+  if not v_program.active or not (select o.active from referral.organisations as o where o.id = p_org_id) then
     perform referral_private.raise_error('program_inactive');
   end if;
   return v_program;

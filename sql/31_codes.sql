@@ -60,6 +60,7 @@ create table referral.codes (
       deferrable initially deferred,
   constraint codes_description_is_500_at_most check (length(description) <= 500),
   constraint codes_reason_is_500_at_most check (length(reason) <= 500),
+  constraint codes_expire_at_a_time check (isfinite(expires_at)),
   constraint codes_rotation_is_counted check (rotation >= 0),
   constraint codes_rotated_are_replaced check ((status = 'rotated') = (replaced_by is not null)),
   constraint codes_only_rotated_have_grace check (redeemable_until is null or status = 'rotated'),
@@ -69,7 +70,7 @@ create table referral.codes (
 
 create unique index codes_one_active on referral.codes (referrer_id, org_id) where status = 'active';
 
-create index codes_by_referrer on referral.codes (org_id, referrer_id, created_at desc);
+create index codes_by_referrer on referral.codes (referrer_id, org_id, created_at desc);
 
 create index codes_by_program on referral.codes (org_id, program_id);
 
@@ -99,11 +100,12 @@ grant select on referral.codes to authenticated, service_role;
 
 alter table referral.code_quotas enable row level security;
 
-create policy code_quotas_readable_with_their_code on referral.code_quotas
+create policy code_quotas_owner_and_staff_read on referral.code_quotas
 for select
 to authenticated
 using (
-  exists (select from referral.codes as c where c.org_id = code_quotas.org_id and c.quota_id = code_quotas.quota_id)
+  org_id in (select referral_private.orgs_with_role('coordinator'))
+  or quota_id in (select c.quota_id from referral.codes as c where c.referrer_id = (select auth.uid()))
 );
 
 grant select on referral.code_quotas to authenticated, service_role;

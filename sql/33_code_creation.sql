@@ -51,7 +51,7 @@ begin
       p_code.id, p_code.org_id, p_code.program_id,
       v_string,
       p_code.referrer_id, p_code.beneficiary_id, p_code.description, p_code.expires_at, p_code.quota_id,
-      p_code.rotation, p_code.batch_id, auth.uid()
+      p_code.rotation, p_code.batch_id, coalesce(p_code.created_by, auth.uid())
     )
     on conflict on constraint codes_key_is_unique do nothing
     returning * into v_new;

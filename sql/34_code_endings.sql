@@ -31,7 +31,8 @@ begin
 
   select * into v_new
   from referral.codes as c
-  where c.org_id = p_org_id and c.referrer_id = v_referrer_id and c.status = 'active';
+  where c.org_id = p_org_id and c.referrer_id = v_referrer_id and c.status = 'active'
+  for no key update;
   if not found then
     perform referral_private.raise_error('no_active_code');
   end if;
@@ -75,6 +76,15 @@ declare
 begin
   perform referral_private.lock_member(p_org_id, v_referrer_id);
   perform referral_private.expire_codes_of(p_org_id, v_referrer_id);
+  -- Locked first: the time of the end is taken after a redemption under way is done.
+  perform from referral.codes as c
+  where c.org_id = p_org_id and c.referrer_id = v_referrer_id
+    and (c.status = 'active' or c.redeemable_until > clock_timestamp())
+  order by c.id
+  for no key update;
+  update referral.codes as c
+  set redeemable_until = clock_timestamp(), updated_at = clock_timestamp()
+  where c.org_id = p_org_id and c.referrer_id = v_referrer_id and c.redeemable_until > clock_timestamp();
   update referral.codes as c
   set status = 'invalidated', deactivated_at = clock_timestamp(), deactivated_by = auth.uid(), reason = p_reason,
     updated_at = clock_timestamp()

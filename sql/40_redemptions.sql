@@ -59,6 +59,8 @@ where referrer_id is not null;
 
 create index redemptions_by_referrer on referral.redemptions (referrer_id, org_id, redeemed_at, id);
 
+create index redemptions_by_organisation on referral.redemptions (org_id, redeemed_at desc, id);
+
 create index redemptions_by_id on referral.redemptions (id);
 
 create index redemptions_by_referee on referral.redemptions (referee_id, org_id, redeemed_at, id);

@@ -101,6 +101,9 @@ begin
   end if;
   v_account := referral_private.account_of(v_code.org_id);
   v_is_payer := referral_private.lock_account_to_redeem(v_account, v_user_id);
+  if referral_private.account_of(v_code.org_id) <> v_account then
+    perform referral_private.raise_error('busy');
+  end if;
   -- The shared row lock keeps a deactivation that has been answered from being overtaken by a redemption.
   select * into strict v_code from referral.codes as c where c.id = v_code.id for share;
 
@@ -112,7 +115,7 @@ begin
     v_terms := referral_private.require_redeemable(v_code, v_user_id);
     insert into referral.redemptions (org_id, program_id, terms_version, code_id, referrer_id, referee_id, channel)
     values (v_code.org_id, v_code.program_id, v_terms.version, v_code.id, v_code.referrer_id, v_user_id, p_channel)
-    on conflict on constraint redemptions_one_per_referee do nothing
+    on conflict do nothing
     returning * into v_redemption;
 
     if found then
@@ -127,10 +130,13 @@ begin
         where r.org_id = v_redemption.org_id and r.id = v_redemption.id;
       end if;
     else
-      -- The same person was faster on another connection.
-      select * into strict v_redemption
+      -- Either the same person was faster on another connection, or the referrer has redeemed this person's code.
+      select * into v_redemption
       from referral.redemptions as r
       where r.org_id = v_code.org_id and r.program_id = v_code.program_id and r.referee_id = v_user_id;
+      if not found then
+        perform referral_private.raise_error('mutual_referral');
+      end if;
     end if;
   end if;
 

@@ -12,6 +12,8 @@ create table referral_private.payments (
   total bigint not null,
   total_excluding_tax bigint,
   sale_at timestamptz not null,
+  stated_at timestamptz not null,
+  stated_by text not null,
   constraint payments_pkey primary key (account, livemode, payment_id),
   constraint payments_currency_is_a_code check (currency ~ '^[a-z]{3}$'),
   constraint payments_amounts_are_exact_in_javascript
@@ -30,6 +32,17 @@ comment on column referral_private.payments.payment_id is
 comment on column referral_private.payments.payer_id is 'The customer, or the payment itself where a guest paid.';
 
 comment on column referral_private.payments.org_id is 'Set where the metadata restricts the sale to one organisation.';
+
+comment on column referral_private.payments.stated_by is
+  'The event that the row is taken from: of all that state the payment, the one with the greatest (paid, stated_at, event id).';
+
+-- An intent that pays an invoice is no sale of its own, whichever of the two was heard of first.
+create table referral_private.invoiced_payments (
+  account text not null,
+  livemode boolean not null,
+  payment_id text not null,
+  constraint invoiced_payments_pkey primary key (account, livemode, payment_id)
+);
 
 -- Identity: this payer is this user. Not evidence of a referral by itself.
 create table referral_private.payer_users (
@@ -54,6 +67,8 @@ create table referral_private.payer_redemptions (
 create index payer_redemptions_by_redemption on referral_private.payer_redemptions (redemption_id);
 
 alter table referral_private.payments enable row level security;
+
+alter table referral_private.invoiced_payments enable row level security;
 
 alter table referral_private.payer_users enable row level security;
 
@@ -98,116 +113,109 @@ $$;
 
 revoke execute on function referral_private.account_of from public;
 
--- Redemptions that speak for a payer: those of the users it is linked to, then those its metadata names.
+-- Redemptions that speak for a payer: those of the users it is linked to, then those its metadata names. Times are in
+-- whole seconds, as Stripe's are.
 create function referral_private.evidence_of(p_account text, p_livemode boolean, p_payer_id text)
 returns table (redemption_id uuid, org_id uuid, evidence_at timestamptz, priority int)
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
+begin
+  return query
   select r.id, r.org_id, date_trunc('second', r.redeemed_at), named.priority
-  from
-    (
-      select r.id, 1 as priority
-      from
-        referral_private.payer_users as l
-        join referral.redemptions as r on r.referee_id = l.user_id
-      where l.account = p_account and l.livemode = p_livemode and l.payer_id = p_payer_id
-      union all
-      select l.redemption_id, 2
-      from referral_private.payer_redemptions as l
-      where l.account = p_account and l.livemode = p_livemode and l.payer_id = p_payer_id
-    ) as named
-    join referral.redemptions as r on r.id = named.id
-    join referral.organisations as o on o.id = r.org_id
+  from (
+    select r.id, 1 as priority
+    from referral_private.payer_users as l
+    join referral.redemptions as r on r.referee_id = l.user_id
+    where l.account = p_account and l.livemode = p_livemode and l.payer_id = p_payer_id
+    union all
+    select l.redemption_id, 2
+    from referral_private.payer_redemptions as l
+    where l.account = p_account and l.livemode = p_livemode and l.payer_id = p_payer_id
+  ) as named
+  join referral.redemptions as r on r.id = named.id
+  join referral.organisations as o on o.id = r.org_id
   where coalesce(o.stripe_account_id, '') = p_account;
+end
 $$;
 
 revoke execute on function referral_private.evidence_of from public;
 
--- The redemption that wins a sale: the first by (time, priority, id) that is not later than the sale. Times are in
--- whole seconds, as Stripe's are.
-create function referral_private.winner_of(p_sale referral_private.payments)
-returns uuid
-language sql
+-- When the first sale was made that each of these redemptions wins. A sale is won by the first evidence of its payer, by
+-- (time, priority, id), that is not later than the sale and not of an organisation which its metadata excludes.
+create function referral_private.first_sales(p_account text, p_redemption_ids uuid[])
+returns table (redemption_id uuid, first_at timestamptz)
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select e.redemption_id
-  from referral_private.evidence_of(p_sale.account, p_sale.livemode, p_sale.payer_id) as e
-  where e.evidence_at <= p_sale.sale_at and (p_sale.org_id is null or p_sale.org_id = e.org_id)
-  order by e.evidence_at, e.priority, e.redemption_id
-  limit 1;
-$$;
-
-revoke execute on function referral_private.winner_of from public;
-
--- When the first sale that a redemption wins was made; null where it wins none.
-create function referral_private.first_sale_of(p_account text, p_redemption_id uuid)
-returns timestamptz
-language sql
-stable
-security invoker
-set search_path = ''
-as $$
-  select min(p.sale_at)
-  from
-    (
+begin
+  return query
+  with
+    payers as (
       select l.livemode, l.payer_id
-      from
-        referral.redemptions as r
-        join referral_private.payer_users as l on l.user_id = r.referee_id and l.account = p_account
-      where r.id = p_redemption_id
+      from referral.redemptions as r
+      join referral_private.payer_users as l on l.user_id = r.referee_id and l.account = p_account
+      where r.id = any (p_redemption_ids)
       union
       select l.livemode, l.payer_id
       from referral_private.payer_redemptions as l
-      where l.redemption_id = p_redemption_id and l.account = p_account
-    ) as payer
-    join referral_private.payments as p
-      on p.account = p_account and p.livemode = payer.livemode and p.payer_id = payer.payer_id
-  where p.paid > 0 and referral_private.winner_of(p) = p_redemption_id;
+      where l.account = p_account and l.redemption_id = any (p_redemption_ids)
+    ),
+    evidence as (
+      select p.livemode, p.payer_id, e.*
+      from payers as p
+      cross join lateral referral_private.evidence_of(p_account, p.livemode, p.payer_id) as e
+    ),
+    won as (
+      select distinct on (s.livemode, s.payment_id) e.redemption_id as winner_id, s.sale_at
+      from payers as p
+      join referral_private.payments as s on s.account = p_account and s.livemode = p.livemode and s.payer_id = p.payer_id
+      join evidence as e on e.livemode = s.livemode and e.payer_id = s.payer_id
+        and e.evidence_at <= s.sale_at and (s.org_id is null or s.org_id = e.org_id)
+      where s.paid > 0 and not exists (
+        select from referral_private.invoiced_payments as i
+        where i.account = s.account and i.livemode = s.livemode and i.payment_id = s.payment_id
+      )
+      order by s.livemode, s.payment_id, e.evidence_at, e.priority, e.redemption_id
+    )
+  select w.winner_id, min(w.sale_at) from won as w group by w.winner_id;
+end
 $$;
 
-revoke execute on function referral_private.first_sale_of from public;
+revoke execute on function referral_private.first_sales from public;
 
 -- Brings redemptions to what the facts say: confirmed by the first sale they win inside the conversion window, else
--- pending. The account lock is held exclusively. A staff decision is not touched.
+-- not. The account lock is held exclusively. A decision of staff is not touched.
 create function referral_private.settle_redemptions(p_account text, p_redemption_ids uuid[])
 returns void
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
+begin
   update referral.redemptions as r
-  set
-    confirmed_at = settled.confirmed_at,
-    status = (
-      case
-        when settled.confirmed_at is null then 'pending'
-        else 'confirmed'
-      end
-    )::referral.redemption_status
-  from
-    (
-      select
-        r.org_id,
-        r.id,
-        case
-          when sale.first_at <= r.redeemed_at + make_interval(
-            days => (t.terms ->> 'conversion_window_days')::int
-          ) then sale.first_at
-        end as confirmed_at
-      from
-        referral.redemptions as r
-        join referral.program_terms as t
-          on t.org_id = r.org_id and t.program_id = r.program_id and t.version = r.terms_version
-        cross join lateral (select referral_private.first_sale_of(p_account, r.id) as first_at) as sale
-      where r.id = any (p_redemption_ids) and r.decision is null
-    ) as settled
+  set confirmed_at = settled.confirmed_at,
+    status = (case
+      when settled.confirmed_at is not null then 'confirmed'
+      when r.status = 'expired' then 'expired'
+      else 'pending'
+    end)::referral.redemption_status
+  from (
+    select r.org_id, r.id, case
+      when f.first_at <= r.redeemed_at + make_interval(days => (t.terms ->> 'conversion_window_days')::int) then f.first_at
+    end as confirmed_at
+    from referral.redemptions as r
+    join referral.program_terms as t on t.org_id = r.org_id and t.program_id = r.program_id and t.version = r.terms_version
+    left join referral_private.first_sales(p_account, p_redemption_ids) as f on f.redemption_id = r.id
+    where r.id = any (p_redemption_ids) and r.decision is null
+  ) as settled
   where r.org_id = settled.org_id and r.id = settled.id and r.confirmed_at is distinct from settled.confirmed_at;
+end
 $$;
 
 revoke execute on function referral_private.settle_redemptions from public;
@@ -215,16 +223,43 @@ revoke execute on function referral_private.settle_redemptions from public;
 -- What a payer's facts touch: every redemption that speaks for it.
 create function referral_private.settle_payer(p_account text, p_livemode boolean, p_payer_id text)
 returns void
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
-  select
-    referral_private.settle_redemptions(
-      p_account,
-      array(select e.redemption_id from referral_private.evidence_of(p_account, p_livemode, p_payer_id) as e)
-    );
+begin
+  perform referral_private.settle_redemptions(
+    p_account, array(select e.redemption_id from referral_private.evidence_of(p_account, p_livemode, p_payer_id) as e)
+  );
+end
 $$;
 
 revoke execute on function referral_private.settle_payer from public;
+
+-- What a change of an organisation's account touches: every payer that its redemptions speak for, on either account.
+create function referral_private.settle_organisation(p_org_id uuid, p_accounts text[])
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  perform referral_private.settle_payer(payer.account, payer.livemode, payer.payer_id)
+  from (
+    select l.account, l.livemode, l.payer_id
+    from referral.redemptions as r
+    join referral_private.payer_users as l on l.user_id = r.referee_id
+    where r.org_id = p_org_id
+    union
+    select l.account, l.livemode, l.payer_id
+    from referral.redemptions as r
+    join referral_private.payer_redemptions as l on l.redemption_id = r.id
+    where r.org_id = p_org_id
+  ) as payer
+  where payer.account = any (p_accounts);
+end
+$$;
+
+revoke execute on function referral_private.settle_organisation from public;

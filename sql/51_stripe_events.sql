@@ -44,14 +44,14 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
-set lock_timeout = '10s'
+set lock_timeout = '1s'
 as $$
 declare
   v_account text := coalesce(p_event ->> 'account', '');
   v_livemode boolean;
   v_created_at timestamptz;
   v_object jsonb := p_event -> 'data' -> 'object';
-  v_payer_id text;
+  v_payer_ids text[];
   v_status referral.event_status;
 begin
   if coalesce(jsonb_typeof(p_event), '') <> 'object' or jsonb_typeof(v_object) is distinct from 'object' then
@@ -74,11 +74,13 @@ begin
   end if;
 
   if v_status = 'applied' then
-    v_payer_id := case p_event ->> 'type'
-      when 'checkout.session.completed' then referral_private.state_checkout_session(v_account, v_livemode, v_created_at, v_object)
-      when 'invoice.paid' then referral_private.state_invoice(v_account, v_livemode, v_object)
+    v_payer_ids := case p_event ->> 'type'
+      when 'checkout.session.completed' then referral_private.state_checkout_session(v_account, v_livemode, v_created_at, p_event)
+      when 'invoice.paid' then referral_private.state_invoice(v_account, v_livemode, v_created_at, p_event)
     end;
-    perform referral_private.settle_payer(v_account, v_livemode, v_payer_id);
+    perform referral_private.settle_payer(v_account, v_livemode, payer_id)
+    from (select distinct unnest(v_payer_ids) as payer_id) as payers
+    where payer_id is not null;
   end if;
   return query select p_event ->> 'id', v_status;
 exception
@@ -124,98 +126,127 @@ $$;
 
 revoke execute on function referral_private.link_payer from public;
 
--- A paid amount is a maximum and a time of sale a minimum of what events state, so their order does not matter.
+-- Several events can state one payment, in any order: the row is that of the greatest (paid, stated_at, event id), the
+-- time of sale the least. Returns the payers to settle: the payment's, and the one it had before.
 create function referral_private.state_payment(p_payment referral_private.payments)
-returns void
-language sql
+returns text[]
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
-  insert into referral_private.payments as p
-  select p_payment.*
-  on conflict on constraint payments_pkey do update
-    set
-      paid = greatest(p.paid, excluded.paid),
-      sale_at = least(p.sale_at, excluded.sale_at);
+declare
+  v_known referral_private.payments;
+begin
+  select * into v_known
+  from referral_private.payments as p
+  where p.account = p_payment.account and p.livemode = p_payment.livemode and p.payment_id = p_payment.payment_id;
+  if found then
+    p_payment.sale_at := least(p_payment.sale_at, v_known.sale_at);
+    if (v_known.paid, v_known.stated_at, v_known.stated_by) > (p_payment.paid, p_payment.stated_at, p_payment.stated_by) then
+      v_known.sale_at := p_payment.sale_at;
+      p_payment := v_known;
+    end if;
+    delete from referral_private.payments as p
+    where p.account = p_payment.account and p.livemode = p_payment.livemode and p.payment_id = p_payment.payment_id;
+  end if;
+  insert into referral_private.payments select p_payment.*;
+  return array[p_payment.payer_id, v_known.payer_id];
+end
 $$;
 
 revoke execute on function referral_private.state_payment from public;
 
 -- A checkout session links its payer to the user and the redemption it names. It states a payment only in mode
 -- `payment`, when paid, and without an invoice: a subscription's money, and an invoiced purchase, come with the
--- invoice. Behind a payment link the buyer can edit `client_reference_id`, so there it names nobody. Returns the payer.
+-- invoice. Behind a payment link the buyer can edit `client_reference_id`, so there it names nobody. Returns the payers
+-- to settle.
 create function referral_private.state_checkout_session(
   p_account text,
   p_livemode boolean,
   p_created_at timestamptz,
-  p_session jsonb
+  p_event jsonb
 )
-returns text
+returns text[]
 language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
 declare
+  v_session jsonb := p_event -> 'data' -> 'object';
   v_payment referral_private.payments;
 begin
-  v_payment.payment_id := p_session ->> 'payment_intent';
-  v_payment.payer_id := coalesce(p_session ->> 'customer', p_session ->> 'customer_account', v_payment.payment_id);
+  v_payment.payment_id := v_session ->> 'payment_intent';
+  -- A guest's payment is a payer of its own: the invoice, where there is one.
+  v_payment.payer_id := coalesce(
+    v_session ->> 'customer', v_session ->> 'customer_account', v_session ->> 'invoice', v_payment.payment_id
+  );
   if v_payment.payer_id is null then
-    return null;
+    return '{}';
   end if;
   perform referral_private.link_payer(
-    p_account, p_livemode, v_payment.payer_id, p_session -> 'metadata',
-    case when p_session ->> 'payment_link' is null then referral_private.as_uuid(p_session ->> 'client_reference_id') end
+    p_account, p_livemode, v_payment.payer_id, v_session -> 'metadata',
+    case when v_session ->> 'payment_link' is null then referral_private.as_uuid(v_session ->> 'client_reference_id') end
   );
 
-  if p_session ->> 'mode' = 'payment' and p_session ->> 'payment_status' = 'paid' and p_session ->> 'invoice' is null
-    and v_payment.payment_id is not null
-  then
+  if v_payment.payment_id is not null and v_session ->> 'invoice' is not null then
+    insert into referral_private.invoiced_payments (account, livemode, payment_id)
+    values (p_account, p_livemode, v_payment.payment_id)
+    on conflict do nothing;
+  elsif v_payment.payment_id is not null and v_session ->> 'mode' = 'payment' and v_session ->> 'payment_status' = 'paid' then
     v_payment.account := p_account;
     v_payment.livemode := p_livemode;
-    v_payment.org_id := referral_private.as_uuid(p_session -> 'metadata' ->> 'referral_org_id');
-    v_payment.currency := p_session ->> 'currency';
-    v_payment.paid := p_session ->> 'amount_total';
+    v_payment.org_id := referral_private.as_uuid(v_session -> 'metadata' ->> 'referral_org_id');
+    v_payment.currency := v_session ->> 'currency';
+    v_payment.paid := v_session ->> 'amount_total';
     v_payment.total := v_payment.paid;
-    v_payment.total_excluding_tax := v_payment.total - (p_session -> 'total_details' ->> 'amount_tax')::bigint;
+    v_payment.total_excluding_tax := v_payment.total - (v_session -> 'total_details' ->> 'amount_tax')::bigint;
     v_payment.sale_at := p_created_at;
-    perform referral_private.state_payment(v_payment);
+    v_payment.stated_at := p_created_at;
+    v_payment.stated_by := p_event ->> 'id';
+    return referral_private.state_payment(v_payment);
   end if;
-  return v_payment.payer_id;
+  return array[v_payment.payer_id];
 end
 $$;
 
 revoke execute on function referral_private.state_checkout_session from public;
 
 -- A paid invoice is a sale of its customer, made when the invoice was created. Its metadata is its own and the
--- subscription's, which every renewal carries. Returns the payer.
-create function referral_private.state_invoice(p_account text, p_livemode boolean, p_invoice jsonb)
-returns text
+-- subscription's, which every renewal carries. Returns the payers to settle.
+create function referral_private.state_invoice(
+  p_account text,
+  p_livemode boolean,
+  p_created_at timestamptz,
+  p_event jsonb
+)
+returns text[]
 language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
 declare
+  v_invoice jsonb := p_event -> 'data' -> 'object';
   v_payment referral_private.payments;
-  v_metadata jsonb := coalesce(nullif(p_invoice -> 'parent' -> 'subscription_details' -> 'metadata', 'null'), '{}')
-    || coalesce(nullif(p_invoice -> 'metadata', 'null'), '{}');
+  v_metadata jsonb := coalesce(nullif(v_invoice -> 'parent' -> 'subscription_details' -> 'metadata', 'null'), '{}')
+    || coalesce(nullif(v_invoice -> 'metadata', 'null'), '{}');
 begin
   v_payment.account := p_account;
   v_payment.livemode := p_livemode;
-  v_payment.payment_id := p_invoice ->> 'id';
-  v_payment.payer_id := coalesce(p_invoice ->> 'customer', p_invoice ->> 'customer_account', v_payment.payment_id);
+  v_payment.payment_id := v_invoice ->> 'id';
+  v_payment.payer_id := coalesce(v_invoice ->> 'customer', v_invoice ->> 'customer_account', v_payment.payment_id);
   v_payment.org_id := referral_private.as_uuid(v_metadata ->> 'referral_org_id');
-  v_payment.currency := p_invoice ->> 'currency';
-  v_payment.paid := p_invoice ->> 'amount_paid';
-  v_payment.total := p_invoice ->> 'total';
-  v_payment.total_excluding_tax := p_invoice ->> 'total_excluding_tax';
-  v_payment.sale_at := to_timestamp((p_invoice ->> 'created')::bigint);
+  v_payment.currency := v_invoice ->> 'currency';
+  v_payment.paid := v_invoice ->> 'amount_paid';
+  v_payment.total := v_invoice ->> 'total';
+  v_payment.total_excluding_tax := v_invoice ->> 'total_excluding_tax';
+  v_payment.sale_at := to_timestamp((v_invoice ->> 'created')::bigint);
+  v_payment.stated_at := p_created_at;
+  v_payment.stated_by := p_event ->> 'id';
   perform referral_private.link_payer(p_account, p_livemode, v_payment.payer_id, v_metadata);
-  perform referral_private.state_payment(v_payment);
-  return v_payment.payer_id;
+  return referral_private.state_payment(v_payment);
 end
 $$;
 

@@ -24,14 +24,12 @@ export function createLinkHandler({
     if (error) console.error(`resolve_code failed: ${error.code || 'no answer'}`)
     const destination = data?.web_destination && destinationOf(data.web_destination)
     if (!data?.code || !destination) return redirect(fallback)
-    // Not `code`: auth clients take `?code=` for a login.
-    destination.searchParams.set('ref', data.code)
-    return redirect(destination.href)
+    return redirect(withReferral(destination, data.code))
   }
 }
 
 function codeOf(pathname: string): string | null {
-  const [, segment] = /^\/link\/([^/]{1,384})$/.exec(pathname) ?? []
+  const [, segment] = /^\/link\/([^/]{1,384})\/?$/.exec(pathname) ?? []
   try {
     const code = decodeURIComponent(segment ?? '')
     return code.includes('\0') ? null : code
@@ -44,6 +42,12 @@ function codeOf(pathname: string): string | null {
 function destinationOf(stored: string): URL | null {
   const url = URL.parse(stored)
   return url?.protocol === 'https:' && !url.username && !url.password ? url : null
+}
+
+/** The destination with `ref` after what it has; not `code`, which auth clients take for a login. */
+function withReferral(destination: URL, code: string): string {
+  const { origin, pathname, search, hash } = destination
+  return `${origin}${pathname}${search ? `${search}&` : '?'}ref=${encodeURIComponent(code)}${hash}`
 }
 
 function redirect(location: string): Response {

@@ -24,10 +24,10 @@ const envelope = z.object({
 })
 
 /** What is read of each type of event; of any other, only that it came. */
-const objects: Record<string, z.ZodType<object>> = {
-  'checkout.session.completed': checkoutSession,
-  'invoice.paid': invoice,
-}
+const objects = new Map<string, z.ZodType<object>>([
+  ['checkout.session.completed', checkoutSession],
+  ['invoice.paid', invoice],
+])
 
 /** Since basil, payments are joined as they are read here; what is newer than the SDK is not known yet. */
 const versions = { from: '2025-03-31', to: Stripe.API_VERSION.slice(0, 10) }
@@ -44,7 +44,7 @@ export async function reduceEvent(
     .safeParse(parseJson(body))
   if (!parsed.success) return 'not an event'
   const { data, ...event } = parsed.data
-  const shape = objects[event.type]
+  const shape = objects.get(event.type)
   const object = shape ? shape.safeParse(data.object) : { success: true as const, data: {} }
   if (!object.success || (shape && !isKnownVersion(event.api_version))) return 'unknown shape'
   return { ...event, body_sha256: await sha256(body), data: { object: object.data } }
@@ -52,7 +52,7 @@ export async function reduceEvent(
 
 function parseJson(body: Uint8Array): unknown {
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body))
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body))
   } catch {
     return null
   }

@@ -13,7 +13,8 @@ type Dependencies = {
   now?: () => number
 }
 
-const attempts = 3
+/** How long to wait before each further try, in milliseconds. */
+const pauses = [100, 300, 900]
 
 /**
  * Takes deliveries from Stripe: verifies the signature on the raw bytes, reduces the event to what the ledger needs,
@@ -45,7 +46,7 @@ export function createWebhookHandler(
 }
 
 async function store(database: ReferralDatabase, event: object): Promise<Response> {
-  for (let attempt = 1; ; attempt++) {
+  for (const pause of [...pauses, null]) {
     const { data, error } = await database
       .rpc('ingest_stripe_event', { event: { ...event } })
       .single()
@@ -54,9 +55,11 @@ async function store(database: ReferralDatabase, event: object): Promise<Respons
     if (error.code === 'invalid_event' || /^22/.test(error.code)) {
       return errorResponse('unknown_event_shape')
     }
-    const retry = ['40001', '40P01', 'busy'].includes(error.code) && attempt < attempts
-    if (retry) continue
-    console.error(`ingest_stripe_event failed: ${error.code || 'no answer'}`)
-    return errorResponse('internal_error')
+    if (pause === null || !['40001', '40P01', 'busy'].includes(error.code)) {
+      console.error(`ingest_stripe_event failed: ${error.code || 'no answer'}`)
+      break
+    }
+    await new Promise((resolve) => setTimeout(resolve, pause))
   }
+  return errorResponse('internal_error')
 }

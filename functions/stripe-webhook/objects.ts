@@ -14,12 +14,13 @@ const reference = z
 const uuid = z.string().regex(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i)
 const code = z.string().regex(/^[0-9A-Za-z](-?[0-9A-Za-z]){2,31}$/)
 
-/** Our keys in an object's metadata; of another form, they are as good as absent. */
+/** Our keys in an object's metadata; of another form, those that name somebody are as good as absent. */
 const metadata = z
   .object({
     referral_redemption_id: uuid.optional().catch(undefined),
     referral_user_id: uuid.optional().catch(undefined),
-    referral_org_id: uuid.optional().catch(undefined),
+    // A restriction that cannot be read restricts to nobody.
+    referral_org_id: uuid.optional().catch('00000000-0000-0000-0000-000000000000'),
     referral_code: code.optional().catch(undefined),
   })
   .nullish()

@@ -131,7 +131,7 @@ $$;
 
 revoke execute on function referral_private.raise_violation from public;
 
--- Is the caller the operator: the service role, or the schema's owner connected directly (seeds, jobs)?
+-- Is the caller the operator: the service role, or the schema's owner, connected directly or by `set role` (seeds, jobs)?
 -- The absence of a signed-in user proves nothing: the anonymous role has none either.
 create function referral_private.is_operator()
 returns boolean
@@ -140,14 +140,17 @@ stable
 security invoker
 set search_path = ''
 as $$
-  select
-    case current_setting('role')
-      when 'service_role' then true
-      when 'none' then session_user = (
-        select pg_catalog.pg_get_userbyid(n.nspowner) from pg_catalog.pg_namespace as n where n.nspname = 'referral'
-      )
-      else false
-    end;
+  select acting.role = 'service_role' or acting.role = pg_catalog.pg_get_userbyid(n.nspowner)
+  from
+    pg_catalog.pg_namespace as n
+    cross join (
+      select
+        case current_setting('role')
+          when 'none' then session_user::text
+          else current_setting('role')
+        end
+    ) as acting (role)
+  where n.nspname = 'referral';
 $$;
 
 revoke execute on function referral_private.is_operator from public;
@@ -185,10 +188,10 @@ parallel safe
 security invoker
 set search_path = ''
 as $$
-  -- Printable ASCII, no user information, at most 2,048 characters.
+  -- A host name with a dot, a port below 10,000, printable ASCII; no user information; at most 2,048 characters.
   select
     length(p_url) <= 2048
-    and p_url collate "C" ~ '^https://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?([/?#][!-~]*)?$';
+    and p_url collate "C" ~ '^https://([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9](:[1-9][0-9]{0,3})?([/?#][!-~]*)?$';
 $$;
 
 revoke execute on function referral_private.is_https_url from public;
@@ -219,7 +222,7 @@ create table referral.organisations (
   constraint organisations_name_is_1_to_120 check (length(name) between 1 and 120),
   constraint organisations_stripe_account_is_an_id check (stripe_account_id ~ '^acct_[A-Za-z0-9]{1,64}$'),
   constraint organisations_link_origin_is_https
-    check (referral_private.is_https_url(link_origin) and link_origin !~ '[/?#]$'),
+    check (referral_private.is_https_url(link_origin) and link_origin ~ '^https://[^/?#]+$'),
   constraint organisations_web_destination_is_https check (referral_private.is_https_url(web_destination)),
   constraint organisations_ios_destination_is_https check (referral_private.is_https_url(ios_destination)),
   constraint organisations_android_destination_is_https check (referral_private.is_https_url(android_destination)),
@@ -430,7 +433,7 @@ exception
   when not_null_violation then
     get stacked diagnostics v_violated = column_name;
     perform referral_private.raise_error('invalid_argument', v_violated);
-  when invalid_text_representation or datetime_field_overflow or invalid_datetime_format or numeric_value_out_of_range then
+  when invalid_text_representation or datetime_field_overflow or invalid_datetime_format or interval_field_overflow or numeric_value_out_of_range then
     perform referral_private.raise_error('invalid_argument', 'changes');
   when lock_not_available then
     perform referral_private.raise_error('busy');
@@ -441,7 +444,8 @@ revoke execute on function referral_private.update_organisation from public;
 
 grant execute on function referral_private.update_organisation to authenticated, service_role;
 
--- The account decides which payments can confirm the organisation's redemptions, so it is fixed once there are any.
+-- The account decides which payments can confirm the organisation's redemptions, so it is fixed once there are any. What
+-- either account's payments say is settled anew: the organisation's redemptions join one account and leave the other.
 create function referral_private.change_stripe_account(p_org_id uuid, p_account_id text)
 returns void
 language plpgsql
@@ -450,21 +454,25 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_old text;
+  v_old text := referral_private.account_of(p_org_id);
+  v_new text := coalesce(p_account_id, '');
 begin
-  select o.stripe_account_id into v_old from referral.organisations as o where o.id = p_org_id;
-  if v_old is not distinct from p_account_id then
+  if v_old = v_new then
     return;
   end if;
-  perform referral_private.lock_account(account)
-  from (select distinct coalesce(a, '') as account from unnest(array[v_old, p_account_id]) as a order by 1) as accounts;
+  perform referral_private.lock_account(least(v_old, v_new));
+  perform referral_private.lock_account(greatest(v_old, v_new));
+  if referral_private.account_of(p_org_id) <> v_old then
+    perform referral_private.raise_error('busy');
+  end if;
 
-  if exists (select from referral_private.payments as p where p.account = v_old)
+  if v_old <> '' and exists (select from referral_private.payments as p where p.account = v_old)
     or exists (select from referral.redemptions as r where r.org_id = p_org_id and r.confirmed_at is not null)
   then
     perform referral_private.raise_error('stripe_account_fixed');
   end if;
   update referral.organisations as o set stripe_account_id = p_account_id where o.id = p_org_id;
+  perform referral_private.settle_organisation(p_org_id, array[v_old, v_new]);
 end
 $$;
 
@@ -495,6 +503,7 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
+set lock_timeout = '3s'
 as $$
 declare
   v_member referral.members;
@@ -520,6 +529,9 @@ begin
     perform referral_private.raise_error('member_deactivated');
   end if;
   return v_member;
+exception
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
 end
 $$;
 
@@ -630,6 +642,14 @@ begin
   where m.org_id = p_org_id and m.user_id = p_user_id
   returning * into v_member;
   perform referral_private.expire_codes_of(p_org_id, p_user_id);
+  perform from referral.codes as c
+  where c.org_id = p_org_id and c.referrer_id = p_user_id
+    and (c.status in ('active', 'suspended') or c.redeemable_until > clock_timestamp())
+  order by c.id
+  for no key update;
+  update referral.codes as c
+  set redeemable_until = clock_timestamp(), updated_at = clock_timestamp()
+  where c.org_id = p_org_id and c.referrer_id = p_user_id and c.redeemable_until > clock_timestamp();
   update referral.codes as c
   set status = 'invalidated', deactivated_at = clock_timestamp(), deactivated_by = auth.uid(), reason = p_reason,
     updated_at = clock_timestamp()
@@ -866,7 +886,7 @@ begin
   if not found then
     perform referral_private.raise_error('program_not_found');
   end if;
-  if not v_program.active then
+  if not v_program.active or not (select o.active from referral.organisations as o where o.id = p_org_id) then
     perform referral_private.raise_error('program_inactive');
   end if;
   return v_program;
@@ -1066,7 +1086,7 @@ as $$
         btrim(
           regexp_replace(
             normalize(p_code, NFKC) collate "C",
-            '[\u0009-\u000D\u0020\u0085\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000' || '\u002D\u058A\u05BE\u1400\u1806\u2010-\u2015\u2E17\u2E1A\u2E3A\u2E3B\u2E40\u2E5D\u301C\u3030\u30A0' || '\uFE31\uFE32\uFE58\uFE63\uFF0D\U00010EAD]+',
+            '[\u0009-\u000D\u0020\u0085\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000' || '\u002D\u058A\u05BE\u1400\u1806\u2010-\u2015\u2E17\u2E1A\u2E3A\u2E3B\u2E40\u2E5D\u301C\u3030\u30A0' || '\uFE31\uFE32\uFE58\uFE63\uFF0D\U00010D6E\U00010EAD]+',
             '-',
             'g'
           ),
@@ -1285,6 +1305,7 @@ create table referral.codes (
       deferrable initially deferred,
   constraint codes_description_is_500_at_most check (length(description) <= 500),
   constraint codes_reason_is_500_at_most check (length(reason) <= 500),
+  constraint codes_expire_at_a_time check (isfinite(expires_at)),
   constraint codes_rotation_is_counted check (rotation >= 0),
   constraint codes_rotated_are_replaced check ((status = 'rotated') = (replaced_by is not null)),
   constraint codes_only_rotated_have_grace check (redeemable_until is null or status = 'rotated'),
@@ -1294,7 +1315,7 @@ create table referral.codes (
 
 create unique index codes_one_active on referral.codes (referrer_id, org_id) where status = 'active';
 
-create index codes_by_referrer on referral.codes (org_id, referrer_id, created_at desc);
+create index codes_by_referrer on referral.codes (referrer_id, org_id, created_at desc);
 
 create index codes_by_program on referral.codes (org_id, program_id);
 
@@ -1324,11 +1345,12 @@ grant select on referral.codes to authenticated, service_role;
 
 alter table referral.code_quotas enable row level security;
 
-create policy code_quotas_readable_with_their_code on referral.code_quotas
+create policy code_quotas_owner_and_staff_read on referral.code_quotas
 for select
 to authenticated
 using (
-  exists (select from referral.codes as c where c.org_id = code_quotas.org_id and c.quota_id = code_quotas.quota_id)
+  org_id in (select referral_private.orgs_with_role('coordinator'))
+  or quota_id in (select c.quota_id from referral.codes as c where c.referrer_id = (select auth.uid()))
 );
 
 grant select on referral.code_quotas to authenticated, service_role;
@@ -1641,7 +1663,7 @@ begin
       p_code.id, p_code.org_id, p_code.program_id,
       v_string,
       p_code.referrer_id, p_code.beneficiary_id, p_code.description, p_code.expires_at, p_code.quota_id,
-      p_code.rotation, p_code.batch_id, auth.uid()
+      p_code.rotation, p_code.batch_id, coalesce(p_code.created_by, auth.uid())
     )
     on conflict on constraint codes_key_is_unique do nothing
     returning * into v_new;
@@ -1827,7 +1849,8 @@ begin
 
   select * into v_new
   from referral.codes as c
-  where c.org_id = p_org_id and c.referrer_id = v_referrer_id and c.status = 'active';
+  where c.org_id = p_org_id and c.referrer_id = v_referrer_id and c.status = 'active'
+  for no key update;
   if not found then
     perform referral_private.raise_error('no_active_code');
   end if;
@@ -1871,6 +1894,15 @@ declare
 begin
   perform referral_private.lock_member(p_org_id, v_referrer_id);
   perform referral_private.expire_codes_of(p_org_id, v_referrer_id);
+  -- Locked first: the time of the end is taken after a redemption under way is done.
+  perform from referral.codes as c
+  where c.org_id = p_org_id and c.referrer_id = v_referrer_id
+    and (c.status = 'active' or c.redeemable_until > clock_timestamp())
+  order by c.id
+  for no key update;
+  update referral.codes as c
+  set redeemable_until = clock_timestamp(), updated_at = clock_timestamp()
+  where c.org_id = p_org_id and c.referrer_id = v_referrer_id and c.redeemable_until > clock_timestamp();
   update referral.codes as c
   set status = 'invalidated', deactivated_at = clock_timestamp(), deactivated_by = auth.uid(), reason = p_reason,
     updated_at = clock_timestamp()
@@ -2579,6 +2611,8 @@ where referrer_id is not null;
 
 create index redemptions_by_referrer on referral.redemptions (referrer_id, org_id, redeemed_at, id);
 
+create index redemptions_by_organisation on referral.redemptions (org_id, redeemed_at desc, id);
+
 create index redemptions_by_id on referral.redemptions (id);
 
 create index redemptions_by_referee on referral.redemptions (referee_id, org_id, redeemed_at, id);
@@ -2704,6 +2738,9 @@ begin
   end if;
   v_account := referral_private.account_of(v_code.org_id);
   v_is_payer := referral_private.lock_account_to_redeem(v_account, v_user_id);
+  if referral_private.account_of(v_code.org_id) <> v_account then
+    perform referral_private.raise_error('busy');
+  end if;
   -- The shared row lock keeps a deactivation that has been answered from being overtaken by a redemption.
   select * into strict v_code from referral.codes as c where c.id = v_code.id for share;
 
@@ -2715,7 +2752,7 @@ begin
     v_terms := referral_private.require_redeemable(v_code, v_user_id);
     insert into referral.redemptions (org_id, program_id, terms_version, code_id, referrer_id, referee_id, channel)
     values (v_code.org_id, v_code.program_id, v_terms.version, v_code.id, v_code.referrer_id, v_user_id, p_channel)
-    on conflict on constraint redemptions_one_per_referee do nothing
+    on conflict do nothing
     returning * into v_redemption;
 
     if found then
@@ -2730,10 +2767,13 @@ begin
         where r.org_id = v_redemption.org_id and r.id = v_redemption.id;
       end if;
     else
-      -- The same person was faster on another connection.
-      select * into strict v_redemption
+      -- Either the same person was faster on another connection, or the referrer has redeemed this person's code.
+      select * into v_redemption
       from referral.redemptions as r
       where r.org_id = v_code.org_id and r.program_id = v_code.program_id and r.referee_id = v_user_id;
+      if not found then
+        perform referral_private.raise_error('mutual_referral');
+      end if;
     end if;
   end if;
 
@@ -3352,6 +3392,8 @@ create table referral_private.payments (
   total bigint not null,
   total_excluding_tax bigint,
   sale_at timestamptz not null,
+  stated_at timestamptz not null,
+  stated_by text not null,
   constraint payments_pkey primary key (account, livemode, payment_id),
   constraint payments_currency_is_a_code check (currency ~ '^[a-z]{3}$'),
   constraint payments_amounts_are_exact_in_javascript
@@ -3370,6 +3412,17 @@ comment on column referral_private.payments.payment_id is
 comment on column referral_private.payments.payer_id is 'The customer, or the payment itself where a guest paid.';
 
 comment on column referral_private.payments.org_id is 'Set where the metadata restricts the sale to one organisation.';
+
+comment on column referral_private.payments.stated_by is
+  'The event that the row is taken from: of all that state the payment, the one with the greatest (paid, stated_at, event id).';
+
+-- An intent that pays an invoice is no sale of its own, whichever of the two was heard of first.
+create table referral_private.invoiced_payments (
+  account text not null,
+  livemode boolean not null,
+  payment_id text not null,
+  constraint invoiced_payments_pkey primary key (account, livemode, payment_id)
+);
 
 -- Identity: this payer is this user. Not evidence of a referral by itself.
 create table referral_private.payer_users (
@@ -3394,6 +3447,8 @@ create table referral_private.payer_redemptions (
 create index payer_redemptions_by_redemption on referral_private.payer_redemptions (redemption_id);
 
 alter table referral_private.payments enable row level security;
+
+alter table referral_private.invoiced_payments enable row level security;
 
 alter table referral_private.payer_users enable row level security;
 
@@ -3438,116 +3493,109 @@ $$;
 
 revoke execute on function referral_private.account_of from public;
 
--- Redemptions that speak for a payer: those of the users it is linked to, then those its metadata names.
+-- Redemptions that speak for a payer: those of the users it is linked to, then those its metadata names. Times are in
+-- whole seconds, as Stripe's are.
 create function referral_private.evidence_of(p_account text, p_livemode boolean, p_payer_id text)
 returns table (redemption_id uuid, org_id uuid, evidence_at timestamptz, priority int)
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
+begin
+  return query
   select r.id, r.org_id, date_trunc('second', r.redeemed_at), named.priority
-  from
-    (
-      select r.id, 1 as priority
-      from
-        referral_private.payer_users as l
-        join referral.redemptions as r on r.referee_id = l.user_id
-      where l.account = p_account and l.livemode = p_livemode and l.payer_id = p_payer_id
-      union all
-      select l.redemption_id, 2
-      from referral_private.payer_redemptions as l
-      where l.account = p_account and l.livemode = p_livemode and l.payer_id = p_payer_id
-    ) as named
-    join referral.redemptions as r on r.id = named.id
-    join referral.organisations as o on o.id = r.org_id
+  from (
+    select r.id, 1 as priority
+    from referral_private.payer_users as l
+    join referral.redemptions as r on r.referee_id = l.user_id
+    where l.account = p_account and l.livemode = p_livemode and l.payer_id = p_payer_id
+    union all
+    select l.redemption_id, 2
+    from referral_private.payer_redemptions as l
+    where l.account = p_account and l.livemode = p_livemode and l.payer_id = p_payer_id
+  ) as named
+  join referral.redemptions as r on r.id = named.id
+  join referral.organisations as o on o.id = r.org_id
   where coalesce(o.stripe_account_id, '') = p_account;
+end
 $$;
 
 revoke execute on function referral_private.evidence_of from public;
 
--- The redemption that wins a sale: the first by (time, priority, id) that is not later than the sale. Times are in
--- whole seconds, as Stripe's are.
-create function referral_private.winner_of(p_sale referral_private.payments)
-returns uuid
-language sql
+-- When the first sale was made that each of these redemptions wins. A sale is won by the first evidence of its payer, by
+-- (time, priority, id), that is not later than the sale and not of an organisation which its metadata excludes.
+create function referral_private.first_sales(p_account text, p_redemption_ids uuid[])
+returns table (redemption_id uuid, first_at timestamptz)
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select e.redemption_id
-  from referral_private.evidence_of(p_sale.account, p_sale.livemode, p_sale.payer_id) as e
-  where e.evidence_at <= p_sale.sale_at and (p_sale.org_id is null or p_sale.org_id = e.org_id)
-  order by e.evidence_at, e.priority, e.redemption_id
-  limit 1;
-$$;
-
-revoke execute on function referral_private.winner_of from public;
-
--- When the first sale that a redemption wins was made; null where it wins none.
-create function referral_private.first_sale_of(p_account text, p_redemption_id uuid)
-returns timestamptz
-language sql
-stable
-security invoker
-set search_path = ''
-as $$
-  select min(p.sale_at)
-  from
-    (
+begin
+  return query
+  with
+    payers as (
       select l.livemode, l.payer_id
-      from
-        referral.redemptions as r
-        join referral_private.payer_users as l on l.user_id = r.referee_id and l.account = p_account
-      where r.id = p_redemption_id
+      from referral.redemptions as r
+      join referral_private.payer_users as l on l.user_id = r.referee_id and l.account = p_account
+      where r.id = any (p_redemption_ids)
       union
       select l.livemode, l.payer_id
       from referral_private.payer_redemptions as l
-      where l.redemption_id = p_redemption_id and l.account = p_account
-    ) as payer
-    join referral_private.payments as p
-      on p.account = p_account and p.livemode = payer.livemode and p.payer_id = payer.payer_id
-  where p.paid > 0 and referral_private.winner_of(p) = p_redemption_id;
+      where l.account = p_account and l.redemption_id = any (p_redemption_ids)
+    ),
+    evidence as (
+      select p.livemode, p.payer_id, e.*
+      from payers as p
+      cross join lateral referral_private.evidence_of(p_account, p.livemode, p.payer_id) as e
+    ),
+    won as (
+      select distinct on (s.livemode, s.payment_id) e.redemption_id as winner_id, s.sale_at
+      from payers as p
+      join referral_private.payments as s on s.account = p_account and s.livemode = p.livemode and s.payer_id = p.payer_id
+      join evidence as e on e.livemode = s.livemode and e.payer_id = s.payer_id
+        and e.evidence_at <= s.sale_at and (s.org_id is null or s.org_id = e.org_id)
+      where s.paid > 0 and not exists (
+        select from referral_private.invoiced_payments as i
+        where i.account = s.account and i.livemode = s.livemode and i.payment_id = s.payment_id
+      )
+      order by s.livemode, s.payment_id, e.evidence_at, e.priority, e.redemption_id
+    )
+  select w.winner_id, min(w.sale_at) from won as w group by w.winner_id;
+end
 $$;
 
-revoke execute on function referral_private.first_sale_of from public;
+revoke execute on function referral_private.first_sales from public;
 
 -- Brings redemptions to what the facts say: confirmed by the first sale they win inside the conversion window, else
--- pending. The account lock is held exclusively. A staff decision is not touched.
+-- not. The account lock is held exclusively. A decision of staff is not touched.
 create function referral_private.settle_redemptions(p_account text, p_redemption_ids uuid[])
 returns void
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
+begin
   update referral.redemptions as r
-  set
-    confirmed_at = settled.confirmed_at,
-    status = (
-      case
-        when settled.confirmed_at is null then 'pending'
-        else 'confirmed'
-      end
-    )::referral.redemption_status
-  from
-    (
-      select
-        r.org_id,
-        r.id,
-        case
-          when sale.first_at <= r.redeemed_at + make_interval(
-            days => (t.terms ->> 'conversion_window_days')::int
-          ) then sale.first_at
-        end as confirmed_at
-      from
-        referral.redemptions as r
-        join referral.program_terms as t
-          on t.org_id = r.org_id and t.program_id = r.program_id and t.version = r.terms_version
-        cross join lateral (select referral_private.first_sale_of(p_account, r.id) as first_at) as sale
-      where r.id = any (p_redemption_ids) and r.decision is null
-    ) as settled
+  set confirmed_at = settled.confirmed_at,
+    status = (case
+      when settled.confirmed_at is not null then 'confirmed'
+      when r.status = 'expired' then 'expired'
+      else 'pending'
+    end)::referral.redemption_status
+  from (
+    select r.org_id, r.id, case
+      when f.first_at <= r.redeemed_at + make_interval(days => (t.terms ->> 'conversion_window_days')::int) then f.first_at
+    end as confirmed_at
+    from referral.redemptions as r
+    join referral.program_terms as t on t.org_id = r.org_id and t.program_id = r.program_id and t.version = r.terms_version
+    left join referral_private.first_sales(p_account, p_redemption_ids) as f on f.redemption_id = r.id
+    where r.id = any (p_redemption_ids) and r.decision is null
+  ) as settled
   where r.org_id = settled.org_id and r.id = settled.id and r.confirmed_at is distinct from settled.confirmed_at;
+end
 $$;
 
 revoke execute on function referral_private.settle_redemptions from public;
@@ -3555,19 +3603,46 @@ revoke execute on function referral_private.settle_redemptions from public;
 -- What a payer's facts touch: every redemption that speaks for it.
 create function referral_private.settle_payer(p_account text, p_livemode boolean, p_payer_id text)
 returns void
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
-  select
-    referral_private.settle_redemptions(
-      p_account,
-      array(select e.redemption_id from referral_private.evidence_of(p_account, p_livemode, p_payer_id) as e)
-    );
+begin
+  perform referral_private.settle_redemptions(
+    p_account, array(select e.redemption_id from referral_private.evidence_of(p_account, p_livemode, p_payer_id) as e)
+  );
+end
 $$;
 
 revoke execute on function referral_private.settle_payer from public;
+
+-- What a change of an organisation's account touches: every payer that its redemptions speak for, on either account.
+create function referral_private.settle_organisation(p_org_id uuid, p_accounts text[])
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  perform referral_private.settle_payer(payer.account, payer.livemode, payer.payer_id)
+  from (
+    select l.account, l.livemode, l.payer_id
+    from referral.redemptions as r
+    join referral_private.payer_users as l on l.user_id = r.referee_id
+    where r.org_id = p_org_id
+    union
+    select l.account, l.livemode, l.payer_id
+    from referral.redemptions as r
+    join referral_private.payer_redemptions as l on l.redemption_id = r.id
+    where r.org_id = p_org_id
+  ) as payer
+  where payer.account = any (p_accounts);
+end
+$$;
+
+revoke execute on function referral_private.settle_organisation from public;
 
 -- The inbox and what each event states. functions/stripe-webhook verifies an event and reduces it to the fields that
 -- are read here; one call takes one delivery, in one transaction.
@@ -3615,14 +3690,14 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
-set lock_timeout = '10s'
+set lock_timeout = '1s'
 as $$
 declare
   v_account text := coalesce(p_event ->> 'account', '');
   v_livemode boolean;
   v_created_at timestamptz;
   v_object jsonb := p_event -> 'data' -> 'object';
-  v_payer_id text;
+  v_payer_ids text[];
   v_status referral.event_status;
 begin
   if coalesce(jsonb_typeof(p_event), '') <> 'object' or jsonb_typeof(v_object) is distinct from 'object' then
@@ -3645,11 +3720,13 @@ begin
   end if;
 
   if v_status = 'applied' then
-    v_payer_id := case p_event ->> 'type'
-      when 'checkout.session.completed' then referral_private.state_checkout_session(v_account, v_livemode, v_created_at, v_object)
-      when 'invoice.paid' then referral_private.state_invoice(v_account, v_livemode, v_object)
+    v_payer_ids := case p_event ->> 'type'
+      when 'checkout.session.completed' then referral_private.state_checkout_session(v_account, v_livemode, v_created_at, p_event)
+      when 'invoice.paid' then referral_private.state_invoice(v_account, v_livemode, v_created_at, p_event)
     end;
-    perform referral_private.settle_payer(v_account, v_livemode, v_payer_id);
+    perform referral_private.settle_payer(v_account, v_livemode, payer_id)
+    from (select distinct unnest(v_payer_ids) as payer_id) as payers
+    where payer_id is not null;
   end if;
   return query select p_event ->> 'id', v_status;
 exception
@@ -3695,98 +3772,127 @@ $$;
 
 revoke execute on function referral_private.link_payer from public;
 
--- A paid amount is a maximum and a time of sale a minimum of what events state, so their order does not matter.
+-- Several events can state one payment, in any order: the row is that of the greatest (paid, stated_at, event id), the
+-- time of sale the least. Returns the payers to settle: the payment's, and the one it had before.
 create function referral_private.state_payment(p_payment referral_private.payments)
-returns void
-language sql
+returns text[]
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
-  insert into referral_private.payments as p
-  select p_payment.*
-  on conflict on constraint payments_pkey do update
-    set
-      paid = greatest(p.paid, excluded.paid),
-      sale_at = least(p.sale_at, excluded.sale_at);
+declare
+  v_known referral_private.payments;
+begin
+  select * into v_known
+  from referral_private.payments as p
+  where p.account = p_payment.account and p.livemode = p_payment.livemode and p.payment_id = p_payment.payment_id;
+  if found then
+    p_payment.sale_at := least(p_payment.sale_at, v_known.sale_at);
+    if (v_known.paid, v_known.stated_at, v_known.stated_by) > (p_payment.paid, p_payment.stated_at, p_payment.stated_by) then
+      v_known.sale_at := p_payment.sale_at;
+      p_payment := v_known;
+    end if;
+    delete from referral_private.payments as p
+    where p.account = p_payment.account and p.livemode = p_payment.livemode and p.payment_id = p_payment.payment_id;
+  end if;
+  insert into referral_private.payments select p_payment.*;
+  return array[p_payment.payer_id, v_known.payer_id];
+end
 $$;
 
 revoke execute on function referral_private.state_payment from public;
 
 -- A checkout session links its payer to the user and the redemption it names. It states a payment only in mode
 -- `payment`, when paid, and without an invoice: a subscription's money, and an invoiced purchase, come with the
--- invoice. Behind a payment link the buyer can edit `client_reference_id`, so there it names nobody. Returns the payer.
+-- invoice. Behind a payment link the buyer can edit `client_reference_id`, so there it names nobody. Returns the payers
+-- to settle.
 create function referral_private.state_checkout_session(
   p_account text,
   p_livemode boolean,
   p_created_at timestamptz,
-  p_session jsonb
+  p_event jsonb
 )
-returns text
+returns text[]
 language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
 declare
+  v_session jsonb := p_event -> 'data' -> 'object';
   v_payment referral_private.payments;
 begin
-  v_payment.payment_id := p_session ->> 'payment_intent';
-  v_payment.payer_id := coalesce(p_session ->> 'customer', p_session ->> 'customer_account', v_payment.payment_id);
+  v_payment.payment_id := v_session ->> 'payment_intent';
+  -- A guest's payment is a payer of its own: the invoice, where there is one.
+  v_payment.payer_id := coalesce(
+    v_session ->> 'customer', v_session ->> 'customer_account', v_session ->> 'invoice', v_payment.payment_id
+  );
   if v_payment.payer_id is null then
-    return null;
+    return '{}';
   end if;
   perform referral_private.link_payer(
-    p_account, p_livemode, v_payment.payer_id, p_session -> 'metadata',
-    case when p_session ->> 'payment_link' is null then referral_private.as_uuid(p_session ->> 'client_reference_id') end
+    p_account, p_livemode, v_payment.payer_id, v_session -> 'metadata',
+    case when v_session ->> 'payment_link' is null then referral_private.as_uuid(v_session ->> 'client_reference_id') end
   );
 
-  if p_session ->> 'mode' = 'payment' and p_session ->> 'payment_status' = 'paid' and p_session ->> 'invoice' is null
-    and v_payment.payment_id is not null
-  then
+  if v_payment.payment_id is not null and v_session ->> 'invoice' is not null then
+    insert into referral_private.invoiced_payments (account, livemode, payment_id)
+    values (p_account, p_livemode, v_payment.payment_id)
+    on conflict do nothing;
+  elsif v_payment.payment_id is not null and v_session ->> 'mode' = 'payment' and v_session ->> 'payment_status' = 'paid' then
     v_payment.account := p_account;
     v_payment.livemode := p_livemode;
-    v_payment.org_id := referral_private.as_uuid(p_session -> 'metadata' ->> 'referral_org_id');
-    v_payment.currency := p_session ->> 'currency';
-    v_payment.paid := p_session ->> 'amount_total';
+    v_payment.org_id := referral_private.as_uuid(v_session -> 'metadata' ->> 'referral_org_id');
+    v_payment.currency := v_session ->> 'currency';
+    v_payment.paid := v_session ->> 'amount_total';
     v_payment.total := v_payment.paid;
-    v_payment.total_excluding_tax := v_payment.total - (p_session -> 'total_details' ->> 'amount_tax')::bigint;
+    v_payment.total_excluding_tax := v_payment.total - (v_session -> 'total_details' ->> 'amount_tax')::bigint;
     v_payment.sale_at := p_created_at;
-    perform referral_private.state_payment(v_payment);
+    v_payment.stated_at := p_created_at;
+    v_payment.stated_by := p_event ->> 'id';
+    return referral_private.state_payment(v_payment);
   end if;
-  return v_payment.payer_id;
+  return array[v_payment.payer_id];
 end
 $$;
 
 revoke execute on function referral_private.state_checkout_session from public;
 
 -- A paid invoice is a sale of its customer, made when the invoice was created. Its metadata is its own and the
--- subscription's, which every renewal carries. Returns the payer.
-create function referral_private.state_invoice(p_account text, p_livemode boolean, p_invoice jsonb)
-returns text
+-- subscription's, which every renewal carries. Returns the payers to settle.
+create function referral_private.state_invoice(
+  p_account text,
+  p_livemode boolean,
+  p_created_at timestamptz,
+  p_event jsonb
+)
+returns text[]
 language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
 declare
+  v_invoice jsonb := p_event -> 'data' -> 'object';
   v_payment referral_private.payments;
-  v_metadata jsonb := coalesce(nullif(p_invoice -> 'parent' -> 'subscription_details' -> 'metadata', 'null'), '{}')
-    || coalesce(nullif(p_invoice -> 'metadata', 'null'), '{}');
+  v_metadata jsonb := coalesce(nullif(v_invoice -> 'parent' -> 'subscription_details' -> 'metadata', 'null'), '{}')
+    || coalesce(nullif(v_invoice -> 'metadata', 'null'), '{}');
 begin
   v_payment.account := p_account;
   v_payment.livemode := p_livemode;
-  v_payment.payment_id := p_invoice ->> 'id';
-  v_payment.payer_id := coalesce(p_invoice ->> 'customer', p_invoice ->> 'customer_account', v_payment.payment_id);
+  v_payment.payment_id := v_invoice ->> 'id';
+  v_payment.payer_id := coalesce(v_invoice ->> 'customer', v_invoice ->> 'customer_account', v_payment.payment_id);
   v_payment.org_id := referral_private.as_uuid(v_metadata ->> 'referral_org_id');
-  v_payment.currency := p_invoice ->> 'currency';
-  v_payment.paid := p_invoice ->> 'amount_paid';
-  v_payment.total := p_invoice ->> 'total';
-  v_payment.total_excluding_tax := p_invoice ->> 'total_excluding_tax';
-  v_payment.sale_at := to_timestamp((p_invoice ->> 'created')::bigint);
+  v_payment.currency := v_invoice ->> 'currency';
+  v_payment.paid := v_invoice ->> 'amount_paid';
+  v_payment.total := v_invoice ->> 'total';
+  v_payment.total_excluding_tax := v_invoice ->> 'total_excluding_tax';
+  v_payment.sale_at := to_timestamp((v_invoice ->> 'created')::bigint);
+  v_payment.stated_at := p_created_at;
+  v_payment.stated_by := p_event ->> 'id';
   perform referral_private.link_payer(p_account, p_livemode, v_payment.payer_id, v_metadata);
-  perform referral_private.state_payment(v_payment);
-  return v_payment.payer_id;
+  return referral_private.state_payment(v_payment);
 end
 $$;
 

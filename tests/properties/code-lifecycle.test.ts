@@ -96,7 +96,7 @@ async function createWorld(tx: Sql) {
       return attempt((people[step.who] as Actor).rpc('redeem_code', { code: chosen.code }))
     if (step.kind === 'pass') {
       await tx`update referral.codes set expires_at = clock_timestamp() where id = ${chosen.id} and status in ('active', 'suspended')`
-      await tx`update referral.codes set redeemable_until = clock_timestamp() where id = ${chosen.id} and redeemable_until is not null`
+      await tx`update referral.codes set redeemable_until = clock_timestamp() where id = ${chosen.id} and redeemable_until > clock_timestamp()`
       return 'ok'
     }
     const { coordinator } = orgs[chosen.org] as (typeof orgs)[number]

@@ -59,8 +59,11 @@ export function createModel() {
       }
       case 'deactivate': {
         expireOf(command.who, command.org)
-        const code = find(command.who, command.org, 'active')
-        if (code) code.status = 'invalidated'
+        const own = codes.filter(({ owner, org }) => owner === command.who && org === command.org)
+        for (const code of own) {
+          if (code.status === 'active') code.status = 'invalidated'
+          code.hasGrace = false
+        }
         return 'ok'
       }
       case 'redeem':

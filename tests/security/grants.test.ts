@@ -14,6 +14,7 @@ const tables = {
   'referral.program_terms': ['authenticated SELECT', 'service_role SELECT'],
   'referral.programs': ['authenticated SELECT', 'service_role SELECT'],
   'referral.redemptions': ['authenticated SELECT', 'service_role SELECT'],
+  'referral_private.invoiced_payments': [],
   'referral_private.payer_redemptions': [],
   'referral_private.payer_users': [],
   'referral_private.payments': [],
