@@ -119,6 +119,7 @@ create function referral_private.evidence_of(p_account text, p_livemode boolean,
 returns table (redemption_id uuid, org_id uuid, evidence_at timestamptz, priority int)
 language plpgsql
 stable
+rows 10
 security invoker
 set search_path = ''
 as $$
@@ -149,6 +150,7 @@ create function referral_private.first_sales(p_account text, p_redemption_ids uu
 returns table (redemption_id uuid, first_at timestamptz)
 language plpgsql
 stable
+rows 10
 security invoker
 set search_path = ''
 as $$

@@ -33,7 +33,10 @@ describe('the code row', () => {
       const deactivation = person(staff.tx, mentor.id).rpc('deactivate_code', { org_id: org })
       await staff.blocked()
       await guest.commit()
-      expect(await deactivation).toMatchObject([{ status: 'invalidated' }])
+      const [ended] = await deactivation
+      const [used] = await sql`select redeemed_at from referral.redemptions where org_id = ${org}`
+      expect(ended?.status).toBe('invalidated')
+      expect(Number(ended?.deactivated_at)).toBeGreaterThanOrEqual(Number(used?.redeemed_at))
     }))
 })
 

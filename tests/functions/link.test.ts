@@ -32,6 +32,7 @@ describe('GET /link/<code>', () => {
           [...text].map((c) => String.fromCharCode(c.charCodeAt(0) + 0xfee0)).join(''),
         ),
     ],
+    ['with a slash after it', (text: string) => `${text}/`],
     [
       'with an address of the visitor’s making',
       (text: string) => `${text}?to=https://evil.example&ref=OTHER`,

@@ -139,6 +139,25 @@ describe('a body', () => {
     },
   )
 
+  test('with a byte-order mark before it is refused', async () => {
+    const event = JSON.stringify(paidInvoice())
+    const bytes = new TextEncoder().encode(`\ufeff${event}`)
+    expect(await post(bytes, await signed(`\ufeff${event}`))).toMatchObject({ http: 400 })
+    expect((await post(bytes, await signed(event))).http).toBe(400)
+  })
+
+  test('of a type that is a word of JavaScript is ignored like others', async () => {
+    expect(await deliver({ ...paidInvoice(), type: 'constructor' })).toMatchObject({ http: 200 })
+  })
+
+  test('whose restriction cannot be read restricts the sale to nobody', async () => {
+    const event = paidInvoice({ orgId: 'not a uuid' })
+    await deliver(event)
+    const rows =
+      await sql`select org_id from referral_private.payments where payment_id = ${String(event.data.object.id)}`
+    expect(rows).toEqual([{ org_id: '00000000-0000-0000-0000-000000000000' }])
+  })
+
   test('that is no UTF-8 is refused', async () => {
     const bytes = new Uint8Array([0x7b, 0xff, 0x7d])
     expect((await post(bytes, await signed('{\ufffd}'))).http).toBe(400)

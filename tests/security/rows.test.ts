@@ -12,6 +12,7 @@ const tables = [
   'program_terms',
   'codes',
   'code_quotas',
+  'code_changes',
   'redemptions',
 ]
 
@@ -22,7 +23,10 @@ async function stage(tx: Sql) {
   const given = { org_id: here.org, referrer_id: here.mentor.id, max_uses: 5 }
   const [code] = await here.coordinator.rpc('create_code', given)
   await here.friend.rpc('redeem_code', { code: code?.code })
-  return { ...here, there }
+  await here.coordinator.rpc('create_code', { org_id: here.org, max_uses: 5 })
+  const member = person(tx)
+  await here.coordinator.rpc('add_member', { org_id: here.org, user_id: member.id })
+  return { ...here, there, member, code: String(code?.code) }
 }
 
 async function seen(actor: Actor, org: string): Promise<Record<string, number>> {
@@ -36,7 +40,14 @@ async function seen(actor: Actor, org: string): Promise<Record<string, number>> 
 }
 
 const ofPrograms = { programs: 1, program_terms: 1 }
-const ofStaff = { organisations: 1, ...ofPrograms, codes: 1, code_quotas: 1, redemptions: 1 }
+const ofStaff = {
+  organisations: 1,
+  ...ofPrograms,
+  codes: 2,
+  code_quotas: 2,
+  code_changes: 2,
+  redemptions: 1,
+}
 const cases: [
   string,
   (s: Awaited<ReturnType<typeof stage>>, tx: Sql) => Actor,
@@ -47,10 +58,11 @@ const cases: [
   ['the referee', (s) => s.friend, {}],
   ['the referrer', (s) => s.mentor, { members: 1, ...ofPrograms, codes: 1, code_quotas: 1 }],
   ['a coordinator', (s) => s.coordinator, { ...ofStaff, members: 1 }],
-  ['an admin', (s) => s.admin, { ...ofStaff, members: 3 }],
+  ['another member', (s) => s.member, { members: 1, ...ofPrograms }],
+  ['an admin', (s) => s.admin, { ...ofStaff, members: 4 }],
   ['a coordinator of another organisation', (s) => s.there.coordinator, {}],
   ['an admin of another organisation', (s) => s.there.admin, {}],
-  ['the operator', (_, tx) => operator(tx), { ...ofStaff, members: 3 }],
+  ['the operator', (_, tx) => operator(tx), { ...ofStaff, members: 4 }],
 ]
 
 test.for(cases)('%s sees what is theirs', ([, who, expected]) =>
@@ -64,7 +76,7 @@ test('a deactivated member of staff sees only their own member row and codes', (
   undone(sql, async (tx) => {
     const { org, coordinator } = await stage(tx)
     await tx`update referral.members set deactivated_at = now() where user_id = ${coordinator.id}`
-    expect(await seen(coordinator, org)).toEqual({ members: 1 })
+    expect(await seen(coordinator, org)).toEqual({ members: 1, codes: 1, code_quotas: 1 })
   }))
 
 test('the anonymous role sees nothing at all', () =>
@@ -121,4 +133,66 @@ test('reads run in a read-only transaction, as on a replica', () =>
     ] as const) {
       expect(Array.isArray(await mentor.rpc(rpc, args)), rpc).toBe(true)
     }
+  }))
+
+test('a code is found by its owner and staff, and by no other member', () =>
+  undone(sql, async (tx) => {
+    const { code, mentor, coordinator, member } = await stage(tx)
+    for (const actor of [mentor, coordinator])
+      expect(await actor.rpc('find_code', { code })).toHaveLength(1)
+    expect(await member.rpc('find_code', { code })).toEqual([])
+  }))
+
+test('a token without a person is nobody, and no operator', () =>
+  undone(sql, async (tx) => {
+    const { org, code } = await stage(tx)
+    const token = person(tx, '', { sub: undefined })
+    expect(await token.rpc('find_code', { code })).toEqual([])
+    for (const [rpc, args] of [
+      ['add_member', { org_id: org, user_id: crypto.randomUUID() }],
+      ['create_code', { org_id: org }],
+      ['redeem_code', { code }],
+      ['my_referrals', { org_id: org }],
+    ] as const) {
+      expect(await refusal(token.rpc(rpc, args)), rpc).toBe('not_signed_in')
+    }
+  }))
+
+test('an anonymous sign-in with the id of a member of staff does nothing of theirs', () =>
+  undone(sql, async (tx) => {
+    const { org, admin } = await stage(tx)
+    const guest = person(tx, admin.id, { is_anonymous: true })
+    for (const [rpc, args] of [
+      ['add_member', { org_id: org, user_id: crypto.randomUUID() }],
+      ['update_organisation', { org_id: org, changes: {} }],
+      ['create_code', { org_id: org }],
+      ['my_referrals', { org_id: org }],
+    ] as const) {
+      expect(await refusal(guest.rpc(rpc, args)), rpc).toBe('anonymous_user')
+    }
+  }))
+
+test('the schema’s owner is the operator, connected directly or by set role; another login is not', () =>
+  undone(sql, async (tx) => {
+    const isOperator = async () => (await tx`select referral_private.is_operator() as yes`)[0]?.yes
+    expect(await isOperator()).toBe(true)
+    await tx`create role somebody`
+    await tx`grant usage on schema referral_private to somebody`
+    await tx`grant execute on function referral_private.is_operator to somebody`
+    await tx`grant somebody to postgres with set true`
+    await tx`set local role somebody`
+    expect(await isOperator()).toBe(false)
+    await tx`set local role postgres`
+    expect(await isOperator()).toBe(true)
+  }))
+
+test('my_referrals lists one organisation’s only', () =>
+  undone(sql, async (tx) => {
+    const { org, mentor, there } = await stage(tx)
+    await there.admin.rpc('add_member', { org_id: there.org, user_id: mentor.id })
+    const [code] = await mentor.rpc('create_code', { org_id: there.org })
+    await person(tx).rpc('redeem_code', { code: code?.code })
+    for (const id of [org, there.org])
+      expect(await mentor.rpc('my_referrals', { org_id: id })).toHaveLength(1)
+    expect(await refusal(mentor.rpc('my_referrals', { org_id: null }))).toBe('invalid_argument')
   }))

@@ -52,6 +52,13 @@ describe('create_code', () => {
       expect((await codeOf(one.mentor, two.org)).code).toBeTruthy()
     }))
 
+  test('draws codes of the length that the organisation wants', () =>
+    undone(sql, async (tx) => {
+      const { org, admin, mentor } = await scene(tx)
+      await admin.rpc('update_organisation', { org_id: org, changes: { code_length: 16 } })
+      expect((await codeOf(mentor, org)).code).toHaveLength(19)
+    }))
+
   test('is not blocked by an expired code', () =>
     undone(sql, async (tx) => {
       const { org, mentor } = await scene(tx)
@@ -255,6 +262,27 @@ describe('rotate_code', () => {
       })
     }))
 
+  test('keeps beneficiary and creator, so that whoever made the first code cannot redeem the next', () =>
+    undone(sql, async (tx) => {
+      const { org, coordinator, mentor, friend } = await scene(tx)
+      const [old] = await coordinator.rpc('create_code', { org_id: org, referrer_id: mentor.id })
+      await tx`update referral.codes set beneficiary_id = ${friend.id} where id = ${String(old?.id)}`
+      const [next] = await mentor.rpc('rotate_code', { org_id: org })
+      expect(next).toMatchObject({ created_by: coordinator.id, beneficiary_id: friend.id })
+      expect(await refusal(coordinator.rpc('redeem_code', { code: next?.code }))).toBe(
+        'self_referral',
+      )
+    }))
+
+  test.for(['programs', 'organisations'])('refuses while the %s are switched off', (table) =>
+    undone(sql, async (tx) => {
+      const { org, mentor } = await scene(tx)
+      await codeOf(mentor, org)
+      await tx`update referral.${tx(table)} set active = false`
+      expect(await refusal(mentor.rpc('rotate_code', { org_id: org }))).toBe('program_inactive')
+    }),
+  )
+
   test('keeps the old code redeemable for the grace period, and no longer', () =>
     undone(sql, async (tx) => {
       const { org, mentor, friend } = await scene(tx)
@@ -320,6 +348,28 @@ describe('deactivate_code', () => {
       expect(
         await refusal(friend.rpc('deactivate_code', { org_id: org, referrer_id: mentor.id })),
       ).toBe('not_a_member')
+    }))
+})
+
+describe('deactivating', () => {
+  test('also ends the grace of the code before', () =>
+    undone(sql, async (tx) => {
+      const { org, mentor, friend } = await scene(tx)
+      const { code } = await codeOf(mentor, org)
+      await mentor.rpc('rotate_code', { org_id: org, grace: '7 days' })
+      await mentor.rpc('deactivate_code', { org_id: org })
+      expect(await refusal(friend.rpc('redeem_code', { code }))).toBe('code_inactive')
+    }))
+
+  test('leaves an expired code expired', () =>
+    undone(sql, async (tx) => {
+      const { org, mentor } = await scene(tx)
+      const { id } = await codeOf(mentor, org)
+      await tx`update referral.codes set expires_at = ${tx.unsafe(hourAgo)} where id = ${id}`
+      expect(await mentor.rpc('deactivate_code', { org_id: org })).toEqual([])
+      expect(await tx`select status from referral.codes where id = ${id}`).toEqual([
+        { status: 'expired' },
+      ])
     }))
 })
 

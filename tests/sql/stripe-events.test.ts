@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import type { RawEvent } from '../fixtures/stripe/about.ts'
 import { completedSession } from '../fixtures/stripe/checkout-session-completed.ts'
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
-import { person, refusal } from '../support/actors.ts'
+import { operator, person, refusal } from '../support/actors.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
 import { ingest, ingestReduced, reduced } from '../support/ingest.ts'
 import { codeOf, scene } from '../support/scene.ts'
@@ -169,6 +169,116 @@ describe('ingest_stripe_event', () => {
       expect(await standing()).toBe('rejected')
     }))
 
+  test('settles what an account’s events said before the organisation had the account', () =>
+    undone(sql, async (tx) => {
+      const { org, friend, standing } = await redeemed(tx)
+      const at = now() + 5
+      await ingest(tx, paidInvoice({ userId: friend.id, account: 'acct_1', at }))
+      expect(await standing()).toBe('pending')
+      const changes = { stripe_account_id: 'acct_1' }
+      await operator(tx).rpc('update_organisation', { org_id: org, changes })
+      expect(await standing()).toBe(at)
+    }))
+
+  test('makes one sale of a guest’s checkout with an invoice, whichever comes first', () =>
+    undone(sql, async (tx) => {
+      const { friend, standing } = await redeemed(tx)
+      const at = now() + 5
+      const session = completedSession({
+        mode: 'payment',
+        customer: null,
+        invoice: 'in_1',
+        userId: friend.id,
+        at,
+      })
+      await ingest(
+        tx,
+        completedSession({
+          mode: 'payment',
+          customer: null,
+          userId: friend.id,
+          at: at - 1,
+          intent: 'pi_1',
+        }),
+      )
+      await ingest(tx, {
+        ...session,
+        data: { object: { ...session.data.object, payment_intent: 'pi_1' } },
+      })
+      expect(await standing()).toBe('pending')
+      await ingest(tx, paidInvoice({ id: 'in_1', customer: null, at }))
+      expect(await standing()).toBe(at)
+    }))
+
+  test('keeps test and live facts, and accounts, apart', () =>
+    undone(sql, async (tx) => {
+      const { friend, standing } = await redeemed(tx)
+      const customer = 'cus_1'
+      await ingest(tx, completedSession({ customer, userId: friend.id, livemode: true }))
+      await ingest(tx, completedSession({ customer, userId: friend.id, account: 'acct_2' }))
+      await ingest(tx, paidInvoice({ customer, at: now() + 5 }))
+      expect(await standing()).toBe('pending')
+    }))
+
+  test('prefers, of two redemptions in one second, the linked user’s to the one that metadata names', () =>
+    undone(sql, async (tx) => {
+      const first = await redeemed(tx)
+      const second = await redeemed(tx)
+      await tx`update referral.redemptions set redeemed_at = date_trunc('second', clock_timestamp())`
+      await ingest(
+        tx,
+        paidInvoice({ userId: second.friend.id, redemptionId: first.id, at: now() + 5 }),
+      )
+      expect([await first.standing(), typeof (await second.standing())]).toEqual([
+        'pending',
+        'number',
+      ])
+    }))
+
+  test('stores of a payment what is needed to settle it', () =>
+    undone(sql, async (tx) => {
+      const orgId = crypto.randomUUID()
+      const paid = completedSession({
+        mode: 'payment',
+        customer: 'cus_1',
+        at: 1_800_000_000,
+        paid: 1190,
+        tax: 190,
+        orgId,
+        intent: 'pi_1',
+      })
+      await ingest(tx, paid)
+      await ingest(
+        tx,
+        paidInvoice({ id: 'in_1', customer: 'cus_2', at: 1_800_000_001, paid: 500, orgId }),
+      )
+      const rows = await tx`
+        select payment_id, payer_id, org_id, currency, paid::int, total::int, total_excluding_tax::int as net, sale_at
+        from referral_private.payments order by 1`
+      expect(rows).toEqual([
+        {
+          payment_id: 'in_1',
+          payer_id: 'cus_2',
+          org_id: orgId,
+          currency: 'usd',
+          paid: 500,
+          total: 500,
+          net: 500,
+          sale_at: new Date(1_800_000_001_000),
+        },
+        {
+          payment_id: 'pi_1',
+          payer_id: 'cus_1',
+          org_id: orgId,
+          currency: 'usd',
+          paid: 1190,
+          total: 1190,
+          net: 1000,
+          sale_at: new Date(1_800_000_000_000),
+        },
+      ])
+    }))
+
   test('gives the same standing in every order of a story, with duplicates', () =>
     undone(sql, async (tx) => {
       const { friend, standing } = await redeemed(tx)
@@ -180,8 +290,11 @@ describe('ingest_stripe_event', () => {
         paidInvoice({ customer, id: 'in_second', at: at + 2_592_000 }),
         paidInvoice({ customer, id: 'in_trial', at: at - 5, paid: 0 }),
         completedSession({ customer, mode: 'payment', at: at + 3 }),
+        // One invoice, stated three times: first by a guest, then restricted to another organisation, then paid in full.
+        paidInvoice({ customer: null, id: 'in_first', at, paid: 1 }),
+        paidInvoice({ customer, id: 'in_first', at, paid: 2, orgId: crypto.randomUUID() }),
       ]
-      const order = fc.shuffledSubarray([...story, ...story], { minLength: 10 })
+      const order = fc.shuffledSubarray([...story, ...story], { minLength: 14 })
       for (const events of fc.sample(order, { numRuns: 60, seed: 20261121 })) {
         await tx
           .savepoint(async (inner) => {
