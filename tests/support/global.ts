@@ -21,10 +21,14 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     await Promise.all(stops.splice(0).map((stop) => stop()))
   }
   try {
-    const stackStarts = spawnStack().then((stack) => {
-      stops.push(stack.stop)
-      return stack
-    })
+    // A mutation of the schema (npm run mutate) is for the tests that need the database only.
+    const { MUTATION: mutation } = process.env
+    const stackStarts = mutation
+      ? undefined
+      : spawnStack().then((stack) => {
+          stops.push(stack.stop)
+          return stack
+        })
     const server = await startThrowawayPostgres()
     stops.push(server.stop)
     await execute(server.url('postgres', 'supabase_admin'), `create database ${template}`)
@@ -34,7 +38,8 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
       admin: server.url('DATABASE', 'supabase_admin'),
       postgres: server.url('DATABASE', 'postgres'),
     })
-    project.provide('stack', (await stackStarts).environment)
+    if (mutation) await execute(server.url(template, 'postgres'), mutation)
+    if (stackStarts) project.provide('stack', (await stackStarts).environment)
     return teardown
   } catch (error) {
     await teardown()

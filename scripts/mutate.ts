@@ -1,0 +1,107 @@
+/**
+ * `npm run mutate`: takes one promise of the schema away at a time (a constraint, a policy, a trigger, a lock) and shows
+ * which test fails. What no test notices is printed last, and fails the run. `-- NAME` runs the mutations whose name
+ * contains the text.
+ */
+import { spawn } from 'node:child_process'
+import { availableParallelism } from 'node:os'
+import postgres from 'postgres'
+import { codeMutations } from './mutate/code-mutations.ts'
+import { applyMigrations, createProject } from './stack/database.ts'
+import { root } from './stack/root.ts'
+import { runMain, Sentence } from './stack/sentence.ts'
+import { startThrowawayPostgres } from './stack/throwaway.ts'
+
+export type Mutation = { name: string; sql: string }
+
+/** Whatever the catalog lists: each constraint, unique index, policy and trigger, gone; row-level security, off. */
+async function catalogMutations(sql: postgres.Sql): Promise<Mutation[]> {
+  const rows = await sql<Mutation[]>`
+    select 'constraint ' || conname as name, format('alter table %s drop constraint %I cascade', conrelid::regclass, conname) as sql
+    from pg_constraint
+    where connamespace::regnamespace::text like 'referral%' and contype in ('c', 'f', 'u') and conname not like '%_org_and_id_are_unique'
+    union all
+    select 'unique index ' || i.indexrelid::regclass, format('drop index %s', i.indexrelid::regclass)
+    from pg_index as i join pg_class as c on c.oid = i.indexrelid
+    where c.relnamespace::regnamespace::text like 'referral%' and i.indisunique
+      and not exists (select from pg_constraint as k where k.conindid = i.indexrelid)
+    union all
+    select 'policy ' || policyname || ' gone', format('drop policy %I on %I.%I', policyname, schemaname, tablename)
+    from pg_policies where schemaname like 'referral%'
+    union all
+    select 'policy ' || policyname || ' for all', format('alter policy %I on %I.%I using (true)', policyname, schemaname, tablename)
+    from pg_policies where schemaname like 'referral%'
+    union all
+    select 'row-level security of ' || c.oid::regclass, format('alter table %s disable row level security', c.oid::regclass)
+    from pg_class as c where c.relnamespace::regnamespace::text like 'referral%' and c.relkind = 'r'
+    union all
+    select 'trigger ' || tgname, format('drop trigger %I on %s', tgname, tgrelid::regclass)
+    from pg_trigger where not tgisinternal and tgrelid::regclass::text like 'referral%'
+    union all
+    select format('grant %s on %s to %s', privilege, c.oid::regclass, role), format('grant %s on %s to %s', privilege, c.oid::regclass, role)
+    from pg_class as c, unnest('{insert,update,delete,truncate}'::text[]) as privilege, unnest('{authenticated,service_role}'::text[]) as role
+    where c.oid = 'referral.codes'::regclass`
+  return [...rows]
+}
+
+/** Changes of a function's text, made from what the database has: a text that is not there any more is an error. */
+async function functionMutations(sql: postgres.Sql): Promise<Mutation[]> {
+  const made: Mutation[] = []
+  for (const { name, in: function_, replace, by } of codeMutations) {
+    const [row] = await sql`select pg_get_functiondef(${`referral_private.${function_}`}::regproc) as text`
+    const text = String(row?.text)
+    if (!text.includes(replace)) throw new Sentence(`The mutation "${name}" finds no "${replace}" in ${function_}.`)
+    made.push({ name, sql: text.replace(replace, by) })
+  }
+  return made
+}
+
+/** Runs the database tests on a schema with the mutation; gives the first test that failed, or null. */
+function firstFailure({ sql }: Mutation): Promise<string | null> {
+  const folders = ['tests/schema/constraints.test.ts', 'tests/security', 'tests/sql', 'tests/concurrency', 'tests/properties']
+  return new Promise((resolve) => {
+    const vitest = spawn(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', '--bail=1', '--reporter=json', ...folders], {
+      cwd: root,
+      env: { ...process.env, MUTATION: sql, MODEL_RUNS: '40' },
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    let output = ''
+    vitest.stdout.on('data', (chunk) => {
+      output += chunk
+    })
+    vitest.once('close', (code) => {
+      if (code === 0) return resolve(null)
+      const failed = /"fullName":"((?:[^"\\]|\\.)*)","status":"failed"/.exec(output)?.[1]
+      resolve(failed ?? 'the tests do not even start')
+    })
+  })
+}
+
+await runMain(async () => {
+  const wanted = process.argv.slice(2).join(' ')
+  const server = await startThrowawayPostgres()
+  let mutations: Mutation[]
+  try {
+    await createProject(server, 'postgres')
+    await applyMigrations(server, 'postgres')
+    const sql = postgres(server.url('postgres', 'postgres'), { max: 1 })
+    mutations = [...(await catalogMutations(sql)), ...(await functionMutations(sql))]
+    await sql.end()
+  } finally {
+    await server.stop()
+  }
+
+  const queue = mutations.filter(({ name }) => name.includes(wanted))
+  const survived: string[] = []
+  const total = queue.length
+  const work = async () => {
+    for (let mutation = queue.shift(); mutation; mutation = queue.shift()) {
+      const failure = await firstFailure(mutation)
+      if (!failure) survived.push(mutation.name)
+      process.stdout.write(`${failure ? 'killed  ' : 'SURVIVED'}  ${mutation.name}${failure ? `\n            by ${failure}` : ''}\n`)
+    }
+  }
+  await Promise.all(Array.from({ length: Math.max(1, availableParallelism() - 1) }, work))
+  process.stdout.write(`\n${total} mutations, ${total - survived.length} killed\n`)
+  if (survived.length) throw new Sentence(`No test notices: ${survived.join('; ')}`)
+})
