@@ -48,9 +48,11 @@ async function catalogMutations(sql: postgres.Sql): Promise<Mutation[]> {
 async function functionMutations(sql: postgres.Sql): Promise<Mutation[]> {
   const made: Mutation[] = []
   for (const { name, in: function_, replace, by } of codeMutations) {
-    const [row] = await sql`select pg_get_functiondef(${`referral_private.${function_}`}::regproc) as text`
+    const [row] =
+      await sql`select pg_get_functiondef(${`referral_private.${function_}`}::regproc) as text`
     const text = String(row?.text)
-    if (!text.includes(replace)) throw new Sentence(`The mutation "${name}" finds no "${replace}" in ${function_}.`)
+    if (!text.includes(replace))
+      throw new Sentence(`The mutation "${name}" finds no "${replace}" in ${function_}.`)
     made.push({ name, sql: text.replace(replace, by) })
   }
   return made
@@ -58,13 +60,23 @@ async function functionMutations(sql: postgres.Sql): Promise<Mutation[]> {
 
 /** Runs the database tests on a schema with the mutation; gives the first test that failed, or null. */
 function firstFailure({ sql }: Mutation): Promise<string | null> {
-  const folders = ['tests/schema/constraints.test.ts', 'tests/security', 'tests/sql', 'tests/concurrency', 'tests/properties']
+  const folders = [
+    'tests/schema/constraints.test.ts',
+    'tests/security',
+    'tests/sql',
+    'tests/concurrency',
+    'tests/properties',
+  ]
   return new Promise((resolve) => {
-    const vitest = spawn(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', '--bail=1', '--reporter=json', ...folders], {
-      cwd: root,
-      env: { ...process.env, MUTATION: sql, MODEL_RUNS: '40' },
-      stdio: ['ignore', 'pipe', 'ignore'],
-    })
+    const vitest = spawn(
+      process.execPath,
+      ['node_modules/vitest/vitest.mjs', 'run', '--bail=1', '--reporter=json', ...folders],
+      {
+        cwd: root,
+        env: { ...process.env, MUTATION: sql, MODEL_RUNS: '40' },
+        stdio: ['ignore', 'pipe', 'ignore'],
+      },
+    )
     let output = ''
     vitest.stdout.on('data', (chunk) => {
       output += chunk
@@ -98,7 +110,9 @@ await runMain(async () => {
     for (let mutation = queue.shift(); mutation; mutation = queue.shift()) {
       const failure = await firstFailure(mutation)
       if (!failure) survived.push(mutation.name)
-      process.stdout.write(`${failure ? 'killed  ' : 'SURVIVED'}  ${mutation.name}${failure ? `\n            by ${failure}` : ''}\n`)
+      process.stdout.write(
+        `${failure ? 'killed  ' : 'SURVIVED'}  ${mutation.name}${failure ? `\n            by ${failure}` : ''}\n`,
+      )
     }
   }
   await Promise.all(Array.from({ length: Math.max(1, availableParallelism() - 1) }, work))

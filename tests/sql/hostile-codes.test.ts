@@ -134,7 +134,7 @@ const others = [
   '["KEEN-FERN-42"]',
   '<script>alert(1)</script>',
   '&lt;KEEN&gt;',
-  '${KEEN}',
+  '$' + '{KEEN}',
   '{{KEEN}}',
   '`id`',
   '$(id)',
