@@ -4,7 +4,9 @@
  * contains the text.
  */
 import { spawn } from 'node:child_process'
-import { availableParallelism } from 'node:os'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { availableParallelism, tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import postgres from 'postgres'
 import { codeMutations } from './mutate/code-mutations.ts'
 import { applyMigrations, createProject } from './stack/database.ts'
@@ -67,26 +69,34 @@ function firstFailure({ sql }: Mutation): Promise<string | null> {
     'tests/concurrency',
     'tests/properties',
   ]
+  const report = join(mkdtempSync(join(tmpdir(), 'referbase-mutation-')), 'report.json')
+  const args = ['run', '--bail=1', '--reporter=json', `--outputFile=${report}`, ...folders]
   return new Promise((resolve) => {
-    const vitest = spawn(
-      process.execPath,
-      ['node_modules/vitest/vitest.mjs', 'run', '--bail=1', '--reporter=json', ...folders],
-      {
-        cwd: root,
-        env: { ...process.env, MUTATION: sql, MODEL_RUNS: '40' },
-        stdio: ['ignore', 'pipe', 'ignore'],
-      },
-    )
-    let output = ''
-    vitest.stdout.on('data', (chunk) => {
-      output += chunk
+    const vitest = spawn(process.execPath, ['node_modules/vitest/vitest.mjs', ...args], {
+      cwd: root,
+      env: { ...process.env, MUTATION: sql, MODEL_RUNS: '40' },
+      stdio: 'ignore',
     })
     vitest.once('close', (code) => {
-      if (code === 0) return resolve(null)
-      const failed = /"fullName":"((?:[^"\\]|\\.)*)","status":"failed"/.exec(output)?.[1]
-      resolve(failed ?? 'the tests do not even start')
+      const failed = code === 0 ? null : failedTest(report)
+      rmSync(dirname(report), { recursive: true })
+      resolve(failed)
     })
   })
+}
+
+type Report = {
+  testResults: { assertionResults: { fullName: string; status: string }[] }[]
+}
+
+/** The first failed test in vitest's report; without one, the mutation is no valid SQL, and proves nothing. */
+function failedTest(report: string): string {
+  if (!existsSync(report)) throw new Sentence('The tests did not start: the mutation is not valid.')
+  const { testResults } = JSON.parse(readFileSync(report, 'utf8')) as Report
+  const results = testResults.flatMap(({ assertionResults }) => assertionResults)
+  const failed = results.find(({ status }) => status === 'failed')?.fullName
+  if (!failed) throw new Sentence('The tests failed without a failed test.')
+  return failed
 }
 
 await runMain(async () => {
@@ -97,7 +107,7 @@ await runMain(async () => {
     await createProject(server, 'postgres')
     await applyMigrations(server, 'postgres')
     const sql = postgres(server.url('postgres', 'postgres'), { max: 1 })
-    mutations = [...(await catalogMutations(sql)), ...(await functionMutations(sql))]
+    mutations = [...(await functionMutations(sql)), ...(await catalogMutations(sql))]
     await sql.end()
   } finally {
     await server.stop()

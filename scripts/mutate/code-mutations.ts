@@ -194,7 +194,7 @@ export const codeMutations: CodeMutation[] = [
     replace: "'OIL-', '011'",
     by: "'-', ''",
   },
-  { name: 'normal form: compatibility forms', in: 'show_code', replace: 'nfkc', by: 'nfc' },
+  { name: 'normal form: compatibility forms', in: 'show_code', replace: 'NFKC', by: 'NFC' },
   {
     name: 'events: the inbox',
     in: 'ingest_stripe_event',
