@@ -17,7 +17,12 @@ export type {
   Referral,
   ResolvedCode,
 } from './rows.ts'
-export { createStaffClient, type StaffClient } from './staff.ts'
+export {
+  type CampaignCode,
+  createStaffClient,
+  type ImportedCode,
+  type StaffClient,
+} from './staff.ts'
 
 export type ReferralClient = ReturnType<typeof createReferralClient>
 
