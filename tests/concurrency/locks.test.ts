@@ -40,6 +40,29 @@ describe('the code row', () => {
     }))
 })
 
+describe('the time at which a code ends', () => {
+  test.for(['rotate_code', 'deactivate_code', 'end_code'])(
+    '%s: is not before that of a redemption that came while it waited',
+    (rpc) =>
+      sessions(sql, async (guest, staff) => {
+        const { org, coordinator, mentor, friend } = await scene(sql)
+        const { id, code } = await codeOf(mentor, org)
+        await person(guest.tx, friend.id).rpc('redeem_code', { code })
+        const args = rpc === 'end_code' ? { code_id: id } : { org_id: org, referrer_id: mentor.id }
+        const ending = person(staff.tx, coordinator.id).rpc(rpc, args)
+        await staff.blocked()
+        await person(sql).rpc('redeem_code', { code })
+        await guest.commit()
+        await ending
+        await staff.commit()
+        const [row] = await sql`
+          select deactivated_at >= (select max(redeemed_at) from referral.redemptions where code_id = ${id}) as in_order
+          from referral.codes where id = ${id}`
+        expect(row?.in_order).toBe(true)
+      }),
+  )
+})
+
 describe('the account lock', () => {
   test('lets two halves of a story that share neither payment nor sale meet', () =>
     sessions(sql, async (one, other) => {
