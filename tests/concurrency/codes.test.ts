@@ -79,6 +79,16 @@ describe('at once', () => {
     ])
   })
 
+  test('a person tapping eight times, two hundred times over: never an error', async () => {
+    const { org, mentor } = await scene(sql)
+    const { code } = await codeOf(mentor, org)
+    for (const _ of times(200)) {
+      const friend = person(sql)
+      const answers = await Promise.all(times(8).map(() => friend.rpc('redeem_code', { code })))
+      expect(new Set(answers.map(([answer]) => answer?.redemption_id)).size).toBe(1)
+    }
+  })
+
   test('one person with two codes: one is redeemed, the other refused with already_redeemed', async () => {
     const { org, coordinator, mentor, friend } = await scene(sql)
     const codes = [await codeOf(mentor, org), await codeOf(coordinator, org)]
