@@ -2840,55 +2840,6 @@ $$;
 
 revoke execute on function referral_private.require_new_user from public;
 
--- Says before redeeming whether the caller could: what a link shows of the code, or the reason why not. To whoever is
--- not signed in with an account it answers as resolve_code does, which is the same for every unredeemable code.
-create function referral_private.validate_code(p_code text)
-returns setof referral.resolved_code
-language plpgsql
-stable
-security definer
-set search_path = ''
-as $$
-declare
-  v_user_id uuid := auth.uid();
-  v_code referral.codes;
-begin
-  if v_user_id is null or coalesce((auth.jwt() ->> 'is_anonymous')::boolean, false) then
-    return query select r.* from referral_private.resolve_code(p_code) as r;
-    return;
-  end if;
-  if referral_private.normalise_code(p_code) is null then
-    perform referral_private.raise_error('invalid_code');
-  end if;
-  select * into v_code from referral.codes as c where c.code_key = referral_private.normalise_code(p_code);
-  if not found then
-    perform referral_private.raise_error('code_not_found');
-  end if;
-  if exists (
-    select from referral.redemptions as r
-    where r.org_id = v_code.org_id and r.program_id = v_code.program_id and r.referee_id = v_user_id
-  ) then
-    perform referral_private.raise_error('already_redeemed');
-  end if;
-  perform referral_private.require_redeemable(v_code, v_user_id);
-  if exists (
-    select from referral.redemptions as r
-    where r.org_id = v_code.org_id and r.program_id = v_code.program_id
-      and r.referee_id = v_code.referrer_id and r.referrer_id = v_user_id
-  ) then
-    perform referral_private.raise_error('mutual_referral');
-  end if;
-  return query select r.* from referral_private.resolve_code(p_code) as r;
-  if not found then
-    perform referral_private.raise_error('code_limit_reached');
-  end if;
-end
-$$;
-
-revoke execute on function referral_private.validate_code from public;
-
-grant execute on function referral_private.validate_code to anon, authenticated, service_role;
-
 -- Staff decide on a redemption: confirm it where nothing is paid through Stripe, or reject it. A decision is a fact,
 -- with its actor and time; what payments say never overrides it.
 
@@ -3378,8 +3329,58 @@ $$;
 
 revoke execute on function referral_private.require_code_at_sign_up from public;
 
--- Facts about payments, as Stripe states them, and the one thing derived from them so far: which redemption a sale
--- confirms. Facts are keyed by Stripe account ('' is the platform's own), livemode and object, only ever grow, and
+-- Redeeming in the conditional: the same rules, and nothing written.
+
+-- Says before redeeming whether the caller could: what a link shows of the code, or the reason why not. To whoever is
+-- not signed in with an account it answers as resolve_code does, which is the same for every unredeemable code.
+create function referral_private.validate_code(p_code text)
+returns setof referral.resolved_code
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_user_id uuid := auth.uid();
+  v_code referral.codes;
+begin
+  if v_user_id is null or coalesce((auth.jwt() ->> 'is_anonymous')::boolean, false) then
+    return query select r.* from referral_private.resolve_code(p_code) as r;
+    return;
+  end if;
+  if referral_private.normalise_code(p_code) is null then
+    perform referral_private.raise_error('invalid_code');
+  end if;
+  select * into v_code from referral.codes as c where c.code_key = referral_private.normalise_code(p_code);
+  if not found then
+    perform referral_private.raise_error('code_not_found');
+  end if;
+  if exists (
+    select from referral.redemptions as r
+    where r.org_id = v_code.org_id and r.program_id = v_code.program_id and r.referee_id = v_user_id
+  ) then
+    perform referral_private.raise_error('already_redeemed');
+  end if;
+  perform referral_private.require_redeemable(v_code, v_user_id);
+  if exists (
+    select from referral.redemptions as r
+    where r.org_id = v_code.org_id and r.program_id = v_code.program_id
+      and r.referee_id = v_code.referrer_id and r.referrer_id = v_user_id
+  ) then
+    perform referral_private.raise_error('mutual_referral');
+  end if;
+  return query select r.* from referral_private.resolve_code(p_code) as r;
+  if not found then
+    perform referral_private.raise_error('code_limit_reached');
+  end if;
+end
+$$;
+
+revoke execute on function referral_private.validate_code from public;
+
+grant execute on function referral_private.validate_code to anon, authenticated, service_role;
+
+-- Facts about payments, as Stripe states them. They are keyed by Stripe account ('' is the platform's own), livemode and object, only ever grow, and
 -- hold no personal data. What is derived is a function of the facts alone, so the order of events cannot matter.
 create table referral_private.payments (
   account text not null,
@@ -3492,6 +3493,8 @@ as $$
 $$;
 
 revoke execute on function referral_private.account_of from public;
+
+-- What the facts mean: which redemption a sale confirms. A function of the facts alone, so that their order cannot matter.
 
 -- Redemptions that speak for a payer: those of the users it is linked to, then those its metadata names. Times are in
 -- whole seconds, as Stripe's are.
