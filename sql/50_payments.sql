@@ -1,5 +1,5 @@
--- Facts about payments, as Stripe states them. They are keyed by Stripe account ('' is the platform's own), livemode and object, only ever grow, and
--- hold no personal data. What is derived is a function of the facts alone, so the order of events cannot matter.
+-- Facts about payments, as Stripe states them. They are keyed by Stripe account ('' is the platform's own), livemode and
+-- object, only ever grow, and hold no personal data.
 create table referral_private.payments (
   account text not null,
   livemode boolean not null,

@@ -3380,8 +3380,8 @@ revoke execute on function referral_private.validate_code from public;
 
 grant execute on function referral_private.validate_code to anon, authenticated, service_role;
 
--- Facts about payments, as Stripe states them. They are keyed by Stripe account ('' is the platform's own), livemode and object, only ever grow, and
--- hold no personal data. What is derived is a function of the facts alone, so the order of events cannot matter.
+-- Facts about payments, as Stripe states them. They are keyed by Stripe account ('' is the platform's own), livemode and
+-- object, only ever grow, and hold no personal data.
 create table referral_private.payments (
   account text not null,
   livemode boolean not null,
