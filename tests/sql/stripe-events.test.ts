@@ -235,6 +235,26 @@ describe('ingest_stripe_event', () => {
       ])
     }))
 
+  test.for([
+    ['earlier first', [5, 10]],
+    ['later first', [10, 5]],
+  ] as const)('takes the earliest of the times at which a payment is stated, %s', ([, times]) =>
+    undone(sql, async (tx) => {
+      const { friend, standing } = await redeemed(tx)
+      const at = now()
+      for (const seconds of times) {
+        const about = {
+          mode: 'payment',
+          customer: 'cus_1',
+          intent: 'pi_1',
+          userId: friend.id,
+        } as const
+        await ingest(tx, completedSession({ ...about, at: at + seconds }))
+      }
+      expect(await standing()).toBe(at + 5)
+    }),
+  )
+
   test('stores of a payment what is needed to settle it', () =>
     undone(sql, async (tx) => {
       const orgId = crypto.randomUUID()
