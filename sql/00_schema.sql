@@ -133,22 +133,20 @@ revoke execute on function referral_private.raise_violation from public;
 -- The absence of a signed-in user proves nothing: the anonymous role has none either.
 create function referral_private.is_operator()
 returns boolean
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select acting.role = 'service_role' or acting.role = pg_catalog.pg_get_userbyid(n.nspowner)
-  from
-    pg_catalog.pg_namespace as n
-    cross join (
-      select
-        case current_setting('role')
-          when 'none' then session_user::text
-          else current_setting('role')
-        end
-    ) as acting (role)
-  where n.nspname = 'referral';
+declare
+  v_role text := current_setting('role');
+begin
+  if v_role = 'none' then
+    v_role := session_user;
+  end if;
+  return v_role = 'service_role'
+    or v_role = (select pg_catalog.pg_get_userbyid(n.nspowner) from pg_catalog.pg_namespace as n where n.nspname = 'referral');
+end
 $$;
 
 revoke execute on function referral_private.is_operator from public;

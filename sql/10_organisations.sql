@@ -91,14 +91,17 @@ comment on table referral.members is
 -- an app with a membership table of its own replaces this one function.
 create function referral_private.orgs_with_role(p_role referral.member_role)
 returns setof uuid
-language sql
+language plpgsql
 stable
 security definer
 set search_path = ''
 as $$
+begin
+  return query
   select m.org_id
   from referral.members as m
-  where m.user_id = (select auth.uid()) and m.role >= p_role and m.deactivated_at is null;
+  where m.user_id = auth.uid() and m.role >= p_role and m.deactivated_at is null;
+end
 $$;
 
 revoke execute on function referral_private.orgs_with_role from public;
@@ -126,12 +129,14 @@ grant select on referral.members to authenticated, service_role;
 -- Does the caller act with this role in the organisation? The operator does, in every one.
 create function referral_private.acts_with_role(p_org_id uuid, p_role referral.member_role)
 returns boolean
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select referral_private.is_operator() or p_org_id in (select referral_private.orgs_with_role(p_role));
+begin
+  return referral_private.is_operator() or p_org_id in (select referral_private.orgs_with_role(p_role));
+end
 $$;
 
 revoke execute on function referral_private.acts_with_role from public;

@@ -200,14 +200,19 @@ revoke execute on function referral_private.program_for_code from public;
 
 create function referral_private.terms_in_force(p_org_id uuid, p_program_id uuid)
 returns referral.program_terms
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select t.*
+declare
+  v_terms referral.program_terms;
+begin
+  select * into v_terms
   from referral.program_terms as t
   where t.org_id = p_org_id and t.program_id = p_program_id and t.valid_to is null;
+  return v_terms;
+end
 $$;
 
 revoke execute on function referral_private.terms_in_force from public;

@@ -72,6 +72,8 @@ create unique index codes_one_active on referral.codes (referrer_id, org_id) whe
 
 create index codes_by_referrer on referral.codes (referrer_id, org_id, created_at desc);
 
+create index codes_live on referral.codes (referrer_id, org_id) where status in ('active', 'suspended');
+
 create index codes_by_program on referral.codes (org_id, program_id);
 
 create index codes_by_organisation on referral.codes (org_id, created_at desc, id);

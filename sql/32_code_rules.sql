@@ -56,21 +56,17 @@ revoke execute on function referral_private.lock_member from public;
 -- Ends the referrer's codes that are past their time. The member row is locked.
 create function referral_private.expire_codes_of(p_org_id uuid, p_referrer_id uuid)
 returns void
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
+begin
   update referral.codes as c
-  set
-    status = 'expired',
-    deactivated_at = c.expires_at,
-    updated_at = clock_timestamp()
-  where
-    c.org_id = p_org_id
-    and c.referrer_id = p_referrer_id
-    and c.status in ('active', 'suspended')
-    and c.expires_at <= clock_timestamp();
+  set status = 'expired', deactivated_at = c.expires_at, updated_at = clock_timestamp()
+  where c.org_id = p_org_id and c.referrer_id = p_referrer_id
+    and c.status in ('active', 'suspended') and c.expires_at <= clock_timestamp();
+end
 $$;
 
 revoke execute on function referral_private.expire_codes_of from public;
@@ -128,12 +124,14 @@ revoke execute on function referral_private.program_for_member from public;
 
 create function referral_private.has_open_enrolment(p_org_id uuid, p_program_id uuid)
 returns boolean
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select t.terms ->> 'enrolment' = 'open' from referral_private.terms_in_force(p_org_id, p_program_id) as t;
+begin
+  return (referral_private.terms_in_force(p_org_id, p_program_id)).terms ->> 'enrolment' = 'open';
+end
 $$;
 
 revoke execute on function referral_private.has_open_enrolment from public;

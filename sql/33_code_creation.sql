@@ -4,19 +4,19 @@
 -- code limited, so that such a code is not found by trying.
 create function referral_private.drawn_length(p_org_id uuid, p_program_id uuid, p_limited boolean)
 returns int
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select
-    case
-      when p_limited
-      or not referral_private.has_open_enrolment(p_org_id, p_program_id) then greatest(12, o.code_length)
-      else o.code_length
-    end
-  from referral.organisations as o
-  where o.id = p_org_id;
+declare
+  v_length int := (select o.code_length from referral.organisations as o where o.id = p_org_id);
+begin
+  if p_limited or not referral_private.has_open_enrolment(p_org_id, p_program_id) then
+    return greatest(12, v_length);
+  end if;
+  return v_length;
+end
 $$;
 
 revoke execute on function referral_private.drawn_length from public;

@@ -69,7 +69,8 @@ create index redemptions_by_code on referral.redemptions (org_id, code_id, redee
 
 create index redemptions_by_age on referral.redemptions (redeemed_at) where status = 'pending';
 
-create index redemptions_by_terms on referral.redemptions (org_id, program_id, terms_version);
+-- For the foreign key alone, with the version first: else a look-up by program and referee could be planned through it.
+create index redemptions_by_terms on referral.redemptions (terms_version, program_id, org_id);
 
 comment on table referral.redemptions is
   'Uses of codes. Read by coordinators and admins of the organisation; referrers see theirs without identities through my_referrals. Written by redeem_code, by decisions of staff, and by what Stripe events confirm.';

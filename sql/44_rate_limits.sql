@@ -18,12 +18,14 @@ alter table referral_private.redemption_counts enable row level security;
 -- header which that proxy sets. No address means no limit by address, and locks nobody out.
 create function referral_private.client_address()
 returns text
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select nullif(nullif(current_setting('request.headers', true), '')::jsonb ->> 'cf-connecting-ip', '');
+begin
+  return nullif(nullif(current_setting('request.headers', true), '')::jsonb ->> 'cf-connecting-ip', '');
+end
 $$;
 
 revoke execute on function referral_private.client_address from public;

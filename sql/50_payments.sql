@@ -75,12 +75,14 @@ alter table referral_private.payer_redemptions enable row level security;
 
 create function referral_private.account_lock_key(p_account text)
 returns bigint
-language sql
+language plpgsql
 immutable
 security invoker
 set search_path = ''
 as $$
-  select hashtextextended('referral.account:' || p_account, 0);
+begin
+  return hashtextextended('referral.account:' || p_account, 0);
+end
 $$;
 
 revoke execute on function referral_private.account_lock_key from public;
@@ -90,24 +92,28 @@ revoke execute on function referral_private.account_lock_key from public;
 -- first invoice share neither a payment nor a sale.
 create function referral_private.lock_account(p_account text)
 returns void
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
-  select pg_advisory_xact_lock(referral_private.account_lock_key(p_account));
+begin
+  perform pg_advisory_xact_lock(referral_private.account_lock_key(p_account));
+end
 $$;
 
 revoke execute on function referral_private.lock_account from public;
 
 create function referral_private.account_of(p_org_id uuid)
 returns text
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select coalesce(o.stripe_account_id, '') from referral.organisations as o where o.id = p_org_id;
+begin
+  return (select coalesce(o.stripe_account_id, '') from referral.organisations as o where o.id = p_org_id);
+end
 $$;
 
 revoke execute on function referral_private.account_of from public;

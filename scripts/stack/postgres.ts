@@ -19,7 +19,13 @@ export type Postgres = {
   stop: () => Promise<void>
 }
 
-type Settings = { home: string; port: number; identity: Identity; durable: boolean }
+type Settings = {
+  home: string
+  port: number
+  identity: Identity
+  durable: boolean
+  sharedBuffers?: string
+}
 
 const password = 'postgres'
 
@@ -32,6 +38,7 @@ export async function startPostgres({
   port,
   identity,
   durable,
+  sharedBuffers = '128MB',
 }: Settings): Promise<Postgres> {
   const bin = await reachableBinaries(home, identity)
   const data = join(home, 'data')
@@ -42,7 +49,7 @@ export async function startPostgres({
   const options = [
     `-p ${port}`,
     "-c listen_addresses=127.0.0.1 -c unix_socket_directories=''",
-    '-c max_connections=200 -c wal_level=logical',
+    `-c max_connections=200 -c wal_level=logical -c shared_buffers=${sharedBuffers}`,
     durable ? '' : '-c fsync=off -c synchronous_commit=off -c full_page_writes=off',
   ].join(' ')
   await run('pg_ctl', [

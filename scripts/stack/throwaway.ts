@@ -4,13 +4,24 @@ import { postgresIdentity, temporaryHome } from './home.ts'
 import { freePort } from './ports.ts'
 import { type Postgres, startPostgres } from './postgres.ts'
 
-/** A Postgres server for one purpose, with a hosted project's roles and no project yet; stopping removes it. */
-export async function startThrowawayPostgres(): Promise<Postgres> {
+/**
+ * A Postgres server for one purpose, with a hosted project's roles and no project yet; stopping removes it. Unless it is
+ * `durable` it does not wait for the disk.
+ */
+export async function startThrowawayPostgres(
+  settings: { durable?: boolean; sharedBuffers?: string } = {},
+): Promise<Postgres> {
   const identity = postgresIdentity()
   const home = temporaryHome(identity)
   const remove = () => rmSync(home, { recursive: true, force: true })
   try {
-    const server = await startPostgres({ home, port: await freePort(), identity, durable: false })
+    const server = await startPostgres({
+      home,
+      port: await freePort(),
+      identity,
+      durable: false,
+      ...settings,
+    })
     await createRoles(server)
     return { ...server, stop: () => server.stop().finally(remove) }
   } catch (error) {

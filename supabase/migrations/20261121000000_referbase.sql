@@ -135,22 +135,20 @@ revoke execute on function referral_private.raise_violation from public;
 -- The absence of a signed-in user proves nothing: the anonymous role has none either.
 create function referral_private.is_operator()
 returns boolean
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select acting.role = 'service_role' or acting.role = pg_catalog.pg_get_userbyid(n.nspowner)
-  from
-    pg_catalog.pg_namespace as n
-    cross join (
-      select
-        case current_setting('role')
-          when 'none' then session_user::text
-          else current_setting('role')
-        end
-    ) as acting (role)
-  where n.nspname = 'referral';
+declare
+  v_role text := current_setting('role');
+begin
+  if v_role = 'none' then
+    v_role := session_user;
+  end if;
+  return v_role = 'service_role'
+    or v_role = (select pg_catalog.pg_get_userbyid(n.nspowner) from pg_catalog.pg_namespace as n where n.nspname = 'referral');
+end
 $$;
 
 revoke execute on function referral_private.is_operator from public;
@@ -271,14 +269,17 @@ comment on table referral.members is
 -- an app with a membership table of its own replaces this one function.
 create function referral_private.orgs_with_role(p_role referral.member_role)
 returns setof uuid
-language sql
+language plpgsql
 stable
 security definer
 set search_path = ''
 as $$
+begin
+  return query
   select m.org_id
   from referral.members as m
-  where m.user_id = (select auth.uid()) and m.role >= p_role and m.deactivated_at is null;
+  where m.user_id = auth.uid() and m.role >= p_role and m.deactivated_at is null;
+end
 $$;
 
 revoke execute on function referral_private.orgs_with_role from public;
@@ -306,12 +307,14 @@ grant select on referral.members to authenticated, service_role;
 -- Does the caller act with this role in the organisation? The operator does, in every one.
 create function referral_private.acts_with_role(p_org_id uuid, p_role referral.member_role)
 returns boolean
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select referral_private.is_operator() or p_org_id in (select referral_private.orgs_with_role(p_role));
+begin
+  return referral_private.is_operator() or p_org_id in (select referral_private.orgs_with_role(p_role));
+end
 $$;
 
 revoke execute on function referral_private.acts_with_role from public;
@@ -897,14 +900,19 @@ revoke execute on function referral_private.program_for_code from public;
 
 create function referral_private.terms_in_force(p_org_id uuid, p_program_id uuid)
 returns referral.program_terms
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select t.*
+declare
+  v_terms referral.program_terms;
+begin
+  select * into v_terms
   from referral.program_terms as t
   where t.org_id = p_org_id and t.program_id = p_program_id and t.valid_to is null;
+  return v_terms;
+end
 $$;
 
 revoke execute on function referral_private.terms_in_force from public;
@@ -1073,35 +1081,38 @@ revoke execute on function referral_private.complete_terms from public;
 -- is too long. NFKC folds compatibility forms, white space and dashes (Unicode Pd) part words, only ASCII is raised.
 create function referral_private.show_code(p_code text)
 returns text
-language sql
+language plpgsql
 immutable
 strict
 parallel safe
 security invoker
 set search_path = ''
 as $$
-  select
-    case
-      when length(p_code) <= 128 then translate(
-        btrim(
-          regexp_replace(
-            normalize(p_code, NFKC) collate "C",
-            '[\u0009-\u000D\u0020\u0085\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000' || '\u002D\u058A\u05BE\u1400\u1806\u2010-\u2015\u2E17\u2E1A\u2E3A\u2E3B\u2E40\u2E5D\u301C\u3030\u30A0' || '\uFE31\uFE32\uFE58\uFE63\uFF0D\U00010D6E\U00010EAD]+',
-            '-',
-            'g'
-          ),
-          '-'
-        ),
-        'abcdefghijklmnopqrstuvwxyz',
-        'ABCDEFGHIJKLMNOPQRSTUVWXYZ'
-      )
-    end;
+begin
+  if length(p_code) > 128 then
+    return null;
+  end if;
+  return translate(
+    btrim(
+      regexp_replace(
+        normalize(p_code, NFKC) collate "C",
+        '[\u0009-\u000D\u0020\u0085\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000' || '\u002D\u058A\u05BE\u1400\u1806\u2010-\u2015\u2E17\u2E1A\u2E3A\u2E3B\u2E40\u2E5D\u301C\u3030\u30A0' || '\uFE31\uFE32\uFE58\uFE63\uFF0D\U00010D6E\U00010EAD]+',
+        '-',
+        'g'
+      ),
+      '-'
+    ),
+    'abcdefghijklmnopqrstuvwxyz',
+    'ABCDEFGHIJKLMNOPQRSTUVWXYZ'
+  );
+end
 $$;
 
 revoke execute on function referral_private.show_code from public;
 
 -- The normal form of a code, or null where the text is not a code: 3 to 32 digits and capitals, O read as 0, I and L
--- as 1. So `olivia-1` and `0LIV1A1` are the same code. Text that is normal already takes the short way.
+-- as 1. So `olivia-1` and `0LIV1A1` are the same code. Text of ASCII letters, digits, hyphens and spaces, which nearly
+-- all is, takes the short way.
 create function referral_private.normalise_code(p_code text)
 returns text
 language plpgsql
@@ -1115,8 +1126,12 @@ declare
   v_normal constant text := '^[0-9A-HJKMNP-Z]{3,32}$';
   v_key text;
 begin
-  if p_code collate "C" ~ v_normal then
-    return p_code;
+  if length(p_code) > 128 then
+    return null;
+  end if;
+  v_key := translate(p_code, 'abcdefghijklmnopqrstuvwxyzOIL- ', 'ABCDEFGH1JK1MN0PQRSTUVWXYZ011');
+  if v_key collate "C" ~ v_normal then
+    return v_key;
   end if;
   v_key := translate(referral_private.show_code(p_code), 'OIL-', '011');
   return case when v_key collate "C" ~ v_normal then v_key end;
@@ -1129,23 +1144,23 @@ revoke execute on function referral_private.normalise_code from public;
 -- bits of one random byte; bytes 6 and 8 of a version 4 UUID carry fixed bits and are left out.
 create function referral_private.draw_code(p_length int)
 returns text
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
-  select
-    regexp_replace(
-      string_agg(substr('0123456789ABCDEFGHJKMNPQRSTVWXYZ', (get_byte(bytes, place) & 31) + 1, 1), ''),
-      '(.{4})(?!$)',
-      '\1-',
-      'g'
-    )
-  from
-    (select uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) as bytes offset 0) as random
-    cross join (
-      select place from generate_series(0, 31) as place where place % 16 not in (6, 8) order by place limit p_length
-    ) as places;
+declare
+  v_alphabet constant text := '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
+  v_bytes bytea := uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid());
+  v_places constant int[] := '{0,1,2,3,4,5,7,9,10,11,12,13,14,15,16,17}';
+  v_code text := '';
+begin
+  for i in 1..p_length loop
+    v_code := v_code || case when i % 4 = 1 and i > 1 then '-' else '' end
+      || substr(v_alphabet, (get_byte(v_bytes, v_places[i]) & 31) + 1, 1);
+  end loop;
+  return v_code;
+end
 $$;
 
 revoke execute on function referral_private.draw_code from public;
@@ -1231,14 +1246,17 @@ on conflict do nothing;
 
 create function referral_private.is_reserved(p_key text)
 returns boolean
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select
-    exists (select from referral_private.reserved_words as r where r.word = p_key)
-    or exists (select from referral_private.reserved_words as r where not r.whole and position(r.word in p_key) > 0);
+begin
+  return exists (
+    select from referral_private.reserved_words as r
+    where r.word = p_key or not r.whole and position(r.word in p_key) > 0
+  );
+end
 $$;
 
 revoke execute on function referral_private.is_reserved from public;
@@ -1316,6 +1334,8 @@ create table referral.codes (
 create unique index codes_one_active on referral.codes (referrer_id, org_id) where status = 'active';
 
 create index codes_by_referrer on referral.codes (referrer_id, org_id, created_at desc);
+
+create index codes_live on referral.codes (referrer_id, org_id) where status in ('active', 'suspended');
 
 create index codes_by_program on referral.codes (org_id, program_id);
 
@@ -1505,21 +1525,17 @@ revoke execute on function referral_private.lock_member from public;
 -- Ends the referrer's codes that are past their time. The member row is locked.
 create function referral_private.expire_codes_of(p_org_id uuid, p_referrer_id uuid)
 returns void
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
+begin
   update referral.codes as c
-  set
-    status = 'expired',
-    deactivated_at = c.expires_at,
-    updated_at = clock_timestamp()
-  where
-    c.org_id = p_org_id
-    and c.referrer_id = p_referrer_id
-    and c.status in ('active', 'suspended')
-    and c.expires_at <= clock_timestamp();
+  set status = 'expired', deactivated_at = c.expires_at, updated_at = clock_timestamp()
+  where c.org_id = p_org_id and c.referrer_id = p_referrer_id
+    and c.status in ('active', 'suspended') and c.expires_at <= clock_timestamp();
+end
 $$;
 
 revoke execute on function referral_private.expire_codes_of from public;
@@ -1577,12 +1593,14 @@ revoke execute on function referral_private.program_for_member from public;
 
 create function referral_private.has_open_enrolment(p_org_id uuid, p_program_id uuid)
 returns boolean
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select t.terms ->> 'enrolment' = 'open' from referral_private.terms_in_force(p_org_id, p_program_id) as t;
+begin
+  return (referral_private.terms_in_force(p_org_id, p_program_id)).terms ->> 'enrolment' = 'open';
+end
 $$;
 
 revoke execute on function referral_private.has_open_enrolment from public;
@@ -1616,19 +1634,19 @@ revoke execute on function referral_private.require_code_allowance from public;
 -- code limited, so that such a code is not found by trying.
 create function referral_private.drawn_length(p_org_id uuid, p_program_id uuid, p_limited boolean)
 returns int
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select
-    case
-      when p_limited
-      or not referral_private.has_open_enrolment(p_org_id, p_program_id) then greatest(12, o.code_length)
-      else o.code_length
-    end
-  from referral.organisations as o
-  where o.id = p_org_id;
+declare
+  v_length int := (select o.code_length from referral.organisations as o where o.id = p_org_id);
+begin
+  if p_limited or not referral_private.has_open_enrolment(p_org_id, p_program_id) then
+    return greatest(12, v_length);
+  end if;
+  return v_length;
+end
 $$;
 
 revoke execute on function referral_private.drawn_length from public;
@@ -2621,7 +2639,8 @@ create index redemptions_by_code on referral.redemptions (org_id, code_id, redee
 
 create index redemptions_by_age on referral.redemptions (redeemed_at) where status = 'pending';
 
-create index redemptions_by_terms on referral.redemptions (org_id, program_id, terms_version);
+-- For the foreign key alone, with the version first: else a look-up by program and referee could be planned through it.
+create index redemptions_by_terms on referral.redemptions (terms_version, program_id, org_id);
 
 comment on table referral.redemptions is
   'Uses of codes. Read by coordinators and admins of the organisation; referrers see theirs without identities through my_referrals. Written by redeem_code, by decisions of staff, and by what Stripe events confirm.';
@@ -3145,12 +3164,14 @@ alter table referral_private.redemption_counts enable row level security;
 -- header which that proxy sets. No address means no limit by address, and locks nobody out.
 create function referral_private.client_address()
 returns text
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select nullif(nullif(current_setting('request.headers', true), '')::jsonb ->> 'cf-connecting-ip', '');
+begin
+  return nullif(nullif(current_setting('request.headers', true), '')::jsonb ->> 'cf-connecting-ip', '');
+end
 $$;
 
 revoke execute on function referral_private.client_address from public;
@@ -3457,12 +3478,14 @@ alter table referral_private.payer_redemptions enable row level security;
 
 create function referral_private.account_lock_key(p_account text)
 returns bigint
-language sql
+language plpgsql
 immutable
 security invoker
 set search_path = ''
 as $$
-  select hashtextextended('referral.account:' || p_account, 0);
+begin
+  return hashtextextended('referral.account:' || p_account, 0);
+end
 $$;
 
 revoke execute on function referral_private.account_lock_key from public;
@@ -3472,24 +3495,28 @@ revoke execute on function referral_private.account_lock_key from public;
 -- first invoice share neither a payment nor a sale.
 create function referral_private.lock_account(p_account text)
 returns void
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
-  select pg_advisory_xact_lock(referral_private.account_lock_key(p_account));
+begin
+  perform pg_advisory_xact_lock(referral_private.account_lock_key(p_account));
+end
 $$;
 
 revoke execute on function referral_private.lock_account from public;
 
 create function referral_private.account_of(p_org_id uuid)
 returns text
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select coalesce(o.stripe_account_id, '') from referral.organisations as o where o.id = p_org_id;
+begin
+  return (select coalesce(o.stripe_account_id, '') from referral.organisations as o where o.id = p_org_id);
+end
 $$;
 
 revoke execute on function referral_private.account_of from public;

@@ -1,0 +1,29 @@
+/**
+ * `npm run bench`: what the hot paths cost, each beside something that anybody can judge, as a ratio of two rates which
+ * are measured in turns in the same run. `-- NAME` runs one: lookups, rotation or redemption.
+ */
+import { runMain, Sentence } from '../scripts/stack/sentence.ts'
+import { lookups } from './lookups.ts'
+import { redemption } from './redemption.ts'
+import { rotation } from './rotation.ts'
+
+const benches = { lookups, rotation, redemption }
+
+await runMain(async () => {
+  const wanted = process.argv[2]
+  if (wanted && !(wanted in benches))
+    throw new Sentence(`There is no bench "${wanted}": ${Object.keys(benches).join(', ')}.`)
+  process.stdout.write('| measured | per second | ratio | at least |\n| --- | --- | --- | --- |\n')
+  const missed: string[] = []
+  for (const [name, bench] of Object.entries(benches)) {
+    if (wanted && name !== wanted) continue
+    for await (const { what, rate, beside, atLeast } of bench()) {
+      const ratio = (rate / beside).toFixed(2)
+      process.stdout.write(
+        `| ${what} | ${rate.toFixed(0)} : ${beside.toFixed(0)} | ${ratio} | ${atLeast.toFixed(2)} |\n`,
+      )
+      if (Number(ratio) < atLeast) missed.push(what)
+    }
+  }
+  if (missed.length) throw new Sentence(`Below what is wanted: ${missed.join('; ')}.`)
+})

@@ -1,0 +1,96 @@
+/** Rates of two workloads, measured in turns, so that neither the client nor the machine's mood is what is compared. */
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import postgres from 'postgres'
+import { Sentence } from '../scripts/stack/sentence.ts'
+
+/** One transaction, again and again: its statements, in which `:n` stands for a number drawn from 1 to `upTo`. */
+export type Workload = { url: string; statements: string[]; upTo: number; connections: number }
+
+export type Comparison = { what: string; rate: number; beside: number; atLeast: number }
+
+const rounds = 7
+const seconds = 3
+
+/** The median rates of a workload and of the one it is held against. An error in either ends the run. */
+export async function compare(
+  what: string,
+  atLeast: number,
+  measured: Workload,
+  against: Workload,
+): Promise<Comparison> {
+  const perSecond = (await execute('pgbench', ['--version']).catch(() => null)) ? pgbench : loop
+  const rates = { measured: [] as number[], against: [] as number[] }
+  for (const workload of [measured, against]) await perSecond(workload, 1)
+  for (let round = 0; round < rounds; round++) {
+    rates.against.push(await perSecond(against, seconds))
+    rates.measured.push(await perSecond(measured, seconds))
+  }
+  return { what, rate: median(rates.measured), beside: median(rates.against), atLeast }
+}
+
+const execute = promisify(execFile)
+
+/** Transactions per second by pgbench, with prepared statements. */
+async function pgbench(
+  { url, statements, upTo, connections }: Workload,
+  seconds: number,
+): Promise<number> {
+  const folder = mkdtempSync(join(tmpdir(), 'referbase-bench-'))
+  const script = join(folder, 'transaction.sql')
+  writeFileSync(script, [`\\set n random(1, ${upTo})`, ...inTransaction(statements)].join('\n'))
+  const options = ['-n', '-M', 'prepared', '-c', connections, '-j', 2, '-T', seconds, '-f', script]
+  try {
+    const { stdout } = await execute('pgbench', [...options.map(String), url])
+    return Number(/tps = ([\d.]+)/.exec(stdout)?.[1])
+  } catch (error) {
+    throw new Sentence(`A transaction failed: ${(error as { stderr?: string }).stderr}`)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+const inTransaction = (statements: string[]) => {
+  const lines = statements.map((statement) => `${statement.replaceAll(/\s+/g, ' ')};`)
+  return lines.length > 1 ? ['begin;', ...lines, 'commit;'] : lines
+}
+
+/** The same without pgbench: a loop inside the server on every connection, each round a transaction. */
+async function loop(
+  { url, statements, upTo, connections }: Workload,
+  seconds: number,
+): Promise<number> {
+  const sql = postgres(url, { max: connections, onnotice: () => {} })
+  const body = statements.map((statement) =>
+    `${statement.trim().replace(/^select/, 'perform')};`.replaceAll(':n', 'n'),
+  )
+  try {
+    const counts = await Promise.all(
+      Array.from({ length: connections }, async (_, i) => {
+        await sql.unsafe(`
+          create or replace procedure public.bench_${i}(inout done int) language plpgsql as $bench$
+          declare
+            v_until timestamptz := clock_timestamp() + interval '${seconds} seconds';
+            n int;
+          begin
+            while clock_timestamp() < v_until loop
+              n := 1 + floor(random() * ${upTo});
+              ${body.join('\n')}
+              commit;
+              done := done + 1;
+            end loop;
+          end $bench$`)
+        return Number((await sql.unsafe(`call public.bench_${i}(0)`))[0]?.done)
+      }),
+    )
+    return counts.reduce((sum, count) => sum + count, 0) / seconds
+  } finally {
+    await sql.end()
+  }
+}
+
+const median = (values: number[]) =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0

@@ -1,0 +1,32 @@
+import { type Comparison, compare } from './measure.ts'
+import { code, filled, onServer, signIn } from './scene.ts'
+
+const codes = 10_000
+
+/** redeem_code on one code, without and with a limit. */
+export const redemption = () =>
+  onServer<Comparison>(async function* (server) {
+    const [unlimited, limited] = [
+      await filled(server, 'unlimited', codes),
+      await filled(server, 'limited', codes, codes),
+    ]
+    const redeem = {
+      statements: [signIn('gen_random_uuid()'), `select referral.redeem_code(${code(':n')})`],
+      connections: 8,
+    }
+    yield compare(
+      'redeem_code, 8 connections, one unlimited code beside 10,000',
+      0.7,
+      { ...redeem, url: unlimited, upTo: 1 },
+      { ...redeem, url: unlimited, upTo: codes },
+    )
+    const bareUpdate = `
+      update referral.code_quotas set used = used + 1
+      where org_id = bench.org_id() and quota_id = bench.first_quota_id() and used < max_uses`
+    yield compare(
+      'redeem_code, 8 connections, one limited code beside a bare conditional update of one row',
+      0.4,
+      { ...redeem, url: limited, upTo: 1 },
+      { url: limited, statements: [bareUpdate], upTo: 1, connections: 8 },
+    )
+  })
