@@ -1,7 +1,8 @@
 import postgres from 'postgres'
 import { Sentence } from '../scripts/stack/sentence.ts'
+import { code } from './fill.ts'
 import { type Comparison, compare } from './measure.ts'
-import { code, filled, onServer } from './scene.ts'
+import { filled, onServer } from './scene.ts'
 
 const sizes = { small: 10_000, large: 10_000_000 }
 

@@ -1,5 +1,6 @@
+import { code } from './fill.ts'
 import { type Comparison, compare } from './measure.ts'
-import { code, filled, onServer, signIn } from './scene.ts'
+import { filled, onServer, signIn } from './scene.ts'
 
 const codes = 10_000
 

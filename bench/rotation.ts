@@ -1,5 +1,6 @@
+import { referrer } from './fill.ts'
 import { type Comparison, compare } from './measure.ts'
-import { filled, onServer, referrer, signIn } from './scene.ts'
+import { filled, onServer, signIn } from './scene.ts'
 
 /** rotate_code of one referrer on 32 connections, which queue up, beside the same on many referrers. */
 export const rotation = () =>

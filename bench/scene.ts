@@ -3,6 +3,7 @@ import postgres from 'postgres'
 import { applyMigrations, createProject, execute } from '../scripts/stack/database.ts'
 import type { Postgres } from '../scripts/stack/postgres.ts'
 import { startThrowawayPostgres } from '../scripts/stack/throwaway.ts'
+import { code, fillCodes } from './fill.ts'
 
 /** Runs the work on a server of its own, which waits for the disk as a deployed one does, and removes it. */
 export async function* onServer<Row>(
@@ -16,13 +17,7 @@ export async function* onServer<Row>(
   }
 }
 
-/** The nth code, and the nth member, who owns it. */
-export const code = (n: string) => `upper(left(md5((${n})::text), 16))`
-export const referrer = (n: string) => `md5('referrer' || ${n})::uuid`
-
-/**
- * A database with one organisation and this many codes of as many members, the first `limited` of them with a quota. Secondary indexes are made anew afterwards: with 10,000,000 rows that is minutes faster. Gives its address.
- */
+/** A database with one organisation and this many codes, in shared buffers. Gives its address. */
 export async function filled(
   server: Postgres,
   database: string,
@@ -48,30 +43,18 @@ export async function filled(
   )
   const admin = postgres(server.url(database, 'supabase_admin'), { max: 1, onnotice: () => {} })
   try {
-    const indexes = await admin<{ name: string; definition: string }[]>`
-      select i.indexrelid::regclass::text as name, pg_get_indexdef(i.indexrelid) as definition
-      from pg_index as i
-      where i.indrelid in ('referral.codes'::regclass, 'referral.members'::regclass)
-        and not exists (select from pg_constraint as k where k.conindid = i.indexrelid)`
-    // Foreign keys and the audit are triggers too: what is filled in is consistent, and its audit is not measured.
-    await admin`set session_replication_role = replica`
-    for (const { name } of indexes) await admin.unsafe(`drop index ${name}`)
-    await admin.unsafe(`
-      insert into referral.members (org_id, user_id)
-      select bench.org_id(), ${referrer('n')} from generate_series(1, ${codes}) as n;
-      insert into referral.code_quotas (org_id, max_uses)
-      select bench.org_id(), 1000000000 from generate_series(1, ${limited}) as n;
-      insert into referral.codes (org_id, program_id, code, referrer_id, quota_id)
-      select bench.org_id(), bench.program_id(), ${code('n')}, ${referrer('n')}, q.quota_id
-      from generate_series(1, ${codes}) as n
-      left join (select quota_id, row_number() over () as n from referral.code_quotas) as q using (n);`)
+    const [ids] = await admin<{ org: string; program: string }[]>`
+      select org_id as org, program_id as program from bench.ids`
+    if (ids) await fillCodes(admin, ids, codes, limited)
     if (limited)
       await admin.unsafe(
         `create function bench.first_quota_id() returns uuid language sql immutable as
         $$ select quota_id from referral.codes where code_key = ${code('1')} $$`,
       )
-    for (const { definition } of indexes) await admin.unsafe(definition)
-    await admin.unsafe('vacuum (analyze, freeze)')
+    await admin.unsafe('create extension pg_prewarm')
+    await admin.unsafe(
+      `select pg_prewarm(oid) from pg_class where relnamespace = 'referral'::regnamespace and relkind in ('r', 'i')`,
+    )
     await admin.unsafe('checkpoint')
   } finally {
     await admin.end()

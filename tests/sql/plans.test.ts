@@ -1,0 +1,65 @@
+/** The plans of the hot functions, as they run: with nothing in the tables, and with 1,000,000 codes. */
+import postgres from 'postgres'
+import { afterAll, expect, inject, test } from 'vitest'
+import { fillCodes } from '../../bench/fill.ts'
+import { operator } from '../support/actors.ts'
+import { testDatabase, undone } from '../support/database.ts'
+import { codeOf, scene } from '../support/scene.ts'
+
+const sql = await testDatabase()
+const [named] = await sql<{ database: string }[]>`select current_database() as database`
+const plans: string[] = []
+const admin = postgres(inject('servers').admin.replace('DATABASE', named?.database ?? ''), {
+  max: 1,
+  onnotice: ({ message }) => plans.push(message ?? ''),
+})
+afterAll(() => admin.end())
+
+/** How the tables are read by everything that redeeming, rotating and looking at a code run, inside the functions too. */
+async function scans(): Promise<string[]> {
+  plans.length = 0
+  await undone(admin, async (tx) => {
+    const { org, mentor, friend } = await scene(tx)
+    const { code, id } = await codeOf(mentor, org)
+    await tx.unsafe(`
+      load 'auto_explain';
+      set local auto_explain.log_min_duration = 0;
+      set local auto_explain.log_nested_statements = on;
+      set local client_min_messages = log`)
+    await friend.rpc('resolve_code', { code })
+    await mentor.rpc('get_active_code', { org_id: org })
+    await mentor.rpc('find_code', { code })
+    await friend.rpc('validate_code', { code })
+    for (const _ of ['first', 'again']) await friend.rpc('redeem_code', { code })
+    await friend.rpc('has_redeemed', { code })
+    await friend.rpc('my_redemption', { org_id: org })
+    await mentor.rpc('my_referrals', { org_id: org })
+    await mentor.rpc('code_usage_stats', { code_id: id })
+    await mentor.rpc('rotate_code', { org_id: org, grace: '1 day' })
+    await mentor.rpc('deactivate_code', { org_id: org })
+    await operator(tx).rpc('expire_codes')
+  })
+  return plans.flatMap(
+    (plan) =>
+      plan.match(/(Seq Scan|Index\w* (Only )?Scan|Bitmap \w+ Scan) .*? on \w+|Seq Scan on \w+/g) ??
+      [],
+  )
+}
+
+test('before there are statistics, no look-up goes through an index that is for something else', async () => {
+  const used = await scans()
+  expect(used.length).toBeGreaterThan(30)
+  expect(used.filter((scan) => scan.includes('redemptions_by_terms'))).toEqual([])
+})
+
+test('with 1,000,000 codes nothing reads a table of codes, members or redemptions from end to end', async () => {
+  const { org, program } = await scene(admin)
+  await fillCodes(admin, { org, program }, 1_000_000)
+  await admin.unsafe(`
+    insert into referral.redemptions (org_id, program_id, terms_version, code_id, referrer_id, referee_id)
+    select c.org_id, c.program_id, 1, c.id, c.referrer_id, gen_random_uuid() from referral.codes as c limit 20000;
+    analyze referral.redemptions`)
+  const used = await scans()
+  expect(used).toContainEqual(expect.stringMatching(/^Index Scan using codes_key_is_unique/))
+  expect(used.filter((scan) => /Seq Scan on (codes|members|redemptions)/.test(scan))).toEqual([])
+}, 120_000)
