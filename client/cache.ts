@@ -1,5 +1,6 @@
 /**
- * A small memory of answers, for screens that ask again and again. An entry is good for `seconds`; 0 switches it off.
+ * A small memory of answers, for screens that ask again and again. An entry is good for `seconds`, or until what it holds
+ * expires; 0 switches it off.
  * At most 100 entries are kept, the oldest go first. An answer that was asked for before the last `clear` may be older
  * than what was cleared for, and is not kept.
  */
@@ -12,12 +13,13 @@ export function createCache<Value>(seconds: number) {
       return entry && entry.until > Date.now() ? entry.value : undefined
     },
     /** Call before asking; keeps the answer once it is there. */
-    keeper(key: string): (value: Value) => void {
+    keeper(key: string): (value: Value, expiresAt?: string | null) => void {
       const asked = clears
-      return (value) => {
+      return (value, expiresAt) => {
         if (seconds <= 0 || asked !== clears) return
         entries.delete(key)
-        entries.set(key, { value, until: Date.now() + seconds * 1000 })
+        const end = expiresAt ? Date.parse(expiresAt) : Number.POSITIVE_INFINITY
+        entries.set(key, { value, until: Math.min(Date.now() + seconds * 1000, end) })
         const [oldest] = entries.keys()
         if (entries.size > 100 && oldest !== undefined) entries.delete(oldest)
       }

@@ -10,7 +10,7 @@ export function codeText(text: string): string {
   try {
     const url = new URL(trimmed)
     const [, segment] = /\/link\/([^/]+)\/?$/.exec(url.pathname) ?? []
-    return url.searchParams.get('ref') ?? (segment ? decodeURIComponent(segment) : trimmed)
+    return url.searchParams.get('ref') || (segment ? decodeURIComponent(segment) : trimmed)
   } catch {
     return trimmed
   }

@@ -1,8 +1,16 @@
 import type { createCache } from './cache.ts'
 import { codeText } from './code-text.ts'
 import { type Answer, type Result, settle } from './result.ts'
-import type { Code } from './rows.ts'
+import type { Code, CodeUses } from './rows.ts'
 import type { ReferralSchema } from './schema.ts'
+
+/** Settings of a new code. Without `max_uses` there is no limit; `expires_at` is ISO 8601. */
+export type CodeSettings = {
+  program_id?: string
+  max_uses?: number
+  expires_at?: string
+  description?: string
+}
 
 type Cache = ReturnType<typeof createCache<Code>>
 
@@ -15,16 +23,22 @@ export function codeCalls(referral: ReferralSchema, activeCodes: Cache) {
 
   return {
     /**
-     * Creates a referrer's code in the organisation's default program. Choosing the code is for staff.
+     * Creates a referrer's code, in the organisation's default program unless `program_id` is given. Choosing the code,
+     * a limit and an expiry are for staff.
      *
      * Errors: `active_code_exists`, `code_taken`, `code_reserved`, `invalid_code`, `not_a_member`, `not_allowed`,
      * `member_not_found`, `member_deactivated`, `member_blocked`, `not_invited`, `program_not_found`,
      * `program_inactive`, `code_suspended`, `too_many_codes`.
      */
-    async createCode(referrerId: string, orgId: string, code?: string): Promise<Result<Code>> {
-      const chosen = code === undefined ? {} : { code }
+    async createCode(
+      referrerId: string,
+      orgId: string,
+      code?: string,
+      settings: CodeSettings = {},
+    ): Promise<Result<Code>> {
+      const args = { org_id: orgId, referrer_id: referrerId, ...settings }
       return written(
-        await referral.rpc('create_code', { org_id: orgId, referrer_id: referrerId, ...chosen }),
+        await referral.rpc('create_code', code === undefined ? args : { ...args, code }),
       )
     },
 
@@ -40,7 +54,8 @@ export function codeCalls(referral: ReferralSchema, activeCodes: Cache) {
     },
 
     /**
-     * The referrer's active code, or null. A code is remembered for `cacheSeconds`; that there is none is not.
+     * The referrer's active code, or null. A code is remembered for `cacheSeconds`, and not past its expiry; that there is
+     * none is not. What staff or another device do is seen when that time is over.
      *
      * Errors: `not_a_member` and `not_allowed` for whoever is neither the referrer nor staff.
      */
@@ -49,12 +64,11 @@ export function codeCalls(referral: ReferralSchema, activeCodes: Cache) {
       const remembered = activeCodes.get(key)
       if (remembered) return { data: remembered, error: null }
       const keep = activeCodes.keeper(key)
-      const answer = settle(
-        await referral
-          .rpc('get_active_code', { org_id: orgId, referrer_id: referrerId })
-          .maybeSingle(),
-      )
-      if (answer.data) keep(answer.data)
+      const found = await referral
+        .rpc('get_active_code', { org_id: orgId, referrer_id: referrerId })
+        .maybeSingle()
+      const answer = settle(found as Answer<Code | null>)
+      if (answer.data) keep(answer.data, answer.data.expires_at)
       return answer
     },
 
@@ -98,16 +112,17 @@ export function codeCalls(referral: ReferralSchema, activeCodes: Cache) {
 
     /**
      * A page of the organisation's codes that the caller may see, newest first. `limit` is 100 unless given, 1,000 at
-     * most; for the next page, pass the last code of this one as `after`. `referrerId` and `programId` narrow it;
-     * `usable` leaves out what has ended.
+     * most; for the next page, pass the last code of this one as `after`. `referrerId`, `programId` and `batchId` narrow
+     * it; `usable` leaves out what is suspended, rotated or has ended.
      */
     async listCodesByOrganisation(
       orgId: string,
-      { limit = 100, after, referrerId, programId, usable = false }: CodeFilter = {},
+      { limit = 100, after, referrerId, programId, batchId, usable = false }: CodeFilter = {},
     ): Promise<Result<Code[]>> {
       let codes = referral.from('codes').select().eq('org_id', orgId)
       if (referrerId) codes = codes.eq('referrer_id', referrerId)
       if (programId) codes = codes.eq('program_id', programId)
+      if (batchId) codes = codes.eq('batch_id', batchId)
       if (usable)
         codes = codes
           .eq('status', 'active')
@@ -121,6 +136,11 @@ export function codeCalls(referral: ReferralSchema, activeCodes: Cache) {
       )
       return answer.error ? answer : { ...answer, data: answer.data.map(asOfNow) }
     },
+
+    /** How often each of up to 1,000 codes was used, and how often it may be: those that the caller may see. */
+    async codeUses(codeIds: string[]): Promise<Result<CodeUses[]>> {
+      return settle(await referral.rpc('code_uses', { code_ids: codeIds }))
+    },
   }
 }
 
@@ -129,6 +149,7 @@ type CodeFilter = {
   after?: Pick<Code, 'created_at' | 'id'>
   referrerId?: string
   programId?: string
+  batchId?: string
   usable?: boolean
 }
 

@@ -178,6 +178,51 @@ export type Database = {
           },
         ]
       }
+      member_changes: {
+        Row: {
+          actor_id: string | null
+          blocked: boolean
+          changed_at: string
+          deactivated: boolean
+          id: number
+          org_id: string
+          reason: string | null
+          role: Database['referral']['Enums']['member_role']
+          user_id: string
+        }
+        ComputedFields: never
+        Insert: {
+          actor_id?: string | null
+          blocked: boolean
+          changed_at?: string
+          deactivated: boolean
+          id?: never
+          org_id: string
+          reason?: string | null
+          role: Database['referral']['Enums']['member_role']
+          user_id: string
+        }
+        Update: {
+          actor_id?: string | null
+          blocked?: boolean
+          changed_at?: string
+          deactivated?: boolean
+          id?: never
+          org_id?: string
+          reason?: string | null
+          role?: Database['referral']['Enums']['member_role']
+          user_id?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'member_changes_are_of_a_member'
+            columns: ['org_id', 'user_id']
+            isOneToOne: false
+            referencedRelation: 'members'
+            referencedColumns: ['org_id', 'user_id']
+          },
+        ]
+      }
       members: {
         Row: {
           admitted_by: string | null
@@ -187,6 +232,7 @@ export type Database = {
           display_name: string | null
           org_id: string
           public_name: boolean
+          reason: string | null
           role: Database['referral']['Enums']['member_role']
           user_id: string
         }
@@ -199,6 +245,7 @@ export type Database = {
           display_name?: string | null
           org_id: string
           public_name?: boolean
+          reason?: string | null
           role?: Database['referral']['Enums']['member_role']
           user_id: string
         }
@@ -210,6 +257,7 @@ export type Database = {
           display_name?: string | null
           org_id?: string
           public_name?: boolean
+          reason?: string | null
           role?: Database['referral']['Enums']['member_role']
           user_id?: string
         }
@@ -362,6 +410,48 @@ export type Database = {
           },
         ]
       }
+      redemption_changes: {
+        Row: {
+          actor_id: string | null
+          changed_at: string
+          from_status: Database['referral']['Enums']['redemption_status']
+          id: number
+          org_id: string
+          reason: string | null
+          redemption_id: string
+          to_status: Database['referral']['Enums']['redemption_status']
+        }
+        ComputedFields: never
+        Insert: {
+          actor_id?: string | null
+          changed_at?: string
+          from_status: Database['referral']['Enums']['redemption_status']
+          id?: never
+          org_id: string
+          reason?: string | null
+          redemption_id: string
+          to_status: Database['referral']['Enums']['redemption_status']
+        }
+        Update: {
+          actor_id?: string | null
+          changed_at?: string
+          from_status?: Database['referral']['Enums']['redemption_status']
+          id?: never
+          org_id?: string
+          reason?: string | null
+          redemption_id?: string
+          to_status?: Database['referral']['Enums']['redemption_status']
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'redemption_changes_are_of_a_redemption'
+            columns: ['org_id', 'redemption_id']
+            isOneToOne: false
+            referencedRelation: 'redemptions'
+            referencedColumns: ['org_id', 'id']
+          },
+        ]
+      }
       redemptions: {
         Row: {
           channel: string | null
@@ -450,6 +540,7 @@ export type Database = {
           display_name: string | null
           org_id: string
           public_name: boolean
+          reason: string | null
           role: Database['referral']['Enums']['member_role']
           user_id: string
         }
@@ -467,6 +558,14 @@ export type Database = {
           recent_users: string[]
           total_uses: number
           unique_users: number
+        }[]
+      }
+      code_uses: {
+        Args: { code_ids: string[] }
+        Returns: {
+          code_id: string
+          max_uses: number
+          uses_count: number
         }[]
       }
       confirm_redemption: {
@@ -665,6 +764,7 @@ export type Database = {
           display_name: string | null
           org_id: string
           public_name: boolean
+          reason: string | null
           role: Database['referral']['Enums']['member_role']
           user_id: string
         }
@@ -676,7 +776,7 @@ export type Database = {
         }
       }
       end_code: {
-        Args: { code_id: string; reason?: string }
+        Args: { block?: boolean; code_id: string; reason?: string }
         Returns: {
           batch_id: string | null
           beneficiary_id: string | null
@@ -742,6 +842,7 @@ export type Database = {
         }
       }
       forget_counts: { Args: { max_rows?: number }; Returns: number }
+      forget_sign_up_claims: { Args: { max_rows?: number }; Returns: number }
       generate_codes: {
         Args: {
           count: number
@@ -856,7 +957,7 @@ export type Database = {
         }[]
       }
       reactivate_code: {
-        Args: { code_id: string }
+        Args: { code_id: string; reason?: string }
         Returns: {
           batch_id: string | null
           beneficiary_id: string | null
@@ -888,7 +989,7 @@ export type Database = {
         }
       }
       reactivate_member: {
-        Args: { org_id: string; user_id: string }
+        Args: { org_id: string; reason?: string; unblock?: boolean; user_id: string }
         Returns: {
           admitted_by: string | null
           blocked_at: string | null
@@ -897,6 +998,7 @@ export type Database = {
           display_name: string | null
           org_id: string
           public_name: boolean
+          reason: string | null
           role: Database['referral']['Enums']['member_role']
           user_id: string
         }
@@ -1012,6 +1114,28 @@ export type Database = {
           display_name: string | null
           org_id: string
           public_name: boolean
+          reason: string | null
+          role: Database['referral']['Enums']['member_role']
+          user_id: string
+        }
+        SetofOptions: {
+          from: '*'
+          to: 'members'
+          isOneToOne: true
+          isSetofReturn: false
+        }
+      }
+      set_my_name: {
+        Args: { display_name: string; org_id: string; public_name?: boolean }
+        Returns: {
+          admitted_by: string | null
+          blocked_at: string | null
+          created_at: string
+          deactivated_at: string | null
+          display_name: string | null
+          org_id: string
+          public_name: boolean
+          reason: string | null
           role: Database['referral']['Enums']['member_role']
           user_id: string
         }

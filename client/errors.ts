@@ -60,6 +60,9 @@ export type ReferralError = {
 
 type PlatformError = { code?: string; message: string; details?: string | null }
 
+/** SQL's "no right to call this": 401 for the anonymous role, 403 for whoever is signed in. */
+const notAllowed = '42501'
+
 /** Refusals of the platform, before any of our SQL runs, that mean the same as one of our codes. */
 const platformCodes: Record<string, ReferralErrorCode> = {
   '22P02': 'invalid_argument', // not a UUID, not a number
@@ -69,13 +72,18 @@ const platformCodes: Record<string, ReferralErrorCode> = {
   '22003': 'invalid_argument', // a number out of range
   '22008': 'invalid_argument', // a time out of range
   '22015': 'invalid_argument', // an interval out of range
-  '42501': 'not_signed_in', // no right to call this: the anonymous role has none
+  '57014': 'busy', // took longer than a call may
   PGRST301: 'not_signed_in', // a token that cannot be verified
   PGRST303: 'not_signed_in', // a token that has expired
 }
 
 /** Gives an error of supabase-js one of our codes. */
-export function toReferralError({ code = '', message, details }: PlatformError): ReferralError {
+export function toReferralError(
+  { code = '', message, details }: PlatformError,
+  status?: number,
+): ReferralError {
+  if (code === notAllowed)
+    return { code: status === 403 ? 'not_allowed' : 'not_signed_in', message, details: null }
   const known = referralErrorCodes.find((candidate) => candidate === code) ?? platformCodes[code]
   if (known) return { code: known, message, details: details ?? null }
   if (code === '') return { code: 'unreachable', message, details: null }

@@ -5,24 +5,25 @@ import { redemptionCalls } from './redemptions.ts'
 import type { Code } from './rows.ts'
 import { type AnySupabaseClient, referralSchema } from './schema.ts'
 
+export type { CodeSettings } from './codes.ts'
 export type { ReferralError, ReferralErrorCode } from './errors.ts'
 export type { Result } from './result.ts'
 export type {
   Batch,
   Code,
+  CodeChange,
   CodeUsageStats,
+  CodeUses,
   Member,
+  Organisation,
+  Program,
   RedeemedCode,
   Redemption,
   Referral,
   ResolvedCode,
 } from './rows.ts'
-export {
-  type CampaignCode,
-  createStaffClient,
-  type ImportedCode,
-  type StaffClient,
-} from './staff.ts'
+export { createStaffClient, type StaffClient } from './staff.ts'
+export type { CampaignCode, ImportedCode } from './staff-codes.ts'
 
 export type ReferralClient = ReturnType<typeof createReferralClient>
 

@@ -1,6 +1,6 @@
 import { codeText } from './code-text.ts'
 import { type Answer, type Result, settle } from './result.ts'
-import type { RedeemedCode, Referral, ResolvedCode } from './rows.ts'
+import type { Member, RedeemedCode, Referral, ResolvedCode } from './rows.ts'
 import type { ReferralSchema } from './schema.ts'
 
 /** A page of a list: `pageSize` is 100 unless given, 1,000 at most; `after` the id that ended the page before. */
@@ -42,10 +42,30 @@ export function redemptionCalls(referral: ReferralSchema) {
       return settle(answer as Answer<RedeemedCode>)
     },
 
-    /** Redeems the code that the person gave at sign-up; null where they gave none. Errors: those of `redeem`. */
+    /**
+     * Redeems the code that the person gave at sign-up; null where they gave none, or none that could ever be redeemed.
+     *
+     * Errors, after which the code stays for another try: `rate_limited`, `code_suspended`, `program_inactive`, `busy`.
+     */
     async redeemSignUpCode(): Promise<Result<RedeemedCode | null>> {
       const answer = await referral.rpc('redeem_sign_up_code').maybeSingle()
       return settle(answer as Answer<RedeemedCode | null>)
+    },
+
+    /** What anyone may know of a code that can be redeemed now; null is the one answer for every other. */
+    async resolve(code: string): Promise<Result<ResolvedCode | null>> {
+      const answer = await referral.rpc('resolve_code', { code: codeText(code) }).maybeSingle()
+      return settle(answer as Answer<ResolvedCode | null>)
+    },
+
+    /** Says how the person is called in an organisation, and whether whoever opens their link may read it. */
+    async setMyName(
+      orgId: string,
+      name: string,
+      { isPublic = false }: { isPublic?: boolean } = {},
+    ): Promise<Result<Member>> {
+      const args = { org_id: orgId, display_name: name, public_name: isPublic }
+      return settle(await referral.rpc('set_my_name', args))
     },
 
     /** The person's redemption in a program, the organisation's default unless given, or null. */

@@ -12,6 +12,18 @@ type Nullable<Row, Field extends keyof Row> = Omit<Row, Field> & { [F in Field]:
 /** A code with its status, owner and limits. */
 export type Code = Schema['Tables']['codes']['Row']
 
+/** A change of a code: what its status became, by whom and why. */
+export type CodeChange = Schema['Tables']['code_changes']['Row']
+
+/** How often a code was used, and how often it may be; null is without limit. */
+export type CodeUses = Nullable<Schema['Functions']['code_uses']['Returns'][number], 'max_uses'>
+
+/** An organisation with its settings. */
+export type Organisation = Schema['Tables']['organisations']['Row']
+
+/** A program; its terms are versions of their own. */
+export type Program = Schema['Tables']['programs']['Row']
+
 /** A member of an organisation with their role. */
 export type Member = Schema['Tables']['members']['Row']
 

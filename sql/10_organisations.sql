@@ -54,7 +54,11 @@ create table referral.organisations (
   constraint organisations_redemptions_per_account_is_positive check (redemptions_per_account between 1 and 1000000),
   constraint organisations_redemptions_per_address_is_positive check (redemptions_per_address between 1 and 1000000),
   constraint organisations_rotation_grace_is_a_quarter_at_most
-    check (rotation_grace between interval '0' and interval '90 days')
+    check (
+      rotation_grace between interval '0' and interval '90 days'
+      and extract(year from rotation_grace) = 0
+      and extract(month from rotation_grace) = 0
+    )
 );
 
 comment on table referral.organisations is
@@ -73,12 +77,15 @@ create table referral.members (
   admitted_by uuid,
   deactivated_at timestamptz,
   blocked_at timestamptz,
+  -- Why it was deactivated or reactivated last.
+  reason text,
   created_at timestamptz not null default now(),
   constraint members_pkey primary key (org_id, user_id),
   constraint members_belong_to_an_organisation
     foreign key (org_id) references referral.organisations (id)
       on delete restrict,
   constraint members_display_name_is_1_to_80 check (length(display_name) between 1 and 80),
+  constraint members_reason_is_500_at_most check (length(reason) <= 500),
   constraint members_public_name_is_set check (not public_name or display_name is not null)
 );
 
@@ -88,7 +95,7 @@ comment on table referral.members is
   'Who has which role in an organisation. A person reads their own rows, an admin all of the organisation. Written by add_member, set_member_role, deactivate_member, reactivate_member and get_or_create_code.';
 
 -- The organisations in which the caller has at least this role. Every policy and every check goes through it:
--- an app with a membership table of its own replaces this one function.
+-- an app with a membership table of its own replaces this one function. An anonymous sign-in has no role anywhere.
 create function referral_private.orgs_with_role(p_role referral.member_role)
 returns setof uuid
 language plpgsql
@@ -97,6 +104,9 @@ security definer
 set search_path = ''
 as $$
 begin
+  if coalesce((auth.jwt() ->> 'is_anonymous')::boolean, false) then
+    return;
+  end if;
   return query
   select m.org_id
   from referral.members as m

@@ -32,6 +32,9 @@ begin
 
   if p_changes ? 'stripe_account_id' then
     perform referral_private.change_stripe_account(p_org_id, p_changes ->> 'stripe_account_id');
+  elsif p_changes ? 'active' then
+    -- A redemption under way would be overtaken by the answer.
+    perform referral_private.lock_account(referral_private.account_of(p_org_id));
   end if;
 
   select * into strict v_old from referral.organisations as o where o.id = p_org_id for no key update;
@@ -78,11 +81,11 @@ declare
   v_old text := referral_private.account_of(p_org_id);
   v_new text := coalesce(p_account_id, '');
 begin
+  perform referral_private.lock_account(least(v_old, v_new));
+  perform referral_private.lock_account(greatest(v_old, v_new));
   if v_old = v_new then
     return;
   end if;
-  perform referral_private.lock_account(least(v_old, v_new));
-  perform referral_private.lock_account(greatest(v_old, v_new));
   if referral_private.account_of(p_org_id) <> v_old then
     perform referral_private.raise_error('busy');
   end if;

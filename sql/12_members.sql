@@ -16,7 +16,7 @@ $$;
 
 revoke execute on function referral_private.require_role_name from public;
 
--- Takes a member row, or nothing: an existing role is never changed here.
+-- An existing role is never changed here. Whoever let themself in where enrolment is open is invited by it.
 create function referral_private.add_member(p_org_id uuid, p_user_id uuid, p_role text)
 returns referral.members
 language plpgsql
@@ -39,7 +39,9 @@ begin
 
   insert into referral.members (org_id, user_id, role, admitted_by)
   values (p_org_id, p_user_id, p_role::referral.member_role, auth.uid())
-  on conflict on constraint members_pkey do nothing;
+  on conflict on constraint members_pkey do update
+  set admitted_by = auth.uid()
+  where members.admitted_by = members.user_id;
 
   select * into strict v_member from referral.members as m where m.org_id = p_org_id and m.user_id = p_user_id;
   if v_member.role::text <> p_role then
@@ -127,7 +129,7 @@ begin
     perform referral_private.require_other_admin(v_member);
   end if;
   update referral.members as m
-  set role = p_role::referral.member_role
+  set role = p_role::referral.member_role, reason = null
   where m.org_id = p_org_id and m.user_id = p_user_id
   returning * into v_member;
   return v_member;
@@ -141,7 +143,7 @@ revoke execute on function referral_private.set_member_role from public;
 
 grant execute on function referral_private.set_member_role to authenticated, service_role;
 
--- Takes a member's rights and ends their codes. With `p_block` they get no codes again, even once reactivated.
+-- Takes a member's rights and ends their codes. With `p_block` they get none again until an admin lifts that too.
 create function referral_private.deactivate_member(p_org_id uuid, p_user_id uuid, p_reason text, p_block boolean)
 returns referral.members
 language plpgsql
@@ -157,23 +159,11 @@ begin
   v_member := referral_private.lock_member_to_manage(p_org_id, p_user_id);
   perform referral_private.require_other_admin(v_member);
   update referral.members as m
-  set deactivated_at = coalesce(m.deactivated_at, clock_timestamp()),
+  set deactivated_at = coalesce(m.deactivated_at, clock_timestamp()), reason = p_reason,
     blocked_at = case when p_block then coalesce(m.blocked_at, clock_timestamp()) else m.blocked_at end
   where m.org_id = p_org_id and m.user_id = p_user_id
   returning * into v_member;
-  perform referral_private.expire_codes_of(p_org_id, p_user_id);
-  perform from referral.codes as c
-  where c.org_id = p_org_id and c.referrer_id = p_user_id
-    and (c.status in ('active', 'suspended') or c.redeemable_until > clock_timestamp())
-  order by c.id
-  for no key update;
-  update referral.codes as c
-  set redeemable_until = clock_timestamp(), updated_at = clock_timestamp()
-  where c.org_id = p_org_id and c.referrer_id = p_user_id and c.redeemable_until > clock_timestamp();
-  update referral.codes as c
-  set status = 'invalidated', deactivated_at = clock_timestamp(), deactivated_by = auth.uid(), reason = p_reason,
-    updated_at = clock_timestamp()
-  where c.org_id = p_org_id and c.referrer_id = p_user_id and c.status in ('active', 'suspended');
+  perform referral_private.end_codes_of(p_org_id, p_user_id, '{active,suspended}', p_reason);
   return v_member;
 exception
   when check_violation then
@@ -188,7 +178,8 @@ revoke execute on function referral_private.deactivate_member from public;
 
 grant execute on function referral_private.deactivate_member to authenticated, service_role;
 
-create function referral_private.reactivate_member(p_org_id uuid, p_user_id uuid)
+-- Gives a member their rights back, and, by an admin with `p_unblock`, the right to have codes.
+create function referral_private.reactivate_member(p_org_id uuid, p_user_id uuid, p_unblock boolean, p_reason text)
 returns referral.members
 language plpgsql
 volatile
@@ -198,14 +189,21 @@ set lock_timeout = '3s'
 as $$
 declare
   v_member referral.members;
+  v_violated text;
 begin
   perform referral_private.lock_member_to_manage(p_org_id, p_user_id);
+  if p_unblock then
+    perform referral_private.require_role(p_org_id, 'admin');
+  end if;
   update referral.members as m
-  set deactivated_at = null
+  set deactivated_at = null, blocked_at = case when not p_unblock then m.blocked_at end, reason = p_reason
   where m.org_id = p_org_id and m.user_id = p_user_id
   returning * into v_member;
   return v_member;
 exception
+  when check_violation then
+    get stacked diagnostics v_violated = constraint_name;
+    perform referral_private.raise_violation(v_violated);
   when lock_not_available then
     perform referral_private.raise_error('busy');
 end
@@ -214,3 +212,36 @@ $$;
 revoke execute on function referral_private.reactivate_member from public;
 
 grant execute on function referral_private.reactivate_member to authenticated, service_role;
+
+-- A member says how they are called, and whether whoever opens their link may read it. Nobody says it for them.
+create function referral_private.set_my_name(p_org_id uuid, p_display_name text, p_public_name boolean)
+returns referral.members
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_user_id uuid := referral_private.require_person();
+  v_member referral.members;
+  v_violated text;
+begin
+  perform referral_private.require_role(p_org_id, 'member');
+  update referral.members as m
+  set display_name = p_display_name, public_name = coalesce(p_public_name, false)
+  where m.org_id = p_org_id and m.user_id = v_user_id
+  returning * into v_member;
+  return v_member;
+exception
+  when check_violation then
+    get stacked diagnostics v_violated = constraint_name;
+    perform referral_private.raise_violation(v_violated);
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.set_my_name from public;
+
+grant execute on function referral_private.set_my_name to authenticated;

@@ -127,7 +127,7 @@ begin
   select string_agg(key, ', ') into v_unknown
   from jsonb_object_keys(p_changes) as key
   where key <> all ('{name,active,is_default,terms}'::text[]);
-  if v_unknown is not null or p_changes -> 'is_default' = 'false' then
+  if v_unknown is not null or p_changes -> 'is_default' <> 'true' then
     perform referral_private.raise_error('invalid_argument', 'changes: ' || coalesce(v_unknown, 'is_default'));
   end if;
 

@@ -10,7 +10,7 @@ as $$
   select
     case
       when jsonb_typeof(p_value) != 'number' then false
-      else p_value::numeric = trunc(p_value::numeric)
+      else scale(p_value::numeric) = 0
       and p_value::numeric between p_from and p_to
     end;
 $$;

@@ -74,6 +74,8 @@ create index codes_by_referrer on referral.codes (referrer_id, org_id, created_a
 
 create index codes_live on referral.codes (referrer_id, org_id) where status in ('active', 'suspended');
 
+create index codes_in_grace on referral.codes (referrer_id, org_id) where redeemable_until is not null;
+
 create index codes_by_program on referral.codes (org_id, program_id);
 
 create index codes_by_organisation on referral.codes (org_id, created_at desc, id);
@@ -127,7 +129,8 @@ begin
     or (
       old.status in ('rotated', 'invalidated', 'expired')
       and (
-        (new.status, new.expires_at, new.quota_id, new.replaced_by) is distinct from (old.status, old.expires_at, old.quota_id, old.replaced_by)
+        (new.status, new.expires_at, new.replaced_by) is distinct from (old.status, old.expires_at, old.replaced_by)
+        or (new.quota_id is distinct from old.quota_id and old.redeemable_until is null)
         or new.redeemable_until > old.redeemable_until
         or (new.redeemable_until is null) <> (old.redeemable_until is null)
       )
@@ -151,7 +154,8 @@ before truncate on referral.codes
 for each statement
 execute function referral_private.guard_code();
 
--- Every change of a code's status: written by trigger, so that no function can forget it.
+-- Every change of a code's status, and every grace that was cut short: written by trigger, so that no function can
+-- forget it.
 create table referral.code_changes (
   org_id uuid not null,
   id bigint generated always as identity,
@@ -189,7 +193,7 @@ security invoker
 set search_path = ''
 as $$
 begin
-  if tg_op = 'INSERT' or new.status <> old.status then
+  if tg_op = 'INSERT' or new.status <> old.status or new.redeemable_until < old.redeemable_until then
     insert into referral.code_changes (org_id, code_id, from_status, to_status, actor_id, reason)
     values (new.org_id, new.id, case when tg_op = 'UPDATE' then old.status end, new.status, auth.uid(), new.reason);
   end if;
@@ -200,6 +204,6 @@ $$;
 revoke execute on function referral_private.record_code_change from public;
 
 create trigger codes_record_their_changes
-after insert or update of status on referral.codes
+after insert or update of status, redeemable_until on referral.codes
 for each row
 execute function referral_private.record_code_change();

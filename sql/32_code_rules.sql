@@ -47,6 +47,10 @@ begin
       case when p_user_id is not distinct from auth.uid() then 'not_a_member' else 'member_not_found' end
     );
   end if;
+  -- Whoever acts for somebody else may have lost that right while this waited.
+  if p_user_id is distinct from auth.uid() then
+    perform referral_private.require_role(p_org_id, 'coordinator');
+  end if;
   return v_member;
 end
 $$;
@@ -63,7 +67,7 @@ set search_path = ''
 as $$
 begin
   update referral.codes as c
-  set status = 'expired', deactivated_at = c.expires_at, updated_at = clock_timestamp()
+  set status = 'expired', deactivated_at = c.expires_at, reason = null, updated_at = clock_timestamp()
   where c.org_id = p_org_id and c.referrer_id = p_referrer_id
     and c.status in ('active', 'suspended') and c.expires_at <= clock_timestamp();
 end

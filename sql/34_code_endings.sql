@@ -16,6 +16,7 @@ as $$
 declare
   v_referrer_id uuid := referral_private.acting_for(p_org_id, p_referrer_id);
   v_grace interval := coalesce(p_grace, interval '0');
+  v_now timestamptz := clock_timestamp();
   v_new referral.codes;
   v_old_id uuid;
   v_member referral.members;
@@ -25,7 +26,10 @@ begin
     perform referral_private.require_role(p_org_id, 'coordinator');
   end if;
   v_member := referral_private.ready_for_code(p_org_id, v_referrer_id);
-  if v_grace < interval '0' or v_grace > (select o.rotation_grace from referral.organisations as o where o.id = p_org_id) then
+  -- Instants are compared: as intervals, 1000 years less 359,993 days are a week.
+  if v_now + v_grace < v_now
+    or v_now + v_grace > (select v_now + o.rotation_grace from referral.organisations as o where o.id = p_org_id)
+  then
     perform referral_private.raise_error('invalid_argument', 'grace');
   end if;
 
@@ -52,6 +56,8 @@ exception
   when unique_violation or check_violation then
     get stacked diagnostics v_violated = constraint_name;
     perform referral_private.raise_violation(v_violated);
+  when datetime_field_overflow then
+    perform referral_private.raise_error('invalid_argument', 'grace');
   when lock_not_available then
     perform referral_private.raise_error('busy');
 end
@@ -60,6 +66,62 @@ $$;
 revoke execute on function referral_private.rotate_code from public;
 
 grant execute on function referral_private.rotate_code to authenticated, service_role;
+
+-- Ends the grace of a referrer's rotated codes. The member row is locked. The codes are locked first: the time of the
+-- end is taken after a redemption under way is done.
+create function referral_private.end_grace_of(p_org_id uuid, p_referrer_id uuid, p_reason text)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  perform from referral.codes as c
+  where c.org_id = p_org_id and c.referrer_id = p_referrer_id and c.redeemable_until > clock_timestamp()
+  for no key update;
+  update referral.codes as c
+  set redeemable_until = clock_timestamp(), deactivated_by = auth.uid(), reason = p_reason, updated_at = clock_timestamp()
+  where c.org_id = p_org_id and c.referrer_id = p_referrer_id and c.redeemable_until > clock_timestamp();
+end
+$$;
+
+revoke execute on function referral_private.end_grace_of from public;
+
+-- Ends a referrer's codes of these statuses, and every grace, and answers the last that ended. The member row is locked.
+create function referral_private.end_codes_of(
+  p_org_id uuid,
+  p_referrer_id uuid,
+  p_statuses referral.code_status[],
+  p_reason text
+)
+returns referral.codes
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_code referral.codes;
+begin
+  perform referral_private.expire_codes_of(p_org_id, p_referrer_id);
+  perform referral_private.end_grace_of(p_org_id, p_referrer_id, p_reason);
+  for v_code in
+    select * from referral.codes as c
+    where c.org_id = p_org_id and c.referrer_id = p_referrer_id and c.status = any (p_statuses)
+    for no key update
+  loop
+    update referral.codes as c
+    set status = 'invalidated', deactivated_at = clock_timestamp(), deactivated_by = auth.uid(), reason = p_reason,
+      updated_at = clock_timestamp()
+    where c.id = v_code.id
+    returning * into v_code;
+  end loop;
+  return v_code;
+end
+$$;
+
+revoke execute on function referral_private.end_codes_of from public;
 
 create function referral_private.deactivate_code(p_org_id uuid, p_referrer_id uuid, p_reason text)
 returns referral.codes
@@ -75,21 +137,7 @@ declare
   v_violated text;
 begin
   perform referral_private.lock_member(p_org_id, v_referrer_id);
-  perform referral_private.expire_codes_of(p_org_id, v_referrer_id);
-  -- Locked first: the time of the end is taken after a redemption under way is done.
-  perform from referral.codes as c
-  where c.org_id = p_org_id and c.referrer_id = v_referrer_id
-    and (c.status = 'active' or c.redeemable_until > clock_timestamp())
-  order by c.id
-  for no key update;
-  update referral.codes as c
-  set redeemable_until = clock_timestamp(), updated_at = clock_timestamp()
-  where c.org_id = p_org_id and c.referrer_id = v_referrer_id and c.redeemable_until > clock_timestamp();
-  update referral.codes as c
-  set status = 'invalidated', deactivated_at = clock_timestamp(), deactivated_by = auth.uid(), reason = p_reason,
-    updated_at = clock_timestamp()
-  where c.org_id = p_org_id and c.referrer_id = v_referrer_id and c.status = 'active'
-  returning * into v_code;
+  v_code := referral_private.end_codes_of(p_org_id, v_referrer_id, '{active}', p_reason);
   return v_code;
 exception
   when check_violation then
@@ -117,12 +165,12 @@ declare
   v_expired int;
 begin
   update referral.codes as c
-  set status = 'expired', deactivated_at = c.expires_at, updated_at = clock_timestamp()
+  set status = 'expired', deactivated_at = c.expires_at, reason = null, updated_at = clock_timestamp()
   from (
     select d.id from referral.codes as d
     where d.status in ('active', 'suspended') and d.expires_at <= clock_timestamp()
     order by d.expires_at
-    limit p_limit
+    limit greatest(p_limit, 0)
     for no key update skip locked
   ) as due
   where c.id = due.id;

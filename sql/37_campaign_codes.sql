@@ -26,6 +26,7 @@ begin
   end if;
   if auth.uid() is not null then
     perform referral_private.lock_member(p_org_id, auth.uid());
+    perform referral_private.require_role(p_org_id, 'coordinator');
     perform referral_private.require_code_allowance(p_org_id, auth.uid());
   end if;
   v_code.id := gen_random_uuid();
@@ -150,10 +151,12 @@ begin
     when exists (select from referral.codes as c where c.code_key = v_key) then 'code_taken'
     when length(p_row ->> 'description') > 500 then 'invalid_argument'
     when not coalesce(referral_private.is_whole(nullif(p_row -> 'max_uses', 'null'), 1, p_max_uses_cap), true) then 'invalid_argument'
+    when not coalesce(jsonb_typeof(p_row -> 'description') in ('string', 'null'), true) then 'invalid_argument'
     when (p_row ->> 'expires_at')::timestamptz <= clock_timestamp() then 'invalid_argument'
+    when not isfinite((p_row ->> 'expires_at')::timestamptz) then 'invalid_argument'
   end;
 exception
-  when invalid_datetime_format or datetime_field_overflow then
+  when invalid_datetime_format or datetime_field_overflow or invalid_time_zone_displacement_value or invalid_parameter_value then
     return 'invalid_argument';
 end
 $$;

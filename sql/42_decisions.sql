@@ -17,6 +17,9 @@ begin
   if v_redemption.id is null or not referral_private.acts_with_role(v_redemption.org_id, 'coordinator') then
     perform referral_private.raise_error('redemption_not_found');
   end if;
+  if auth.uid() in (v_redemption.referee_id, v_redemption.referrer_id) then
+    perform referral_private.raise_error('not_allowed');
+  end if;
   perform referral_private.lock_account(referral_private.account_of(v_redemption.org_id));
   select * into strict v_redemption
   from referral.redemptions as r
@@ -70,7 +73,7 @@ begin
     where d.status = 'pending'
       and d.redeemed_at + make_interval(days => (t.terms ->> 'conversion_window_days')::int) < clock_timestamp()
     order by d.redeemed_at
-    limit p_limit
+    limit greatest(p_limit, 0)
     for no key update of d skip locked
   ) as due
   where r.org_id = due.org_id and r.id = due.id;

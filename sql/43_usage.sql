@@ -74,6 +74,9 @@ as $$
 declare
   v_user_id uuid := referral_private.require_person();
 begin
+  if p_org_id is null then
+    perform referral_private.raise_error('invalid_argument', 'org_id');
+  end if;
   return query
   select r.id, r.org_id, r.program_id, c.code, r.status, r.redeemed_at
   from referral.redemptions as r
@@ -148,6 +151,9 @@ set search_path = ''
 as $$
 begin
   perform referral_private.require_role(p_org_id, 'coordinator');
+  if p_user_id is null then
+    perform referral_private.raise_error('invalid_argument', 'user_id');
+  end if;
   return query
   select r.*
   from referral.redemptions as r
@@ -176,7 +182,7 @@ declare
 begin
   select * into v_code from referral.codes as c where c.id = p_code_id;
   v_is_staff := coalesce(referral_private.acts_with_role(v_code.org_id, 'coordinator'), false) and v_code.id is not null;
-  if not v_is_staff and v_code.referrer_id is distinct from referral_private.require_person() then
+  if v_code.id is null or not v_is_staff and v_code.referrer_id is distinct from referral_private.require_person() then
     perform referral_private.raise_error('code_not_found');
   end if;
   return query
@@ -197,3 +203,33 @@ $$;
 revoke execute on function referral_private.code_usage_stats from public;
 
 grant execute on function referral_private.code_usage_stats to authenticated, service_role;
+
+-- How often each of these codes was used, and how often it may be; at most 1,000, those of them that the caller may see.
+create function referral_private.code_uses(p_code_ids uuid[])
+returns table (code_id uuid, uses_count bigint, max_uses int)
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_is_operator boolean := referral_private.is_operator();
+begin
+  if coalesce(cardinality(p_code_ids), 0) > 1000 then
+    perform referral_private.raise_error('invalid_argument', 'code_ids');
+  end if;
+  if not v_is_operator then
+    perform referral_private.require_person();
+  end if;
+  return query
+  select c.id, (select count(*) from referral.redemptions as r where r.org_id = c.org_id and r.code_id = c.id), q.max_uses
+  from referral.codes as c
+  left join referral.code_quotas as q on q.org_id = c.org_id and q.quota_id = c.quota_id
+  where c.id = any (p_code_ids)
+    and (v_is_operator or c.referrer_id = auth.uid() or c.org_id in (select referral_private.orgs_with_role('coordinator')));
+end
+$$;
+
+revoke execute on function referral_private.code_uses from public;
+
+grant execute on function referral_private.code_uses to authenticated, service_role;

@@ -30,6 +30,27 @@ $$;
 
 revoke execute on function referral_private.client_address from public;
 
+-- What one subscriber has of addresses: the address itself, or its /64 network for IPv6. Null for what is no address.
+create function referral_private.network_of(p_address text)
+returns text
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_address inet;
+begin
+  v_address := regexp_replace(p_address, '^::ffff:(?=\d+\.)', '', 'i');
+  return host(network(set_masklen(v_address, case family(v_address) when 6 then 64 else 32 end)));
+exception
+  when invalid_text_representation then
+    return null;
+end
+$$;
+
+revoke execute on function referral_private.network_of from public;
+
 -- Counts a redemption by account and by address; an address is stored as a hash. Raises `rate_limited`.
 create function referral_private.count_redemption(p_org_id uuid, p_user_id uuid)
 returns void
@@ -40,7 +61,7 @@ set search_path = ''
 as $$
 declare
   v_organisation referral.organisations;
-  v_address text := referral_private.client_address();
+  v_address text := referral_private.network_of(referral_private.client_address());
 begin
   select * into strict v_organisation from referral.organisations as o where o.id = p_org_id;
   perform referral_private.count_within(p_org_id, 'account:' || p_user_id, v_organisation.redemptions_per_account);
@@ -90,7 +111,7 @@ begin
   using (
     select d.org_id, d.counted, d.hour from referral_private.redemption_counts as d
     where d.hour < date_trunc('hour', clock_timestamp()) - interval '1 hour'
-    limit p_limit
+    limit greatest(p_limit, 0)
     for update skip locked
   ) as past
   where (c.org_id, c.counted, c.hour) = (past.org_id, past.counted, past.hour);

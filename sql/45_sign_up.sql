@@ -9,23 +9,30 @@ create table referral_private.sign_up_claims (
   constraint sign_up_claims_code_is_128_at_most check (length(code) <= 128)
 );
 
+create index sign_up_claims_by_age on referral_private.sign_up_claims (claimed_at);
+
 alter table referral_private.sign_up_claims enable row level security;
 
--- The code in a user's metadata, which may also be a JSON text in a JSON string; null where there is none.
+-- The code in a user's metadata, which may also be a JSON text in a JSON string; null where there is none, and where the
+-- text is no JSON that Postgres can hold.
 create function referral_private.code_in_metadata(p_metadata jsonb)
 returns text
-language sql
+language plpgsql
 immutable
 security invoker
 set search_path = ''
 as $$
-  select left(
-    case
-      when jsonb_typeof(p_metadata) = 'object' then p_metadata ->> 'referral_code'
-      when jsonb_typeof(p_metadata) = 'string' and p_metadata #>> '{}' is json object then (p_metadata #>> '{}')::jsonb ->> 'referral_code'
-    end,
-    128
-  )
+declare
+  v_metadata jsonb := p_metadata;
+begin
+  if jsonb_typeof(p_metadata) = 'string' then
+    v_metadata := (p_metadata #>> '{}')::jsonb;
+  end if;
+  return left(case when jsonb_typeof(v_metadata) = 'object' then v_metadata ->> 'referral_code' end, 128);
+exception
+  when invalid_text_representation or untranslatable_character or numeric_value_out_of_range or statement_too_complex then
+    return null;
+end
 $$;
 
 revoke execute on function referral_private.code_in_metadata from public;
@@ -50,8 +57,8 @@ $$;
 
 revoke execute on function referral_private.note_sign_up_code from public;
 
--- Redeems the code that the caller gave at sign-up; once redeemed, and without a claim, there is no row. A refusal is
--- raised as redeem_code raises it, and the claim stays for another try.
+-- Redeems the code that the caller gave at sign-up; without a claim there is no row. A refusal that may pass is raised as
+-- redeem_code raises it, and the claim stays for another try; any other ends the claim, and there is no row.
 create function referral_private.redeem_sign_up_code()
 returns setof referral.redeemed_code
 language plpgsql
@@ -62,12 +69,21 @@ as $$
 declare
   v_user_id uuid := referral_private.require_person();
   v_code text;
+  v_refusal text;
 begin
   select c.code into v_code from referral_private.sign_up_claims as c where c.user_id = v_user_id for update;
   if v_code is null then
     return;
   end if;
-  return query select r.* from referral_private.redeem_code(v_code, null, 'typed', 'sign_up') as r;
+  begin
+    return query select r.* from referral_private.redeem_code(v_code, null, 'typed', 'sign_up') as r;
+  exception
+    when sqlstate 'PGRST' then
+      get stacked diagnostics v_refusal = message_text;
+      if v_refusal::json ->> 'code' in ('busy', 'rate_limited', 'code_suspended', 'program_inactive') then
+        raise;
+      end if;
+  end;
   delete from referral_private.sign_up_claims as c where c.user_id = v_user_id;
 end
 $$;
@@ -75,6 +91,34 @@ $$;
 revoke execute on function referral_private.redeem_sign_up_code from public;
 
 grant execute on function referral_private.redeem_sign_up_code to authenticated;
+
+-- Removes claims of people who did not come back within 90 days, at most `p_limit`: for any scheduler.
+create function referral_private.forget_sign_up_claims(p_limit int)
+returns int
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_removed int;
+begin
+  delete from referral_private.sign_up_claims as c
+  using (
+    select d.user_id from referral_private.sign_up_claims as d
+    where d.claimed_at < clock_timestamp() - interval '90 days'
+    limit greatest(p_limit, 0)
+    for update skip locked
+  ) as past
+  where c.user_id = past.user_id;
+  get diagnostics v_removed = row_count;
+  return v_removed;
+end
+$$;
+
+revoke execute on function referral_private.forget_sign_up_claims from public;
+
+grant execute on function referral_private.forget_sign_up_claims to service_role;
 
 -- A `before_user_created` hook of Supabase Auth that lets nobody sign up without a redeemable code. People invited
 -- through OAuth carry no metadata at sign-up, so with this hook they sign up by e-mail.

@@ -97,7 +97,12 @@ revoke execute on function referral.deactivate_member from public;
 
 grant execute on function referral.deactivate_member to authenticated, service_role;
 
-create function referral.reactivate_member(org_id uuid, user_id uuid)
+create function referral.reactivate_member(
+  org_id uuid,
+  user_id uuid,
+  unblock boolean default false,
+  reason text default null
+)
 returns referral.members
 language sql
 volatile
@@ -105,15 +110,33 @@ security invoker
 set search_path = ''
 set statement_timeout = '10s'
 as $$
-  select x.* from referral_private.reactivate_member(org_id, user_id) as x;
+  select x.* from referral_private.reactivate_member(org_id, user_id, unblock, reason) as x;
 $$;
 
 comment on function referral.reactivate_member is
-  'Gives a deactivated member their role back; ended codes stay ended. Who may: as deactivate_member. Errors: not_signed_in, not_a_member, not_allowed, organisation_not_found, member_not_found, busy.';
+  'Gives a deactivated member their role back; ended codes stay ended. With `unblock`, for admins, they may have codes again. Who may: as deactivate_member. Errors: not_signed_in, not_a_member, not_allowed, organisation_not_found, member_not_found, invalid_argument, busy.';
 
 revoke execute on function referral.reactivate_member from public;
 
 grant execute on function referral.reactivate_member to authenticated, service_role;
+
+create function referral.set_my_name(org_id uuid, display_name text, public_name boolean default false)
+returns referral.members
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select m.* from referral_private.set_my_name(org_id, display_name, public_name) as m;
+$$;
+
+comment on function referral.set_my_name is
+  'Says how the caller is called in an organisation (1 to 80 characters, or null), and whether whoever opens their link reads it. Members, for themselves. Errors: not_signed_in, anonymous_user, not_a_member, invalid_argument, busy.';
+
+revoke execute on function referral.set_my_name from public;
+
+grant execute on function referral.set_my_name to authenticated;
 
 create function referral.create_program(org_id uuid, key text, name text, terms jsonb default '{}')
 returns referral.programs
@@ -295,13 +318,13 @@ as $$
 $$;
 
 comment on function referral.suspend_code is
-  'Suspends an active code: it cannot be redeemed, and its referrer gets no other. Coordinators, admins and the operator. Errors: code_not_found, code_final, invalid_argument, busy.';
+  'Suspends an active code: it cannot be redeemed, and its referrer gets no other; the grace of their earlier codes ends for good. Coordinators, admins and the operator. Errors: code_not_found, code_final, invalid_argument, busy.';
 
 revoke execute on function referral.suspend_code from public;
 
 grant execute on function referral.suspend_code to authenticated, service_role;
 
-create function referral.reactivate_code(code_id uuid)
+create function referral.reactivate_code(code_id uuid, reason text default null)
 returns referral.codes
 language sql
 volatile
@@ -309,17 +332,17 @@ security invoker
 set search_path = ''
 set statement_timeout = '10s'
 as $$
-  select x.* from referral_private.reactivate_code(code_id) as x;
+  select x.* from referral_private.reactivate_code(code_id, reason) as x;
 $$;
 
 comment on function referral.reactivate_code is
-  'Makes a suspended code active again. Coordinators, admins and the operator. Errors: code_not_found, code_final, busy.';
+  'Makes a suspended code active again. Coordinators, admins and the operator. Errors: code_not_found, code_final, invalid_argument, busy.';
 
 revoke execute on function referral.reactivate_code from public;
 
 grant execute on function referral.reactivate_code to authenticated, service_role;
 
-create function referral.end_code(code_id uuid, reason text default null)
+create function referral.end_code(code_id uuid, reason text default null, block boolean default false)
 returns referral.codes
 language sql
 volatile
@@ -327,11 +350,11 @@ security invoker
 set search_path = ''
 set statement_timeout = '10s'
 as $$
-  select x.* from referral_private.end_code(code_id, reason) as x;
+  select x.* from referral_private.end_code(code_id, reason, block) as x;
 $$;
 
 comment on function referral.end_code is
-  'Ends any code for good, campaign codes included, and the grace of a rotated one. Coordinators, admins and the operator. Errors: code_not_found, invalid_argument, busy.';
+  'Ends any code for good, campaign codes included, and the grace of the referrer''s earlier ones. With `block` the referrer gets no code again. Coordinators, admins and the operator. Errors: code_not_found, invalid_argument, busy.';
 
 revoke execute on function referral.end_code from public;
 
@@ -471,7 +494,7 @@ end
 $$;
 
 comment on function referral.validate_code is
-  'Says before redeeming whether the caller could: what a link shows, or the reason why not. Without an account it answers as resolve_code. Errors: invalid_code, code_not_found, code_inactive, code_suspended, code_expired, code_limit_reached, program_inactive, already_redeemed, self_referral, mutual_referral, new_users_only.';
+  'Says before redeeming whether the caller could: what a link shows, or the reason why not; `already_redeemed` too where this code was the one. Without an account it answers as resolve_code. Errors: invalid_code, code_not_found, code_inactive, code_suspended, code_expired, code_limit_reached, program_inactive, already_redeemed, self_referral, mutual_referral, new_users_only.';
 
 revoke execute on function referral.validate_code from public;
 
@@ -518,7 +541,7 @@ end
 $$;
 
 comment on function referral.redeem_sign_up_code is
-  'Redeems the code that the caller gave at sign-up; no row where there is none. Signed-in people. Errors: as redeem_code.';
+  'Redeems the code that the caller gave at sign-up; no row where there is none, or none that could ever be redeemed; after an error it stays for another try. Signed-in people. Errors: not_signed_in, anonymous_user, rate_limited, code_suspended, program_inactive, busy.';
 
 revoke execute on function referral.redeem_sign_up_code from public;
 
@@ -625,6 +648,26 @@ revoke execute on function referral.usage_for_user from public;
 
 grant execute on function referral.usage_for_user to authenticated, service_role;
 
+create function referral.code_uses(code_ids uuid[])
+returns table (code_id uuid, uses_count bigint, max_uses int)
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+begin
+  return query select u.* from referral_private.code_uses(code_ids) as u;
+end
+$$;
+
+comment on function referral.code_uses is
+  'How often each of up to 1,000 codes was used, and how often it may be (null: without limit). Rows for the codes that the caller may see. Owners of codes, staff, the operator. Errors: not_signed_in, anonymous_user, invalid_argument.';
+
+revoke execute on function referral.code_uses from public;
+
+grant execute on function referral.code_uses to authenticated, service_role;
+
 create function referral.code_usage_stats(code_id uuid)
 returns table (total_uses bigint, unique_users bigint, last_used timestamptz, recent_users uuid[])
 language sql
@@ -656,7 +699,7 @@ as $$
 $$;
 
 comment on function referral.confirm_redemption is
-  'Confirms a redemption by decision of staff, whatever was paid. Coordinators, admins and the operator. Errors: redemption_not_found, redemption_final, invalid_argument, busy.';
+  'Confirms a redemption by decision of staff, whatever was paid. Coordinators, admins and the operator, but nobody for a redemption or a referral of their own. Errors: redemption_not_found, not_allowed, redemption_final, invalid_argument, busy.';
 
 revoke execute on function referral.confirm_redemption from public;
 
@@ -715,6 +758,24 @@ comment on function referral.expire_redemptions is
 revoke execute on function referral.expire_redemptions from public;
 
 grant execute on function referral.expire_redemptions to service_role;
+
+create function referral.forget_sign_up_claims(max_rows int default 1000)
+returns int
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '60s'
+as $$
+  select referral_private.forget_sign_up_claims(max_rows);
+$$;
+
+comment on function referral.forget_sign_up_claims is
+  'Removes codes given at sign-up by people who did not come back within 90 days, at most `max_rows`; answers how many. For any scheduler. Operator.';
+
+revoke execute on function referral.forget_sign_up_claims from public;
+
+grant execute on function referral.forget_sign_up_claims to service_role;
 
 create function referral.forget_counts(max_rows int default 1000)
 returns int

@@ -14,6 +14,8 @@ const columns = [
   'status',
   'referrer_id',
   'description',
+  'uses_count',
+  'max_uses',
   'expires_at',
   'created_at',
   'batch_id',
@@ -33,7 +35,11 @@ await runMain(async () => {
     const filter = { limit: 1000, ...(after && { after }), ...(program && { programId: program }) }
     const { data, error } = await referrals.listCodesByOrganisation(org, filter)
     if (error) throw new Sentence(`The codes cannot be read: ${error.code}. ${error.message}`)
-    for (const code of data) csv.write(code)
+    const uses = await referrals.codeUses(data.map(({ id }) => id))
+    if (uses.error)
+      throw new Sentence(`The uses cannot be read: ${uses.error.code}. ${uses.error.message}`)
+    const usesOf = new Map(uses.data.map((row) => [row.code_id, row]))
+    for (const code of data) csv.write({ ...code, ...usesOf.get(code.id) })
     written += data.length
     bar.setTotal(written)
     bar.update(written)

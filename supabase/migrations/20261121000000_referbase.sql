@@ -232,7 +232,11 @@ create table referral.organisations (
   constraint organisations_redemptions_per_account_is_positive check (redemptions_per_account between 1 and 1000000),
   constraint organisations_redemptions_per_address_is_positive check (redemptions_per_address between 1 and 1000000),
   constraint organisations_rotation_grace_is_a_quarter_at_most
-    check (rotation_grace between interval '0' and interval '90 days')
+    check (
+      rotation_grace between interval '0' and interval '90 days'
+      and extract(year from rotation_grace) = 0
+      and extract(month from rotation_grace) = 0
+    )
 );
 
 comment on table referral.organisations is
@@ -251,12 +255,15 @@ create table referral.members (
   admitted_by uuid,
   deactivated_at timestamptz,
   blocked_at timestamptz,
+  -- Why it was deactivated or reactivated last.
+  reason text,
   created_at timestamptz not null default now(),
   constraint members_pkey primary key (org_id, user_id),
   constraint members_belong_to_an_organisation
     foreign key (org_id) references referral.organisations (id)
       on delete restrict,
   constraint members_display_name_is_1_to_80 check (length(display_name) between 1 and 80),
+  constraint members_reason_is_500_at_most check (length(reason) <= 500),
   constraint members_public_name_is_set check (not public_name or display_name is not null)
 );
 
@@ -266,7 +273,7 @@ comment on table referral.members is
   'Who has which role in an organisation. A person reads their own rows, an admin all of the organisation. Written by add_member, set_member_role, deactivate_member, reactivate_member and get_or_create_code.';
 
 -- The organisations in which the caller has at least this role. Every policy and every check goes through it:
--- an app with a membership table of its own replaces this one function.
+-- an app with a membership table of its own replaces this one function. An anonymous sign-in has no role anywhere.
 create function referral_private.orgs_with_role(p_role referral.member_role)
 returns setof uuid
 language plpgsql
@@ -275,6 +282,9 @@ security definer
 set search_path = ''
 as $$
 begin
+  if coalesce((auth.jwt() ->> 'is_anonymous')::boolean, false) then
+    return;
+  end if;
   return query
   select m.org_id
   from referral.members as m
@@ -414,6 +424,9 @@ begin
 
   if p_changes ? 'stripe_account_id' then
     perform referral_private.change_stripe_account(p_org_id, p_changes ->> 'stripe_account_id');
+  elsif p_changes ? 'active' then
+    -- A redemption under way would be overtaken by the answer.
+    perform referral_private.lock_account(referral_private.account_of(p_org_id));
   end if;
 
   select * into strict v_old from referral.organisations as o where o.id = p_org_id for no key update;
@@ -460,11 +473,11 @@ declare
   v_old text := referral_private.account_of(p_org_id);
   v_new text := coalesce(p_account_id, '');
 begin
+  perform referral_private.lock_account(least(v_old, v_new));
+  perform referral_private.lock_account(greatest(v_old, v_new));
   if v_old = v_new then
     return;
   end if;
-  perform referral_private.lock_account(least(v_old, v_new));
-  perform referral_private.lock_account(greatest(v_old, v_new));
   if referral_private.account_of(p_org_id) <> v_old then
     perform referral_private.raise_error('busy');
   end if;
@@ -499,7 +512,7 @@ $$;
 
 revoke execute on function referral_private.require_role_name from public;
 
--- Takes a member row, or nothing: an existing role is never changed here.
+-- An existing role is never changed here. Whoever let themself in where enrolment is open is invited by it.
 create function referral_private.add_member(p_org_id uuid, p_user_id uuid, p_role text)
 returns referral.members
 language plpgsql
@@ -522,7 +535,9 @@ begin
 
   insert into referral.members (org_id, user_id, role, admitted_by)
   values (p_org_id, p_user_id, p_role::referral.member_role, auth.uid())
-  on conflict on constraint members_pkey do nothing;
+  on conflict on constraint members_pkey do update
+  set admitted_by = auth.uid()
+  where members.admitted_by = members.user_id;
 
   select * into strict v_member from referral.members as m where m.org_id = p_org_id and m.user_id = p_user_id;
   if v_member.role::text <> p_role then
@@ -610,7 +625,7 @@ begin
     perform referral_private.require_other_admin(v_member);
   end if;
   update referral.members as m
-  set role = p_role::referral.member_role
+  set role = p_role::referral.member_role, reason = null
   where m.org_id = p_org_id and m.user_id = p_user_id
   returning * into v_member;
   return v_member;
@@ -624,7 +639,7 @@ revoke execute on function referral_private.set_member_role from public;
 
 grant execute on function referral_private.set_member_role to authenticated, service_role;
 
--- Takes a member's rights and ends their codes. With `p_block` they get no codes again, even once reactivated.
+-- Takes a member's rights and ends their codes. With `p_block` they get none again until an admin lifts that too.
 create function referral_private.deactivate_member(p_org_id uuid, p_user_id uuid, p_reason text, p_block boolean)
 returns referral.members
 language plpgsql
@@ -640,23 +655,11 @@ begin
   v_member := referral_private.lock_member_to_manage(p_org_id, p_user_id);
   perform referral_private.require_other_admin(v_member);
   update referral.members as m
-  set deactivated_at = coalesce(m.deactivated_at, clock_timestamp()),
+  set deactivated_at = coalesce(m.deactivated_at, clock_timestamp()), reason = p_reason,
     blocked_at = case when p_block then coalesce(m.blocked_at, clock_timestamp()) else m.blocked_at end
   where m.org_id = p_org_id and m.user_id = p_user_id
   returning * into v_member;
-  perform referral_private.expire_codes_of(p_org_id, p_user_id);
-  perform from referral.codes as c
-  where c.org_id = p_org_id and c.referrer_id = p_user_id
-    and (c.status in ('active', 'suspended') or c.redeemable_until > clock_timestamp())
-  order by c.id
-  for no key update;
-  update referral.codes as c
-  set redeemable_until = clock_timestamp(), updated_at = clock_timestamp()
-  where c.org_id = p_org_id and c.referrer_id = p_user_id and c.redeemable_until > clock_timestamp();
-  update referral.codes as c
-  set status = 'invalidated', deactivated_at = clock_timestamp(), deactivated_by = auth.uid(), reason = p_reason,
-    updated_at = clock_timestamp()
-  where c.org_id = p_org_id and c.referrer_id = p_user_id and c.status in ('active', 'suspended');
+  perform referral_private.end_codes_of(p_org_id, p_user_id, '{active,suspended}', p_reason);
   return v_member;
 exception
   when check_violation then
@@ -671,7 +674,8 @@ revoke execute on function referral_private.deactivate_member from public;
 
 grant execute on function referral_private.deactivate_member to authenticated, service_role;
 
-create function referral_private.reactivate_member(p_org_id uuid, p_user_id uuid)
+-- Gives a member their rights back, and, by an admin with `p_unblock`, the right to have codes.
+create function referral_private.reactivate_member(p_org_id uuid, p_user_id uuid, p_unblock boolean, p_reason text)
 returns referral.members
 language plpgsql
 volatile
@@ -681,14 +685,21 @@ set lock_timeout = '3s'
 as $$
 declare
   v_member referral.members;
+  v_violated text;
 begin
   perform referral_private.lock_member_to_manage(p_org_id, p_user_id);
+  if p_unblock then
+    perform referral_private.require_role(p_org_id, 'admin');
+  end if;
   update referral.members as m
-  set deactivated_at = null
+  set deactivated_at = null, blocked_at = case when not p_unblock then m.blocked_at end, reason = p_reason
   where m.org_id = p_org_id and m.user_id = p_user_id
   returning * into v_member;
   return v_member;
 exception
+  when check_violation then
+    get stacked diagnostics v_violated = constraint_name;
+    perform referral_private.raise_violation(v_violated);
   when lock_not_available then
     perform referral_private.raise_error('busy');
 end
@@ -697,6 +708,97 @@ $$;
 revoke execute on function referral_private.reactivate_member from public;
 
 grant execute on function referral_private.reactivate_member to authenticated, service_role;
+
+-- A member says how they are called, and whether whoever opens their link may read it. Nobody says it for them.
+create function referral_private.set_my_name(p_org_id uuid, p_display_name text, p_public_name boolean)
+returns referral.members
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_user_id uuid := referral_private.require_person();
+  v_member referral.members;
+  v_violated text;
+begin
+  perform referral_private.require_role(p_org_id, 'member');
+  update referral.members as m
+  set display_name = p_display_name, public_name = coalesce(p_public_name, false)
+  where m.org_id = p_org_id and m.user_id = v_user_id
+  returning * into v_member;
+  return v_member;
+exception
+  when check_violation then
+    get stacked diagnostics v_violated = constraint_name;
+    perform referral_private.raise_violation(v_violated);
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.set_my_name from public;
+
+grant execute on function referral_private.set_my_name to authenticated;
+
+-- The audit of members: written by trigger, so that no function can forget it.
+create table referral.member_changes (
+  org_id uuid not null,
+  id bigint generated always as identity,
+  user_id uuid not null,
+  role referral.member_role not null,
+  deactivated boolean not null,
+  blocked boolean not null,
+  actor_id uuid,
+  reason text,
+  changed_at timestamptz not null default clock_timestamp(),
+  constraint member_changes_pkey primary key (org_id, id),
+  constraint member_changes_are_of_a_member
+    foreign key (org_id, user_id) references referral.members (org_id, user_id)
+      on delete restrict
+);
+
+create index member_changes_by_member on referral.member_changes (org_id, user_id, id);
+
+comment on table referral.member_changes is
+  'The audit of members: what somebody was after each change, who made it and why; no actor is the operator. Read by admins of the organisation. Written by trigger.';
+
+alter table referral.member_changes enable row level security;
+
+create policy member_changes_admin_reads on referral.member_changes
+for select
+to authenticated
+using (org_id in (select referral_private.orgs_with_role('admin')));
+
+grant select on referral.member_changes to authenticated, service_role;
+
+create function referral_private.record_member_change()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  if tg_op = 'INSERT'
+    or (new.role, new.deactivated_at, new.blocked_at) is distinct from (old.role, old.deactivated_at, old.blocked_at)
+  then
+    insert into referral.member_changes (org_id, user_id, role, deactivated, blocked, actor_id, reason)
+    values (
+      new.org_id, new.user_id, new.role, new.deactivated_at is not null, new.blocked_at is not null, auth.uid(), new.reason
+    );
+  end if;
+  return null;
+end
+$$;
+
+revoke execute on function referral_private.record_member_change from public;
+
+create trigger members_record_their_changes
+after insert or update of role, deactivated_at, blocked_at on referral.members
+for each row
+execute function referral_private.record_member_change();
 
 -- A program is what an organisation offers: to whom, for what, until when. Its terms are versioned and immutable,
 -- and a redemption keeps the version it was made under, so that changing a program never changes a promise.
@@ -827,7 +929,7 @@ begin
   select string_agg(key, ', ') into v_unknown
   from jsonb_object_keys(p_changes) as key
   where key <> all ('{name,active,is_default,terms}'::text[]);
-  if v_unknown is not null or p_changes -> 'is_default' = 'false' then
+  if v_unknown is not null or p_changes -> 'is_default' <> 'true' then
     perform referral_private.raise_error('invalid_argument', 'changes: ' || coalesce(v_unknown, 'is_default'));
   end if;
 
@@ -929,7 +1031,7 @@ as $$
   select
     case
       when jsonb_typeof(p_value) != 'number' then false
-      else p_value::numeric = trunc(p_value::numeric)
+      else scale(p_value::numeric) = 0
       and p_value::numeric between p_from and p_to
     end;
 $$;
@@ -1337,6 +1439,8 @@ create index codes_by_referrer on referral.codes (referrer_id, org_id, created_a
 
 create index codes_live on referral.codes (referrer_id, org_id) where status in ('active', 'suspended');
 
+create index codes_in_grace on referral.codes (referrer_id, org_id) where redeemable_until is not null;
+
 create index codes_by_program on referral.codes (org_id, program_id);
 
 create index codes_by_organisation on referral.codes (org_id, created_at desc, id);
@@ -1390,7 +1494,8 @@ begin
     or (
       old.status in ('rotated', 'invalidated', 'expired')
       and (
-        (new.status, new.expires_at, new.quota_id, new.replaced_by) is distinct from (old.status, old.expires_at, old.quota_id, old.replaced_by)
+        (new.status, new.expires_at, new.replaced_by) is distinct from (old.status, old.expires_at, old.replaced_by)
+        or (new.quota_id is distinct from old.quota_id and old.redeemable_until is null)
         or new.redeemable_until > old.redeemable_until
         or (new.redeemable_until is null) <> (old.redeemable_until is null)
       )
@@ -1414,7 +1519,8 @@ before truncate on referral.codes
 for each statement
 execute function referral_private.guard_code();
 
--- Every change of a code's status: written by trigger, so that no function can forget it.
+-- Every change of a code's status, and every grace that was cut short: written by trigger, so that no function can
+-- forget it.
 create table referral.code_changes (
   org_id uuid not null,
   id bigint generated always as identity,
@@ -1452,7 +1558,7 @@ security invoker
 set search_path = ''
 as $$
 begin
-  if tg_op = 'INSERT' or new.status <> old.status then
+  if tg_op = 'INSERT' or new.status <> old.status or new.redeemable_until < old.redeemable_until then
     insert into referral.code_changes (org_id, code_id, from_status, to_status, actor_id, reason)
     values (new.org_id, new.id, case when tg_op = 'UPDATE' then old.status end, new.status, auth.uid(), new.reason);
   end if;
@@ -1463,7 +1569,7 @@ $$;
 revoke execute on function referral_private.record_code_change from public;
 
 create trigger codes_record_their_changes
-after insert or update of status on referral.codes
+after insert or update of status, redeemable_until on referral.codes
 for each row
 execute function referral_private.record_code_change();
 
@@ -1516,6 +1622,10 @@ begin
       case when p_user_id is not distinct from auth.uid() then 'not_a_member' else 'member_not_found' end
     );
   end if;
+  -- Whoever acts for somebody else may have lost that right while this waited.
+  if p_user_id is distinct from auth.uid() then
+    perform referral_private.require_role(p_org_id, 'coordinator');
+  end if;
   return v_member;
 end
 $$;
@@ -1532,7 +1642,7 @@ set search_path = ''
 as $$
 begin
   update referral.codes as c
-  set status = 'expired', deactivated_at = c.expires_at, updated_at = clock_timestamp()
+  set status = 'expired', deactivated_at = c.expires_at, reason = null, updated_at = clock_timestamp()
   where c.org_id = p_org_id and c.referrer_id = p_referrer_id
     and c.status in ('active', 'suspended') and c.expires_at <= clock_timestamp();
 end
@@ -1852,6 +1962,7 @@ as $$
 declare
   v_referrer_id uuid := referral_private.acting_for(p_org_id, p_referrer_id);
   v_grace interval := coalesce(p_grace, interval '0');
+  v_now timestamptz := clock_timestamp();
   v_new referral.codes;
   v_old_id uuid;
   v_member referral.members;
@@ -1861,7 +1972,10 @@ begin
     perform referral_private.require_role(p_org_id, 'coordinator');
   end if;
   v_member := referral_private.ready_for_code(p_org_id, v_referrer_id);
-  if v_grace < interval '0' or v_grace > (select o.rotation_grace from referral.organisations as o where o.id = p_org_id) then
+  -- Instants are compared: as intervals, 1000 years less 359,993 days are a week.
+  if v_now + v_grace < v_now
+    or v_now + v_grace > (select v_now + o.rotation_grace from referral.organisations as o where o.id = p_org_id)
+  then
     perform referral_private.raise_error('invalid_argument', 'grace');
   end if;
 
@@ -1888,6 +2002,8 @@ exception
   when unique_violation or check_violation then
     get stacked diagnostics v_violated = constraint_name;
     perform referral_private.raise_violation(v_violated);
+  when datetime_field_overflow then
+    perform referral_private.raise_error('invalid_argument', 'grace');
   when lock_not_available then
     perform referral_private.raise_error('busy');
 end
@@ -1896,6 +2012,62 @@ $$;
 revoke execute on function referral_private.rotate_code from public;
 
 grant execute on function referral_private.rotate_code to authenticated, service_role;
+
+-- Ends the grace of a referrer's rotated codes. The member row is locked. The codes are locked first: the time of the
+-- end is taken after a redemption under way is done.
+create function referral_private.end_grace_of(p_org_id uuid, p_referrer_id uuid, p_reason text)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  perform from referral.codes as c
+  where c.org_id = p_org_id and c.referrer_id = p_referrer_id and c.redeemable_until > clock_timestamp()
+  for no key update;
+  update referral.codes as c
+  set redeemable_until = clock_timestamp(), deactivated_by = auth.uid(), reason = p_reason, updated_at = clock_timestamp()
+  where c.org_id = p_org_id and c.referrer_id = p_referrer_id and c.redeemable_until > clock_timestamp();
+end
+$$;
+
+revoke execute on function referral_private.end_grace_of from public;
+
+-- Ends a referrer's codes of these statuses, and every grace, and answers the last that ended. The member row is locked.
+create function referral_private.end_codes_of(
+  p_org_id uuid,
+  p_referrer_id uuid,
+  p_statuses referral.code_status[],
+  p_reason text
+)
+returns referral.codes
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_code referral.codes;
+begin
+  perform referral_private.expire_codes_of(p_org_id, p_referrer_id);
+  perform referral_private.end_grace_of(p_org_id, p_referrer_id, p_reason);
+  for v_code in
+    select * from referral.codes as c
+    where c.org_id = p_org_id and c.referrer_id = p_referrer_id and c.status = any (p_statuses)
+    for no key update
+  loop
+    update referral.codes as c
+    set status = 'invalidated', deactivated_at = clock_timestamp(), deactivated_by = auth.uid(), reason = p_reason,
+      updated_at = clock_timestamp()
+    where c.id = v_code.id
+    returning * into v_code;
+  end loop;
+  return v_code;
+end
+$$;
+
+revoke execute on function referral_private.end_codes_of from public;
 
 create function referral_private.deactivate_code(p_org_id uuid, p_referrer_id uuid, p_reason text)
 returns referral.codes
@@ -1911,21 +2083,7 @@ declare
   v_violated text;
 begin
   perform referral_private.lock_member(p_org_id, v_referrer_id);
-  perform referral_private.expire_codes_of(p_org_id, v_referrer_id);
-  -- Locked first: the time of the end is taken after a redemption under way is done.
-  perform from referral.codes as c
-  where c.org_id = p_org_id and c.referrer_id = v_referrer_id
-    and (c.status = 'active' or c.redeemable_until > clock_timestamp())
-  order by c.id
-  for no key update;
-  update referral.codes as c
-  set redeemable_until = clock_timestamp(), updated_at = clock_timestamp()
-  where c.org_id = p_org_id and c.referrer_id = v_referrer_id and c.redeemable_until > clock_timestamp();
-  update referral.codes as c
-  set status = 'invalidated', deactivated_at = clock_timestamp(), deactivated_by = auth.uid(), reason = p_reason,
-    updated_at = clock_timestamp()
-  where c.org_id = p_org_id and c.referrer_id = v_referrer_id and c.status = 'active'
-  returning * into v_code;
+  v_code := referral_private.end_codes_of(p_org_id, v_referrer_id, '{active}', p_reason);
   return v_code;
 exception
   when check_violation then
@@ -1953,12 +2111,12 @@ declare
   v_expired int;
 begin
   update referral.codes as c
-  set status = 'expired', deactivated_at = c.expires_at, updated_at = clock_timestamp()
+  set status = 'expired', deactivated_at = c.expires_at, reason = null, updated_at = clock_timestamp()
   from (
     select d.id from referral.codes as d
     where d.status in ('active', 'suspended') and d.expires_at <= clock_timestamp()
     order by d.expires_at
-    limit p_limit
+    limit greatest(p_limit, 0)
     for no key update skip locked
   ) as due
   where c.id = due.id;
@@ -1994,7 +2152,7 @@ begin
     perform referral_private.lock_member(v_code.org_id, v_code.referrer_id);
   end if;
   update referral.codes as c
-  set status = 'expired', deactivated_at = c.expires_at, updated_at = clock_timestamp()
+  set status = 'expired', deactivated_at = c.expires_at, reason = null, updated_at = clock_timestamp()
   where c.id = p_code_id and c.status in ('active', 'suspended') and c.expires_at <= clock_timestamp();
   select * into strict v_code from referral.codes as c where c.id = p_code_id for no key update;
   return v_code;
@@ -2003,6 +2161,7 @@ $$;
 
 revoke execute on function referral_private.lock_code_for_staff from public;
 
+-- Takes a code out of use until it is reactivated. The grace of the referrer's earlier codes ends for good.
 create function referral_private.suspend_code(p_code_id uuid, p_reason text)
 returns referral.codes
 language plpgsql
@@ -2018,6 +2177,9 @@ begin
   v_code := referral_private.lock_code_for_staff(p_code_id);
   if v_code.status not in ('active', 'suspended') then
     perform referral_private.raise_error('code_final', v_code.status::text);
+  end if;
+  if v_code.referrer_id is not null then
+    perform referral_private.end_grace_of(v_code.org_id, v_code.referrer_id, p_reason);
   end if;
   update referral.codes as c
   set status = 'suspended', reason = p_reason, updated_at = clock_timestamp()
@@ -2037,38 +2199,7 @@ revoke execute on function referral_private.suspend_code from public;
 
 grant execute on function referral_private.suspend_code to authenticated, service_role;
 
-create function referral_private.reactivate_code(p_code_id uuid)
-returns referral.codes
-language plpgsql
-volatile
-security definer
-set search_path = ''
-set lock_timeout = '3s'
-as $$
-declare
-  v_code referral.codes;
-begin
-  v_code := referral_private.lock_code_for_staff(p_code_id);
-  if v_code.status not in ('active', 'suspended') then
-    perform referral_private.raise_error('code_final', v_code.status::text);
-  end if;
-  update referral.codes as c
-  set status = 'active', reason = null, updated_at = clock_timestamp()
-  where c.id = p_code_id and c.status = 'suspended';
-  select * into strict v_code from referral.codes as c where c.id = p_code_id;
-  return v_code;
-exception
-  when lock_not_available then
-    perform referral_private.raise_error('busy');
-end
-$$;
-
-revoke execute on function referral_private.reactivate_code from public;
-
-grant execute on function referral_private.reactivate_code to authenticated, service_role;
-
--- Ends a code for good, and the grace of one that was rotated. An ended code is answered as it is.
-create function referral_private.end_code(p_code_id uuid, p_reason text)
+create function referral_private.reactivate_code(p_code_id uuid, p_reason text)
 returns referral.codes
 language plpgsql
 volatile
@@ -2081,7 +2212,51 @@ declare
   v_violated text;
 begin
   v_code := referral_private.lock_code_for_staff(p_code_id);
+  if v_code.status not in ('active', 'suspended') then
+    perform referral_private.raise_error('code_final', v_code.status::text);
+  end if;
+  update referral.codes as c
+  set status = 'active', reason = p_reason, updated_at = clock_timestamp()
+  where c.id = p_code_id and c.status = 'suspended';
+  select * into strict v_code from referral.codes as c where c.id = p_code_id;
+  return v_code;
+exception
+  when check_violation then
+    get stacked diagnostics v_violated = constraint_name;
+    perform referral_private.raise_violation(v_violated);
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.reactivate_code from public;
+
+grant execute on function referral_private.reactivate_code to authenticated, service_role;
+
+-- Ends a code for good, and the grace of the referrer's earlier ones. An ended code is answered as it is; one in its
+-- grace loses that. With `p_block` the referrer gets no code again.
+create function referral_private.end_code(p_code_id uuid, p_reason text, p_block boolean)
+returns referral.codes
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_code referral.codes;
+  v_violated text;
+begin
+  v_code := referral_private.lock_code_for_staff(p_code_id);
+  if p_block then
+    update referral.members as m
+    set blocked_at = coalesce(m.blocked_at, clock_timestamp()), reason = p_reason
+    where m.org_id = v_code.org_id and m.user_id = v_code.referrer_id;
+  end if;
   if v_code.status in ('active', 'suspended') then
+    if v_code.referrer_id is not null then
+      perform referral_private.end_grace_of(v_code.org_id, v_code.referrer_id, p_reason);
+    end if;
     update referral.codes as c
     set status = 'invalidated', deactivated_at = clock_timestamp(), deactivated_by = auth.uid(), reason = p_reason,
       updated_at = clock_timestamp()
@@ -2089,7 +2264,7 @@ begin
     returning * into v_code;
   elsif v_code.redeemable_until > clock_timestamp() then
     update referral.codes as c
-    set redeemable_until = clock_timestamp(), updated_at = clock_timestamp()
+    set redeemable_until = clock_timestamp(), deactivated_by = auth.uid(), reason = p_reason, updated_at = clock_timestamp()
     where c.id = p_code_id
     returning * into v_code;
   end if;
@@ -2120,7 +2295,6 @@ as $$
 declare
   v_code referral.codes;
   v_unknown text;
-  v_max_uses int;
   v_violated text;
 begin
   v_code := referral_private.lock_code_for_staff(p_code_id);
@@ -2138,6 +2312,9 @@ begin
   end if;
 
   if p_changes ? 'description' then
+    if jsonb_typeof(p_changes -> 'description') not in ('string', 'null') then
+      perform referral_private.raise_error('invalid_argument', 'description');
+    end if;
     v_code.description := p_changes ->> 'description';
   end if;
   if p_changes ? 'expires_at' then
@@ -2147,8 +2324,7 @@ begin
     end if;
   end if;
   if p_changes ? 'max_uses' then
-    v_max_uses := (p_changes ->> 'max_uses')::int;
-    v_code.quota_id := referral_private.change_quota(v_code, v_max_uses);
+    v_code.quota_id := referral_private.change_quota(v_code, (p_changes ->> 'max_uses')::int);
   end if;
   update referral.codes as c
   set description = v_code.description, expires_at = v_code.expires_at, quota_id = v_code.quota_id,
@@ -2160,7 +2336,9 @@ exception
   when check_violation then
     get stacked diagnostics v_violated = constraint_name;
     perform referral_private.raise_violation(v_violated);
-  when invalid_text_representation or datetime_field_overflow or invalid_datetime_format or numeric_value_out_of_range then
+  when invalid_text_representation or datetime_field_overflow or invalid_datetime_format or numeric_value_out_of_range
+    or invalid_time_zone_displacement_value or invalid_parameter_value
+  then
     perform referral_private.raise_error('invalid_argument', 'changes');
   when lock_not_available then
     perform referral_private.raise_error('busy');
@@ -2172,7 +2350,8 @@ revoke execute on function referral_private.update_code from public;
 grant execute on function referral_private.update_code to authenticated, service_role;
 
 -- The quota of a code whose limit changes: none without a limit, the one it has with the new limit, or a new one that
--- counts the code's redemptions. Raises `invalid_argument` for a limit above the cap or below what is used.
+-- counts the redemptions of the code and of those that were rotated into it. A predecessor in its grace shares it. Raises
+-- `invalid_argument` for a limit above the cap or below what is used.
 create function referral_private.change_quota(p_code referral.codes, p_max_uses int)
 returns uuid
 language plpgsql
@@ -2182,25 +2361,41 @@ set search_path = ''
 as $$
 declare
   v_quota_id uuid;
+  v_predecessor_ids uuid[];
 begin
-  if p_max_uses is null then
-    return null;
+  if p_code.quota_id is not null and p_max_uses is not null then
+    update referral.code_quotas as q
+    set max_uses = p_max_uses
+    from referral.organisations as o
+    where q.org_id = p_code.org_id and q.quota_id = p_code.quota_id and o.id = q.org_id and p_max_uses <= o.max_uses_cap;
+    if not found then
+      perform referral_private.raise_error('invalid_argument', 'max_uses');
+    end if;
+    return p_code.quota_id;
   end if;
-  if p_code.quota_id is null then
+
+  with recursive
+    predecessors as (
+      select c.id from referral.codes as c where c.org_id = p_code.org_id and c.replaced_by = p_code.id
+      union
+      select c.id from predecessors as p join referral.codes as c on c.org_id = p_code.org_id and c.replaced_by = p.id
+    )
+  select coalesce(array_agg(p.id), '{}') into v_predecessor_ids from predecessors as p;
+  -- Locked, so that no redemption of theirs is under way while they are counted.
+  perform from referral.codes as c where c.id = any (v_predecessor_ids) and c.redeemable_until > clock_timestamp() for no key update;
+  if p_max_uses is not null then
     v_quota_id := referral_private.create_quota(p_code.org_id, p_max_uses);
     update referral.code_quotas as q
-    set used = (select count(*) from referral.redemptions as r where r.org_id = p_code.org_id and r.code_id = p_code.id)
+    set used = (
+      select count(*) from referral.redemptions as r
+      where r.org_id = p_code.org_id and r.code_id = any (v_predecessor_ids || p_code.id)
+    )
     where q.org_id = p_code.org_id and q.quota_id = v_quota_id;
-    return v_quota_id;
   end if;
-  update referral.code_quotas as q
-  set max_uses = p_max_uses
-  from referral.organisations as o
-  where q.org_id = p_code.org_id and q.quota_id = p_code.quota_id and o.id = q.org_id and p_max_uses <= o.max_uses_cap;
-  if not found then
-    perform referral_private.raise_error('invalid_argument', 'max_uses');
-  end if;
-  return p_code.quota_id;
+  update referral.codes as c
+  set quota_id = v_quota_id
+  where c.id = any (v_predecessor_ids) and c.redeemable_until > clock_timestamp();
+  return v_quota_id;
 end
 $$;
 
@@ -2366,6 +2561,7 @@ begin
   end if;
   if auth.uid() is not null then
     perform referral_private.lock_member(p_org_id, auth.uid());
+    perform referral_private.require_role(p_org_id, 'coordinator');
     perform referral_private.require_code_allowance(p_org_id, auth.uid());
   end if;
   v_code.id := gen_random_uuid();
@@ -2490,10 +2686,12 @@ begin
     when exists (select from referral.codes as c where c.code_key = v_key) then 'code_taken'
     when length(p_row ->> 'description') > 500 then 'invalid_argument'
     when not coalesce(referral_private.is_whole(nullif(p_row -> 'max_uses', 'null'), 1, p_max_uses_cap), true) then 'invalid_argument'
+    when not coalesce(jsonb_typeof(p_row -> 'description') in ('string', 'null'), true) then 'invalid_argument'
     when (p_row ->> 'expires_at')::timestamptz <= clock_timestamp() then 'invalid_argument'
+    when not isfinite((p_row ->> 'expires_at')::timestamptz) then 'invalid_argument'
   end;
 exception
-  when invalid_datetime_format or datetime_field_overflow then
+  when invalid_datetime_format or datetime_field_overflow or invalid_time_zone_displacement_value or invalid_parameter_value then
     return 'invalid_argument';
 end
 $$;
@@ -2878,6 +3076,9 @@ begin
   if v_redemption.id is null or not referral_private.acts_with_role(v_redemption.org_id, 'coordinator') then
     perform referral_private.raise_error('redemption_not_found');
   end if;
+  if auth.uid() in (v_redemption.referee_id, v_redemption.referrer_id) then
+    perform referral_private.raise_error('not_allowed');
+  end if;
   perform referral_private.lock_account(referral_private.account_of(v_redemption.org_id));
   select * into strict v_redemption
   from referral.redemptions as r
@@ -2931,7 +3132,7 @@ begin
     where d.status = 'pending'
       and d.redeemed_at + make_interval(days => (t.terms ->> 'conversion_window_days')::int) < clock_timestamp()
     order by d.redeemed_at
-    limit p_limit
+    limit greatest(p_limit, 0)
     for no key update of d skip locked
   ) as due
   where r.org_id = due.org_id and r.id = due.id;
@@ -3020,6 +3221,9 @@ as $$
 declare
   v_user_id uuid := referral_private.require_person();
 begin
+  if p_org_id is null then
+    perform referral_private.raise_error('invalid_argument', 'org_id');
+  end if;
   return query
   select r.id, r.org_id, r.program_id, c.code, r.status, r.redeemed_at
   from referral.redemptions as r
@@ -3094,6 +3298,9 @@ set search_path = ''
 as $$
 begin
   perform referral_private.require_role(p_org_id, 'coordinator');
+  if p_user_id is null then
+    perform referral_private.raise_error('invalid_argument', 'user_id');
+  end if;
   return query
   select r.*
   from referral.redemptions as r
@@ -3122,7 +3329,7 @@ declare
 begin
   select * into v_code from referral.codes as c where c.id = p_code_id;
   v_is_staff := coalesce(referral_private.acts_with_role(v_code.org_id, 'coordinator'), false) and v_code.id is not null;
-  if not v_is_staff and v_code.referrer_id is distinct from referral_private.require_person() then
+  if v_code.id is null or not v_is_staff and v_code.referrer_id is distinct from referral_private.require_person() then
     perform referral_private.raise_error('code_not_found');
   end if;
   return query
@@ -3143,6 +3350,36 @@ $$;
 revoke execute on function referral_private.code_usage_stats from public;
 
 grant execute on function referral_private.code_usage_stats to authenticated, service_role;
+
+-- How often each of these codes was used, and how often it may be; at most 1,000, those of them that the caller may see.
+create function referral_private.code_uses(p_code_ids uuid[])
+returns table (code_id uuid, uses_count bigint, max_uses int)
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_is_operator boolean := referral_private.is_operator();
+begin
+  if coalesce(cardinality(p_code_ids), 0) > 1000 then
+    perform referral_private.raise_error('invalid_argument', 'code_ids');
+  end if;
+  if not v_is_operator then
+    perform referral_private.require_person();
+  end if;
+  return query
+  select c.id, (select count(*) from referral.redemptions as r where r.org_id = c.org_id and r.code_id = c.id), q.max_uses
+  from referral.codes as c
+  left join referral.code_quotas as q on q.org_id = c.org_id and q.quota_id = c.quota_id
+  where c.id = any (p_code_ids)
+    and (v_is_operator or c.referrer_id = auth.uid() or c.org_id in (select referral_private.orgs_with_role('coordinator')));
+end
+$$;
+
+revoke execute on function referral_private.code_uses from public;
+
+grant execute on function referral_private.code_uses to authenticated, service_role;
 
 -- How many redemptions an account, and an address, may make in an hour. Only redemptions that are committed count: a
 -- refusal rolls its count back. The counts are the last rows that a redemption locks.
@@ -3176,6 +3413,27 @@ $$;
 
 revoke execute on function referral_private.client_address from public;
 
+-- What one subscriber has of addresses: the address itself, or its /64 network for IPv6. Null for what is no address.
+create function referral_private.network_of(p_address text)
+returns text
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_address inet;
+begin
+  v_address := regexp_replace(p_address, '^::ffff:(?=\d+\.)', '', 'i');
+  return host(network(set_masklen(v_address, case family(v_address) when 6 then 64 else 32 end)));
+exception
+  when invalid_text_representation then
+    return null;
+end
+$$;
+
+revoke execute on function referral_private.network_of from public;
+
 -- Counts a redemption by account and by address; an address is stored as a hash. Raises `rate_limited`.
 create function referral_private.count_redemption(p_org_id uuid, p_user_id uuid)
 returns void
@@ -3186,7 +3444,7 @@ set search_path = ''
 as $$
 declare
   v_organisation referral.organisations;
-  v_address text := referral_private.client_address();
+  v_address text := referral_private.network_of(referral_private.client_address());
 begin
   select * into strict v_organisation from referral.organisations as o where o.id = p_org_id;
   perform referral_private.count_within(p_org_id, 'account:' || p_user_id, v_organisation.redemptions_per_account);
@@ -3236,7 +3494,7 @@ begin
   using (
     select d.org_id, d.counted, d.hour from referral_private.redemption_counts as d
     where d.hour < date_trunc('hour', clock_timestamp()) - interval '1 hour'
-    limit p_limit
+    limit greatest(p_limit, 0)
     for update skip locked
   ) as past
   where (c.org_id, c.counted, c.hour) = (past.org_id, past.counted, past.hour);
@@ -3260,23 +3518,30 @@ create table referral_private.sign_up_claims (
   constraint sign_up_claims_code_is_128_at_most check (length(code) <= 128)
 );
 
+create index sign_up_claims_by_age on referral_private.sign_up_claims (claimed_at);
+
 alter table referral_private.sign_up_claims enable row level security;
 
--- The code in a user's metadata, which may also be a JSON text in a JSON string; null where there is none.
+-- The code in a user's metadata, which may also be a JSON text in a JSON string; null where there is none, and where the
+-- text is no JSON that Postgres can hold.
 create function referral_private.code_in_metadata(p_metadata jsonb)
 returns text
-language sql
+language plpgsql
 immutable
 security invoker
 set search_path = ''
 as $$
-  select left(
-    case
-      when jsonb_typeof(p_metadata) = 'object' then p_metadata ->> 'referral_code'
-      when jsonb_typeof(p_metadata) = 'string' and p_metadata #>> '{}' is json object then (p_metadata #>> '{}')::jsonb ->> 'referral_code'
-    end,
-    128
-  )
+declare
+  v_metadata jsonb := p_metadata;
+begin
+  if jsonb_typeof(p_metadata) = 'string' then
+    v_metadata := (p_metadata #>> '{}')::jsonb;
+  end if;
+  return left(case when jsonb_typeof(v_metadata) = 'object' then v_metadata ->> 'referral_code' end, 128);
+exception
+  when invalid_text_representation or untranslatable_character or numeric_value_out_of_range or statement_too_complex then
+    return null;
+end
 $$;
 
 revoke execute on function referral_private.code_in_metadata from public;
@@ -3301,8 +3566,8 @@ $$;
 
 revoke execute on function referral_private.note_sign_up_code from public;
 
--- Redeems the code that the caller gave at sign-up; once redeemed, and without a claim, there is no row. A refusal is
--- raised as redeem_code raises it, and the claim stays for another try.
+-- Redeems the code that the caller gave at sign-up; without a claim there is no row. A refusal that may pass is raised as
+-- redeem_code raises it, and the claim stays for another try; any other ends the claim, and there is no row.
 create function referral_private.redeem_sign_up_code()
 returns setof referral.redeemed_code
 language plpgsql
@@ -3313,12 +3578,21 @@ as $$
 declare
   v_user_id uuid := referral_private.require_person();
   v_code text;
+  v_refusal text;
 begin
   select c.code into v_code from referral_private.sign_up_claims as c where c.user_id = v_user_id for update;
   if v_code is null then
     return;
   end if;
-  return query select r.* from referral_private.redeem_code(v_code, null, 'typed', 'sign_up') as r;
+  begin
+    return query select r.* from referral_private.redeem_code(v_code, null, 'typed', 'sign_up') as r;
+  exception
+    when sqlstate 'PGRST' then
+      get stacked diagnostics v_refusal = message_text;
+      if v_refusal::json ->> 'code' in ('busy', 'rate_limited', 'code_suspended', 'program_inactive') then
+        raise;
+      end if;
+  end;
   delete from referral_private.sign_up_claims as c where c.user_id = v_user_id;
 end
 $$;
@@ -3326,6 +3600,34 @@ $$;
 revoke execute on function referral_private.redeem_sign_up_code from public;
 
 grant execute on function referral_private.redeem_sign_up_code to authenticated;
+
+-- Removes claims of people who did not come back within 90 days, at most `p_limit`: for any scheduler.
+create function referral_private.forget_sign_up_claims(p_limit int)
+returns int
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_removed int;
+begin
+  delete from referral_private.sign_up_claims as c
+  using (
+    select d.user_id from referral_private.sign_up_claims as d
+    where d.claimed_at < clock_timestamp() - interval '90 days'
+    limit greatest(p_limit, 0)
+    for update skip locked
+  ) as past
+  where c.user_id = past.user_id;
+  get diagnostics v_removed = row_count;
+  return v_removed;
+end
+$$;
+
+revoke execute on function referral_private.forget_sign_up_claims from public;
+
+grant execute on function referral_private.forget_sign_up_claims to service_role;
 
 -- A `before_user_created` hook of Supabase Auth that lets nobody sign up without a redeemable code. People invited
 -- through OAuth carry no metadata at sign-up, so with this hook they sign up by e-mail.
@@ -3400,6 +3702,64 @@ $$;
 revoke execute on function referral_private.validate_code from public;
 
 grant execute on function referral_private.validate_code to anon, authenticated, service_role;
+
+-- The audit of redemptions: written by trigger, so that no function can forget it. The redemption itself says how it began.
+create table referral.redemption_changes (
+  org_id uuid not null,
+  id bigint generated always as identity,
+  redemption_id uuid not null,
+  from_status referral.redemption_status not null,
+  to_status referral.redemption_status not null,
+  actor_id uuid,
+  reason text,
+  changed_at timestamptz not null default clock_timestamp(),
+  constraint redemption_changes_pkey primary key (org_id, id),
+  constraint redemption_changes_are_of_a_redemption
+    foreign key (org_id, redemption_id) references referral.redemptions (org_id, id)
+      on delete restrict
+);
+
+create index redemption_changes_by_redemption on referral.redemption_changes (org_id, redemption_id, id);
+
+comment on table referral.redemption_changes is
+  'The audit of redemptions: which status changed when; the actor and the reason where staff decided, neither where payments or a job did. Read by coordinators and admins of the organisation. Written by trigger.';
+
+alter table referral.redemption_changes enable row level security;
+
+create policy redemption_changes_staff_reads on referral.redemption_changes
+for select
+to authenticated
+using (org_id in (select referral_private.orgs_with_role('coordinator')));
+
+grant select on referral.redemption_changes to authenticated, service_role;
+
+create function referral_private.record_redemption_change()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_decided constant boolean := new.decision is distinct from old.decision;
+begin
+  if v_decided or new.status <> old.status then
+    insert into referral.redemption_changes (org_id, redemption_id, from_status, to_status, actor_id, reason)
+    values (
+      new.org_id, new.id, old.status, new.status,
+      case when v_decided then new.decided_by end, case when v_decided then new.decision_reason end
+    );
+  end if;
+  return null;
+end
+$$;
+
+revoke execute on function referral_private.record_redemption_change from public;
+
+create trigger redemptions_record_their_changes
+after update of status, decision on referral.redemptions
+for each row
+execute function referral_private.record_redemption_change();
 
 -- Facts about payments, as Stripe states them. They are keyed by Stripe account ('' is the platform's own), livemode and
 -- object, only ever grow, and hold no personal data.
@@ -4029,7 +4389,12 @@ revoke execute on function referral.deactivate_member from public;
 
 grant execute on function referral.deactivate_member to authenticated, service_role;
 
-create function referral.reactivate_member(org_id uuid, user_id uuid)
+create function referral.reactivate_member(
+  org_id uuid,
+  user_id uuid,
+  unblock boolean default false,
+  reason text default null
+)
 returns referral.members
 language sql
 volatile
@@ -4037,15 +4402,33 @@ security invoker
 set search_path = ''
 set statement_timeout = '10s'
 as $$
-  select x.* from referral_private.reactivate_member(org_id, user_id) as x;
+  select x.* from referral_private.reactivate_member(org_id, user_id, unblock, reason) as x;
 $$;
 
 comment on function referral.reactivate_member is
-  'Gives a deactivated member their role back; ended codes stay ended. Who may: as deactivate_member. Errors: not_signed_in, not_a_member, not_allowed, organisation_not_found, member_not_found, busy.';
+  'Gives a deactivated member their role back; ended codes stay ended. With `unblock`, for admins, they may have codes again. Who may: as deactivate_member. Errors: not_signed_in, not_a_member, not_allowed, organisation_not_found, member_not_found, invalid_argument, busy.';
 
 revoke execute on function referral.reactivate_member from public;
 
 grant execute on function referral.reactivate_member to authenticated, service_role;
+
+create function referral.set_my_name(org_id uuid, display_name text, public_name boolean default false)
+returns referral.members
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+  select m.* from referral_private.set_my_name(org_id, display_name, public_name) as m;
+$$;
+
+comment on function referral.set_my_name is
+  'Says how the caller is called in an organisation (1 to 80 characters, or null), and whether whoever opens their link reads it. Members, for themselves. Errors: not_signed_in, anonymous_user, not_a_member, invalid_argument, busy.';
+
+revoke execute on function referral.set_my_name from public;
+
+grant execute on function referral.set_my_name to authenticated;
 
 create function referral.create_program(org_id uuid, key text, name text, terms jsonb default '{}')
 returns referral.programs
@@ -4227,13 +4610,13 @@ as $$
 $$;
 
 comment on function referral.suspend_code is
-  'Suspends an active code: it cannot be redeemed, and its referrer gets no other. Coordinators, admins and the operator. Errors: code_not_found, code_final, invalid_argument, busy.';
+  'Suspends an active code: it cannot be redeemed, and its referrer gets no other; the grace of their earlier codes ends for good. Coordinators, admins and the operator. Errors: code_not_found, code_final, invalid_argument, busy.';
 
 revoke execute on function referral.suspend_code from public;
 
 grant execute on function referral.suspend_code to authenticated, service_role;
 
-create function referral.reactivate_code(code_id uuid)
+create function referral.reactivate_code(code_id uuid, reason text default null)
 returns referral.codes
 language sql
 volatile
@@ -4241,17 +4624,17 @@ security invoker
 set search_path = ''
 set statement_timeout = '10s'
 as $$
-  select x.* from referral_private.reactivate_code(code_id) as x;
+  select x.* from referral_private.reactivate_code(code_id, reason) as x;
 $$;
 
 comment on function referral.reactivate_code is
-  'Makes a suspended code active again. Coordinators, admins and the operator. Errors: code_not_found, code_final, busy.';
+  'Makes a suspended code active again. Coordinators, admins and the operator. Errors: code_not_found, code_final, invalid_argument, busy.';
 
 revoke execute on function referral.reactivate_code from public;
 
 grant execute on function referral.reactivate_code to authenticated, service_role;
 
-create function referral.end_code(code_id uuid, reason text default null)
+create function referral.end_code(code_id uuid, reason text default null, block boolean default false)
 returns referral.codes
 language sql
 volatile
@@ -4259,11 +4642,11 @@ security invoker
 set search_path = ''
 set statement_timeout = '10s'
 as $$
-  select x.* from referral_private.end_code(code_id, reason) as x;
+  select x.* from referral_private.end_code(code_id, reason, block) as x;
 $$;
 
 comment on function referral.end_code is
-  'Ends any code for good, campaign codes included, and the grace of a rotated one. Coordinators, admins and the operator. Errors: code_not_found, invalid_argument, busy.';
+  'Ends any code for good, campaign codes included, and the grace of the referrer''s earlier ones. With `block` the referrer gets no code again. Coordinators, admins and the operator. Errors: code_not_found, invalid_argument, busy.';
 
 revoke execute on function referral.end_code from public;
 
@@ -4403,7 +4786,7 @@ end
 $$;
 
 comment on function referral.validate_code is
-  'Says before redeeming whether the caller could: what a link shows, or the reason why not. Without an account it answers as resolve_code. Errors: invalid_code, code_not_found, code_inactive, code_suspended, code_expired, code_limit_reached, program_inactive, already_redeemed, self_referral, mutual_referral, new_users_only.';
+  'Says before redeeming whether the caller could: what a link shows, or the reason why not; `already_redeemed` too where this code was the one. Without an account it answers as resolve_code. Errors: invalid_code, code_not_found, code_inactive, code_suspended, code_expired, code_limit_reached, program_inactive, already_redeemed, self_referral, mutual_referral, new_users_only.';
 
 revoke execute on function referral.validate_code from public;
 
@@ -4450,7 +4833,7 @@ end
 $$;
 
 comment on function referral.redeem_sign_up_code is
-  'Redeems the code that the caller gave at sign-up; no row where there is none. Signed-in people. Errors: as redeem_code.';
+  'Redeems the code that the caller gave at sign-up; no row where there is none, or none that could ever be redeemed; after an error it stays for another try. Signed-in people. Errors: not_signed_in, anonymous_user, rate_limited, code_suspended, program_inactive, busy.';
 
 revoke execute on function referral.redeem_sign_up_code from public;
 
@@ -4557,6 +4940,26 @@ revoke execute on function referral.usage_for_user from public;
 
 grant execute on function referral.usage_for_user to authenticated, service_role;
 
+create function referral.code_uses(code_ids uuid[])
+returns table (code_id uuid, uses_count bigint, max_uses int)
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+begin
+  return query select u.* from referral_private.code_uses(code_ids) as u;
+end
+$$;
+
+comment on function referral.code_uses is
+  'How often each of up to 1,000 codes was used, and how often it may be (null: without limit). Rows for the codes that the caller may see. Owners of codes, staff, the operator. Errors: not_signed_in, anonymous_user, invalid_argument.';
+
+revoke execute on function referral.code_uses from public;
+
+grant execute on function referral.code_uses to authenticated, service_role;
+
 create function referral.code_usage_stats(code_id uuid)
 returns table (total_uses bigint, unique_users bigint, last_used timestamptz, recent_users uuid[])
 language sql
@@ -4588,7 +4991,7 @@ as $$
 $$;
 
 comment on function referral.confirm_redemption is
-  'Confirms a redemption by decision of staff, whatever was paid. Coordinators, admins and the operator. Errors: redemption_not_found, redemption_final, invalid_argument, busy.';
+  'Confirms a redemption by decision of staff, whatever was paid. Coordinators, admins and the operator, but nobody for a redemption or a referral of their own. Errors: redemption_not_found, not_allowed, redemption_final, invalid_argument, busy.';
 
 revoke execute on function referral.confirm_redemption from public;
 
@@ -4647,6 +5050,24 @@ comment on function referral.expire_redemptions is
 revoke execute on function referral.expire_redemptions from public;
 
 grant execute on function referral.expire_redemptions to service_role;
+
+create function referral.forget_sign_up_claims(max_rows int default 1000)
+returns int
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '60s'
+as $$
+  select referral_private.forget_sign_up_claims(max_rows);
+$$;
+
+comment on function referral.forget_sign_up_claims is
+  'Removes codes given at sign-up by people who did not come back within 90 days, at most `max_rows`; answers how many. For any scheduler. Operator.';
+
+revoke execute on function referral.forget_sign_up_claims from public;
+
+grant execute on function referral.forget_sign_up_claims to service_role;
 
 create function referral.forget_counts(max_rows int default 1000)
 returns int

@@ -40,6 +40,37 @@ describe('the code row', () => {
     }))
 })
 
+describe('the off switch', () => {
+  test('is not answered while a redemption is under way', () =>
+    sessions(sql, async (guest, staff) => {
+      const { org, mentor, admin } = await scene(sql)
+      const { code } = await codeOf(mentor, org)
+      await person(guest.tx).rpc('redeem_code', { code })
+      const changes = { active: false }
+      const off = person(staff.tx, admin.id).rpc('update_organisation', { org_id: org, changes })
+      await staff.blocked()
+      await guest.commit()
+      await off
+      await staff.commit()
+      expect(await refusal(person(sql).rpc('redeem_code', { code }))).toBe('program_inactive')
+    }))
+})
+
+describe('whoever lost their role while they waited', () => {
+  test('does nothing more with it', () =>
+    sessions(sql, async (other, staff) => {
+      const { org, mentor, coordinator, admin } = await scene(sql)
+      await codeOf(mentor, org)
+      await person(other.tx, mentor.id).rpc('rotate_code', { org_id: org })
+      const wanted = { org_id: org, referrer_id: mentor.id }
+      const late = refusal(person(staff.tx, coordinator.id).rpc('deactivate_code', wanted))
+      await staff.blocked()
+      await admin.rpc('deactivate_member', { org_id: org, user_id: coordinator.id })
+      await other.commit()
+      expect(await late).toBe('not_a_member')
+    }))
+})
+
 describe('the time at which a code ends', () => {
   test.for(['rotate_code', 'deactivate_code', 'end_code'])(
     '%s: is not before that of a redemption that came while it waited',

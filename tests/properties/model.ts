@@ -32,6 +32,9 @@ export function createModel() {
     codes.find((code) => code.owner === who && code.org === org && code.status === status)
   const expireOf = (who: number, org: number) =>
     codes.filter((code) => code.owner === who && code.org === org).forEach(expire)
+  const endGraceOf = ({ owner, org }: ModelCode) => {
+    for (const code of codes) if (code.owner === owner && code.org === org) code.hasGrace = false
+  }
   const add = (code: Pick<ModelCode, 'owner' | 'org' | 'quota'>) =>
     codes.push({ ...code, status: 'active', isPast: false, hasGrace: false })
 
@@ -78,11 +81,15 @@ export function createModel() {
         }
         expire(code)
         if (command.kind === 'end') {
-          if (isLive(code)) code.status = 'invalidated'
+          if (isLive(code)) {
+            code.status = 'invalidated'
+            endGraceOf(code)
+          }
           code.hasGrace = false
           return 'ok'
         }
         if (!isLive(code)) return 'code_final'
+        if (command.kind === 'suspend') endGraceOf(code)
         code.status = command.kind === 'suspend' ? 'suspended' : 'active'
         return 'ok'
       }

@@ -86,6 +86,8 @@ const refused: Record<string, string> = {
   members_belong_to_an_organisation: `insert into referral.members (org_id, user_id) values ('${nobody}', '${nobody}')`,
   members_display_name_is_1_to_80: "update referral.members set display_name = ''",
   members_public_name_is_set: 'update referral.members set public_name = true',
+  members_reason_is_500_at_most: "update referral.members set reason = repeat('x', 501)",
+  member_changes_are_of_a_member: `insert into referral.member_changes (org_id, user_id, role, deactivated, blocked) values (:org, '${nobody}', 'member', false, false)`,
   programs_key_is_unique:
     "insert into referral.programs (org_id, key, name) values (:org, 'friends', 'X')",
   programs_one_default: program('is_default', 'true'),
@@ -129,6 +131,7 @@ const refused: Record<string, string> = {
   redemptions_decision_reason_is_500_at_most: redemption({ decision_reason: "repeat('x', 501)" }),
   redemptions_confirmed_say_when: redemption({ status: "'confirmed'" }),
   redemptions_pending_are_unconfirmed: redemption({ confirmed_at: 'now()' }),
+  redemption_changes_are_of_a_redemption: `insert into referral.redemption_changes (org_id, redemption_id, from_status, to_status) values (:org, '${nobody}', 'pending', 'expired')`,
   sign_up_claims_code_is_128_at_most: `insert into referral_private.sign_up_claims (user_id, code) values ('${nobody}', repeat('x', 129))`,
   payments_currency_is_a_code: payment({ currency: "'dollars'" }),
   payments_amounts_are_exact_in_javascript: payment({ total_excluding_tax: '9007199254740992' }),

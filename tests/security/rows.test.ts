@@ -14,6 +14,8 @@ const tables = [
   'code_quotas',
   'code_changes',
   'redemptions',
+  'redemption_changes',
+  'member_changes',
 ]
 
 /** A limited code of the mentor's that the friend has redeemed, and another organisation with its staff. */
@@ -24,6 +26,8 @@ async function stage(tx: Sql) {
   const [code] = await here.coordinator.rpc('create_code', given)
   await here.friend.rpc('redeem_code', { code: code?.code })
   await here.coordinator.rpc('create_code', { org_id: here.org, max_uses: 5 })
+  const [used] = await here.coordinator.rpc('usage_for_code', { code_id: code?.id })
+  await here.admin.rpc('confirm_redemption', { redemption_id: used?.id })
   const member = person(tx)
   await here.coordinator.rpc('add_member', { org_id: here.org, user_id: member.id })
   return { ...here, there, member, code: String(code?.code) }
@@ -47,6 +51,7 @@ const ofStaff = {
   code_quotas: 2,
   code_changes: 2,
   redemptions: 1,
+  redemption_changes: 1,
 }
 const cases: [
   string,
@@ -59,10 +64,10 @@ const cases: [
   ['the referrer', (s) => s.mentor, { members: 1, ...ofPrograms, codes: 1, code_quotas: 1 }],
   ['a coordinator', (s) => s.coordinator, { ...ofStaff, members: 1 }],
   ['another member', (s) => s.member, { members: 1, ...ofPrograms }],
-  ['an admin', (s) => s.admin, { ...ofStaff, members: 4 }],
+  ['an admin', (s) => s.admin, { ...ofStaff, members: 4, member_changes: 4 }],
   ['a coordinator of another organisation', (s) => s.there.coordinator, {}],
   ['an admin of another organisation', (s) => s.there.admin, {}],
-  ['the operator', (_, tx) => operator(tx), { ...ofStaff, members: 4 }],
+  ['the operator', (_, tx) => operator(tx), { ...ofStaff, members: 4, member_changes: 4 }],
 ]
 
 test.for(cases)('%s sees what is theirs', ([, who, expected]) =>

@@ -26,6 +26,19 @@ describe('suspend_code and reactivate_code', () => {
       expect(await friend.rpc('redeem_code', { code })).toHaveLength(1)
     }))
 
+  test('leave no earlier code of the referrer redeemable', () =>
+    undone(sql, async (tx) => {
+      const { org, coordinator, mentor } = await scene(tx)
+      const { id, code } = await codeOf(mentor, org)
+      const [next] = await mentor.rpc('rotate_code', { org_id: org, grace: '7 days' })
+      await coordinator.rpc('suspend_code', { code_id: next?.id, reason: 'spam' })
+      expect(await anonymous(tx).rpc('resolve_code', { code })).toEqual([])
+      const changes = await coordinator.run(
+        `select to_status, reason from referral.code_changes where code_id = '${id}' order by id`,
+      )
+      expect(changes.at(-1)).toEqual({ to_status: 'rotated', reason: 'spam' })
+    }))
+
   test('refuse a code that has ended with code_final, and one past its time too', () =>
     undone(sql, async (tx) => {
       const { org, coordinator, mentor } = await scene(tx)
@@ -61,6 +74,34 @@ describe('end_code', () => {
       expect(ended).toMatchObject({ status: 'invalidated', reason: 'over' })
       expect(await coordinator.rpc('end_code', { code_id: id })).toEqual([ended])
       expect(await refusal(friend.rpc('redeem_code', { code }))).toBe('code_inactive')
+    }))
+
+  test('ends the grace of the codes before, too', () =>
+    undone(sql, async (tx) => {
+      const { org, coordinator, mentor } = await scene(tx)
+      const { code } = await codeOf(mentor, org)
+      const [next] = await mentor.rpc('rotate_code', { org_id: org, grace: '7 days' })
+      await coordinator.rpc('end_code', { code_id: next?.id })
+      expect(await anonymous(tx).rpc('resolve_code', { code })).toEqual([])
+    }))
+
+  test('that blocks keeps new codes from the referrer until an admin lifts that', () =>
+    undone(sql, async (tx) => {
+      const { org, admin, coordinator, mentor } = await scene(tx)
+      const { id } = await codeOf(mentor, org)
+      await coordinator.rpc('end_code', { code_id: id, reason: 'abuse', block: true })
+      expect(await refusal(mentor.rpc('create_code', { org_id: org }))).toBe('member_blocked')
+      const unblock = { org_id: org, user_id: mentor.id, unblock: true }
+      expect(await refusal(coordinator.rpc('reactivate_member', unblock))).toBe('not_allowed')
+      await admin.rpc('reactivate_member', { ...unblock, reason: 'sorry' })
+      expect(await mentor.rpc('create_code', { org_id: org })).toHaveLength(1)
+      const audit = await admin.run(
+        `select blocked, actor_id, reason from referral.member_changes where user_id = '${mentor.id}' order by id`,
+      )
+      expect(audit.slice(1)).toEqual([
+        { blocked: true, actor_id: coordinator.id, reason: 'abuse' },
+        { blocked: false, actor_id: admin.id, reason: 'sorry' },
+      ])
     }))
 
   test('ends the grace of a rotated code', () =>
@@ -101,6 +142,30 @@ describe('update_code', () => {
       expect(await refusal(limit(2))).toBe('invalid_argument')
       await limit(null)
       expect(await person(tx).rpc('redeem_code', { code })).toHaveLength(1)
+    }))
+
+  test('counts for a new limit what was redeemed with the codes before, whose grace shares it', () =>
+    undone(sql, async (tx) => {
+      const { org, coordinator, mentor } = await scene(tx)
+      const { code } = await codeOf(mentor, org)
+      await person(tx).rpc('redeem_code', { code })
+      const [next] = await mentor.rpc('rotate_code', { org_id: org, grace: '7 days' })
+      const limit = (max_uses: number | null) =>
+        coordinator.rpc('update_code', { code_id: next?.id, changes: { max_uses } })
+      await limit(2)
+      await person(tx).rpc('redeem_code', { code })
+      for (const full of [code, next?.code])
+        expect(await refusal(person(tx).rpc('redeem_code', { code: full }))).toBe(
+          'code_limit_reached',
+        )
+      await limit(null)
+      expect(await person(tx).rpc('redeem_code', { code })).toHaveLength(1)
+      expect(await refusal(limit(2))).toBe('invalid_argument')
+      await limit(3)
+      expect(await refusal(person(tx).rpc('redeem_code', { code }))).toBe('code_limit_reached')
+      expect(await coordinator.rpc('code_uses', { code_ids: `{${next?.id}}` })).toEqual([
+        { code_id: next?.id, uses_count: 0n, max_uses: 3 },
+      ])
     }))
 
   test('lets an ended code be described, and nothing else', () =>
@@ -271,6 +336,11 @@ describe('import_codes', () => {
         { code: 'NONE1', max_uses: 0 },
         { code: 'KEYS', colour: 'red' },
         'text',
+        { code: 'FRACTION', max_uses: 1.5 },
+        { code: 'EVER', expires_at: 'infinity' },
+        { code: 'ZONE', expires_at: '2099-01-01 00:00:00+99:99' },
+        { code: 'PLACE', expires_at: '2099-01-01 Foo/Bar' },
+        { code: 'OBJECT', description: { a: 1 } },
       ]
       const error = await coordinator
         .rpc('import_codes', { org_id: org, rows })
@@ -288,7 +358,7 @@ describe('import_codes', () => {
         [7, 'invalid_argument'],
         [8, 'invalid_argument'],
         [9, 'invalid_argument'],
-        [10, 'invalid_argument'],
+        ...[10, 11, 12, 13, 14, 15].map((row) => [row, 'invalid_argument']),
       ])
       expect(await coordinator.rpc('find_code', { code: 'GOOD' })).toEqual([])
     }))

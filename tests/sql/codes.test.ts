@@ -296,16 +296,19 @@ describe('rotate_code', () => {
       expect(await refusal(friend.rpc('redeem_code', { code }))).toBe('code_inactive')
     }))
 
-  test.for(['-1 second', '7 days 1 second'])(
-    'refuses a grace of %s with invalid_argument',
-    (grace) =>
-      undone(sql, async (tx) => {
-        const { org, mentor } = await scene(tx)
-        await codeOf(mentor, org)
-        expect(await refusal(mentor.rpc('rotate_code', { org_id: org, grace }))).toBe(
-          'invalid_argument',
-        )
-      }),
+  test.for([
+    '-1 second',
+    '7 days 1 second',
+    '1000 years -359993 days',
+    '300000 years -107999993 days',
+  ])('refuses a grace of %s with invalid_argument', (grace) =>
+    undone(sql, async (tx) => {
+      const { org, mentor } = await scene(tx)
+      await codeOf(mentor, org)
+      expect(await refusal(mentor.rpc('rotate_code', { org_id: org, grace }))).toBe(
+        'invalid_argument',
+      )
+    }),
   )
 
   test('leaves the choice of the string to staff, and changes nothing when it is taken', () =>

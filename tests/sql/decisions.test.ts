@@ -35,6 +35,44 @@ describe('confirm_redemption', () => {
     }))
 })
 
+describe('a decision', () => {
+  test('is not made by the referee or the referrer, whatever their role', () =>
+    undone(sql, async (tx) => {
+      const { org, admin, coordinator, mentor } = await scene(tx)
+      await admin.rpc('set_member_role', { org_id: org, user_id: mentor.id, role: 'coordinator' })
+      const { code } = await codeOf(mentor, org)
+      const [redeemed] = await coordinator.rpc('redeem_code', { code })
+      for (const interested of [coordinator, mentor])
+        for (const rpc of ['confirm_redemption', 'reject_redemption'])
+          expect(
+            await refusal(interested.rpc(rpc, { redemption_id: redeemed?.redemption_id })),
+          ).toBe('not_allowed')
+    }))
+
+  test('stays in the audit when another one follows', () =>
+    undone(sql, async (tx) => {
+      const { org, admin, coordinator, mentor, friend } = await scene(tx)
+      const { code } = await codeOf(mentor, org)
+      const [redeemed] = await friend.rpc('redeem_code', { code })
+      const about = { redemption_id: redeemed?.redemption_id }
+      await coordinator.rpc('confirm_redemption', { ...about, reason: 'seen' })
+      await admin.rpc('reject_redemption', { ...about, reason: 'fraud' })
+      expect(
+        await admin.run(
+          'select from_status, to_status, actor_id, reason from referral.redemption_changes order by id',
+        ),
+      ).toEqual([
+        {
+          from_status: 'pending',
+          to_status: 'confirmed',
+          actor_id: coordinator.id,
+          reason: 'seen',
+        },
+        { from_status: 'confirmed', to_status: 'rejected', actor_id: admin.id, reason: 'fraud' },
+      ])
+    }))
+})
+
 describe('reject_redemption', () => {
   test('rejects for good, also what was confirmed, and gives nothing back', () =>
     undone(sql, async (tx) => {

@@ -85,6 +85,33 @@ describe('deactivate_member', () => {
     }))
 })
 
+describe('set_my_name', () => {
+  test('is what a link shows, once the member agrees', () =>
+    undone(sql, async (tx) => {
+      const { org, mentor, friend } = await scene(tx)
+      const [code] = await mentor.rpc('create_code', { org_id: org })
+      const shown = async () =>
+        (await friend.rpc('resolve_code', { code: code?.code }))[0]?.referrer_name
+      await mentor.rpc('set_my_name', { org_id: org, display_name: 'Olivia' })
+      expect(await shown()).toBeNull()
+      await mentor.rpc('set_my_name', { org_id: org, display_name: 'Olivia', public_name: true })
+      expect(await shown()).toBe('Olivia')
+      const nameless = { org_id: org, display_name: null, public_name: true }
+      expect(await refusal(mentor.rpc('set_my_name', nameless))).toBe('invalid_argument')
+    }))
+})
+
+describe('an anonymous sign-in with a role', () => {
+  test('sees and does nothing of it', () =>
+    undone(sql, async (tx) => {
+      const { org, admin, mentor } = await scene(tx)
+      const [code] = await mentor.rpc('create_code', { org_id: org })
+      const guest = person(tx, admin.id, { is_anonymous: true })
+      expect(await refusal(guest.rpc('suspend_code', { code_id: code?.id }))).toBe('code_not_found')
+      expect(await guest.run('select from referral.codes')).toEqual([])
+    }))
+})
+
 describe('get_or_create_code', () => {
   test('makes a stranger a member of a program with open enrolment, and answers the same again', () =>
     undone(sql, async (tx) => {
@@ -112,6 +139,22 @@ describe('get_or_create_code', () => {
       expect(await refusal(friend.rpc('get_or_create_code', args))).toBe('not_invited')
       expect(await refusal(friend.rpc('create_code', args))).toBe('not_invited')
       expect(await mentor.rpc('get_or_create_code', args)).toHaveLength(1)
+    }))
+
+  test('is no longer needed by whoever staff invite after all', () =>
+    undone(sql, async (tx) => {
+      const { org, admin, friend } = await scene(tx)
+      const [closed] = await admin.rpc('create_program', {
+        org_id: org,
+        key: 'closed',
+        name: 'Closed',
+      })
+      await friend.rpc('get_or_create_code', { org_id: org })
+      await friend.rpc('deactivate_code', { org_id: org })
+      const wanted = { org_id: org, program_id: closed?.id }
+      expect(await refusal(friend.rpc('create_code', wanted))).toBe('not_invited')
+      await admin.rpc('add_member', { org_id: org, user_id: friend.id })
+      expect(await friend.rpc('create_code', wanted)).toHaveLength(1)
     }))
 
   test('refuses a rotation once enrolment was closed to whoever let themself in', () =>
@@ -191,6 +234,8 @@ describe('update_program', () => {
     [{ active: 'perhaps' }, 'invalid_argument'],
     [{ active: null }, 'invalid_argument'],
     [{ name: '' }, 'invalid_argument'],
+    [{ is_default: null }, 'invalid_argument'],
+    [{ is_default: 'false' }, 'invalid_argument'],
     [{ terms: { hold_days: -1 } }, 'invalid_terms'],
   ] as const)('refuses %o with %s', ([changes, expected]) =>
     undone(sql, async (tx) => {

@@ -62,6 +62,17 @@ describe('create_program', () => {
 })
 
 describe('terms', () => {
+  test('hold whole numbers without a fraction, also one that is zero', () =>
+    undone(sql, async (tx) => {
+      const { program, admin } = await scene(tx)
+      const change = (days: string) =>
+        admin.run(
+          `select referral.update_program('${program}', '{"terms": {"conversion_window_days": ${days}}}')`,
+        )
+      expect(await refusal(change('90.0'))).toBe('invalid_terms')
+      expect(await change('9e1')).toHaveLength(1)
+    }))
+
   test.for([
     { commission: { kind: 'percent', bps: 10000 } },
     { recurrence: 'forever' },

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { person, refusal } from '../support/actors.ts'
+import { operator, person, refusal } from '../support/actors.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
 import { codeOf, scene } from '../support/scene.ts'
 
@@ -46,6 +46,9 @@ describe('a code given at sign-up', () => {
     5,
     'text',
     '{broken',
+    '{"referral_code":"\\u0000"}',
+    '{"x":"\\ud800"}',
+    '{"n":1e999999}',
     { referral_code: null },
     { referral_code: '' },
     { referral_code: 5 },
@@ -60,7 +63,7 @@ describe('a code given at sign-up', () => {
     }),
   )
 
-  test('that is refused says why, and stays for another try', () =>
+  test('that is refused for now says why, and stays for another try', () =>
     undone(sql, async (tx) => {
       const { org, coordinator, mentor } = await scene(tx)
       const { id, code } = await codeOf(mentor, org)
@@ -70,6 +73,23 @@ describe('a code given at sign-up', () => {
       expect(await refusal(user.rpc('redeem_sign_up_code'))).toBe('code_suspended')
       await coordinator.rpc('reactivate_code', { code_id: id })
       expect(await user.rpc('redeem_sign_up_code')).toHaveLength(1)
+    }))
+
+  test('is forgotten where it can never be redeemed, and after 90 days', () =>
+    undone(sql, async (tx) => {
+      const { org, mentor } = await scene(tx)
+      const { code } = await codeOf(mentor, org)
+      await tx.unsafe(trigger)
+      const claims = async () => (await tx`select from referral_private.sign_up_claims`).length
+      const lost = await signUp(tx, { referral_code: 'not a code!!' })
+      expect(await lost.rpc('redeem_sign_up_code')).toEqual([])
+      expect(await claims()).toBe(0)
+      await signUp(tx, { referral_code: code })
+      const forget = async () => (await operator(tx).rpc('forget_sign_up_claims'))[0]
+      expect(await forget()).toEqual({ forget_sign_up_claims: 0 })
+      await tx`update referral_private.sign_up_claims set claimed_at = now() - interval '91 days'`
+      expect(await forget()).toEqual({ forget_sign_up_claims: 1 })
+      expect(await claims()).toBe(0)
     }))
 })
 

@@ -131,6 +131,22 @@ describe('the rate limit', () => {
       expect(JSON.stringify(stored)).not.toContain('203.0.113')
     }))
 
+  test('takes the /64 network of an IPv6 address for one, and text that is no address for none', () =>
+    undone(sql, async (tx) => {
+      const { org, admin, mentor } = await scene(tx)
+      const { code } = await codeOf(mentor, org)
+      const changes = { redemptions_per_address: 1 }
+      await admin.rpc('update_organisation', { org_id: org, changes })
+      await from(tx, '2001:db8::1')
+      await person(tx).rpc('redeem_code', { code })
+      await from(tx, '2001:db8::2')
+      expect(await refusal(person(tx).rpc('redeem_code', { code }))).toBe('rate_limited')
+      for (const other of ['2001:db8:0:1::1', '::ffff:192.0.2.1', '::ffff:192.0.2.2', 'x', 'x']) {
+        await from(tx, other)
+        expect(await person(tx).rpc('redeem_code', { code })).toHaveLength(1)
+      }
+    }))
+
   test('forgets the hours that are over', () =>
     undone(sql, async (tx) => {
       const { org, mentor } = await scene(tx)

@@ -1,0 +1,53 @@
+import { reasonOf } from './reason.ts'
+import { type Page, pageArguments } from './redemptions.ts'
+import { type Answer, type Result, settle } from './result.ts'
+import type { CodeUsageStats, Redemption } from './rows.ts'
+import type { ReferralSchema } from './schema.ts'
+
+/** What staff see of redemptions, and decide on them. */
+export function staffRedemptionCalls(referral: ReferralSchema) {
+  return {
+    /** Who redeemed a code, newest first, page by page. */
+    async usageForCode(codeId: string, page: Page = {}): Promise<Result<Redemption[]>> {
+      return settle(
+        await referral.rpc('usage_for_code', { code_id: codeId, ...pageArguments(page) }),
+      )
+    },
+
+    /** What a person redeemed in the organisation, newest first, page by page. */
+    async usageForUser(
+      orgId: string,
+      userId: string,
+      page: Page = {},
+    ): Promise<Result<Redemption[]>> {
+      const whose = { org_id: orgId, user_id: userId }
+      return settle(await referral.rpc('usage_for_user', { ...whose, ...pageArguments(page) }))
+    },
+
+    /** How much a code was used. The code's owner may ask too, and gets no identities. */
+    async codeUsageStats(codeId: string): Promise<Result<CodeUsageStats>> {
+      const answer = await referral.rpc('code_usage_stats', { code_id: codeId }).single()
+      return settle(answer as Answer<CodeUsageStats>)
+    },
+
+    /** Confirms a redemption whatever was paid. Errors: `redemption_final`. */
+    async confirmRedemption(redemptionId: string, reason?: string): Promise<Result<Redemption>> {
+      return settle(
+        await referral.rpc('confirm_redemption', {
+          redemption_id: redemptionId,
+          ...reasonOf(reason),
+        }),
+      )
+    },
+
+    /** Rejects a redemption for good. */
+    async rejectRedemption(redemptionId: string, reason?: string): Promise<Result<Redemption>> {
+      return settle(
+        await referral.rpc('reject_redemption', {
+          redemption_id: redemptionId,
+          ...reasonOf(reason),
+        }),
+      )
+    },
+  }
+}
