@@ -5,7 +5,8 @@ export const code = (n: string) => `upper(left(md5((${n})::text), 16))`
 export const referrer = (n: string) => `md5('referrer' || ${n})::uuid`
 
 /**
- * Gives an organisation this many codes of as many members, the first `limited` of them with a quota, as superuser: past
+ * Gives an organisation this many codes of as many members, one in ten with a public name, and the first `limited` codes a
+ * quota, as superuser: past
  * triggers, foreign keys and the audit. Secondary indexes are made anew afterwards, which is minutes faster for millions.
  */
 export async function fillCodes(
@@ -22,8 +23,8 @@ export async function fillCodes(
   await admin`set session_replication_role = replica`
   for (const { name } of indexes) await admin.unsafe(`drop index ${name}`)
   await admin.unsafe(`
-    insert into referral.members (org_id, user_id)
-    select '${org}', ${referrer('n')} from generate_series(1, ${codes}) as n;
+    insert into referral.members (org_id, user_id, display_name, public_name)
+    select '${org}', ${referrer('n')}, 'Name ' || n, n % 10 = 0 from generate_series(1, ${codes}) as n;
     insert into referral.code_quotas (org_id, max_uses)
     select '${org}', 1000000000 from generate_series(1, ${limited}) as n;
     insert into referral.codes (org_id, program_id, code, referrer_id, quota_id)

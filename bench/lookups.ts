@@ -26,10 +26,10 @@ export const lookups = () =>
     ]
     await requireIndex(large)
     const workload = { url: large, upTo: sizes.large, connections: 1 }
-    const bare = { ...workload, statements: [bareSelect(code(':n'))] }
+    const bare = { ...workload, statement: bareSelect(code(':n')) }
     const resolve = {
       ...workload,
-      statements: [`select * from referral.resolve_code(${code(':n')})`],
+      statement: `select * from referral.resolve_code(${code(':n')})`,
     }
     const few = { ...resolve, url: small, upTo: sizes.small }
     yield compare(

@@ -7,8 +7,8 @@ import { promisify } from 'node:util'
 import postgres from 'postgres'
 import { Sentence } from '../scripts/stack/sentence.ts'
 
-/** One transaction, again and again: its statements, in which `:n` stands for a number drawn from 1 to `upTo`. */
-export type Workload = { url: string; statements: string[]; upTo: number; connections: number }
+/** One statement, again and again, in which `:n` stands for a number drawn from 1 to `upTo`. */
+export type Workload = { url: string; statement: string; upTo: number; connections: number }
 
 export type Comparison = { what: string; rate: number; beside: number; atLeast: number }
 
@@ -36,12 +36,12 @@ const execute = promisify(execFile)
 
 /** Transactions per second by pgbench, with prepared statements. */
 async function pgbench(
-  { url, statements, upTo, connections }: Workload,
+  { url, statement, upTo, connections }: Workload,
   seconds: number,
 ): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'referbase-bench-'))
   const script = join(folder, 'transaction.sql')
-  writeFileSync(script, [`\\set n random(1, ${upTo})`, ...inTransaction(statements)].join('\n'))
+  writeFileSync(script, `\\set n random(1, ${upTo})\n${statement.replaceAll(/\s+/g, ' ')};`)
   const options = ['-n', '-M', 'prepared', '-c', connections, '-j', 2, '-T', seconds, '-f', script]
   try {
     const { stdout } = await execute('pgbench', [...options.map(String), url])
@@ -53,20 +53,16 @@ async function pgbench(
   }
 }
 
-const inTransaction = (statements: string[]) => {
-  const lines = statements.map((statement) => `${statement.replaceAll(/\s+/g, ' ')};`)
-  return lines.length > 1 ? ['begin;', ...lines, 'commit;'] : lines
-}
-
 /** The same without pgbench: a loop inside the server on every connection, each round a transaction. */
 async function loop(
-  { url, statements, upTo, connections }: Workload,
+  { url, statement, upTo, connections }: Workload,
   seconds: number,
 ): Promise<number> {
   const sql = postgres(url, { max: connections, onnotice: () => {} })
-  const body = statements.map((statement) =>
-    `${statement.trim().replace(/^select/, 'perform')};`.replaceAll(':n', 'n'),
-  )
+  const body = statement
+    .trim()
+    .replace(/^select/, 'perform')
+    .replaceAll(':n', 'n')
   try {
     const counts = await Promise.all(
       Array.from({ length: connections }, async (_, i) => {
@@ -78,7 +74,7 @@ async function loop(
           begin
             while clock_timestamp() < v_until loop
               n := 1 + floor(random() * ${upTo});
-              ${body.join('\n')}
+              ${body};
               commit;
               done := done + 1;
             end loop;

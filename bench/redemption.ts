@@ -1,6 +1,6 @@
 import { code } from './fill.ts'
 import { type Comparison, compare } from './measure.ts'
-import { filled, onServer, signIn } from './scene.ts'
+import { as, filled, onServer } from './scene.ts'
 
 const codes = 10_000
 
@@ -12,7 +12,7 @@ export const redemption = () =>
       await filled(server, 'limited', codes, codes),
     ]
     const redeem = {
-      statements: [signIn('gen_random_uuid()'), `select referral.redeem_code(${code(':n')})`],
+      statement: as('gen_random_uuid()', `referral.redeem_code(${code(':n')})`),
       connections: 8,
     }
     yield compare(
@@ -28,6 +28,6 @@ export const redemption = () =>
       'redeem_code, 8 connections, one limited code beside a bare conditional update of one row',
       0.4,
       { ...redeem, url: limited, upTo: 1 },
-      { url: limited, statements: [bareUpdate], upTo: 1, connections: 8 },
+      { url: limited, statement: bareUpdate, upTo: 1, connections: 8 },
     )
   })

@@ -1,13 +1,13 @@
 import { referrer } from './fill.ts'
 import { type Comparison, compare } from './measure.ts'
-import { filled, onServer, signIn } from './scene.ts'
+import { as, filled, onServer } from './scene.ts'
 
 /** rotate_code of one referrer on 32 connections, which queue up, beside the same on many referrers. */
 export const rotation = () =>
   onServer<Comparison>(async function* (server) {
     const url = await filled(server, 'rotation', 10_000)
-    const statements = [signIn(referrer(':n')), 'select referral.rotate_code(bench.org_id())']
-    const workload = { url, statements, connections: 32 }
+    const statement = as(referrer(':n'), 'referral.rotate_code(bench.org_id())')
+    const workload = { url, statement, connections: 32 }
     yield compare(
       'rotate_code, 32 connections, one referrer beside 10,000',
       0.25,

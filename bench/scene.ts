@@ -39,6 +39,12 @@ export async function filled(
     create function bench.org_id() returns uuid language sql immutable as $$ select org_id from bench.ids $$;
     create function bench.program_id() returns uuid language sql immutable as $$ select program_id from bench.ids $$;
     grant select on bench.ids to public;
+    create function bench.sign_in(user_id uuid) returns void language plpgsql as $$
+    begin
+      perform set_config('role', 'authenticated', true), set_config(
+        'request.jwt.claims', json_build_object('sub', user_id, 'role', 'authenticated')::text, true
+      );
+    end $$;
     update referral.organisations set max_uses_cap = 1000000000, web_destination = 'https://app.example.com';`,
   )
   const admin = postgres(server.url(database, 'supabase_admin'), { max: 1, onnotice: () => {} })
@@ -62,6 +68,5 @@ export async function filled(
   return url
 }
 
-/** The statement that signs a person in for the rest of a transaction, as PostgREST does. */
-export const signIn = (user: string) =>
-  `select set_config('role', 'authenticated', true), set_config('request.jwt.claims', json_build_object('sub', ${user}, 'role', 'authenticated')::text, true)`
+/** A statement that makes a call as a person, who is signed in as PostgREST does it. */
+export const as = (user: string, call: string) => `select bench.sign_in(${user}), ${call}`

@@ -809,6 +809,16 @@ export type Database = {
       }
       expire_codes: { Args: { max_rows?: number }; Returns: number }
       expire_redemptions: { Args: { max_rows?: number }; Returns: number }
+      explain_commission: {
+        Args: { org_id: string; owner_id?: string; sale_id: string }
+        Returns: Database['referral']['CompositeTypes']['commission_explanation'][]
+        SetofOptions: {
+          from: '*'
+          to: 'commission_explanation'
+          isOneToOne: false
+          isSetofReturn: true
+        }
+      }
       find_code: {
         Args: { code: string }
         Returns: {
@@ -936,6 +946,29 @@ export type Database = {
           status: Database['referral']['Enums']['event_status']
         }[]
       }
+      list_parked_events: {
+        Args: { max_rows?: number }
+        Returns: {
+          account: string
+          event: Json
+          event_id: string
+          livemode: boolean
+          reason: string
+          received_at: string
+          type: string
+        }[]
+      }
+      my_earnings: {
+        Args: { org_id: string; owner_id?: string }
+        Returns: {
+          available: number
+          currency: string
+          in_transit: number
+          owed: number
+          paid: number
+          pending: number
+        }[]
+      }
       my_redemption: {
         Args: { org_id: string; program_id?: string }
         Returns: Database['referral']['CompositeTypes']['redeemed_code']
@@ -954,6 +987,32 @@ export type Database = {
           redeemed_at: string
           redemption_id: string
           status: Database['referral']['Enums']['redemption_status']
+        }[]
+      }
+      my_statement: {
+        Args: { after?: number; org_id: string; owner_id?: string; page_size?: number }
+        Returns: {
+          amount: number
+          caused_by: string
+          currency: string
+          entry_id: number
+          from_kind: Database['referral']['Enums']['account_kind']
+          posted_at: string
+          sale_id: string
+          to_kind: Database['referral']['Enums']['account_kind']
+        }[]
+      }
+      org_liabilities: {
+        Args: { org_id: string }
+        Returns: {
+          available: number
+          currency: string
+          in_transit: number
+          owed: number
+          owner_id: string
+          paid: number
+          pending: number
+          reward: number
         }[]
       }
       reactivate_code: {
@@ -1009,6 +1068,52 @@ export type Database = {
           isSetofReturn: false
         }
       }
+      record_payment: {
+        Args: {
+          amount: number
+          currency: string
+          org_id: string
+          paid_at?: string
+          payment_ref: string
+          program_id?: string
+          provider: string
+          referee_id: string
+          tax?: number
+        }
+        Returns: Database['referral']['CompositeTypes']['recorded_fact']
+        SetofOptions: {
+          from: '*'
+          to: 'recorded_fact'
+          isOneToOne: true
+          isSetofReturn: true
+        }
+      }
+      record_refund: {
+        Args: {
+          amount: number
+          org_id: string
+          payment_ref: string
+          provider: string
+          refund_ref: string
+        }
+        Returns: Database['referral']['CompositeTypes']['recorded_fact']
+        SetofOptions: {
+          from: '*'
+          to: 'recorded_fact'
+          isOneToOne: true
+          isSetofReturn: true
+        }
+      }
+      record_refund_reversed: {
+        Args: { org_id: string; provider: string; refund_ref: string }
+        Returns: Database['referral']['CompositeTypes']['recorded_fact']
+        SetofOptions: {
+          from: '*'
+          to: 'recorded_fact'
+          isOneToOne: true
+          isSetofReturn: true
+        }
+      }
       redeem_code: {
         Args: { channel?: string; click_id?: string; code: string; provenance?: string }
         Returns: Database['referral']['CompositeTypes']['redeemed_code']
@@ -1056,6 +1161,7 @@ export type Database = {
           isSetofReturn: false
         }
       }
+      release_due_commissions: { Args: { max_rows?: number }; Returns: number }
       resolve_code: {
         Args: { code: string }
         Returns: Database['referral']['CompositeTypes']['resolved_code']
@@ -1065,6 +1171,13 @@ export type Database = {
           isOneToOne: true
           isSetofReturn: true
         }
+      }
+      resolve_parked_event: {
+        Args: { event: Json }
+        Returns: {
+          event_id: string
+          status: Database['referral']['Enums']['event_status']
+        }[]
       }
       rotate_code: {
         Args: {
@@ -1323,9 +1436,10 @@ export type Database = {
       }
     }
     Enums: {
+      account_kind: 'expense' | 'pending' | 'available' | 'in_transit' | 'paid' | 'reward'
       code_status: 'active' | 'suspended' | 'rotated' | 'invalidated' | 'expired'
       decision: 'confirmed' | 'rejected'
-      event_status: 'applied' | 'duplicate' | 'ignored'
+      event_status: 'applied' | 'duplicate' | 'ignored' | 'parked'
       member_role: 'member' | 'coordinator' | 'admin'
       provenance:
         | 'typed'
@@ -1337,6 +1451,33 @@ export type Database = {
       redemption_status: 'pending' | 'confirmed' | 'reversed' | 'expired' | 'rejected'
     }
     CompositeTypes: {
+      commission_explanation: {
+        sale_id: string | null
+        owner_id: string | null
+        kind: Database['referral']['Enums']['account_kind'] | null
+        amount: number | null
+        currency: string | null
+        refusal: string | null
+        arithmetic: string | null
+        paid: number | null
+        reversed: number | null
+        total: number | null
+        total_excluding_tax: number | null
+        sale_at: string | null
+        available_at: string | null
+        program_id: string | null
+        terms_version: number | null
+        terms: Json | null
+        evidence_at: string | null
+        redemption_id: string | null
+        code_id: string | null
+        rank: number | null
+        stated_by: string[] | null
+      }
+      recorded_fact: {
+        ref: string | null
+        status: Database['referral']['Enums']['event_status'] | null
+      }
       redeemed_code: {
         redemption_id: string | null
         org_id: string | null
@@ -1467,9 +1608,10 @@ export type CompositeTypes<
 export const Constants = {
   referral: {
     Enums: {
+      account_kind: ['expense', 'pending', 'available', 'in_transit', 'paid', 'reward'],
       code_status: ['active', 'suspended', 'rotated', 'invalidated', 'expired'],
       decision: ['confirmed', 'rejected'],
-      event_status: ['applied', 'duplicate', 'ignored'],
+      event_status: ['applied', 'duplicate', 'ignored', 'parked'],
       member_role: ['member', 'coordinator', 'admin'],
       provenance: ['typed', 'link', 'install_referrer', 'clipboard', 'promotion_code', 'metadata'],
       redemption_status: ['pending', 'confirmed', 'reversed', 'expired', 'rejected'],

@@ -32,6 +32,7 @@ export const referralErrorCodes = [
   'code_expired',
   'code_limit_reached',
   'code_final',
+  'record_conflict',
   'redemption_final',
   'already_redeemed',
   'mutual_referral',

@@ -56,6 +56,7 @@ as $$
     ('code_expired', 409, 'This code has expired.'),
     ('code_limit_reached', 409, 'This code has been used as often as it may be.'),
     ('code_final', 409, 'A code that has ended stays as it is.'),
+    ('record_conflict', 409, 'This reference is recorded with other content.'),
     ('redemption_final', 409, 'Staff have decided on this redemption.'),
     ('already_redeemed', 409, 'This person has redeemed another code of the program.'),
     ('mutual_referral', 409, 'Two people cannot refer each other in one program.'),

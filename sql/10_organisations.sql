@@ -91,6 +91,9 @@ create table referral.members (
 
 create index members_by_user on referral.members (user_id);
 
+-- Of most members a look-up of a code then finds nothing in a small index, instead of a row in a large table.
+create index members_with_public_name on referral.members (org_id, user_id) include (display_name) where public_name;
+
 comment on table referral.members is
   'Who has which role in an organisation. A person reads their own rows, an admin all of the organisation. Written by add_member, set_member_role, deactivate_member, reactivate_member and get_or_create_code.';
 

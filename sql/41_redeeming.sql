@@ -122,9 +122,7 @@ begin
       perform referral_private.use_quota(v_code.org_id, v_code.quota_id);
       perform referral_private.count_redemption(v_code.org_id, v_user_id);
       if v_is_payer then
-        perform referral_private.settle_payer(l.account, l.livemode, l.payer_id)
-        from referral_private.payer_users as l
-        where l.user_id = v_user_id and l.account = v_account;
+        perform referral_private.settle_user(v_account, v_user_id, 'redemption ' || v_redemption.id);
         select * into strict v_redemption
         from referral.redemptions as r
         where r.org_id = v_redemption.org_id and r.id = v_redemption.id;

@@ -38,6 +38,9 @@ begin
     confirmed_at = case when p_decision = 'confirmed' then coalesce(r.confirmed_at, clock_timestamp()) end
   where r.org_id = v_redemption.org_id and r.id = p_redemption_id
   returning * into v_redemption;
+  perform referral_private.settle_redemption(
+    referral_private.account_of(v_redemption.org_id), v_redemption, 'decision on ' || v_redemption.id
+  );
   return v_redemption;
 exception
   when check_violation then

@@ -795,6 +795,249 @@ revoke execute on function referral.forget_counts from public;
 
 grant execute on function referral.forget_counts to service_role;
 
+create function referral.my_earnings(org_id uuid, owner_id uuid default null)
+returns table (currency text, pending bigint, available bigint, in_transit bigint, paid bigint, owed bigint)
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set statement_timeout = '5s'
+as $$
+begin
+  return query select x.* from referral_private.my_earnings(org_id, owner_id) as x;
+end
+$$;
+
+comment on function referral.my_earnings is
+  'What an owner of codes earned, per currency in minor units: pending (on hold), available, in transit, paid; owed is what they owe after money was taken back. The caller, or for staff and the operator anyone. Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument.';
+
+revoke execute on function referral.my_earnings from public;
+
+grant execute on function referral.my_earnings to authenticated, service_role;
+
+create function referral.my_statement(
+  org_id uuid,
+  owner_id uuid default null,
+  after bigint default null,
+  page_size int default 100
+)
+returns table (
+  entry_id bigint,
+  posted_at timestamptz,
+  from_kind referral.account_kind,
+  to_kind referral.account_kind,
+  amount bigint,
+  currency text,
+  sale_id text,
+  caused_by text
+)
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+begin
+  return query select x.* from referral_private.my_statement(org_id, owner_id, after, page_size) as x;
+end
+$$;
+
+comment on function referral.my_statement is
+  'Every entry of an owner''s accounts, newest first, page by page (`after` is the last entry id): an amount in minor units that went from one kind to another, `expense` being the organisation. The caller, or for staff and the operator anyone. Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument.';
+
+revoke execute on function referral.my_statement from public;
+
+grant execute on function referral.my_statement to authenticated, service_role;
+
+create function referral.org_liabilities(org_id uuid)
+returns table (
+  owner_id uuid,
+  currency text,
+  pending bigint,
+  available bigint,
+  in_transit bigint,
+  paid bigint,
+  owed bigint,
+  reward bigint
+)
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+begin
+  return query select x.* from referral_private.org_liabilities(org_id) as x;
+end
+$$;
+
+comment on function referral.org_liabilities is
+  'What the organisation owes each owner of codes, and each referee (reward), per currency in minor units. Admins and the operator. Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument.';
+
+revoke execute on function referral.org_liabilities from public;
+
+grant execute on function referral.org_liabilities to authenticated, service_role;
+
+create function referral.explain_commission(org_id uuid, sale_id text, owner_id uuid default null)
+returns setof referral.commission_explanation
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+begin
+  return query select x.* from referral_private.explain_commission(org_id, sale_id, owner_id) as x;
+end
+$$;
+
+comment on function referral.explain_commission is
+  'Why a sale earned what it did: facts, terms, arithmetic, and the ids of the events that stated them. The owner sees their part; coordinators, admins and the operator everybody''s. Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument.';
+
+revoke execute on function referral.explain_commission from public;
+
+grant execute on function referral.explain_commission to authenticated, service_role;
+
+create function referral.record_payment(
+  org_id uuid,
+  provider text,
+  payment_ref text,
+  referee_id uuid,
+  amount bigint,
+  currency text,
+  tax bigint default null,
+  paid_at timestamptz default null,
+  program_id uuid default null
+)
+returns setof referral.recorded_fact
+language plpgsql
+volatile
+rows 1
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+begin
+  return query select x.* from referral_private.record_payment(org_id, provider, payment_ref, referee_id, amount, currency, tax, paid_at, program_id) as x;
+end
+$$;
+
+comment on function referral.record_payment is
+  'Records a payment that did not go through Stripe. Provider: lower-case label; amount and tax in minor units, currency in lower case; paid_at is required. The same again answers duplicate. Operator. Errors: invalid_argument, organisation_not_found, record_conflict, busy, program_not_found.';
+
+revoke execute on function referral.record_payment from public;
+
+grant execute on function referral.record_payment to service_role;
+
+create function referral.record_refund(org_id uuid, provider text, refund_ref text, payment_ref text, amount bigint)
+returns setof referral.recorded_fact
+language plpgsql
+volatile
+rows 1
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+begin
+  return query select x.* from referral_private.record_refund(org_id, provider, refund_ref, payment_ref, amount) as x;
+end
+$$;
+
+comment on function referral.record_refund is
+  'Records a refund of a recorded payment, which may be recorded later. Operator. Errors: invalid_argument, organisation_not_found, record_conflict, busy.';
+
+revoke execute on function referral.record_refund from public;
+
+grant execute on function referral.record_refund to service_role;
+
+create function referral.record_refund_reversed(org_id uuid, provider text, refund_ref text)
+returns setof referral.recorded_fact
+language plpgsql
+volatile
+rows 1
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+begin
+  return query select x.* from referral_private.record_refund_reversed(org_id, provider, refund_ref) as x;
+end
+$$;
+
+comment on function referral.record_refund_reversed is
+  'Records that a refund failed after all. Operator. Errors: invalid_argument, organisation_not_found, record_conflict, busy.';
+
+revoke execute on function referral.record_refund_reversed from public;
+
+grant execute on function referral.record_refund_reversed to service_role;
+
+create function referral.list_parked_events(max_rows int default 100)
+returns table (
+  account text,
+  livemode boolean,
+  event_id text,
+  type text,
+  reason text,
+  received_at timestamptz,
+  event jsonb
+)
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+begin
+  return query select x.* from referral_private.list_parked_events(max_rows) as x;
+end
+$$;
+
+comment on function referral.list_parked_events is
+  'Events that could not be read when they came, oldest first, without personal fields. Operator.';
+
+revoke execute on function referral.list_parked_events from public;
+
+grant execute on function referral.list_parked_events to service_role;
+
+create function referral.resolve_parked_event(event jsonb)
+returns table (event_id text, status referral.event_status)
+language plpgsql
+volatile
+rows 1
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+begin
+  return query select x.* from referral_private.resolve_parked_event(event) as x;
+end
+$$;
+
+comment on function referral.resolve_parked_event is
+  'Applies a parked event that can be read now, reduced as the webhook reduces it, and forgets what was parked; duplicate where it is not parked any more. Operator. Errors: invalid_event, busy.';
+
+revoke execute on function referral.resolve_parked_event from public;
+
+grant execute on function referral.resolve_parked_event to service_role;
+
+create function referral.release_due_commissions(max_rows int default 500)
+returns int
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '60s'
+as $$
+  select referral_private.release_due_commissions(max_rows);
+$$;
+
+comment on function referral.release_due_commissions is
+  'Makes commissions available whose hold is over: up to max_rows sales (500 at most) of one Stripe account, and says how many; call again until it says 0. Operator only, by any scheduler. Errors: busy.';
+
+revoke execute on function referral.release_due_commissions from public;
+
+grant execute on function referral.release_due_commissions to service_role;
+
 create function referral.ingest_stripe_event(event jsonb)
 returns table (event_id text, status referral.event_status)
 language plpgsql

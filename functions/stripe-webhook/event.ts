@@ -1,10 +1,13 @@
 import Stripe from 'stripe'
 import { z } from 'zod'
-import { checkoutSession, invoice } from './objects.ts'
+import * as objects from './objects.ts'
+import { withoutPersonal } from './personal.ts'
 
 /** The fields of a Stripe event that reach the database; nothing personal is among them. */
 export type ReducedEvent = z.infer<typeof envelope> & {
   body_sha256: string
+  /** Why it cannot be read yet, where it cannot. */
+  parked?: string
   data: { object: object }
 }
 
@@ -24,30 +27,58 @@ const envelope = z.object({
 })
 
 /** What is read of each type of event; of any other, only that it came. */
-const objects = new Map<string, z.ZodType<object>>([
-  ['checkout.session.completed', checkoutSession],
-  ['invoice.paid', invoice],
+const shapes = new Map<string, z.ZodType<object>>([
+  ['checkout.session.completed', objects.checkoutSession],
+  ['checkout.session.async_payment_succeeded', objects.checkoutSession],
+  ['payment_intent.succeeded', objects.paymentIntent],
+  ['invoice.paid', objects.invoice],
+  ['invoice_payment.paid', objects.invoicePayment],
+  ['refund.created', objects.refund],
+  ['refund.updated', objects.refund],
+  ['refund.failed', objects.refund],
+  ['charge.refunded', objects.charge],
+  ['charge.dispute.created', objects.dispute],
+  ['charge.dispute.updated', objects.dispute],
+  ['charge.dispute.closed', objects.dispute],
+  ['charge.dispute.funds_withdrawn', objects.dispute],
+  ['charge.dispute.funds_reinstated', objects.dispute],
+  ['radar.early_fraud_warning.created', objects.warning],
+  ['radar.early_fraud_warning.updated', objects.warning],
+  ['credit_note.created', objects.creditNote],
+  ['credit_note.updated', objects.creditNote],
+  ['credit_note.voided', objects.creditNote],
+  ['customer.discount.created', objects.discount],
+  ['promotion_code.created', objects.promotionCode],
+  ['promotion_code.updated', objects.promotionCode],
 ])
 
 /** Since basil, payments are joined as they are read here; what is newer than the SDK is not known yet. */
 const versions = { from: '2025-03-31', to: Stripe.API_VERSION.slice(0, 10) }
 
 /**
- * Parses a verified body and keeps what is needed. `unknown shape` is an event of a type that carries money or
- * identity whose API version or fields are not as known: it must not be guessed at, and not be lost either.
+ * Parses a verified body and keeps what is needed. An event of a type that carries money or identity whose API version or
+ * fields are not as known must not be guessed at, and not be lost either: it is `parked` with the reason, whole but for
+ * personal fields. Null where the body is no event.
  */
-export async function reduceEvent(
-  body: Uint8Array,
-): Promise<ReducedEvent | 'not an event' | 'unknown shape'> {
-  const parsed = envelope
-    .extend({ data: z.object({ object: z.looseObject({}) }) })
-    .safeParse(parseJson(body))
-  if (!parsed.success) return 'not an event'
+export async function reduceEvent(body: Uint8Array): Promise<ReducedEvent | null> {
+  const whole = parseJson(body)
+  const parsed = envelope.extend({ data: z.object({ object: z.looseObject({}) }) }).safeParse(whole)
+  if (!parsed.success) return null
   const { data, ...event } = parsed.data
-  const shape = objects.get(event.type)
-  const object = shape ? shape.safeParse(data.object) : { success: true as const, data: {} }
-  if (!object.success || (shape && !isKnownVersion(event.api_version))) return 'unknown shape'
-  return { ...event, body_sha256: await sha256(body), data: { object: object.data } }
+  const body_sha256 = await sha256(body)
+  const shape = shapes.get(event.type)
+  if (!shape) return { ...event, body_sha256, data: { object: {} } }
+  const park = (parked: string) => ({
+    ...event,
+    body_sha256,
+    parked,
+    data: { object: withoutPersonal(data.object) },
+  })
+  if (!isKnownVersion(event.api_version)) return park(`version ${event.api_version}`)
+  const object = shape.safeParse(data.object)
+  if (object.success) return { ...event, body_sha256, data: { object: object.data } }
+  const unknown = new Set(object.error.issues.map(({ path }) => path.join('.')))
+  return park(`shape of ${[...unknown].join(', ')}`.slice(0, 500))
 }
 
 function parseJson(body: Uint8Array): unknown {

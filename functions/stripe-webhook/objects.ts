@@ -41,6 +41,7 @@ export const checkoutSession = z.object({
   payment_link: reference,
   subscription: reference,
   invoice: reference,
+  discounts: z.array(z.object({ promotion_code: reference })).nullish(),
   // Any text of the app's; kept only where it can mean a user or a code, so that nothing else stays in the inbox.
   client_reference_id: z.union([uuid, code]).nullable().catch(null),
   metadata,
@@ -63,3 +64,101 @@ export const invoice = z.object({
     .nullish(),
   metadata,
 })
+
+/** https://docs.stripe.com/api/payment_intents/object */
+export const paymentIntent = z.object({
+  id,
+  created: z.int(),
+  currency,
+  amount_received: amount,
+  amount_details: z
+    .object({ tax: z.object({ total_tax_amount: amount.nullish() }).nullish() })
+    .nullish(),
+  customer: reference,
+  customer_account: reference,
+  latest_charge: reference,
+  metadata,
+})
+
+/** https://docs.stripe.com/api/invoice-payment/object */
+export const invoicePayment = z.object({
+  id,
+  invoice: reference.pipe(id),
+  amount_paid: amount.nullable(),
+  payment: z.object({
+    type: z.enum(['charge', 'payment_intent', 'payment_record']),
+    payment_intent: reference,
+    charge: reference,
+  }),
+})
+
+/** A payment that is named by its intent, by its charge, or by both. */
+const ofPayment = { payment_intent: reference, charge: reference }
+
+/** https://docs.stripe.com/api/refunds/object */
+export const refund = z.object({
+  id,
+  amount,
+  status: z.enum(['pending', 'requires_action', 'succeeded', 'failed', 'canceled']).nullable(),
+  ...ofPayment,
+})
+
+/** https://docs.stripe.com/api/charges/object */
+export const charge = z.object({ id, payment_intent: reference })
+
+/** https://docs.stripe.com/api/disputes/object */
+export const dispute = z.object({
+  id,
+  created: z.int(),
+  amount,
+  currency,
+  status: z.enum([
+    'appeal_needs_response',
+    'appeal_under_review',
+    'lost',
+    'needs_response',
+    'prevented',
+    'under_review',
+    'warning_closed',
+    'warning_needs_response',
+    'warning_under_review',
+    'won',
+  ]),
+  balance_transactions: z.array(z.object({ id, amount })),
+  payment_intent: reference,
+  charge: reference.pipe(id),
+})
+
+/** https://docs.stripe.com/api/radar/early_fraud_warnings/object */
+export const warning = z.object({
+  id,
+  created: z.int(),
+  payment_intent: reference,
+  charge: reference.pipe(id),
+})
+
+/** https://docs.stripe.com/api/credit_notes/object */
+export const creditNote = z.object({
+  id,
+  status: z.enum(['issued', 'void']),
+  invoice: reference.pipe(id),
+  out_of_band_amount: amount.nullable(),
+  refunds: z.array(
+    z.object({
+      refund: reference,
+      amount_refunded: amount,
+      type: z.enum(['refund', 'payment_record_refund']),
+    }),
+  ),
+})
+
+/** https://docs.stripe.com/api/discounts/object */
+export const discount = z.object({
+  id,
+  start: z.int(),
+  customer: reference,
+  promotion_code: reference,
+})
+
+/** https://docs.stripe.com/api/promotion_codes/object */
+export const promotionCode = z.object({ id, metadata })

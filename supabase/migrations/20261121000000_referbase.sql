@@ -58,6 +58,7 @@ as $$
     ('code_expired', 409, 'This code has expired.'),
     ('code_limit_reached', 409, 'This code has been used as often as it may be.'),
     ('code_final', 409, 'A code that has ended stays as it is.'),
+    ('record_conflict', 409, 'This reference is recorded with other content.'),
     ('redemption_final', 409, 'Staff have decided on this redemption.'),
     ('already_redeemed', 409, 'This person has redeemed another code of the program.'),
     ('mutual_referral', 409, 'Two people cannot refer each other in one program.'),
@@ -268,6 +269,9 @@ create table referral.members (
 );
 
 create index members_by_user on referral.members (user_id);
+
+-- Of most members a look-up of a code then finds nothing in a small index, instead of a row in a large table.
+create index members_with_public_name on referral.members (org_id, user_id) include (display_name) where public_name;
 
 comment on table referral.members is
   'Who has which role in an organisation. A person reads their own rows, an admin all of the organisation. Written by add_member, set_member_role, deactivate_member, reactivate_member and get_or_create_code.';
@@ -955,6 +959,9 @@ begin
     is_default = p.is_default or p_changes ? 'is_default'
   where p.id = p_program_id
   returning * into v_program;
+  perform referral_private.settle_program(
+    referral_private.account_of(v_program.org_id), p_program_id, coalesce(v_now, clock_timestamp())
+  );
   return v_program;
 exception
   when check_violation then
@@ -1176,6 +1183,56 @@ end
 $$;
 
 revoke execute on function referral_private.complete_terms from public;
+
+-- When programs and organisations were switched on and off: code evidence counts by what stood when it was carried.
+create table referral_private.switches (
+  id bigint generated always as identity,
+  org_id uuid not null,
+  program_id uuid,
+  active boolean not null,
+  since timestamptz not null default clock_timestamp(),
+  constraint switches_pkey primary key (id),
+  constraint switches_belong_to_an_organisation
+    foreign key (org_id) references referral.organisations (id)
+      on delete restrict
+);
+
+create index switches_by_organisation on referral_private.switches (org_id, program_id, since);
+
+alter table referral_private.switches enable row level security;
+
+-- For organisations and programs, whose `active` it follows.
+create function referral_private.record_switch()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  if tg_op = 'UPDATE' and new.active = old.active or tg_op = 'INSERT' and new.active then
+    return null;
+  end if;
+  if tg_table_name = 'programs' then
+    insert into referral_private.switches (org_id, program_id, active) values (new.org_id, new.id, new.active);
+  else
+    insert into referral_private.switches (org_id, active) values (new.id, new.active);
+  end if;
+  return null;
+end
+$$;
+
+revoke execute on function referral_private.record_switch from public;
+
+create trigger programs_record_their_switch
+after insert or update of active on referral.programs
+for each row
+execute function referral_private.record_switch();
+
+create trigger organisations_record_their_switch
+after insert or update of active on referral.organisations
+for each row
+execute function referral_private.record_switch();
 
 -- What a code is as text: how it is shown, the one normal form that decides equality, and how new ones are drawn.
 
@@ -2976,9 +3033,7 @@ begin
       perform referral_private.use_quota(v_code.org_id, v_code.quota_id);
       perform referral_private.count_redemption(v_code.org_id, v_user_id);
       if v_is_payer then
-        perform referral_private.settle_payer(l.account, l.livemode, l.payer_id)
-        from referral_private.payer_users as l
-        where l.user_id = v_user_id and l.account = v_account;
+        perform referral_private.settle_user(v_account, v_user_id, 'redemption ' || v_redemption.id);
         select * into strict v_redemption
         from referral.redemptions as r
         where r.org_id = v_redemption.org_id and r.id = v_redemption.id;
@@ -3097,6 +3152,9 @@ begin
     confirmed_at = case when p_decision = 'confirmed' then coalesce(r.confirmed_at, clock_timestamp()) end
   where r.org_id = v_redemption.org_id and r.id = p_redemption_id
   returning * into v_redemption;
+  perform referral_private.settle_redemption(
+    referral_private.account_of(v_redemption.org_id), v_redemption, 'decision on ' || v_redemption.id
+  );
   return v_redemption;
 exception
   when check_violation then
@@ -3761,22 +3819,31 @@ after update of status, decision on referral.redemptions
 for each row
 execute function referral_private.record_redemption_change();
 
--- Facts about payments, as Stripe states them. They are keyed by Stripe account ('' is the platform's own), livemode and
--- object, only ever grow, and hold no personal data.
+-- Facts about money and identity, as Stripe and other providers state them. They are keyed by Stripe account ('' is the
+-- platform's own), livemode and object, only grow, and hold no personal data. What is owed is a function of them alone.
+
+-- What an object says was paid: an invoice, a payment intent, the checkout session that made it, or a payment recorded
+-- for another provider. Of several statements by one source the greatest (paid, stated_at, stated_by) is kept.
+create type referral_private.payment_source as enum ('invoice', 'intent', 'session', 'record');
+
 create table referral_private.payments (
   account text not null,
   livemode boolean not null,
   payment_id text not null,
-  payer_id text not null,
+  source referral_private.payment_source not null,
+  customer_id text,
   org_id uuid,
+  program_id uuid,
+  names_referral boolean not null,
   currency text not null,
   paid bigint not null,
   total bigint not null,
   total_excluding_tax bigint,
   sale_at timestamptz not null,
+  paid_at timestamptz not null,
   stated_at timestamptz not null,
   stated_by text not null,
-  constraint payments_pkey primary key (account, livemode, payment_id),
+  constraint payments_pkey primary key (account, livemode, payment_id, source),
   constraint payments_currency_is_a_code check (currency ~ '^[a-z]{3}$'),
   constraint payments_amounts_are_exact_in_javascript
     check (
@@ -3786,56 +3853,190 @@ create table referral_private.payments (
     )
 );
 
-create index payments_by_payer on referral_private.payments (account, livemode, payer_id, sale_at);
-
 comment on column referral_private.payments.payment_id is
-  'The sale: an invoice (in_…), or a payment intent (pi_…) that belongs to none.';
+  'An invoice (in_…), a payment intent (pi_…), or a reference of another provider.';
 
-comment on column referral_private.payments.payer_id is 'The customer, or the payment itself where a guest paid.';
+comment on column referral_private.payments.org_id is 'Set where the sale is restricted to one organisation.';
 
-comment on column referral_private.payments.org_id is 'Set where the metadata restricts the sale to one organisation.';
+comment on column referral_private.payments.names_referral is
+  'An intent is a sale of its own only if its metadata names a referral, or a session of mode payment names it.';
 
-comment on column referral_private.payments.stated_by is
-  'The event that the row is taken from: of all that state the payment, the one with the greatest (paid, stated_at, event id).';
+comment on column referral_private.payments.sale_at is
+  'When the invoice was created, else when it was first stated paid; the end of time while nothing is paid.';
 
--- An intent that pays an invoice is no sale of its own, whichever of the two was heard of first.
-create table referral_private.invoiced_payments (
+-- Which payment paid which invoice, as an invoice payment or a session says. Many to many: an intent can pay several.
+create table referral_private.invoice_payments (
   account text not null,
   livemode boolean not null,
-  payment_id text not null,
-  constraint invoiced_payments_pkey primary key (account, livemode, payment_id)
+  link_id text not null,
+  invoice_id text not null,
+  payment_key text not null,
+  amount_paid bigint,
+  constraint invoice_payments_pkey primary key (account, livemode, link_id)
 );
 
--- Identity: this payer is this user. Not evidence of a referral by itself.
+create index invoice_payments_by_invoice on referral_private.invoice_payments (account, livemode, invoice_id);
+
+create index invoice_payments_by_payment on referral_private.invoice_payments (account, livemode, payment_key);
+
+-- Any object that names both says which intent a charge belongs to.
+create table referral_private.charges (
+  account text not null,
+  livemode boolean not null,
+  charge_id text not null,
+  intent_id text not null,
+  constraint charges_pkey primary key (account, livemode, charge_id)
+);
+
+create index charges_by_intent on referral_private.charges (account, livemode, intent_id);
+
+-- Refunds by id. Rank: 2 failed or canceled, 1 succeeded, 0 every other status; it only rises.
+create table referral_private.refunds (
+  account text not null,
+  livemode boolean not null,
+  refund_id text not null,
+  payment_key text,
+  amount bigint not null,
+  rank smallint not null,
+  stated_at timestamptz not null,
+  stated_by text not null,
+  constraint refunds_pkey primary key (account, livemode, refund_id),
+  constraint refunds_amount_is_exact_in_javascript check (amount between 0 and 9007199254740991),
+  constraint refunds_rank_is_known check (rank between 0 and 2)
+);
+
+create index refunds_by_payment on referral_private.refunds (account, livemode, payment_key);
+
+create table referral_private.disputes (
+  account text not null,
+  livemode boolean not null,
+  dispute_id text not null,
+  payment_key text not null,
+  amount bigint not null,
+  currency text not null,
+  stated_at timestamptz not null,
+  stated_by text not null,
+  constraint disputes_pkey primary key (account, livemode, dispute_id),
+  constraint disputes_amount_is_exact_in_javascript check (amount between 0 and 9007199254740991)
+);
+
+create index disputes_by_payment on referral_private.disputes (account, livemode, payment_key);
+
+-- What a dispute took and gave back, in the settlement currency: the union over its events, by id.
+create table referral_private.dispute_transactions (
+  account text not null,
+  livemode boolean not null,
+  dispute_id text not null,
+  transaction_id text not null,
+  amount bigint not null,
+  constraint dispute_transactions_pkey primary key (account, livemode, dispute_id, transaction_id)
+);
+
+-- Early fraud warnings and inquiries: they take nothing, and hold.
+create table referral_private.warnings (
+  account text not null,
+  livemode boolean not null,
+  warning_id text not null,
+  payment_key text not null,
+  warned_at timestamptz not null,
+  constraint warnings_pkey primary key (account, livemode, warning_id)
+);
+
+create index warnings_by_payment on referral_private.warnings (account, livemode, payment_key);
+
+-- What a credit note gives back outside of refunds. A void one gives back nothing.
+create table referral_private.credit_notes (
+  account text not null,
+  livemode boolean not null,
+  credit_note_id text not null,
+  invoice_id text not null,
+  outside bigint not null,
+  void boolean not null,
+  stated_at timestamptz not null,
+  stated_by text not null,
+  constraint credit_notes_pkey primary key (account, livemode, credit_note_id),
+  constraint credit_notes_outside_is_exact_in_javascript check (outside between 0 and 9007199254740991)
+);
+
+create index credit_notes_by_invoice on referral_private.credit_notes (account, livemode, invoice_id);
+
+-- How much of a refund a credit note assigns to its invoice.
+create table referral_private.credit_note_refunds (
+  account text not null,
+  livemode boolean not null,
+  credit_note_id text not null,
+  refund_id text not null,
+  amount bigint not null,
+  constraint credit_note_refunds_pkey primary key (account, livemode, credit_note_id, refund_id)
+);
+
+-- Identity: whoever carries this (a customer; without one, the invoice or intent itself) is this user. No evidence by
+-- itself. The user's age is noted for programs for new users: accounts can be deleted.
 create table referral_private.payer_users (
   account text not null,
   livemode boolean not null,
-  payer_id text not null,
+  carrier text not null,
   user_id uuid not null,
-  constraint payer_users_pkey primary key (account, livemode, payer_id, user_id)
+  user_created_at timestamptz,
+  constraint payer_users_pkey primary key (account, livemode, carrier, user_id)
 );
 
 create index payer_users_by_user on referral_private.payer_users (user_id);
 
--- Evidence: the app's backend named this redemption in the metadata of something the payer paid.
-create table referral_private.payer_redemptions (
+-- Evidence: this object of the carrier's named a redemption, a code or a promotion code. Lower priorities speak first
+-- among equal times: 2 a redemption, 3 a code in metadata, 4 a promotion code, 5 a code in client_reference_id.
+create table referral_private.payer_evidence (
   account text not null,
   livemode boolean not null,
-  payer_id text not null,
-  redemption_id uuid not null,
-  constraint payer_redemptions_pkey primary key (account, livemode, payer_id, redemption_id)
+  carrier text not null,
+  priority smallint not null,
+  named text not null,
+  object_id text not null,
+  carried_at timestamptz not null,
+  constraint payer_evidence_pkey primary key (account, livemode, carrier, priority, named, object_id),
+  constraint payer_evidence_priority_is_known check (priority between 2 and 5)
 );
 
-create index payer_redemptions_by_redemption on referral_private.payer_redemptions (redemption_id);
+create index payer_evidence_by_name on referral_private.payer_evidence (named);
+
+-- Which of our codes a promotion code belongs to, by its metadata.
+create table referral_private.promotion_codes (
+  account text not null,
+  livemode boolean not null,
+  promotion_code_id text not null,
+  code_key text not null,
+  stated_at timestamptz not null,
+  stated_by text not null,
+  constraint promotion_codes_pkey primary key (account, livemode, promotion_code_id)
+);
 
 alter table referral_private.payments enable row level security;
 
-alter table referral_private.invoiced_payments enable row level security;
+alter table referral_private.invoice_payments enable row level security;
+
+alter table referral_private.charges enable row level security;
+
+alter table referral_private.refunds enable row level security;
+
+alter table referral_private.disputes enable row level security;
+
+alter table referral_private.dispute_transactions enable row level security;
+
+alter table referral_private.warnings enable row level security;
+
+alter table referral_private.credit_notes enable row level security;
+
+alter table referral_private.credit_note_refunds enable row level security;
 
 alter table referral_private.payer_users enable row level security;
 
-alter table referral_private.payer_redemptions enable row level security;
+alter table referral_private.payer_evidence enable row level security;
 
+alter table referral_private.promotion_codes enable row level security;
+
+-- One lock per Stripe account, held until the transaction ends: whoever states facts or settles takes it first, so that
+-- no two settlements see different halves of the truth. Finer locks do not do: a subscription's session and its first
+-- invoice share neither a payment nor a sale.
 create function referral_private.account_lock_key(p_account text)
 returns bigint
 language plpgsql
@@ -3850,9 +4051,6 @@ $$;
 
 revoke execute on function referral_private.account_lock_key from public;
 
--- One lock per Stripe account, held until the transaction ends: whoever states facts or settles takes it first, so
--- that no two settlements see different halves of the truth. Finer locks do not do: a subscription's session and its
--- first invoice share neither a payment nor a sale.
 create function referral_private.lock_account(p_account text)
 returns void
 language plpgsql
@@ -3881,88 +4079,1185 @@ $$;
 
 revoke execute on function referral_private.account_of from public;
 
--- What the facts mean: which redemption a sale confirms. A function of the facts alone, so that their order cannot matter.
+-- Sales: what was paid once the statements are put together, and how much of it was taken back. A projection of the facts:
+-- every row can be made anew from them.
+create table referral_private.sales (
+  account text not null,
+  livemode boolean not null,
+  sale_id text not null,
+  payer_id text not null,
+  is_guest boolean not null,
+  org_id uuid,
+  program_id uuid,
+  currency text not null,
+  paid bigint not null,
+  reversed bigint not null,
+  total bigint not null,
+  total_excluding_tax bigint,
+  sale_at timestamptz not null,
+  paid_at timestamptz not null,
+  warned_at timestamptz,
+  constraint sales_pkey primary key (account, livemode, sale_id),
+  constraint sales_are_of_something check (paid > 0),
+  constraint sales_reversed_at_most_paid check (reversed between 0 and paid)
+);
 
--- Redemptions that speak for a payer: those of the users it is linked to, then those its metadata names. Times are in
+create index sales_by_payer on referral_private.sales (account, livemode, payer_id);
+
+comment on column referral_private.sales.sale_id is
+  'The invoice, or else the payment intent. An intent that pays an invoice is no sale of its own.';
+
+comment on column referral_private.sales.payer_id is 'The customer, or the sale itself where a guest paid.';
+
+alter table referral_private.sales enable row level security;
+
+-- The payment that a reference means: a charge is its intent's, where that is known.
+create function referral_private.payment_keys(p_account text, p_livemode boolean, p_ids text[])
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  return array(
+    select unnest(p_ids)
+    union
+    select c.intent_id from referral_private.charges as c
+    where c.account = p_account and c.livemode = p_livemode and c.charge_id = any (p_ids)
+    union
+    select c.charge_id from referral_private.charges as c
+    where c.account = p_account and c.livemode = p_livemode and c.intent_id = any (p_ids)
+  );
+end
+$$;
+
+revoke execute on function referral_private.payment_keys from public;
+
+-- What was taken back of one payment, given as all the references that mean it: refunds that did not fail, and what
+-- disputes keep. A dispute in another currency than the sale's is reckoned by its share of what was paid.
+create function referral_private.taken_back(
+  p_account text,
+  p_livemode boolean,
+  p_keys text[],
+  p_currency text,
+  p_paid bigint
+)
+returns numeric
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(sum(r.amount), 0) from referral_private.refunds as r
+    where r.account = p_account and r.livemode = p_livemode and r.payment_key = any (p_keys) and r.rank < 2
+  ) + (
+    select coalesce(sum(round(
+      (case when d.currency = p_currency then d.amount else p_paid end)
+        * greatest(0, -moved.net) / nullif(moved.taken, 0)
+    )), 0)
+    from referral_private.disputes as d
+    cross join lateral (
+      select coalesce(sum(t.amount), 0) as net, coalesce(sum(abs(t.amount)) filter (where t.amount < 0), 0) as taken
+      from referral_private.dispute_transactions as t
+      where t.account = p_account and t.livemode = p_livemode and t.dispute_id = d.dispute_id
+    ) as moved
+    where d.account = p_account and d.livemode = p_livemode and d.payment_key = any (p_keys)
+  );
+end
+$$;
+
+revoke execute on function referral_private.taken_back from public;
+
+-- How much of what was taken back of a payment falls on one of the invoices that it paid. What credit notes assign goes
+-- to their invoice first; the rest is split once, cumulatively, by what was paid of each (largest remainder, ties by
+-- invoice): splitting each refund by itself would take too much from some.
+create function referral_private.share_of_invoice(
+  p_account text,
+  p_livemode boolean,
+  p_invoice_id text,
+  p_keys text[],
+  p_currency text,
+  p_paid bigint
+)
+returns numeric
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_taken numeric;
+  v_share numeric;
+begin
+  with
+    parts as (
+      select l.invoice_id, coalesce(sum(l.amount_paid), (
+        select max(p.paid) from referral_private.payments as p
+        where p.account = p_account and p.livemode = p_livemode and p.payment_id = l.invoice_id
+      ), 0)::numeric as weight
+      from referral_private.invoice_payments as l
+      where l.account = p_account and l.livemode = p_livemode and l.payment_key = any (p_keys)
+      group by l.invoice_id
+    ),
+    assigned as (
+      select p.invoice_id, p.weight, coalesce((
+        select sum(a.amount)
+        from referral_private.credit_notes as n
+        join referral_private.credit_note_refunds as a
+          on a.account = n.account and a.livemode = n.livemode and a.credit_note_id = n.credit_note_id
+        join referral_private.refunds as r
+          on r.account = a.account and r.livemode = a.livemode and r.refund_id = a.refund_id
+        where n.account = p_account and n.livemode = p_livemode and n.invoice_id = p.invoice_id and not n.void
+          and r.payment_key = any (p_keys) and r.rank < 2
+      ), 0) as direct
+      from parts as p
+    ),
+    total as (
+      select referral_private.taken_back(
+        p_account, p_livemode, p_keys, p_currency,
+        case when count(*) = 1 then p_paid else sum(a.weight)::bigint end
+      ) as taken, sum(a.direct) as direct, sum(a.weight) as weight, count(*) as parts
+      from assigned as a
+    ),
+    split as (
+      select a.invoice_id, a.direct, t.parts, t.taken,
+        greatest(t.taken - t.direct, 0) as rest,
+        case when t.weight > 0 then div(greatest(t.taken - t.direct, 0) * a.weight, t.weight) else 0 end as floor,
+        case when t.weight > 0 then mod(greatest(t.taken - t.direct, 0) * a.weight, t.weight) else 0 end as remainder
+      from assigned as a cross join total as t
+    ),
+    shared as (
+      select s.*, row_number() over (order by s.remainder desc, s.invoice_id) as place, sum(s.floor) over () as floors
+      from split as s
+    )
+  select case when s.parts = 1 then s.taken
+    else s.direct + s.floor + case when s.place <= s.rest - s.floors then 1 else 0 end end
+  into v_share
+  from shared as s
+  where s.invoice_id = p_invoice_id;
+  return coalesce(v_share, 0);
+end
+$$;
+
+revoke execute on function referral_private.share_of_invoice from public;
+
+-- What was taken back of an invoice: its shares of the payments that paid it, and its credit notes.
+create function referral_private.taken_back_of_invoice(
+  p_account text,
+  p_livemode boolean,
+  p_invoice_id text,
+  p_currency text,
+  p_paid bigint
+)
+returns numeric
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(sum(referral_private.share_of_invoice(
+      p_account, p_livemode, p_invoice_id, referral_private.payment_keys(p_account, p_livemode, array[paying.key]), p_currency, p_paid
+    )), 0)
+    from (
+      select distinct coalesce(c.intent_id, l.payment_key) as key
+      from referral_private.invoice_payments as l
+      left join referral_private.charges as c
+        on c.account = l.account and c.livemode = l.livemode and c.charge_id = l.payment_key
+      where l.account = p_account and l.livemode = p_livemode and l.invoice_id = p_invoice_id
+    ) as paying
+  ) + (
+    select coalesce(sum(n.outside), 0) from referral_private.credit_notes as n
+    where n.account = p_account and n.livemode = p_livemode and n.invoice_id = p_invoice_id and not n.void
+  );
+end
+$$;
+
+revoke execute on function referral_private.taken_back_of_invoice from public;
+
+-- The sales that these payments, invoices and charges can touch: themselves, and all invoices that share a payment.
+create function referral_private.touched_sales(p_account text, p_livemode boolean, p_ids text[])
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_ids text[] := referral_private.payment_keys(p_account, p_livemode, p_ids);
+  v_paying text[] := array(
+    select l.payment_key from referral_private.invoice_payments as l
+    where l.account = p_account and l.livemode = p_livemode and l.invoice_id = any (v_ids)
+  );
+begin
+  v_ids := v_ids || v_paying;
+  if cardinality(v_paying) > 0 then
+    v_ids := v_ids || referral_private.payment_keys(p_account, p_livemode, v_paying);
+  end if;
+  return array(
+    select unnest(v_ids)
+    union
+    select other.invoice_id
+    from referral_private.invoice_payments as other
+    where other.account = p_account and other.livemode = p_livemode and other.payment_key = any (v_ids)
+  );
+end
+$$;
+
+revoke execute on function referral_private.touched_sales from public;
+
+-- Makes these sales anew from the facts. Returns the payers that they had and have.
+create function referral_private.project_sales(p_account text, p_livemode boolean, p_sale_ids text[])
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_before text[];
+  v_after text[];
+begin
+  with gone as (
+    delete from referral_private.sales as s
+    where s.account = p_account and s.livemode = p_livemode and s.sale_id = any (p_sale_ids)
+    returning s.payer_id
+  )
+  select array_agg(g.payer_id) into v_before from gone as g;
+
+  with
+    stated as (
+      select p.payment_id,
+        -- The source that knows best what was paid speaks; only an intent that has heard of no payment lets its session.
+        (array_agg(p order by p.paid > 0 desc, p.source = 'session', p.source))[1] as best,
+        -- Only the session knows the tax of its intent.
+        (array_agg(p order by p.source) filter (where p.source = 'session'))[1] as session,
+        min(p.customer_id) as customer_id,
+        min(p.sale_at) as sale_at,
+        min(p.paid_at) as paid_at,
+        bool_or(p.names_referral or p.source <> 'intent') as is_sale,
+        (array_agg(p.org_id order by p.source) filter (where p.org_id is not null))[1] as org_id
+      from referral_private.payments as p
+      where p.account = p_account and p.livemode = p_livemode and p.payment_id = any (p_sale_ids)
+      group by p.payment_id
+    ),
+    sold as materialized (
+      select s.*, (s.best).source in ('intent', 'session') as is_intent,
+        referral_private.payment_keys(p_account, p_livemode, array[s.payment_id]) as keys
+      from stated as s
+      where s.is_sale and (s.best).paid > 0
+    ),
+    made as (
+      insert into referral_private.sales (
+        account, livemode, sale_id, payer_id, is_guest, org_id, program_id, currency, paid, reversed, total,
+        total_excluding_tax, sale_at, paid_at, warned_at
+      )
+      select p_account, p_livemode, s.payment_id, coalesce(s.customer_id, s.payment_id), s.customer_id is null, s.org_id,
+        (s.best).program_id, (s.best).currency, (s.best).paid,
+        least((s.best).paid, case
+          when (s.best).source = 'invoice'
+          then referral_private.taken_back_of_invoice(p_account, p_livemode, s.payment_id, (s.best).currency, (s.best).paid)
+          else referral_private.taken_back(p_account, p_livemode, s.keys, (s.best).currency, (s.best).paid)
+        end),
+        case when s.is_intent and (s.session).payment_id is not null then (s.session).total else (s.best).total end,
+        case when s.is_intent and (s.session).payment_id is not null then (s.session).total_excluding_tax else (s.best).total_excluding_tax end,
+        s.sale_at, s.paid_at,
+        (
+          select max(w.warned_at) from referral_private.warnings as w
+          where w.account = p_account and w.livemode = p_livemode and w.payment_key = any (case
+            when s.is_intent then s.keys
+            else referral_private.payment_keys(p_account, p_livemode, array(
+              select l.payment_key from referral_private.invoice_payments as l
+              where l.account = p_account and l.livemode = p_livemode and l.invoice_id = s.payment_id
+            ))
+          end)
+        )
+      from sold as s
+      where not (s.is_intent and exists (
+        select from referral_private.invoice_payments as i
+        where i.account = p_account and i.livemode = p_livemode and i.payment_key = any (s.keys)
+      ))
+      returning payer_id
+    )
+  select array_agg(m.payer_id) into v_after from made as m;
+  return array(select distinct unnest(v_before || v_after));
+end
+$$;
+
+revoke execute on function referral_private.project_sales from public;
+
+-- Who speaks for a payer: the redemptions of its users, and what its objects named. Of all evidence that is not later than
+-- a sale the first wins it, by (time, priority, id); a later claim never takes what was won.
+
+-- A payer's other names: its sales, and the payments behind them. A guest's objects carry what they name under those.
+create function referral_private.names_of_payer(p_account text, p_livemode boolean, p_payer_id text)
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_sales text[] := array(
+    select s.sale_id from referral_private.sales as s
+    where s.account = p_account and s.livemode = p_livemode and s.payer_id = p_payer_id
+  );
+  v_paying text[] := array(
+    select l.payment_key from referral_private.invoice_payments as l
+    where l.account = p_account and l.livemode = p_livemode and l.invoice_id = any (v_sales)
+  );
+begin
+  if cardinality(v_paying) > 0 then
+    v_paying := referral_private.payment_keys(p_account, p_livemode, v_paying);
+  end if;
+  return p_payer_id || v_sales || v_paying;
+end
+$$;
+
+revoke execute on function referral_private.names_of_payer from public;
+
+-- The payers with sales that these names mean: a customer itself, of a sale or a payment its payer.
+create function referral_private.payers_named(p_account text, p_livemode boolean, p_names text[])
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_sales text[] := referral_private.touched_sales(p_account, p_livemode, p_names);
+begin
+  return array(
+    select s.payer_id from referral_private.sales as s
+    where s.account = p_account and s.livemode = p_livemode and s.payer_id = any (p_names)
+    union
+    select s.payer_id from referral_private.sales as s
+    where s.account = p_account and s.livemode = p_livemode and s.sale_id = any (v_sales)
+  );
+end
+$$;
+
+revoke execute on function referral_private.payers_named from public;
+
+-- These payers and all that are linked to them by a user, directly or through others: whose sales are settled together.
+create function referral_private.linked_payers(p_account text, p_livemode boolean, p_payer_ids text[])
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_payers text[] := p_payer_ids;
+  v_new text[] := p_payer_ids;
+  v_names text[];
+  v_carriers text[];
+begin
+  while cardinality(v_new) > 0 loop
+    v_names := array(
+      select unnest(referral_private.names_of_payer(p_account, p_livemode, payer)) from unnest(v_new) as payer
+    );
+    v_carriers := array(
+      select other.carrier
+      from referral_private.payer_users as own
+      join referral_private.payer_users as other
+        on other.user_id = own.user_id and other.account = p_account and other.livemode = p_livemode
+      where own.account = p_account and own.livemode = p_livemode and own.carrier = any (v_names)
+        and other.carrier <> all (v_names)
+    );
+    exit when cardinality(v_carriers) = 0;
+    v_new := array(
+      select unnest(referral_private.payers_named(p_account, p_livemode, v_carriers))
+      except
+      select unnest(v_payers)
+    );
+    v_payers := v_payers || v_new;
+  end loop;
+  return v_payers;
+end
+$$;
+
+revoke execute on function referral_private.linked_payers from public;
+
+-- The terms of a program that were in force at a time, and none where it was switched off then. Times are compared in
 -- whole seconds, as Stripe's are.
+create function referral_private.terms_at(p_org_id uuid, p_program_id uuid, p_at timestamptz)
+returns int
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  if exists (
+    select from (
+      select distinct on (w.program_id) w.active from referral_private.switches as w
+      where w.org_id = p_org_id and (w.program_id = p_program_id or w.program_id is null)
+        and date_trunc('second', w.since) <= p_at
+      order by w.program_id, w.id desc
+    ) as switched
+    where not switched.active
+  ) then
+    return null;
+  end if;
+  return (
+    select max(t.version) from referral.program_terms as t
+    where t.org_id = p_org_id and t.program_id = p_program_id and date_trunc('second', t.valid_from) <= p_at
+  );
+end
+$$;
+
+revoke execute on function referral_private.terms_at from public;
+
+create type referral_private.evidence as (
+  payer_id text,
+  priority int,
+  evidence_id uuid,
+  at timestamptz,
+  redeemed_at timestamptz,
+  org_id uuid,
+  program_id uuid,
+  terms_version int,
+  redemption_id uuid,
+  code_id uuid,
+  owner_id uuid,
+  referee_id uuid,
+  refusal text
+);
+
+-- All evidence of a payer, with whom it credits, under which terms, and why that earns nothing, where it does not.
 create function referral_private.evidence_of(p_account text, p_livemode boolean, p_payer_id text)
-returns table (redemption_id uuid, org_id uuid, evidence_at timestamptz, priority int)
+returns setof referral_private.evidence
 language plpgsql
 stable
 rows 10
 security invoker
 set search_path = ''
 as $$
+declare
+  v_names text[] := referral_private.names_of_payer(p_account, p_livemode, p_payer_id);
+  v_user_id uuid;
+  v_user_created_at timestamptz;
 begin
+  -- Of several users that a payer is linked to, one stands for it where a code alone speaks.
+  select l.user_id, l.user_created_at into v_user_id, v_user_created_at
+  from referral_private.payer_users as l
+  where l.account = p_account and l.livemode = p_livemode and l.carrier = any (v_names)
+  order by l.user_id
+  limit 1;
+
   return query
-  select r.id, r.org_id, date_trunc('second', r.redeemed_at), named.priority
-  from (
-    select r.id, 1 as priority
-    from referral_private.payer_users as l
-    join referral.redemptions as r on r.referee_id = l.user_id
-    where l.account = p_account and l.livemode = p_livemode and l.payer_id = p_payer_id
-    union all
-    select l.redemption_id, 2
-    from referral_private.payer_redemptions as l
-    where l.account = p_account and l.livemode = p_livemode and l.payer_id = p_payer_id
-  ) as named
-  join referral.redemptions as r on r.id = named.id
-  join referral.organisations as o on o.id = r.org_id
-  where coalesce(o.stripe_account_id, '') = p_account;
+  with
+    named as (
+      select min(n.priority) as priority, n.redemption_id
+      from (
+        select 1 as priority, r.id as redemption_id
+        from referral_private.payer_users as l
+        join referral.redemptions as r on r.referee_id = l.user_id
+        where l.account = p_account and l.livemode = p_livemode and l.carrier = any (v_names)
+        union all
+        select e.priority, e.named::uuid
+        from referral_private.payer_evidence as e
+        where e.account = p_account and e.livemode = p_livemode and e.carrier = any (v_names) and e.priority = 2
+      ) as n
+      group by n.redemption_id
+    ),
+    carried as (
+      select e.priority, coalesce(p.code_key, e.named) as code_key, min(e.carried_at) as carried_at
+      from referral_private.payer_evidence as e
+      left join referral_private.promotion_codes as p
+        on e.priority = 4 and p.account = e.account and p.livemode = e.livemode and p.promotion_code_id = e.named
+      where e.account = p_account and e.livemode = p_livemode and e.carrier = any (v_names) and e.priority >= 3
+        and (e.priority <> 4 or p.code_key is not null)
+      group by 1, 2
+    )
+  select p_payer_id, n.priority::int, r.id, date_trunc('second', r.redeemed_at), r.redeemed_at, r.org_id, r.program_id, r.terms_version,
+    r.id, r.code_id, coalesce(c.beneficiary_id, r.referrer_id), r.referee_id,
+    case when r.decision = 'rejected' then 'rejected' when c.beneficiary_id = r.referee_id then 'self_referral' end
+  from named as n
+  join referral.redemptions as r on r.id = n.redemption_id
+  join referral.codes as c on c.org_id = r.org_id and c.id = r.code_id
+  where referral_private.account_of(r.org_id) = p_account
+  union all
+  select p_payer_id, a.priority::int, c.id, a.carried_at, a.carried_at, c.org_id, c.program_id, t.version,
+    null, c.id, coalesce(c.beneficiary_id, c.referrer_id), v_user_id,
+    case
+      when v_user_id in (c.referrer_id, c.beneficiary_id, c.created_by) then 'self_referral'
+      when exists (
+        select from referral.redemptions as r
+        where r.org_id = c.org_id and r.program_id = c.program_id
+          and r.referee_id = c.referrer_id and r.referrer_id = v_user_id and date_trunc('second', r.redeemed_at) <= a.carried_at
+      ) then 'mutual_referral'
+      when terms.terms ? 'new_users_only_days' and not coalesce(
+        v_user_created_at >= a.carried_at - make_interval(days => (terms.terms ->> 'new_users_only_days')::int), false
+      ) then 'new_users_only'
+    end
+  from carried as a
+  join referral.codes as c on c.code_key = a.code_key and date_trunc('second', c.created_at) <= a.carried_at
+  cross join lateral referral_private.terms_at(c.org_id, c.program_id, a.carried_at) as t (version)
+  join referral.program_terms as terms
+    on terms.org_id = c.org_id and terms.program_id = c.program_id and terms.version = t.version
+  where referral_private.account_of(c.org_id) = p_account;
 end
 $$;
 
 revoke execute on function referral_private.evidence_of from public;
 
--- When the first sale was made that each of these redemptions wins. A sale is won by the first evidence of its payer, by
--- (time, priority, id), that is not later than the sale and not of an organisation which its metadata excludes.
-create function referral_private.first_sales(p_account text, p_redemption_ids uuid[])
-returns table (redemption_id uuid, first_at timestamptz)
+-- The ledger: debits and credits in pairs, which are never changed. Each owner has accounts per kind and currency with a
+-- stored balance; the organisation's expense is the other side. Currencies never mix.
+create type referral.account_kind as enum ('expense', 'pending', 'available', 'in_transit', 'paid', 'reward');
+
+create table referral_private.ledger_accounts (
+  org_id uuid not null,
+  account_id bigint generated always as identity,
+  owner_id uuid,
+  kind referral.account_kind not null,
+  currency text not null,
+  balance bigint not null default 0,
+  constraint ledger_accounts_pkey primary key (org_id, account_id),
+  constraint ledger_accounts_belong_to_an_organisation
+    foreign key (org_id) references referral.organisations (id)
+      on delete restrict,
+  constraint ledger_accounts_expense_is_the_organisations check ((owner_id is null) = (kind = 'expense')),
+  constraint ledger_accounts_expense_is_not_summed check (kind != 'expense' or balance = 0),
+  constraint ledger_accounts_currency_is_a_code check (currency ~ '^[a-z]{3}$'),
+  constraint ledger_accounts_balance_is_exact_in_javascript check (abs(balance) <= 9007199254740991)
+);
+
+create unique index ledger_accounts_one_per_owner_and_kind on referral_private.ledger_accounts (
+  org_id,
+  coalesce(owner_id, '00000000-0000-0000-0000-000000000000'),
+  kind,
+  currency
+);
+
+create index ledger_accounts_by_owner on referral_private.ledger_accounts (owner_id, org_id);
+
+create table referral_private.ledger_entries (
+  org_id uuid not null,
+  entry_id bigint generated always as identity,
+  debit_account_id bigint not null,
+  credit_account_id bigint not null,
+  amount bigint not null,
+  currency text not null,
+  reason_key text not null,
+  account text not null,
+  livemode boolean not null,
+  sale_id text not null,
+  caused_by text not null,
+  posted_at timestamptz not null default clock_timestamp(),
+  constraint ledger_entries_pkey primary key (org_id, entry_id),
+  constraint ledger_entries_reason_is_unique unique (org_id, reason_key),
+  constraint ledger_entries_debit_an_account
+    foreign key (org_id, debit_account_id) references referral_private.ledger_accounts (org_id, account_id)
+      on delete restrict,
+  constraint ledger_entries_credit_an_account
+    foreign key (org_id, credit_account_id) references referral_private.ledger_accounts (org_id, account_id)
+      on delete restrict,
+  constraint ledger_entries_are_between_two check (debit_account_id != credit_account_id),
+  constraint ledger_entries_amount_is_positive check (amount > 0 and amount <= 9007199254740991)
+);
+
+create index ledger_entries_by_debit on referral_private.ledger_entries (org_id, debit_account_id, entry_id);
+
+create index ledger_entries_by_credit on referral_private.ledger_entries (org_id, credit_account_id, entry_id);
+
+create index ledger_entries_by_sale on referral_private.ledger_entries (org_id, sale_id, entry_id);
+
+-- What is posted of each sale to each owner and kind: the sum of its entries. The next posting is the difference to what
+-- the sale's target says then.
+create table referral_private.postings (
+  org_id uuid not null,
+  account text not null,
+  livemode boolean not null,
+  sale_id text not null,
+  owner_id uuid not null,
+  kind referral.account_kind not null,
+  currency text not null,
+  amount bigint not null,
+  entries int not null,
+  -- When what is pending becomes available, as the facts stand.
+  due_at timestamptz,
+  constraint postings_pkey primary key (org_id, account, livemode, sale_id, owner_id, kind, currency),
+  constraint postings_belong_to_an_organisation
+    foreign key (org_id) references referral.organisations (id)
+      on delete restrict,
+  constraint postings_are_exact_in_javascript check (amount between 0 and 9007199254740991)
+);
+
+create index postings_due on referral_private.postings (due_at) where kind = 'pending' and amount > 0;
+
+create index postings_by_sale on referral_private.postings (account, livemode, sale_id);
+
+alter table referral_private.ledger_accounts enable row level security;
+
+alter table referral_private.ledger_entries enable row level security;
+
+alter table referral_private.postings enable row level security;
+
+-- Refuses every change of what is written once, to the owner too, and in replica mode.
+create function referral_private.refuse_change()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  raise exception '% is append-only', tg_table_name using errcode = 'restrict_violation';
+end
+$$;
+
+revoke execute on function referral_private.refuse_change from public;
+
+create trigger ledger_entries_are_append_only
+before update or delete or truncate on referral_private.ledger_entries
+for each statement
+execute function referral_private.refuse_change();
+
+alter table referral_private.ledger_entries enable always trigger ledger_entries_are_append_only;
+
+-- The account of an owner, or, without one, the organisation's expense; made when it is first needed.
+create function referral_private.ledger_account(
+  p_org_id uuid,
+  p_owner_id uuid,
+  p_kind referral.account_kind,
+  p_currency text
+)
+returns bigint
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_account_id bigint;
+begin
+  select a.account_id into v_account_id
+  from referral_private.ledger_accounts as a
+  where a.org_id = p_org_id and a.kind = p_kind and a.currency = p_currency
+    and coalesce(a.owner_id, '00000000-0000-0000-0000-000000000000')
+      = coalesce(p_owner_id, '00000000-0000-0000-0000-000000000000');
+  if v_account_id is null then
+    insert into referral_private.ledger_accounts (org_id, owner_id, kind, currency)
+    values (p_org_id, p_owner_id, p_kind, p_currency)
+    returning account_id into v_account_id;
+  end if;
+  return v_account_id;
+end
+$$;
+
+revoke execute on function referral_private.ledger_account from public;
+
+-- Changes what is posted of a sale to an owner's account. Answers how many times that has been done.
+create function referral_private.change_posting(p_posting referral_private.postings, p_change bigint)
+returns int
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  update referral_private.postings as p
+  set amount = p.amount + p_change, entries = p.entries + 1
+  where p.org_id = p_posting.org_id and p.account = p_posting.account and p.livemode = p_posting.livemode
+    and p.sale_id = p_posting.sale_id and p.owner_id = p_posting.owner_id and p.kind = p_posting.kind
+    and p.currency = p_posting.currency
+  returning p.entries into p_posting.entries;
+  if not found then
+    p_posting.amount := p_change;
+    p_posting.entries := 1;
+    insert into referral_private.postings select p_posting.*;
+  end if;
+  return p_posting.entries;
+end
+$$;
+
+revoke execute on function referral_private.change_posting from public;
+
+-- Posts what a sale's target for one owner differs by from what is posted: between two of the owner's accounts what moves
+-- between them, and the rest against the expense. The account lock is held.
+create function referral_private.post(
+  p_posting referral_private.postings,
+  p_change bigint,
+  p_counter_kind referral.account_kind,
+  p_cause text
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_own bigint := referral_private.ledger_account(p_posting.org_id, p_posting.owner_id, p_posting.kind, p_posting.currency);
+  v_counter bigint := referral_private.ledger_account(
+    p_posting.org_id, case when p_counter_kind <> 'expense' then p_posting.owner_id end, p_counter_kind, p_posting.currency
+  );
+  v_number int;
+begin
+  v_number := referral_private.change_posting(p_posting, p_change);
+  if p_counter_kind <> 'expense' then
+    p_posting.kind := p_counter_kind;
+    perform referral_private.change_posting(p_posting, -p_change);
+  end if;
+
+  insert into referral_private.ledger_entries (
+    org_id, debit_account_id, credit_account_id, amount, currency, reason_key, account, livemode, sale_id, caused_by
+  )
+  values (
+    p_posting.org_id,
+    case when p_change > 0 then v_counter else v_own end,
+    case when p_change > 0 then v_own else v_counter end,
+    abs(p_change), p_posting.currency,
+    concat_ws(' ', p_posting.account, p_posting.livemode, p_posting.sale_id, v_own, v_number),
+    p_posting.account, p_posting.livemode, p_posting.sale_id, p_cause
+  );
+  -- Locked in one order, whoever comes.
+  perform from referral_private.ledger_accounts as a
+  where a.org_id = p_posting.org_id and a.account_id in (v_own, v_counter)
+  order by a.account_id
+  for no key update;
+  update referral_private.ledger_accounts as a
+  set balance = a.balance + case when a.account_id = v_own then p_change else -p_change end
+  where a.org_id = p_posting.org_id and a.account_id in (v_own, v_counter) and a.kind <> 'expense';
+end
+$$;
+
+revoke execute on function referral_private.post from public;
+
+-- What the facts mean: which sale is won by whom, what it earns, and where that stands. The ledger then posts the
+-- difference to what it has. A function of the facts and the time alone, so that the order of events cannot matter.
+
+-- A referral: what one person, or payer without a user, bought in a program, as far as one owner of codes is credited. A
+-- projection, kept because the rank of a referral among its owner's decides tiers and the number of commissions.
+create table referral_private.referrals (
+  org_id uuid not null,
+  program_id uuid not null,
+  owner_id uuid not null,
+  person text not null,
+  account text not null,
+  livemode boolean not null,
+  payer_id text not null,
+  first_sale_at timestamptz not null,
+  rank int,
+  constraint referrals_pkey primary key (org_id, program_id, owner_id, livemode, person),
+  constraint referrals_are_of_a_program
+    foreign key (org_id, program_id) references referral.programs (org_id, id)
+      on delete restrict
+);
+
+create index referrals_by_rank on referral_private.referrals (
+  org_id,
+  program_id,
+  owner_id,
+  livemode,
+  first_sale_at,
+  person
+);
+
+create index referrals_by_payer on referral_private.referrals (account, livemode, payer_id);
+
+alter table referral_private.referrals enable row level security;
+
+create type referral_private.won_sale as (
+  sale referral_private.sales,
+  evidence referral_private.evidence,
+  person text,
+  terms jsonb,
+  refusal text
+);
+
+-- Each of these payers' sales with the evidence that wins it: the first that is not later than the sale. A referral is
+-- refused where its first sale is past the conversion window, unless staff confirmed it. The payers are all that are
+-- linked to each other.
+create function referral_private.won_sales(
+  p_account text,
+  p_livemode boolean,
+  p_payer_ids text[],
+  p_evidence referral_private.evidence[]
+)
+returns setof referral_private.won_sale
 language plpgsql
 stable
-rows 10
+rows 100
 security invoker
 set search_path = ''
 as $$
 begin
   return query
   with
-    payers as (
-      select l.livemode, l.payer_id
-      from referral.redemptions as r
-      join referral_private.payer_users as l on l.user_id = r.referee_id and l.account = p_account
-      where r.id = any (p_redemption_ids)
-      union
-      select l.livemode, l.payer_id
-      from referral_private.payer_redemptions as l
-      where l.account = p_account and l.redemption_id = any (p_redemption_ids)
-    ),
-    evidence as (
-      select p.livemode, p.payer_id, e.*
-      from payers as p
-      cross join lateral referral_private.evidence_of(p_account, p.livemode, p.payer_id) as e
-    ),
     won as (
-      select distinct on (s.livemode, s.payment_id) e.redemption_id as winner_id, s.sale_at
-      from payers as p
-      join referral_private.payments as s on s.account = p_account and s.livemode = p.livemode and s.payer_id = p.payer_id
-      join evidence as e on e.livemode = s.livemode and e.payer_id = s.payer_id
-        and e.evidence_at <= s.sale_at and (s.org_id is null or s.org_id = e.org_id)
-      where s.paid > 0 and not exists (
-        select from referral_private.invoiced_payments as i
-        where i.account = s.account and i.livemode = s.livemode and i.payment_id = s.payment_id
-      )
-      order by s.livemode, s.payment_id, e.evidence_at, e.priority, e.redemption_id
+      select distinct on (s.sale_id) s as sale, e as evidence, coalesce(e.referee_id::text, s.payer_id) as person
+      from referral_private.sales as s
+      join unnest(p_evidence) as e on e.payer_id = s.payer_id and e.at <= s.sale_at
+        and (s.org_id is null or s.org_id = e.org_id)
+        and (s.program_id is null or s.program_id = e.program_id)
+      where s.account = p_account and s.livemode = p_livemode and s.payer_id = any (p_payer_ids)
+      order by s.sale_id, e.at, e.priority, e.evidence_id
+    ),
+    placed as (
+      select w.*, t.terms, r.decision,
+        min((w.sale).sale_at) over (partition by (w.evidence).evidence_id, w.person) as first_at
+      from won as w
+      join referral.program_terms as t
+        on t.org_id = (w.evidence).org_id and t.program_id = (w.evidence).program_id and t.version = (w.evidence).terms_version
+      left join referral.redemptions as r on r.org_id = (w.evidence).org_id and r.id = (w.evidence).redemption_id
     )
-  select w.winner_id, min(w.sale_at) from won as w group by w.winner_id;
+  select p.sale, p.evidence, p.person, p.terms,
+    case
+      when (p.evidence).refusal is not null then (p.evidence).refusal
+      when (p.evidence).owner_id is null then 'no_owner'
+      when (p.sale).is_guest and p.terms -> 'guests' = 'false' then 'guest'
+      when p.decision is distinct from 'confirmed' and p.first_at
+        > (p.evidence).redeemed_at + make_interval(days => (p.terms ->> 'conversion_window_days')::int)
+        then 'conversion_window'
+    end
+  from placed as p;
 end
 $$;
 
-revoke execute on function referral_private.first_sales from public;
+revoke execute on function referral_private.won_sales from public;
 
--- Brings redemptions to what the facts say: confirmed by the first sale they win inside the conversion window, else
--- not. The account lock is held exclusively. A decision of staff is not touched.
-create function referral_private.settle_redemptions(p_account text, p_redemption_ids uuid[])
+-- Round half up of a times b over c, exactly.
+create function referral_private.share(p_a numeric, p_b numeric, p_c numeric)
+returns bigint
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+begin
+  return div(2 * p_a * p_b + p_c, 2 * p_c);
+end
+$$;
+
+revoke execute on function referral_private.share from public;
+
+-- What a sale's net is worth under a reward, before caps; null where its currency is not listed. Of a percentage only
+-- what is left of the price without tax counts; a flat amount shrinks with what is left of the payment.
+create function referral_private.reward_on(p_reward jsonb, p_sale referral_private.sales)
+returns bigint
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_net numeric := p_sale.paid - p_sale.reversed;
+begin
+  if p_reward ->> 'kind' = 'flat' then
+    return referral_private.share((p_reward -> 'amount' ->> p_sale.currency)::numeric, v_net, p_sale.paid);
+  end if;
+  if p_sale.total <= 0 or p_sale.total_excluding_tax is null then
+    return referral_private.share(v_net, (p_reward ->> 'bps')::numeric, 10000);
+  end if;
+  return referral_private.share(
+    v_net * greatest(p_sale.total_excluding_tax, 0), (p_reward ->> 'bps')::numeric, p_sale.total::numeric * 10000
+  );
+end
+$$;
+
+revoke execute on function referral_private.reward_on from public;
+
+-- The commission of a program's terms for a referral of this rank: tiers, where there are some, set the percentage.
+create function referral_private.commission_of_rank(p_terms jsonb, p_rank int)
+returns jsonb
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+begin
+  if p_terms ? 'tiers' then
+    return (
+      select jsonb_build_object('kind', 'percent', 'bps', t.tier -> 'bps')
+      from jsonb_array_elements(p_terms -> 'tiers') as t (tier)
+      where (t.tier ->> 'from')::int <= p_rank
+      order by (t.tier ->> 'from')::int desc
+      limit 1
+    );
+  end if;
+  return p_terms -> 'commission';
+end
+$$;
+
+revoke execute on function referral_private.commission_of_rank from public;
+
+create type referral_private.target as (
+  sale referral_private.sales,
+  evidence referral_private.evidence,
+  person text,
+  owner_id uuid,
+  kind referral.account_kind,
+  amount bigint,
+  terms jsonb,
+  rank int,
+  reward jsonb,
+  uncapped bigint,
+  cap bigint,
+  available_at timestamptz,
+  refusal text
+);
+
+-- What each won sale is owed, to whom, and where that stands at a time.
+create function referral_private.targets_of(p_won referral_private.won_sale[], p_now timestamptz)
+returns setof referral_private.target
+language plpgsql
+stable
+rows 100
+security invoker
+set search_path = ''
+as $$
+begin
+  return query
+  with
+    placed as (
+      select w.sale, w.evidence, w.person, w.terms, w.refusal, coalesce(f.rank, 1) as rank,
+        row_number() over referral as place,
+        first_value((w.sale).sale_at) over referral as first_at
+      from unnest(p_won) as w
+      left join referral_private.referrals as f
+        on f.org_id = (w.evidence).org_id and f.program_id = (w.evidence).program_id
+          and f.owner_id = (w.evidence).owner_id and f.livemode = (w.sale).livemode and f.person = w.person
+      window referral as (
+        partition by (w.evidence).program_id, w.person order by (w.sale).sale_at, (w.sale).sale_id
+      )
+    ),
+    judged as (
+      select p.*, referral_private.commission_of_rank(p.terms, p.rank) as reward,
+        greatest((p.sale).paid_at, (p.sale).warned_at) + make_interval(days => (p.terms ->> 'hold_days')::int) as available_at,
+        (p.terms -> 'max_commission_per_referral' ->> (p.sale).currency)::bigint as cap,
+        coalesce(p.refusal, case
+          when p.terms -> 'recurrence' = '"once"' and p.place > 1 then 'recurrence'
+          when jsonb_typeof(p.terms -> 'recurrence') = 'object' and (p.sale).sale_at >= (
+            (p.first_at at time zone 'UTC' + make_interval(months => (p.terms -> 'recurrence' ->> 'months')::int) - interval '12 hours')
+              at time zone 'UTC'
+          ) then 'recurrence'
+          when p.terms ? 'minimum_sale' and (p.sale).paid
+            < coalesce((p.terms -> 'minimum_sale' ->> (p.sale).currency)::numeric, 'infinity') then 'minimum_sale'
+          when p.rank > (p.terms ->> 'max_commissions_per_referrer')::int then 'max_commissions'
+          when not (p.terms ? 'commission' or p.terms ? 'tiers') then 'no_commission'
+          when p.terms ? 'max_commission_per_referral'
+            and not p.terms -> 'max_commission_per_referral' ? (p.sale).currency then 'currency'
+        end) as reason
+      from placed as p
+    ),
+    rewarded as (
+      select j.*, case when j.reason is null then referral_private.reward_on(j.reward, j.sale) end as uncapped
+      from judged as j
+    ),
+    summed as (
+      select r.*, sum(coalesce(r.uncapped, 0)) over (
+        partition by (r.evidence).program_id, r.person, (r.sale).currency order by (r.sale).sale_at, (r.sale).sale_id
+      ) as prefix
+      from rewarded as r
+    )
+  select s.sale, s.evidence, s.person, (s.evidence).owner_id,
+    (case when s.available_at <= p_now then 'available' else 'pending' end)::referral.account_kind,
+    case
+      when s.uncapped is null then 0
+      when s.cap is null then s.uncapped
+      else least(s.cap, s.prefix) - least(s.cap, s.prefix - s.uncapped)
+    end::bigint,
+    s.terms, s.rank, s.reward, s.uncapped, s.cap, s.available_at,
+    coalesce(s.reason, case when s.uncapped is null then 'currency' end)
+  from summed as s
+  union all
+  select j.sale, j.evidence, j.person, (j.evidence).referee_id, 'reward',
+    coalesce(referral_private.reward_on(j.terms -> 'referee_reward', j.sale), 0),
+    j.terms, j.rank, j.terms -> 'referee_reward', null, null, null, null
+  from judged as j
+  where j.place = 1 and j.refusal is null and j.terms ? 'referee_reward' and (j.evidence).referee_id is not null;
+end
+$$;
+
+revoke execute on function referral_private.targets_of from public;
+
+-- Brings the referrals of these payers up to the facts, and ranks them anew where rank decides. Returns the payers whose
+-- referrals got another rank.
+create function referral_private.rank_referrals(
+  p_account text,
+  p_livemode boolean,
+  p_payer_ids text[],
+  p_won referral_private.won_sale[]
+)
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_moved text[];
+begin
+  with
+    current as (
+      select (w.evidence).org_id, (w.evidence).program_id, (w.evidence).owner_id, w.person,
+        min((w.sale).payer_id) as payer_id, min((w.sale).sale_at) as first_sale_at
+      from unnest(p_won) as w
+      where w.refusal is null
+      group by 1, 2, 3, 4
+    ),
+    gone as (
+      delete from referral_private.referrals as f
+      where f.account = p_account and f.livemode = p_livemode and f.payer_id = any (p_payer_ids)
+        and not exists (
+          select from current as c
+          where c.org_id = f.org_id and c.program_id = f.program_id and c.owner_id = f.owner_id and c.person = f.person
+        )
+      returning f.org_id, f.program_id, f.owner_id
+    ),
+    made as (
+      insert into referral_private.referrals as f (
+        org_id, program_id, owner_id, person, account, livemode, payer_id, first_sale_at
+      )
+      select c.org_id, c.program_id, c.owner_id, c.person, p_account, p_livemode, c.payer_id, c.first_sale_at
+      from current as c
+      on conflict on constraint referrals_pkey do update
+      set payer_id = excluded.payer_id, first_sale_at = excluded.first_sale_at
+      where (f.payer_id, f.first_sale_at) is distinct from (excluded.payer_id, excluded.first_sale_at)
+      returning f.org_id, f.program_id, f.owner_id
+    )
+  select array_agg(distinct row_to_json(changed)::text) into v_moved
+  from (select * from gone union select * from made) as changed
+  where exists (
+    select from referral.program_terms as t
+    where t.org_id = changed.org_id and t.program_id = changed.program_id
+      and t.terms ?| '{tiers,max_commissions_per_referrer}'::text[]
+  );
+  if v_moved is null then
+    return '{}';
+  end if;
+
+  with
+    ranked as (
+      select f.org_id, f.program_id, f.owner_id, f.livemode, f.person,
+        row_number() over (partition by f.org_id, f.program_id, f.owner_id order by f.first_sale_at, f.person)::int as rank
+      from unnest(v_moved) as m (changed)
+      join referral_private.referrals as f
+        on f.org_id = (m.changed::json ->> 'org_id')::uuid and f.program_id = (m.changed::json ->> 'program_id')::uuid
+          and f.owner_id = (m.changed::json ->> 'owner_id')::uuid and f.livemode = p_livemode
+    ),
+    moved as (
+      update referral_private.referrals as f
+      set rank = r.rank
+      from ranked as r
+      where f.org_id = r.org_id and f.program_id = r.program_id and f.owner_id = r.owner_id
+        and f.livemode = r.livemode and f.person = r.person and f.rank is distinct from r.rank
+      returning f.payer_id
+    )
+  select array_agg(distinct m.payer_id) into v_moved from moved as m;
+  return coalesce(v_moved, '{}');
+end
+$$;
+
+revoke execute on function referral_private.rank_referrals from public;
+
+-- Posts the differences between what won sales are owed and what is posted of these sales: all of the payers that are
+-- settled, and those that may have become another payer's, or none.
+create function referral_private.post_differences(
+  p_account text,
+  p_livemode boolean,
+  p_sale_ids text[],
+  p_won referral_private.won_sale[],
+  p_cause text
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_difference record;
+  v_posting referral_private.postings;
+  v_moved bigint;
+begin
+  -- Locked first and in one order, those of old and new winners.
+  perform from referral_private.ledger_accounts as a
+  where (a.org_id, a.owner_id) in (
+    select p.org_id, p.owner_id
+    from referral_private.postings as p
+    where p.account = p_account and p.livemode = p_livemode and p.sale_id = any (p_sale_ids)
+  )
+  order by a.org_id, a.account_id
+  for no key update;
+  for v_difference in
+    with
+      targets as (
+        select (t.evidence).org_id, (t.sale).sale_id, t.owner_id, (t.sale).currency,
+          coalesce(sum(t.amount) filter (where t.kind = 'pending'), 0)::bigint as pending,
+          coalesce(sum(t.amount) filter (where t.kind = 'available'), 0)::bigint as available,
+          coalesce(sum(t.amount) filter (where t.kind = 'reward'), 0)::bigint as reward,
+          max(t.available_at) filter (where t.kind = 'pending' and t.amount > 0) as due_at
+        from referral_private.targets_of(p_won, clock_timestamp()) as t
+        where t.owner_id is not null
+        group by 1, 2, 3, 4
+      ),
+      posted as (
+        select p.org_id, p.sale_id, p.owner_id, p.currency,
+          coalesce(sum(p.amount) filter (where p.kind = 'pending'), 0)::bigint as pending,
+          coalesce(sum(p.amount) filter (where p.kind = 'available'), 0)::bigint as available,
+          coalesce(sum(p.amount) filter (where p.kind = 'reward'), 0)::bigint as reward,
+          max(p.due_at) filter (where p.kind = 'pending' and p.amount > 0) as due_at
+        from referral_private.postings as p
+        where p.account = p_account and p.livemode = p_livemode and p.sale_id = any (p_sale_ids)
+        group by 1, 2, 3, 4
+      )
+    select org_id, sale_id, owner_id, currency,
+      coalesce(t.pending, 0) - coalesce(p.pending, 0) as pending,
+      coalesce(t.available, 0) - coalesce(p.available, 0) as available,
+      coalesce(t.reward, 0) - coalesce(p.reward, 0) as reward,
+      t.due_at
+    from targets as t
+    full join posted as p using (org_id, sale_id, owner_id, currency)
+    where (coalesce(t.pending, 0), coalesce(t.available, 0), coalesce(t.reward, 0), t.due_at)
+      is distinct from (coalesce(p.pending, 0), coalesce(p.available, 0), coalesce(p.reward, 0), p.due_at)
+    order by org_id, owner_id, currency, sale_id
+  loop
+    v_posting := (
+      v_difference.org_id, p_account, p_livemode, v_difference.sale_id, v_difference.owner_id, 'available',
+      v_difference.currency, 0, 0, null
+    );
+    -- What leaves one bucket and enters the other moves between them; only the rest is earned or taken back.
+    v_moved := 0;
+    if sign(v_difference.pending) * sign(v_difference.available) < 0 then
+      v_moved := sign(v_difference.available) * least(abs(v_difference.pending), abs(v_difference.available));
+      perform referral_private.post(v_posting, v_moved, 'pending', p_cause);
+    end if;
+    if v_difference.available <> v_moved then
+      perform referral_private.post(v_posting, v_difference.available - v_moved, 'expense', p_cause);
+    end if;
+    if v_difference.pending <> -v_moved then
+      v_posting.kind := 'pending';
+      perform referral_private.post(v_posting, v_difference.pending + v_moved, 'expense', p_cause);
+    end if;
+    update referral_private.postings as p
+    set due_at = v_difference.due_at
+    where p.org_id = v_posting.org_id and p.account = p_account and p.livemode = p_livemode
+      and p.sale_id = v_posting.sale_id and p.owner_id = v_posting.owner_id and p.kind = 'pending'
+      and p.currency = v_posting.currency;
+    if v_difference.reward <> 0 then
+      v_posting.kind := 'reward';
+      perform referral_private.post(v_posting, v_difference.reward, 'expense', p_cause);
+    end if;
+  end loop;
+end
+$$;
+
+revoke execute on function referral_private.post_differences from public;
+
+-- Brings redemptions to what the facts say: confirmed by the first sale they win inside the conversion window, reversed
+-- once all of what they won was taken back. A decision of staff is not touched.
+create function referral_private.settle_redemptions(
+  p_evidence referral_private.evidence[],
+  p_won referral_private.won_sale[]
+)
 returns void
 language plpgsql
 volatile
@@ -3971,29 +5266,103 @@ set search_path = ''
 as $$
 begin
   update referral.redemptions as r
-  set confirmed_at = settled.confirmed_at,
-    status = (case
-      when settled.confirmed_at is not null then 'confirmed'
-      when r.status = 'expired' then 'expired'
-      else 'pending'
-    end)::referral.redemption_status
+  set confirmed_at = settled.confirmed_at, status = settled.status
   from (
-    select r.org_id, r.id, case
-      when f.first_at <= r.redeemed_at + make_interval(days => (t.terms ->> 'conversion_window_days')::int) then f.first_at
-    end as confirmed_at
-    from referral.redemptions as r
-    join referral.program_terms as t on t.org_id = r.org_id and t.program_id = r.program_id and t.version = r.terms_version
-    left join referral_private.first_sales(p_account, p_redemption_ids) as f on f.redemption_id = r.id
-    where r.id = any (p_redemption_ids) and r.decision is null
+    select d.org_id, d.id, won.first_at as confirmed_at, (case
+      when won.first_at is null and d.status = 'expired' then 'expired'
+      when won.first_at is null then 'pending'
+      when won.net = 0 then 'reversed'
+      else 'confirmed'
+    end)::referral.redemption_status as status
+    from (select distinct e.redemption_id as id from unnest(p_evidence) as e) as named
+    join referral.redemptions as d on d.id = named.id
+    left join (
+      select (w.evidence).redemption_id, min((w.sale).sale_at) as first_at, sum((w.sale).paid - (w.sale).reversed) as net
+      from unnest(p_won) as w
+      where w.refusal is null or w.refusal in ('no_owner', 'guest', 'self_referral')
+      group by 1
+    ) as won on won.redemption_id = d.id
+    where d.decision is null
   ) as settled
-  where r.org_id = settled.org_id and r.id = settled.id and r.confirmed_at is distinct from settled.confirmed_at;
+  where r.org_id = settled.org_id and r.id = settled.id
+    and (r.confirmed_at, r.status) is distinct from (settled.confirmed_at, settled.status);
 end
 $$;
 
 revoke execute on function referral_private.settle_redemptions from public;
 
--- What a payer's facts touch: every redemption that speaks for it.
-create function referral_private.settle_payer(p_account text, p_livemode boolean, p_payer_id text)
+-- What the facts say that these payers' sales, and those of all that are linked to them, are owed at a time.
+create function referral_private.targets_at(p_account text, p_livemode boolean, p_payer_ids text[], p_now timestamptz)
+returns setof referral_private.target
+language plpgsql
+stable
+rows 100
+security invoker
+set search_path = ''
+as $$
+declare
+  v_payers text[] := referral_private.linked_payers(p_account, p_livemode, p_payer_ids);
+begin
+  return query
+  select t.*
+  from referral_private.targets_of(
+    array(
+      select w from referral_private.won_sales(p_account, p_livemode, v_payers, array(
+        select e from unnest(v_payers) as payer
+        cross join lateral referral_private.evidence_of(p_account, p_livemode, payer) as e
+      )) as w
+    ),
+    p_now
+  ) as t;
+end
+$$;
+
+revoke execute on function referral_private.targets_at from public;
+
+-- Settles everything that these payers and sales touch, and whoever else moved in rank by it. The account lock is held
+-- exclusively.
+create function referral_private.settle(
+  p_account text,
+  p_livemode boolean,
+  p_payer_ids text[],
+  p_sale_ids text[],
+  p_cause text
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_payers text[] := p_payer_ids;
+  v_evidence referral_private.evidence[];
+  v_won referral_private.won_sale[];
+begin
+  loop
+    v_payers := referral_private.linked_payers(p_account, p_livemode, v_payers);
+    v_evidence := array(
+      select e from unnest(v_payers) as payer
+      cross join lateral referral_private.evidence_of(p_account, p_livemode, payer) as e
+    );
+    v_won := array(select w from referral_private.won_sales(p_account, p_livemode, v_payers, v_evidence) as w);
+    p_payer_ids := referral_private.rank_referrals(p_account, p_livemode, v_payers, v_won);
+    exit when p_payer_ids <@ v_payers;
+    v_payers := array(select unnest(v_payers) union select unnest(p_payer_ids));
+  end loop;
+  perform referral_private.settle_redemptions(v_evidence, v_won);
+  p_sale_ids := p_sale_ids || array(
+    select s.sale_id from referral_private.sales as s
+    where s.account = p_account and s.livemode = p_livemode and s.payer_id = any (v_payers)
+  );
+  perform referral_private.post_differences(p_account, p_livemode, p_sale_ids, v_won, p_cause);
+end
+$$;
+
+revoke execute on function referral_private.settle from public;
+
+-- Settles what a person's redemption touches, in both modes.
+create function referral_private.settle_user(p_account text, p_user_id uuid, p_cause text)
 returns void
 language plpgsql
 volatile
@@ -4001,13 +5370,43 @@ security invoker
 set search_path = ''
 as $$
 begin
-  perform referral_private.settle_redemptions(
-    p_account, array(select e.redemption_id from referral_private.evidence_of(p_account, p_livemode, p_payer_id) as e)
-  );
+  perform referral_private.settle(
+    p_account, linked.livemode, referral_private.payers_named(p_account, linked.livemode, linked.carriers), '{}', p_cause
+  )
+  from (
+    select l.livemode, array_agg(l.carrier) as carriers
+    from referral_private.payer_users as l
+    where l.account = p_account and l.user_id = p_user_id
+    group by l.livemode
+  ) as linked;
 end
 $$;
 
-revoke execute on function referral_private.settle_payer from public;
+revoke execute on function referral_private.settle_user from public;
+
+-- Settles every payer that a redemption speaks for.
+create function referral_private.settle_redemption(p_account text, p_redemption referral.redemptions, p_cause text)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  perform referral_private.settle_user(p_account, p_redemption.referee_id, p_cause);
+  perform referral_private.settle(
+    p_account, named.livemode, referral_private.payers_named(p_account, named.livemode, named.carriers), '{}', p_cause
+  )
+  from (
+    select e.livemode, array_agg(e.carrier) as carriers
+    from referral_private.payer_evidence as e
+    where e.account = p_account and e.priority = 2 and e.named = p_redemption.id::text
+    group by e.livemode
+  ) as named;
+end
+$$;
+
+revoke execute on function referral_private.settle_redemption from public;
 
 -- What a change of an organisation's account touches: every payer that its redemptions speak for, on either account.
 create function referral_private.settle_organisation(p_org_id uuid, p_accounts text[])
@@ -4018,29 +5417,533 @@ security invoker
 set search_path = ''
 as $$
 begin
-  perform referral_private.settle_payer(payer.account, payer.livemode, payer.payer_id)
-  from (
-    select l.account, l.livemode, l.payer_id
-    from referral.redemptions as r
-    join referral_private.payer_users as l on l.user_id = r.referee_id
-    where r.org_id = p_org_id
-    union
-    select l.account, l.livemode, l.payer_id
-    from referral.redemptions as r
-    join referral_private.payer_redemptions as l on l.redemption_id = r.id
-    where r.org_id = p_org_id
-  ) as payer
-  where payer.account = any (p_accounts);
+  perform referral_private.settle_redemption(account, r, 'account changed')
+  from referral.redemptions as r
+  cross join unnest(p_accounts) as account
+  where r.org_id = p_org_id;
 end
 $$;
 
 revoke execute on function referral_private.settle_organisation from public;
 
--- The inbox and what each event states. functions/stripe-webhook verifies an event and reduces it to the fields that
--- are read here; one call takes one delivery, in one transaction.
-create type referral.event_status as enum ('applied', 'duplicate', 'ignored');
+-- Settles payers whose evidence names a code of the program and is later than a change of the program: clocks of test
+-- mode run ahead.
+create function referral_private.settle_program(p_account text, p_program_id uuid, p_since timestamptz)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  perform referral_private.settle(
+    p_account, ahead.livemode, referral_private.payers_named(p_account, ahead.livemode, ahead.carriers), '{}', 'terms changed'
+  )
+  from (
+    select e.livemode, array_agg(distinct e.carrier) as carriers
+    from referral_private.payer_evidence as e
+    left join referral_private.promotion_codes as p
+      on e.priority = 4 and p.account = e.account and p.livemode = e.livemode and p.promotion_code_id = e.named
+    join referral.codes as c on c.code_key = coalesce(p.code_key, e.named)
+    where e.account = p_account and e.priority >= 3 and c.program_id = p_program_id
+      and e.carried_at >= date_trunc('second', p_since)
+    group by e.livemode
+  ) as ahead;
+end
+$$;
 
--- Nothing here expires: a delivery is recognised as a duplicate however late it comes.
+revoke execute on function referral_private.settle_program from public;
+
+-- What each kind of Stripe object states. functions/stripe-webhook has reduced it to the fields that are read here. Every
+-- function returns the names that the facts are about: customers, invoices, intents, charges.
+
+create function referral_private.as_uuid(p_text text)
+returns uuid
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+begin
+  return case when p_text ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then p_text::uuid end;
+end
+$$;
+
+revoke execute on function referral_private.as_uuid from public;
+
+create type referral_private.statement as (
+  account text,
+  livemode boolean,
+  event_id text,
+  event_at timestamptz,
+  object jsonb
+);
+
+-- Notes whom an object's carrier is linked to, and what it names: the user, the redemption, the code, promotion codes.
+-- What a buyer can edit (`client_reference_id` behind a payment link) names a code at most, never a user.
+create function referral_private.state_names(
+  p_statement referral_private.statement,
+  p_carriers text[],
+  p_metadata jsonb
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_object jsonb := p_statement.object;
+  v_reference text := v_object ->> 'client_reference_id';
+begin
+  insert into referral_private.payer_users (account, livemode, carrier, user_id, user_created_at)
+  select p_statement.account, p_statement.livemode, carrier, named.user_id, u.created_at
+  from unnest(p_carriers) as carrier
+  cross join (
+    select referral_private.as_uuid(p_metadata ->> 'referral_user_id') as user_id
+    union
+    select referral_private.as_uuid(v_reference) where v_object ->> 'payment_link' is null
+  ) as named
+  left join auth.users as u on u.id = named.user_id
+  where carrier is not null and named.user_id is not null
+  on conflict do nothing;
+
+  insert into referral_private.payer_evidence (account, livemode, carrier, priority, named, object_id, carried_at)
+  select p_statement.account, p_statement.livemode, carrier, n.priority, n.named, v_object ->> 'id',
+    to_timestamp((v_object ->> 'created')::bigint)
+  from unnest(p_carriers) as carrier
+  cross join (
+    select 2 as priority, referral_private.as_uuid(p_metadata ->> 'referral_redemption_id')::text as named
+    union all
+    select 3, referral_private.normalise_code(p_metadata ->> 'referral_code')
+    union all
+    select 4, d.discount ->> 'promotion_code'
+    from jsonb_array_elements(coalesce(nullif(v_object -> 'discounts', 'null'), '[]')) as d (discount)
+    union all
+    select 5, referral_private.normalise_code(v_reference) where referral_private.as_uuid(v_reference) is null
+  ) as n
+  where carrier is not null and n.named is not null
+  on conflict do nothing;
+end
+$$;
+
+revoke execute on function referral_private.state_names from public;
+
+-- Keeps the greatest of a source's statements about a payment, and the earliest times at which it was sold and paid.
+create function referral_private.state_payment(p_payment referral_private.payments)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_known referral_private.payments;
+begin
+  delete from referral_private.payments as p
+  where p.account = p_payment.account and p.livemode = p_payment.livemode and p.payment_id = p_payment.payment_id
+    and p.source = p_payment.source
+  returning * into v_known;
+  if v_known.payment_id is not null then
+    p_payment.sale_at := least(p_payment.sale_at, v_known.sale_at);
+    p_payment.paid_at := least(p_payment.paid_at, v_known.paid_at);
+    p_payment.names_referral := p_payment.names_referral or v_known.names_referral;
+    p_payment.customer_id := least(p_payment.customer_id, v_known.customer_id);
+    if (v_known.paid, v_known.stated_at, v_known.stated_by) > (p_payment.paid, p_payment.stated_at, p_payment.stated_by) then
+      p_payment.org_id := v_known.org_id;
+      p_payment.currency := v_known.currency;
+      p_payment.paid := v_known.paid;
+      p_payment.total := v_known.total;
+      p_payment.total_excluding_tax := v_known.total_excluding_tax;
+      p_payment.stated_at := v_known.stated_at;
+      p_payment.stated_by := v_known.stated_by;
+    end if;
+  end if;
+  insert into referral_private.payments select p_payment.*;
+end
+$$;
+
+revoke execute on function referral_private.state_payment from public;
+
+-- A payment of which the statement says everything but what was paid. Nothing paid is no sale, and has no time.
+create function referral_private.payment_stated(
+  p_statement referral_private.statement,
+  p_payment_id text,
+  p_source referral_private.payment_source,
+  p_metadata jsonb,
+  p_paid bigint
+)
+returns referral_private.payments
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_payment referral_private.payments;
+begin
+  v_payment.account := p_statement.account;
+  v_payment.livemode := p_statement.livemode;
+  v_payment.payment_id := p_payment_id;
+  v_payment.source := p_source;
+  v_payment.customer_id := coalesce(p_statement.object ->> 'customer', p_statement.object ->> 'customer_account');
+  v_payment.org_id := referral_private.as_uuid(p_metadata ->> 'referral_org_id');
+  v_payment.names_referral := p_source <> 'intent'
+    or p_metadata ?| '{referral_redemption_id,referral_user_id,referral_org_id,referral_code}'::text[];
+  v_payment.currency := p_statement.object ->> 'currency';
+  v_payment.paid := p_paid;
+  v_payment.total := p_paid;
+  v_payment.sale_at := case when p_paid > 0 then p_statement.event_at else 'infinity' end;
+  v_payment.paid_at := v_payment.sale_at;
+  v_payment.stated_at := p_statement.event_at;
+  v_payment.stated_by := p_statement.event_id;
+  return v_payment;
+end
+$$;
+
+revoke execute on function referral_private.payment_stated from public;
+
+-- A charge is its intent's, wherever both are named.
+create function referral_private.state_charge(p_statement referral_private.statement, p_charge text, p_intent text)
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  if p_charge is not null and p_intent is not null then
+    insert into referral_private.charges (account, livemode, charge_id, intent_id)
+    values (p_statement.account, p_statement.livemode, p_charge, p_intent)
+    on conflict do nothing;
+  end if;
+  return array_remove(array[p_charge, p_intent], null);
+end
+$$;
+
+revoke execute on function referral_private.state_charge from public;
+
+-- A checkout session names its payer, the user and the evidence. Its money counts in mode `payment` only: a
+-- subscription's comes with the invoices.
+create function referral_private.state_session(p_statement referral_private.statement)
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_session jsonb := p_statement.object;
+  v_customer text := coalesce(v_session ->> 'customer', v_session ->> 'customer_account');
+  v_intent text := v_session ->> 'payment_intent';
+  v_invoice text := v_session ->> 'invoice';
+  v_payment referral_private.payments;
+begin
+  perform referral_private.state_names(
+    p_statement,
+    case when v_customer is not null then array[v_customer] else array[v_invoice, v_intent] end,
+    v_session -> 'metadata'
+  );
+  if v_intent is not null and v_invoice is not null then
+    insert into referral_private.invoice_payments (account, livemode, link_id, invoice_id, payment_key)
+    values (p_statement.account, p_statement.livemode, v_session ->> 'id', v_invoice, v_intent)
+    on conflict do nothing;
+  end if;
+  if v_intent is not null and v_session ->> 'mode' = 'payment' then
+    v_payment := referral_private.payment_stated(
+      p_statement, v_intent, 'session', v_session -> 'metadata',
+      case when v_session ->> 'payment_status' = 'paid' then (v_session ->> 'amount_total')::bigint else 0 end
+    );
+    v_payment.total := v_session ->> 'amount_total';
+    v_payment.total_excluding_tax := v_payment.total - (v_session -> 'total_details' ->> 'amount_tax')::bigint;
+    perform referral_private.state_payment(v_payment);
+  end if;
+  return array_remove(array[v_customer, v_intent, v_invoice], null);
+end
+$$;
+
+revoke execute on function referral_private.state_session from public;
+
+create function referral_private.state_intent(p_statement referral_private.statement)
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_intent jsonb := p_statement.object;
+  v_id text := v_intent ->> 'id';
+  v_customer text := coalesce(v_intent ->> 'customer', v_intent ->> 'customer_account');
+  v_payment referral_private.payments := referral_private.payment_stated(
+    p_statement, v_id, 'intent', v_intent -> 'metadata', (v_intent ->> 'amount_received')::bigint
+  );
+begin
+  v_payment.total_excluding_tax := v_payment.total - (v_intent -> 'amount_details' -> 'tax' ->> 'total_tax_amount')::bigint;
+  perform referral_private.state_names(p_statement, array[coalesce(v_customer, v_id)], v_intent -> 'metadata');
+  perform referral_private.state_payment(v_payment);
+  return referral_private.state_charge(p_statement, v_intent ->> 'latest_charge', v_id) || array_remove(array[v_customer], null);
+end
+$$;
+
+revoke execute on function referral_private.state_intent from public;
+
+-- An invoice is sold when it was created. Its metadata is its own and the subscription's, which every renewal carries.
+create function referral_private.state_invoice(p_statement referral_private.statement)
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_invoice jsonb := p_statement.object;
+  v_id text := v_invoice ->> 'id';
+  v_customer text := coalesce(v_invoice ->> 'customer', v_invoice ->> 'customer_account');
+  v_metadata jsonb := coalesce(nullif(v_invoice -> 'parent' -> 'subscription_details' -> 'metadata', 'null'), '{}')
+    || coalesce(nullif(v_invoice -> 'metadata', 'null'), '{}');
+  v_payment referral_private.payments := referral_private.payment_stated(
+    p_statement, v_id, 'invoice', v_metadata, case when (v_invoice ->> 'amount_paid')::bigint < 0 then 0 else (v_invoice ->> 'amount_paid')::bigint end
+  );
+begin
+  v_payment.total := v_invoice ->> 'total';
+  v_payment.total_excluding_tax := v_invoice ->> 'total_excluding_tax';
+  v_payment.sale_at := to_timestamp((v_invoice ->> 'created')::bigint);
+  perform referral_private.state_names(p_statement, array[coalesce(v_customer, v_id)], v_metadata);
+  perform referral_private.state_payment(v_payment);
+  return array_remove(array[v_id, v_customer], null);
+end
+$$;
+
+revoke execute on function referral_private.state_invoice from public;
+
+create function referral_private.state_invoice_payment(p_statement referral_private.statement)
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_link jsonb := p_statement.object;
+  v_key text := coalesce(v_link -> 'payment' ->> 'payment_intent', v_link -> 'payment' ->> 'charge');
+begin
+  if v_key is null then
+    return array[v_link ->> 'invoice'];
+  end if;
+  insert into referral_private.invoice_payments as l (account, livemode, link_id, invoice_id, payment_key, amount_paid)
+  values (
+    p_statement.account, p_statement.livemode, v_link ->> 'id', v_link ->> 'invoice', v_key, (v_link ->> 'amount_paid')::bigint
+  )
+  on conflict on constraint invoice_payments_pkey do update
+  set amount_paid = greatest(l.amount_paid, excluded.amount_paid);
+  perform referral_private.state_charge(p_statement, v_link -> 'payment' ->> 'charge', v_link -> 'payment' ->> 'payment_intent');
+  return array[v_link ->> 'invoice', v_key];
+end
+$$;
+
+revoke execute on function referral_private.state_invoice_payment from public;
+
+-- A refund counts until it is known to have failed; what was stated with the highest rank, last, holds.
+create function referral_private.state_refund(p_statement referral_private.statement)
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_refund jsonb := p_statement.object;
+begin
+  insert into referral_private.refunds as r (
+    account, livemode, refund_id, payment_key, amount, rank, stated_at, stated_by
+  )
+  values (
+    p_statement.account, p_statement.livemode, v_refund ->> 'id',
+    coalesce(v_refund ->> 'payment_intent', v_refund ->> 'charge'), (v_refund ->> 'amount')::bigint,
+    case when v_refund ->> 'status' in ('failed', 'canceled') then 2 when v_refund ->> 'status' = 'succeeded' then 1 else 0 end,
+    p_statement.event_at, p_statement.event_id
+  )
+  on conflict on constraint refunds_pkey do update
+  set payment_key = greatest(r.payment_key, excluded.payment_key),
+    amount = case
+      when (excluded.rank, excluded.stated_at, excluded.stated_by) > (r.rank, r.stated_at, r.stated_by) then excluded.amount
+      else r.amount
+    end,
+    stated_at = case
+      when (excluded.rank, excluded.stated_at, excluded.stated_by) > (r.rank, r.stated_at, r.stated_by) then excluded.stated_at
+      else r.stated_at
+    end,
+    stated_by = case
+      when (excluded.rank, excluded.stated_at, excluded.stated_by) > (r.rank, r.stated_at, r.stated_by) then excluded.stated_by
+      else r.stated_by
+    end,
+    rank = greatest(r.rank, excluded.rank);
+  return referral_private.state_charge(p_statement, v_refund ->> 'charge', v_refund ->> 'payment_intent');
+end
+$$;
+
+revoke execute on function referral_private.state_refund from public;
+
+-- A dispute takes what its balance transactions say, whatever its status. An inquiry takes nothing, and holds.
+create function referral_private.state_dispute(p_statement referral_private.statement)
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_dispute jsonb := p_statement.object;
+  v_key text := coalesce(v_dispute ->> 'payment_intent', v_dispute ->> 'charge');
+begin
+  if starts_with(v_dispute ->> 'status', 'warning_') then
+    perform referral_private.state_warning(p_statement);
+  end if;
+  insert into referral_private.disputes as d (
+    account, livemode, dispute_id, payment_key, amount, currency, stated_at, stated_by
+  )
+  values (
+    p_statement.account, p_statement.livemode, v_dispute ->> 'id', v_key, (v_dispute ->> 'amount')::bigint,
+    v_dispute ->> 'currency', p_statement.event_at, p_statement.event_id
+  )
+  on conflict on constraint disputes_pkey do update
+  set amount = excluded.amount, stated_at = excluded.stated_at, stated_by = excluded.stated_by
+  where (excluded.stated_at, excluded.stated_by) > (d.stated_at, d.stated_by);
+  insert into referral_private.dispute_transactions (account, livemode, dispute_id, transaction_id, amount)
+  select p_statement.account, p_statement.livemode, v_dispute ->> 'id', t.moved ->> 'id', (t.moved ->> 'amount')::bigint
+  from jsonb_array_elements(v_dispute -> 'balance_transactions') as t (moved)
+  on conflict do nothing;
+  return referral_private.state_charge(p_statement, v_dispute ->> 'charge', v_dispute ->> 'payment_intent');
+end
+$$;
+
+revoke execute on function referral_private.state_dispute from public;
+
+create function referral_private.state_warning(p_statement referral_private.statement)
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_warning jsonb := p_statement.object;
+begin
+  insert into referral_private.warnings (account, livemode, warning_id, payment_key, warned_at)
+  values (
+    p_statement.account, p_statement.livemode, v_warning ->> 'id',
+    coalesce(v_warning ->> 'payment_intent', v_warning ->> 'charge'), to_timestamp((v_warning ->> 'created')::bigint)
+  )
+  on conflict do nothing;
+  return referral_private.state_charge(p_statement, v_warning ->> 'charge', v_warning ->> 'payment_intent');
+end
+$$;
+
+revoke execute on function referral_private.state_warning from public;
+
+-- A credit note gives back what it pays out of band or through payment records. Ordinary refunds arrive by themselves;
+-- it only says which invoice they belong to. Credit to the customer's balance lowers a later payment instead.
+create function referral_private.state_credit_note(p_statement referral_private.statement)
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_note jsonb := p_statement.object;
+  v_outside bigint := coalesce((v_note ->> 'out_of_band_amount')::bigint, 0) + coalesce((
+    select sum((r.refund ->> 'amount_refunded')::bigint)
+    from jsonb_array_elements(v_note -> 'refunds') as r (refund)
+    where r.refund ->> 'type' = 'payment_record_refund'
+  ), 0);
+begin
+  insert into referral_private.credit_notes as n (
+    account, livemode, credit_note_id, invoice_id, outside, void, stated_at, stated_by
+  )
+  values (
+    p_statement.account, p_statement.livemode, v_note ->> 'id', v_note ->> 'invoice', v_outside,
+    v_note ->> 'status' = 'void', p_statement.event_at, p_statement.event_id
+  )
+  on conflict on constraint credit_notes_pkey do update
+  set outside = case when (excluded.stated_at, excluded.stated_by) > (n.stated_at, n.stated_by) then excluded.outside else n.outside end,
+    stated_at = greatest(n.stated_at, excluded.stated_at),
+    stated_by = case when (excluded.stated_at, excluded.stated_by) > (n.stated_at, n.stated_by) then excluded.stated_by else n.stated_by end,
+    void = n.void or excluded.void;
+  insert into referral_private.credit_note_refunds as a (account, livemode, credit_note_id, refund_id, amount)
+  select p_statement.account, p_statement.livemode, v_note ->> 'id', r.refund ->> 'refund', (r.refund ->> 'amount_refunded')::bigint
+  from jsonb_array_elements(v_note -> 'refunds') as r (refund)
+  where r.refund ->> 'refund' is not null
+  on conflict on constraint credit_note_refunds_pkey do update set amount = greatest(a.amount, excluded.amount);
+  return array[v_note ->> 'invoice'];
+end
+$$;
+
+revoke execute on function referral_private.state_credit_note from public;
+
+-- A discount that a customer got by a promotion code is evidence from then on.
+create function referral_private.state_discount(p_statement referral_private.statement)
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_discount jsonb := p_statement.object;
+begin
+  if v_discount ->> 'customer' is null or v_discount ->> 'promotion_code' is null then
+    return '{}';
+  end if;
+  insert into referral_private.payer_evidence (account, livemode, carrier, priority, named, object_id, carried_at)
+  values (
+    p_statement.account, p_statement.livemode, v_discount ->> 'customer', 4, v_discount ->> 'promotion_code',
+    v_discount ->> 'id', to_timestamp((v_discount ->> 'start')::bigint)
+  )
+  on conflict do nothing;
+  return array[v_discount ->> 'customer'];
+end
+$$;
+
+revoke execute on function referral_private.state_discount from public;
+
+-- Which of our codes a promotion code belongs to. Whoever used it before that was known is settled too.
+create function referral_private.state_promotion_code(p_statement referral_private.statement)
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_promotion jsonb := p_statement.object;
+  v_key text := referral_private.normalise_code(v_promotion -> 'metadata' ->> 'referral_code');
+begin
+  if v_key is null then
+    return '{}';
+  end if;
+  insert into referral_private.promotion_codes as p (account, livemode, promotion_code_id, code_key, stated_at, stated_by)
+  values (
+    p_statement.account, p_statement.livemode, v_promotion ->> 'id', v_key, p_statement.event_at, p_statement.event_id
+  )
+  on conflict on constraint promotion_codes_pkey do update
+  set code_key = excluded.code_key, stated_at = excluded.stated_at, stated_by = excluded.stated_by
+  where (excluded.stated_at, excluded.stated_by) > (p.stated_at, p.stated_by);
+  return array(
+    select distinct e.carrier from referral_private.payer_evidence as e
+    where e.account = p_statement.account and e.livemode = p_statement.livemode
+      and e.priority = 4 and e.named = v_promotion ->> 'id'
+  );
+end
+$$;
+
+revoke execute on function referral_private.state_promotion_code from public;
+
+-- The inbox: one call takes one delivery, in one transaction. Nothing here expires or changes: a delivery is recognised as
+-- a duplicate however late it comes.
+create type referral.event_status as enum ('applied', 'duplicate', 'ignored', 'parked');
+
 create table referral_private.stripe_events (
   account text not null,
   livemode boolean not null,
@@ -4059,51 +5962,163 @@ create table referral_private.stripe_events (
 
 alter table referral_private.stripe_events enable row level security;
 
-create function referral_private.as_uuid(p_text text)
-returns uuid
-language sql
+create trigger stripe_events_are_append_only
+before update or delete or truncate on referral_private.stripe_events
+for each statement
+execute function referral_private.refuse_change();
+
+alter table referral_private.stripe_events enable always trigger stripe_events_are_append_only;
+
+-- Events that carry money or identity in a form that is not known yet, as they came but for personal fields, until a later
+-- version of referbase can read them.
+create table referral_private.parked_events (
+  account text not null,
+  livemode boolean not null,
+  event_id text not null,
+  reason text not null,
+  event jsonb not null,
+  constraint parked_events_pkey primary key (account, livemode, event_id),
+  constraint parked_events_are_in_the_inbox
+    foreign key (account, livemode, event_id) references referral_private.stripe_events (account, livemode, event_id)
+      on delete restrict
+);
+
+alter table referral_private.parked_events enable row level security;
+
+-- What a parked event was read as in the end; kept, because the inbox has it as parked for ever.
+create table referral_private.resolved_events (
+  account text not null,
+  livemode boolean not null,
+  event_id text not null,
+  event jsonb not null,
+  resolved_at timestamptz not null default clock_timestamp(),
+  constraint resolved_events_pkey primary key (account, livemode, event_id),
+  constraint resolved_events_are_in_the_inbox
+    foreign key (account, livemode, event_id) references referral_private.stripe_events (account, livemode, event_id)
+      on delete restrict
+);
+
+alter table referral_private.resolved_events enable row level security;
+
+create trigger resolved_events_are_append_only
+before update or delete or truncate on referral_private.resolved_events
+for each statement
+execute function referral_private.refuse_change();
+
+alter table referral_private.resolved_events enable always trigger resolved_events_are_append_only;
+
+-- States the facts of an event and settles what they touch. False for types that state nothing. The account lock is held.
+create function referral_private.apply_event(p_account text, p_livemode boolean, p_event jsonb)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_statement referral_private.statement := (
+    p_account, p_livemode, p_event ->> 'id', to_timestamp((p_event -> 'created')::bigint), p_event -> 'data' -> 'object'
+  );
+  v_names text[];
+  v_sales text[];
+  v_payers text[];
+begin
+  case p_event ->> 'type'
+    when 'checkout.session.completed', 'checkout.session.async_payment_succeeded' then
+      v_names := referral_private.state_session(v_statement);
+    when 'payment_intent.succeeded' then
+      v_names := referral_private.state_intent(v_statement);
+    when 'invoice.paid' then
+      v_names := referral_private.state_invoice(v_statement);
+    when 'invoice_payment.paid' then
+      v_names := referral_private.state_invoice_payment(v_statement);
+    when 'refund.created', 'refund.updated', 'refund.failed' then
+      v_names := referral_private.state_refund(v_statement);
+    when 'charge.refunded' then
+      v_names := referral_private.state_charge(
+        v_statement, v_statement.object ->> 'id', v_statement.object ->> 'payment_intent'
+      );
+    when 'charge.dispute.created', 'charge.dispute.updated', 'charge.dispute.closed',
+      'charge.dispute.funds_withdrawn', 'charge.dispute.funds_reinstated' then
+      v_names := referral_private.state_dispute(v_statement);
+    when 'radar.early_fraud_warning.created', 'radar.early_fraud_warning.updated' then
+      v_names := referral_private.state_warning(v_statement);
+    when 'credit_note.created', 'credit_note.updated', 'credit_note.voided' then
+      v_names := referral_private.state_credit_note(v_statement);
+    when 'customer.discount.created' then
+      v_names := referral_private.state_discount(v_statement);
+    when 'promotion_code.created', 'promotion_code.updated' then
+      v_names := referral_private.state_promotion_code(v_statement);
+    else
+      return false;
+  end case;
+  v_sales := referral_private.touched_sales(p_account, p_livemode, v_names);
+  v_payers := referral_private.project_sales(p_account, p_livemode, v_sales);
+  perform referral_private.settle(
+    p_account, p_livemode,
+    array(select unnest(v_payers) union select unnest(referral_private.payers_named(p_account, p_livemode, v_names))),
+    v_sales, p_event ->> 'id'
+  );
+  return true;
+end
+$$;
+
+revoke execute on function referral_private.apply_event from public;
+
+-- Does this type of event state a fact?
+create function referral_private.states_facts(p_type text)
+returns boolean
+language plpgsql
 immutable
 security invoker
 set search_path = ''
 as $$
-  select
-    case
-      when p_text ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then p_text::uuid
-    end;
+begin
+  return p_type in (
+    'checkout.session.completed', 'checkout.session.async_payment_succeeded', 'payment_intent.succeeded', 'invoice.paid',
+    'invoice_payment.paid', 'refund.created', 'refund.updated', 'refund.failed', 'charge.refunded',
+    'charge.dispute.created', 'charge.dispute.updated', 'charge.dispute.closed', 'charge.dispute.funds_withdrawn',
+    'charge.dispute.funds_reinstated', 'radar.early_fraud_warning.created', 'radar.early_fraud_warning.updated',
+    'credit_note.created', 'credit_note.updated', 'credit_note.voided', 'customer.discount.created',
+    'promotion_code.created', 'promotion_code.updated'
+  );
+end
 $$;
 
-revoke execute on function referral_private.as_uuid from public;
+revoke execute on function referral_private.states_facts from public;
 
--- Applies one verified Stripe event. Answers `duplicate` for what came before and `ignored` for types that state
--- nothing; both change nothing else. Raises `invalid_event` for what is not an event, and then stores nothing.
+-- Applies one verified Stripe event. Answers `duplicate` for what came before, `ignored` for types that state nothing, and
+-- `parked` for what the webhook could not read (`parked` says why); these change nothing else. Raises `invalid_event` for
+-- what is not an event, and then stores nothing.
 create function referral_private.ingest_stripe_event(p_event jsonb)
 returns table (event_id text, status referral.event_status)
 language plpgsql
 volatile
 security definer
 set search_path = ''
-set lock_timeout = '1s'
+set lock_timeout = '3s'
 as $$
 declare
   v_account text := coalesce(p_event ->> 'account', '');
   v_livemode boolean;
-  v_created_at timestamptz;
-  v_object jsonb := p_event -> 'data' -> 'object';
-  v_payer_ids text[];
   v_status referral.event_status;
 begin
-  if coalesce(jsonb_typeof(p_event), '') <> 'object' or jsonb_typeof(v_object) is distinct from 'object' then
+  if coalesce(jsonb_typeof(p_event), '') <> 'object' or jsonb_typeof(p_event -> 'data' -> 'object') is distinct from 'object' then
     perform referral_private.raise_error('invalid_event');
   end if;
   v_livemode := (p_event -> 'livemode')::boolean;
-  v_created_at := to_timestamp((p_event -> 'created')::bigint);
-  v_status := case when p_event ->> 'type' in ('checkout.session.completed', 'invoice.paid') then 'applied' else 'ignored' end;
+  v_status := case
+    when p_event ->> 'parked' is not null then 'parked'
+    when referral_private.states_facts(p_event ->> 'type') then 'applied'
+    else 'ignored'
+  end;
 
   perform referral_private.lock_account(v_account);
   insert into referral_private.stripe_events (account, livemode, event_id, type, status, created_at, body_sha256, event)
   values (
-    v_account, v_livemode, p_event ->> 'id', p_event ->> 'type', v_status, v_created_at,
-    p_event ->> 'body_sha256', p_event - 'body_sha256'
+    v_account, v_livemode, p_event ->> 'id', p_event ->> 'type', v_status, to_timestamp((p_event -> 'created')::bigint),
+    p_event ->> 'body_sha256',
+    case when v_status = 'parked' then jsonb_build_object('parked', p_event -> 'parked') else p_event - 'body_sha256' end
   )
   on conflict on constraint stripe_events_pkey do nothing;
   if not found then
@@ -4112,13 +6127,10 @@ begin
   end if;
 
   if v_status = 'applied' then
-    v_payer_ids := case p_event ->> 'type'
-      when 'checkout.session.completed' then referral_private.state_checkout_session(v_account, v_livemode, v_created_at, p_event)
-      when 'invoice.paid' then referral_private.state_invoice(v_account, v_livemode, v_created_at, p_event)
-    end;
-    perform referral_private.settle_payer(v_account, v_livemode, payer_id)
-    from (select distinct unnest(v_payer_ids) as payer_id) as payers
-    where payer_id is not null;
+    perform referral_private.apply_event(v_account, v_livemode, p_event);
+  elsif v_status = 'parked' then
+    insert into referral_private.parked_events (account, livemode, event_id, reason, event)
+    values (v_account, v_livemode, p_event ->> 'id', p_event ->> 'parked', p_event - 'parked');
   end if;
   return query select p_event ->> 'id', v_status;
 exception
@@ -4135,160 +6147,691 @@ revoke execute on function referral_private.ingest_stripe_event from public;
 
 grant execute on function referral_private.ingest_stripe_event to service_role;
 
--- Links the payer of an object to the user and the redemption that its metadata names.
-create function referral_private.link_payer(
-  p_account text,
-  p_livemode boolean,
-  p_payer_id text,
-  p_metadata jsonb,
-  p_user_id uuid default null
+-- Parked events, oldest first, for a later version to read.
+create function referral_private.list_parked_events(p_limit int)
+returns table (
+  account text,
+  livemode boolean,
+  event_id text,
+  type text,
+  reason text,
+  received_at timestamptz,
+  event jsonb
 )
-returns void
-language sql
-volatile
-security invoker
+language plpgsql
+stable
+security definer
 set search_path = ''
 as $$
-  insert into referral_private.payer_users (account, livemode, payer_id, user_id)
-  select p_account, p_livemode, p_payer_id, u
-  from unnest(array[p_user_id, referral_private.as_uuid(p_metadata ->> 'referral_user_id')]) as u
-  where u is not null
-  on conflict do nothing;
-
-  insert into referral_private.payer_redemptions (account, livemode, payer_id, redemption_id)
-  select p_account, p_livemode, p_payer_id, r
-  from referral_private.as_uuid(p_metadata ->> 'referral_redemption_id') as r
-  where r is not null
-  on conflict do nothing;
+begin
+  return query
+  select p.account, p.livemode, p.event_id, e.type, p.reason, e.received_at, p.event
+  from referral_private.parked_events as p
+  join referral_private.stripe_events as e
+    on e.account = p.account and e.livemode = p.livemode and e.event_id = p.event_id
+  order by e.received_at, p.event_id
+  limit referral_private.page_size(p_limit);
+end
 $$;
 
-revoke execute on function referral_private.link_payer from public;
+revoke execute on function referral_private.list_parked_events from public;
 
--- Several events can state one payment, in any order: the row is that of the greatest (paid, stated_at, event id), the
--- time of sale the least. Returns the payers to settle: the payment's, and the one it had before.
-create function referral_private.state_payment(p_payment referral_private.payments)
-returns text[]
+grant execute on function referral_private.list_parked_events to service_role;
+
+-- Applies a parked event that can be read now, as the webhook would have reduced it, and forgets what was parked.
+create function referral_private.resolve_parked_event(p_event jsonb)
+returns table (event_id text, status referral.event_status)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_account text := coalesce(p_event ->> 'account', '');
+  v_livemode boolean;
+begin
+  if coalesce(jsonb_typeof(p_event), '') <> 'object' or jsonb_typeof(p_event -> 'data' -> 'object') is distinct from 'object' then
+    perform referral_private.raise_error('invalid_event');
+  end if;
+  v_livemode := (p_event -> 'livemode')::boolean;
+  perform referral_private.lock_account(v_account);
+  delete from referral_private.parked_events as p
+  where p.account = v_account and p.livemode = v_livemode and p.event_id = p_event ->> 'id';
+  if not found then
+    return query select p_event ->> 'id', 'duplicate'::referral.event_status;
+    return;
+  end if;
+  insert into referral_private.resolved_events (account, livemode, event_id, event)
+  values (v_account, v_livemode, p_event ->> 'id', p_event - 'body_sha256');
+  return query
+  select p_event ->> 'id', (case
+    when referral_private.apply_event(v_account, v_livemode, p_event) then 'applied' else 'ignored'
+  end)::referral.event_status;
+exception
+  when check_violation or not_null_violation or invalid_text_representation or numeric_value_out_of_range
+    or invalid_parameter_value or datetime_field_overflow or cannot_coerce
+  then
+    perform referral_private.raise_error('invalid_event');
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.resolve_parked_event from public;
+
+grant execute on function referral_private.resolve_parked_event to service_role;
+
+-- Payments of other providers (App Store, Play, RevenueCat, an invoice by post): the app's server records them, and they
+-- become the same facts. The same reference again is the same record; with other content it is a conflict.
+create table referral_private.recorded_facts (
+  org_id uuid not null,
+  kind text not null,
+  provider text not null,
+  ref text not null,
+  content jsonb not null,
+  recorded_at timestamptz not null default clock_timestamp(),
+  constraint recorded_facts_pkey primary key (org_id, kind, provider, ref),
+  constraint recorded_facts_belong_to_an_organisation
+    foreign key (org_id) references referral.organisations (id)
+      on delete restrict,
+  constraint recorded_facts_kind_is_known check (kind in ('payment', 'refund', 'refund_reversed')),
+  constraint recorded_facts_provider_is_a_label check (provider ~ '^[a-z0-9_]{1,32}$'),
+  constraint recorded_facts_ref_is_1_to_255 check (ref ~ '^[!-~]{1,255}$')
+);
+
+alter table referral_private.recorded_facts enable row level security;
+
+create trigger recorded_facts_are_append_only
+before update or delete or truncate on referral_private.recorded_facts
+for each statement
+execute function referral_private.refuse_change();
+
+alter table referral_private.recorded_facts enable always trigger recorded_facts_are_append_only;
+
+create type referral.recorded_fact as (ref text, status referral.event_status);
+
+-- Notes a record under the account lock. False where it is there already; raises `record_conflict` where it says otherwise.
+create function referral_private.note_record(p_fact referral_private.recorded_facts)
+returns boolean
 language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
 declare
-  v_known referral_private.payments;
+  v_known jsonb;
 begin
-  select * into v_known
-  from referral_private.payments as p
-  where p.account = p_payment.account and p.livemode = p_payment.livemode and p.payment_id = p_payment.payment_id;
+  if num_nulls(p_fact.provider, p_fact.ref) > 0 then
+    perform referral_private.raise_error('invalid_argument', 'provider, ref');
+  end if;
+  perform referral_private.require_role(p_fact.org_id, 'admin');
+  perform referral_private.lock_account(referral_private.account_of(p_fact.org_id));
+  insert into referral_private.recorded_facts (org_id, kind, provider, ref, content)
+  values (p_fact.org_id, p_fact.kind, p_fact.provider, p_fact.ref, p_fact.content)
+  on conflict on constraint recorded_facts_pkey do nothing;
   if found then
-    p_payment.sale_at := least(p_payment.sale_at, v_known.sale_at);
-    if (v_known.paid, v_known.stated_at, v_known.stated_by) > (p_payment.paid, p_payment.stated_at, p_payment.stated_by) then
-      v_known.sale_at := p_payment.sale_at;
-      p_payment := v_known;
-    end if;
-    delete from referral_private.payments as p
-    where p.account = p_payment.account and p.livemode = p_payment.livemode and p.payment_id = p_payment.payment_id;
+    return true;
   end if;
-  insert into referral_private.payments select p_payment.*;
-  return array[p_payment.payer_id, v_known.payer_id];
+  select f.content into strict v_known
+  from referral_private.recorded_facts as f
+  where f.org_id = p_fact.org_id and f.kind = p_fact.kind and f.provider = p_fact.provider and f.ref = p_fact.ref;
+  if v_known <> p_fact.content then
+    perform referral_private.raise_error('record_conflict');
+  end if;
+  return false;
 end
 $$;
 
-revoke execute on function referral_private.state_payment from public;
+revoke execute on function referral_private.note_record from public;
 
--- A checkout session links its payer to the user and the redemption it names. It states a payment only in mode
--- `payment`, when paid, and without an invoice: a subscription's money, and an invoiced purchase, come with the
--- invoice. Behind a payment link the buyer can edit `client_reference_id`, so there it names nobody. Returns the payers
--- to settle.
-create function referral_private.state_checkout_session(
-  p_account text,
-  p_livemode boolean,
-  p_created_at timestamptz,
-  p_event jsonb
-)
-returns text[]
+-- The id under which a provider's reference stands among the facts.
+create function referral_private.recorded_id(p_org_id uuid, p_provider text, p_ref text)
+returns text
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+begin
+  return concat_ws(':', p_provider, p_org_id, p_ref);
+end
+$$;
+
+revoke execute on function referral_private.recorded_id from public;
+
+-- Settles what a recorded payment touches.
+create function referral_private.settle_recorded(p_account text, p_payment_id text)
+returns void
 language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
-declare
-  v_session jsonb := p_event -> 'data' -> 'object';
-  v_payment referral_private.payments;
 begin
-  v_payment.payment_id := v_session ->> 'payment_intent';
-  -- A guest's payment is a payer of its own: the invoice, where there is one.
-  v_payment.payer_id := coalesce(
-    v_session ->> 'customer', v_session ->> 'customer_account', v_session ->> 'invoice', v_payment.payment_id
+  perform referral_private.settle(
+    p_account, true, referral_private.project_sales(p_account, true, array[p_payment_id]), array[p_payment_id], p_payment_id
   );
-  if v_payment.payer_id is null then
-    return '{}';
-  end if;
-  perform referral_private.link_payer(
-    p_account, p_livemode, v_payment.payer_id, v_session -> 'metadata',
-    case when v_session ->> 'payment_link' is null then referral_private.as_uuid(v_session ->> 'client_reference_id') end
-  );
-
-  if v_payment.payment_id is not null and v_session ->> 'invoice' is not null then
-    insert into referral_private.invoiced_payments (account, livemode, payment_id)
-    values (p_account, p_livemode, v_payment.payment_id)
-    on conflict do nothing;
-  elsif v_payment.payment_id is not null and v_session ->> 'mode' = 'payment' and v_session ->> 'payment_status' = 'paid' then
-    v_payment.account := p_account;
-    v_payment.livemode := p_livemode;
-    v_payment.org_id := referral_private.as_uuid(v_session -> 'metadata' ->> 'referral_org_id');
-    v_payment.currency := v_session ->> 'currency';
-    v_payment.paid := v_session ->> 'amount_total';
-    v_payment.total := v_payment.paid;
-    v_payment.total_excluding_tax := v_payment.total - (v_session -> 'total_details' ->> 'amount_tax')::bigint;
-    v_payment.sale_at := p_created_at;
-    v_payment.stated_at := p_created_at;
-    v_payment.stated_by := p_event ->> 'id';
-    return referral_private.state_payment(v_payment);
-  end if;
-  return array[v_payment.payer_id];
 end
 $$;
 
-revoke execute on function referral_private.state_checkout_session from public;
+revoke execute on function referral_private.settle_recorded from public;
 
--- A paid invoice is a sale of its customer, made when the invoice was created. Its metadata is its own and the
--- subscription's, which every renewal carries. Returns the payers to settle.
-create function referral_private.state_invoice(
-  p_account text,
-  p_livemode boolean,
-  p_created_at timestamptz,
-  p_event jsonb
+create function referral_private.record_payment(
+  p_org_id uuid,
+  p_provider text,
+  p_payment_ref text,
+  p_referee_id uuid,
+  p_amount bigint,
+  p_currency text,
+  p_tax bigint,
+  p_paid_at timestamptz,
+  p_program_id uuid
 )
-returns text[]
+returns setof referral.recorded_fact
 language plpgsql
 volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_fact referral_private.recorded_facts;
+  v_payment referral_private.payments;
+  v_violated text;
+begin
+  if p_amount is null or p_amount not between 1 and 9007199254740991 then
+    perform referral_private.raise_error('invalid_argument', 'amount');
+  end if;
+  if p_currency is null or p_currency !~ '^[a-z]{3}$' then
+    perform referral_private.raise_error('invalid_argument', 'currency');
+  end if;
+  if p_tax not between 0 and p_amount then
+    perform referral_private.raise_error('invalid_argument', 'tax');
+  end if;
+  if p_referee_id is null or p_paid_at is null or not isfinite(p_paid_at) then
+    perform referral_private.raise_error('invalid_argument', 'referee_id, paid_at');
+  end if;
+  v_fact.org_id := p_org_id;
+  v_fact.kind := 'payment';
+  v_fact.provider := p_provider;
+  v_fact.ref := p_payment_ref;
+  v_fact.content := jsonb_build_object(
+    'referee_id', p_referee_id, 'amount', p_amount, 'currency', p_currency, 'tax', p_tax,
+    'paid_at', extract(epoch from p_paid_at), 'program_id', p_program_id
+  );
+  if not referral_private.note_record(v_fact) then
+    return query select p_payment_ref, 'duplicate'::referral.event_status;
+    return;
+  end if;
+  if p_program_id is not null and not exists (
+    select from referral.programs as p where p.org_id = p_org_id and p.id = p_program_id
+  ) then
+    perform referral_private.raise_error('program_not_found');
+  end if;
+
+  v_payment.account := referral_private.account_of(p_org_id);
+  v_payment.livemode := true;
+  v_payment.payment_id := referral_private.recorded_id(p_org_id, p_provider, p_payment_ref);
+  v_payment.source := 'record';
+  v_payment.customer_id := concat_ws(':', 'user', p_org_id, p_referee_id);
+  v_payment.org_id := p_org_id;
+  v_payment.program_id := p_program_id;
+  v_payment.names_referral := true;
+  v_payment.currency := p_currency;
+  v_payment.paid := p_amount;
+  v_payment.total := p_amount;
+  v_payment.total_excluding_tax := p_amount - p_tax;
+  v_payment.sale_at := p_paid_at;
+  v_payment.paid_at := p_paid_at;
+  v_payment.stated_at := p_paid_at;
+  v_payment.stated_by := v_payment.payment_id;
+  insert into referral_private.payments select v_payment.*;
+  insert into referral_private.payer_users (account, livemode, carrier, user_id, user_created_at)
+  values (
+    v_payment.account, true, v_payment.customer_id, p_referee_id, (select u.created_at from auth.users as u where u.id = p_referee_id)
+  )
+  on conflict do nothing;
+  perform referral_private.settle_recorded(v_payment.account, v_payment.payment_id);
+  return query select p_payment_ref, 'applied'::referral.event_status;
+exception
+  when check_violation then
+    get stacked diagnostics v_violated = constraint_name;
+    perform referral_private.raise_violation(v_violated);
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.record_payment from public;
+
+grant execute on function referral_private.record_payment to service_role;
+
+-- A refund of a recorded payment, which may come later than its refund.
+create function referral_private.record_refund(
+  p_org_id uuid,
+  p_provider text,
+  p_refund_ref text,
+  p_payment_ref text,
+  p_amount bigint
+)
+returns setof referral.recorded_fact
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_fact referral_private.recorded_facts;
+  v_account text;
+  v_payment_id text := referral_private.recorded_id(p_org_id, p_provider, p_payment_ref);
+  v_violated text;
+begin
+  if p_amount is null or p_amount not between 1 and 9007199254740991 then
+    perform referral_private.raise_error('invalid_argument', 'amount');
+  end if;
+  if p_payment_ref is null then
+    perform referral_private.raise_error('invalid_argument', 'payment_ref');
+  end if;
+  v_fact.org_id := p_org_id;
+  v_fact.kind := 'refund';
+  v_fact.provider := p_provider;
+  v_fact.ref := p_refund_ref;
+  v_fact.content := jsonb_build_object('payment_ref', p_payment_ref, 'amount', p_amount);
+  if not referral_private.note_record(v_fact) then
+    return query select p_refund_ref, 'duplicate'::referral.event_status;
+    return;
+  end if;
+  v_account := referral_private.account_of(p_org_id);
+  insert into referral_private.refunds as r (account, livemode, refund_id, payment_key, amount, rank, stated_at, stated_by)
+  values (
+    v_account, true, referral_private.recorded_id(p_org_id, p_provider, p_refund_ref), v_payment_id, p_amount, 1,
+    'epoch', v_payment_id
+  )
+  on conflict on constraint refunds_pkey do update
+  set payment_key = excluded.payment_key, amount = excluded.amount;
+  perform referral_private.settle_recorded(v_account, v_payment_id);
+  return query select p_refund_ref, 'applied'::referral.event_status;
+exception
+  when check_violation then
+    get stacked diagnostics v_violated = constraint_name;
+    perform referral_private.raise_violation(v_violated);
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.record_refund from public;
+
+grant execute on function referral_private.record_refund to service_role;
+
+-- A recorded refund that failed after all, also where the refund itself is recorded later.
+create function referral_private.record_refund_reversed(p_org_id uuid, p_provider text, p_refund_ref text)
+returns setof referral.recorded_fact
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_fact referral_private.recorded_facts;
+  v_account text;
+  v_payment_id text;
+  v_violated text;
+begin
+  v_fact.org_id := p_org_id;
+  v_fact.kind := 'refund_reversed';
+  v_fact.provider := p_provider;
+  v_fact.ref := p_refund_ref;
+  v_fact.content := '{}';
+  if not referral_private.note_record(v_fact) then
+    return query select p_refund_ref, 'duplicate'::referral.event_status;
+    return;
+  end if;
+  v_account := referral_private.account_of(p_org_id);
+  insert into referral_private.refunds as r (account, livemode, refund_id, amount, rank, stated_at, stated_by)
+  values (v_account, true, referral_private.recorded_id(p_org_id, p_provider, p_refund_ref), 0, 2, 'epoch', p_refund_ref)
+  on conflict on constraint refunds_pkey do update set rank = 2
+  returning r.payment_key into v_payment_id;
+  if v_payment_id is not null then
+    perform referral_private.settle_recorded(v_account, v_payment_id);
+  end if;
+  return query select p_refund_ref, 'applied'::referral.event_status;
+exception
+  when check_violation then
+    get stacked diagnostics v_violated = constraint_name;
+    perform referral_private.raise_violation(v_violated);
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.record_refund_reversed from public;
+
+grant execute on function referral_private.record_refund_reversed to service_role;
+
+-- What an owner of codes earned, what the organisation owes, and how each amount came about.
+
+-- What one owner has, per currency, in minor units. `owed` is what they owe: `available` can be taken back after it was
+-- paid out.
+create function referral_private.my_earnings(p_org_id uuid, p_owner_id uuid)
+returns table (currency text, pending bigint, available bigint, in_transit bigint, paid bigint, owed bigint)
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_owner_id uuid := referral_private.acting_for(p_org_id, p_owner_id);
+begin
+  return query
+  select b.currency, b.pending, b.available, b.in_transit, b.paid, b.owed
+  from referral_private.balances_of(p_org_id, v_owner_id) as b;
+end
+$$;
+
+revoke execute on function referral_private.my_earnings from public;
+
+grant execute on function referral_private.my_earnings to authenticated, service_role;
+
+-- The balances of one owner, or of all, in an organisation.
+create function referral_private.balances_of(p_org_id uuid, p_owner_id uuid)
+returns table (
+  owner_id uuid,
+  currency text,
+  pending bigint,
+  available bigint,
+  in_transit bigint,
+  paid bigint,
+  owed bigint,
+  reward bigint
+)
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  return query
+  select a.owner_id, a.currency,
+    coalesce(sum(a.balance) filter (where a.kind = 'pending'), 0)::bigint,
+    coalesce(sum(a.balance) filter (where a.kind = 'available'), 0)::bigint,
+    coalesce(sum(a.balance) filter (where a.kind = 'in_transit'), 0)::bigint,
+    coalesce(sum(a.balance) filter (where a.kind = 'paid'), 0)::bigint,
+    greatest(0, -coalesce(sum(a.balance) filter (where a.kind = 'available'), 0))::bigint,
+    coalesce(sum(a.balance) filter (where a.kind = 'reward'), 0)::bigint
+  from referral_private.ledger_accounts as a
+  where a.org_id = p_org_id and a.kind <> 'expense' and (p_owner_id is null or a.owner_id = p_owner_id)
+  group by a.owner_id, a.currency
+  order by a.owner_id, a.currency;
+end
+$$;
+
+revoke execute on function referral_private.balances_of from public;
+
+-- What the organisation owes everybody: commissions per owner, and rewards of referees. For admins.
+create function referral_private.org_liabilities(p_org_id uuid)
+returns table (
+  owner_id uuid,
+  currency text,
+  pending bigint,
+  available bigint,
+  in_transit bigint,
+  paid bigint,
+  owed bigint,
+  reward bigint
+)
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  perform referral_private.require_role(p_org_id, 'admin');
+  return query select b.* from referral_private.balances_of(p_org_id, null) as b;
+end
+$$;
+
+revoke execute on function referral_private.org_liabilities from public;
+
+grant execute on function referral_private.org_liabilities to authenticated, service_role;
+
+-- Every entry of an owner's accounts, newest first: an amount that went from one kind to another, `expense` being the
+-- organisation. The balance of a kind is what came to it less what left it. Pages end with an entry id.
+create function referral_private.my_statement(p_org_id uuid, p_owner_id uuid, p_after bigint, p_page_size int)
+returns table (
+  entry_id bigint,
+  posted_at timestamptz,
+  from_kind referral.account_kind,
+  to_kind referral.account_kind,
+  amount bigint,
+  currency text,
+  sale_id text,
+  caused_by text
+)
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_owner_id uuid := referral_private.acting_for(p_org_id, p_owner_id);
+begin
+  return query
+  with
+    own as (
+      select a.account_id from referral_private.ledger_accounts as a where a.org_id = p_org_id and a.owner_id = v_owner_id
+    ),
+    found as (
+      select e.*
+      from own as o
+      cross join lateral (
+        select d.* from referral_private.ledger_entries as d
+        where d.org_id = p_org_id and d.debit_account_id = o.account_id and (p_after is null or d.entry_id < p_after)
+        order by d.entry_id desc
+        limit referral_private.page_size(p_page_size)
+      ) as e
+      union
+      select e.*
+      from own as o
+      cross join lateral (
+        select d.* from referral_private.ledger_entries as d
+        where d.org_id = p_org_id and d.credit_account_id = o.account_id and (p_after is null or d.entry_id < p_after)
+        order by d.entry_id desc
+        limit referral_private.page_size(p_page_size)
+      ) as e
+    )
+  select f.entry_id, f.posted_at, debit.kind, credit.kind, f.amount, f.currency, f.sale_id, f.caused_by
+  from found as f
+  join referral_private.ledger_accounts as debit on debit.org_id = f.org_id and debit.account_id = f.debit_account_id
+  join referral_private.ledger_accounts as credit on credit.org_id = f.org_id and credit.account_id = f.credit_account_id
+  order by f.entry_id desc
+  limit referral_private.page_size(p_page_size);
+end
+$$;
+
+revoke execute on function referral_private.my_statement from public;
+
+grant execute on function referral_private.my_statement to authenticated, service_role;
+
+create type referral.commission_explanation as (
+  sale_id text,
+  owner_id uuid,
+  kind referral.account_kind,
+  amount bigint,
+  currency text,
+  refusal text,
+  arithmetic text,
+  paid bigint,
+  reversed bigint,
+  total bigint,
+  total_excluding_tax bigint,
+  sale_at timestamptz,
+  available_at timestamptz,
+  program_id uuid,
+  terms_version int,
+  terms jsonb,
+  evidence_at timestamptz,
+  redemption_id uuid,
+  code_id uuid,
+  rank int,
+  stated_by text[]
+);
+
+-- How a target came about, in words that can be computed by hand.
+create function referral_private.arithmetic_of(p_target referral_private.target)
+returns text
+language plpgsql
+immutable
 security invoker
 set search_path = ''
 as $$
 declare
-  v_invoice jsonb := p_event -> 'data' -> 'object';
-  v_payment referral_private.payments;
-  v_metadata jsonb := coalesce(nullif(v_invoice -> 'parent' -> 'subscription_details' -> 'metadata', 'null'), '{}')
-    || coalesce(nullif(v_invoice -> 'metadata', 'null'), '{}');
+  v_sale referral_private.sales := p_target.sale;
+  v_text text;
 begin
-  v_payment.account := p_account;
-  v_payment.livemode := p_livemode;
-  v_payment.payment_id := v_invoice ->> 'id';
-  v_payment.payer_id := coalesce(v_invoice ->> 'customer', v_invoice ->> 'customer_account', v_payment.payment_id);
-  v_payment.org_id := referral_private.as_uuid(v_metadata ->> 'referral_org_id');
-  v_payment.currency := v_invoice ->> 'currency';
-  v_payment.paid := v_invoice ->> 'amount_paid';
-  v_payment.total := v_invoice ->> 'total';
-  v_payment.total_excluding_tax := v_invoice ->> 'total_excluding_tax';
-  v_payment.sale_at := to_timestamp((v_invoice ->> 'created')::bigint);
-  v_payment.stated_at := p_created_at;
-  v_payment.stated_by := p_event ->> 'id';
-  perform referral_private.link_payer(p_account, p_livemode, v_payment.payer_id, v_metadata);
-  return referral_private.state_payment(v_payment);
+  if p_target.refusal is not null then
+    return '0: ' || p_target.refusal;
+  end if;
+  v_text := case
+    when p_target.reward ->> 'kind' = 'flat' then format(
+      '%s × (%s − %s) / %s', p_target.reward -> 'amount' ->> v_sale.currency, v_sale.paid, v_sale.reversed, v_sale.paid
+    )
+    when v_sale.total <= 0 or v_sale.total_excluding_tax is null then format(
+      '(%s − %s) × %s / 10000', v_sale.paid, v_sale.reversed, p_target.reward ->> 'bps'
+    )
+    else format(
+      '(%s − %s) × %s × %s / (%s × 10000)', v_sale.paid, v_sale.reversed, greatest(v_sale.total_excluding_tax, 0),
+      p_target.reward ->> 'bps', v_sale.total
+    )
+  end || ', rounded half up';
+  if p_target.cap is not null then
+    v_text := format('%s = %s, of which %s within %s for the referral', v_text, p_target.uncapped, p_target.amount, p_target.cap);
+    return v_text;
+  end if;
+  return format('%s = %s', v_text, p_target.amount);
 end
 $$;
 
-revoke execute on function referral_private.state_invoice from public;
+revoke execute on function referral_private.arithmetic_of from public;
+
+-- Why a sale earned an owner what it did: the facts, the terms, the sum, and the events that stated them. For the owner
+-- their own part; for staff everybody's.
+create function referral_private.explain_commission(p_org_id uuid, p_sale_id text, p_owner_id uuid)
+returns setof referral.commission_explanation
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_owner_id uuid := p_owner_id;
+  v_account text := referral_private.account_of(p_org_id);
+begin
+  if p_owner_id is not null or not referral_private.acts_with_role(p_org_id, 'coordinator') then
+    v_owner_id := referral_private.acting_for(p_org_id, p_owner_id);
+  end if;
+  return query
+  select (t.sale).sale_id, t.owner_id, t.kind, t.amount, (t.sale).currency, t.refusal, referral_private.arithmetic_of(t),
+    (t.sale).paid, (t.sale).reversed, (t.sale).total, (t.sale).total_excluding_tax, (t.sale).sale_at, t.available_at,
+    (t.evidence).program_id, (t.evidence).terms_version, t.terms, (t.evidence).at, (t.evidence).redemption_id,
+    (t.evidence).code_id, t.rank,
+    referral_private.events_of_sale(v_account, s.livemode, s.sale_id)
+  from referral_private.sales as s
+  cross join lateral referral_private.targets_at(v_account, s.livemode, array[s.payer_id], clock_timestamp()) as t
+  where s.account = v_account and s.sale_id = p_sale_id and (t.sale).sale_id = p_sale_id and (t.evidence).org_id = p_org_id
+    and (v_owner_id is null or t.owner_id = v_owner_id);
+end
+$$;
+
+revoke execute on function referral_private.explain_commission from public;
+
+grant execute on function referral_private.explain_commission to authenticated, service_role;
+
+-- The events and records from which a sale's amounts are taken.
+create function referral_private.events_of_sale(p_account text, p_livemode boolean, p_sale_id text)
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_keys text[] := referral_private.payment_keys(p_account, p_livemode, array[p_sale_id] || array(
+    select l.payment_key from referral_private.invoice_payments as l
+    where l.account = p_account and l.livemode = p_livemode and l.invoice_id = p_sale_id
+  ));
+begin
+  return array(
+    select p.stated_by from referral_private.payments as p
+    where p.account = p_account and p.livemode = p_livemode and p.payment_id = any (v_keys)
+    union
+    select r.stated_by from referral_private.refunds as r
+    where r.account = p_account and r.livemode = p_livemode and r.payment_key = any (v_keys)
+    union
+    select d.stated_by from referral_private.disputes as d
+    where d.account = p_account and d.livemode = p_livemode and d.payment_key = any (v_keys)
+    union
+    select n.stated_by from referral_private.credit_notes as n
+    where n.account = p_account and n.livemode = p_livemode and n.invoice_id = p_sale_id
+    order by 1
+  );
+end
+$$;
+
+revoke execute on function referral_private.events_of_sale from public;
+
+-- Moves commissions whose hold is over from pending to available: at most `p_limit` sales of one Stripe account a call, so
+-- that its lock is held shortly. Answers how many it looked at; call again until that is 0.
+create function referral_private.release_due_commissions(p_limit int)
+returns int
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_account text;
+  v_due record;
+  v_released int := 0;
+begin
+  select p.account into v_account
+  from referral_private.postings as p
+  where p.kind = 'pending' and p.amount > 0 and p.due_at <= clock_timestamp()
+  order by p.due_at
+  limit 1;
+  if v_account is null then
+    return 0;
+  end if;
+  perform referral_private.lock_account(v_account);
+  for v_due in
+    select due.livemode, array_agg(distinct s.payer_id) as payers, count(*) as sales
+    from (
+      select p.livemode, p.sale_id
+      from referral_private.postings as p
+      where p.account = v_account and p.kind = 'pending' and p.amount > 0 and p.due_at <= clock_timestamp()
+      order by p.due_at
+      limit least(greatest(p_limit, 0), 500)
+    ) as due
+    join referral_private.sales as s on s.account = v_account and s.livemode = due.livemode and s.sale_id = due.sale_id
+    group by due.livemode
+  loop
+    perform referral_private.settle(v_account, v_due.livemode, v_due.payers, '{}', 'release');
+    v_released := v_released + v_due.sales;
+  end loop;
+  return v_released;
+exception
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.release_due_commissions from public;
+
+grant execute on function referral_private.release_due_commissions to service_role;
 
 -- The public contract on one page: every RPC, who may call it, what it returns, which errors it raises. Each runs as
 -- its caller, does nothing but call the function of the same name in `referral_private`, and carries the statement
@@ -5086,6 +7629,249 @@ comment on function referral.forget_counts is
 revoke execute on function referral.forget_counts from public;
 
 grant execute on function referral.forget_counts to service_role;
+
+create function referral.my_earnings(org_id uuid, owner_id uuid default null)
+returns table (currency text, pending bigint, available bigint, in_transit bigint, paid bigint, owed bigint)
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set statement_timeout = '5s'
+as $$
+begin
+  return query select x.* from referral_private.my_earnings(org_id, owner_id) as x;
+end
+$$;
+
+comment on function referral.my_earnings is
+  'What an owner of codes earned, per currency in minor units: pending (on hold), available, in transit, paid; owed is what they owe after money was taken back. The caller, or for staff and the operator anyone. Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument.';
+
+revoke execute on function referral.my_earnings from public;
+
+grant execute on function referral.my_earnings to authenticated, service_role;
+
+create function referral.my_statement(
+  org_id uuid,
+  owner_id uuid default null,
+  after bigint default null,
+  page_size int default 100
+)
+returns table (
+  entry_id bigint,
+  posted_at timestamptz,
+  from_kind referral.account_kind,
+  to_kind referral.account_kind,
+  amount bigint,
+  currency text,
+  sale_id text,
+  caused_by text
+)
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+begin
+  return query select x.* from referral_private.my_statement(org_id, owner_id, after, page_size) as x;
+end
+$$;
+
+comment on function referral.my_statement is
+  'Every entry of an owner''s accounts, newest first, page by page (`after` is the last entry id): an amount in minor units that went from one kind to another, `expense` being the organisation. The caller, or for staff and the operator anyone. Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument.';
+
+revoke execute on function referral.my_statement from public;
+
+grant execute on function referral.my_statement to authenticated, service_role;
+
+create function referral.org_liabilities(org_id uuid)
+returns table (
+  owner_id uuid,
+  currency text,
+  pending bigint,
+  available bigint,
+  in_transit bigint,
+  paid bigint,
+  owed bigint,
+  reward bigint
+)
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+begin
+  return query select x.* from referral_private.org_liabilities(org_id) as x;
+end
+$$;
+
+comment on function referral.org_liabilities is
+  'What the organisation owes each owner of codes, and each referee (reward), per currency in minor units. Admins and the operator. Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument.';
+
+revoke execute on function referral.org_liabilities from public;
+
+grant execute on function referral.org_liabilities to authenticated, service_role;
+
+create function referral.explain_commission(org_id uuid, sale_id text, owner_id uuid default null)
+returns setof referral.commission_explanation
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+begin
+  return query select x.* from referral_private.explain_commission(org_id, sale_id, owner_id) as x;
+end
+$$;
+
+comment on function referral.explain_commission is
+  'Why a sale earned what it did: facts, terms, arithmetic, and the ids of the events that stated them. The owner sees their part; coordinators, admins and the operator everybody''s. Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument.';
+
+revoke execute on function referral.explain_commission from public;
+
+grant execute on function referral.explain_commission to authenticated, service_role;
+
+create function referral.record_payment(
+  org_id uuid,
+  provider text,
+  payment_ref text,
+  referee_id uuid,
+  amount bigint,
+  currency text,
+  tax bigint default null,
+  paid_at timestamptz default null,
+  program_id uuid default null
+)
+returns setof referral.recorded_fact
+language plpgsql
+volatile
+rows 1
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+begin
+  return query select x.* from referral_private.record_payment(org_id, provider, payment_ref, referee_id, amount, currency, tax, paid_at, program_id) as x;
+end
+$$;
+
+comment on function referral.record_payment is
+  'Records a payment that did not go through Stripe. Provider: lower-case label; amount and tax in minor units, currency in lower case; paid_at is required. The same again answers duplicate. Operator. Errors: invalid_argument, organisation_not_found, record_conflict, busy, program_not_found.';
+
+revoke execute on function referral.record_payment from public;
+
+grant execute on function referral.record_payment to service_role;
+
+create function referral.record_refund(org_id uuid, provider text, refund_ref text, payment_ref text, amount bigint)
+returns setof referral.recorded_fact
+language plpgsql
+volatile
+rows 1
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+begin
+  return query select x.* from referral_private.record_refund(org_id, provider, refund_ref, payment_ref, amount) as x;
+end
+$$;
+
+comment on function referral.record_refund is
+  'Records a refund of a recorded payment, which may be recorded later. Operator. Errors: invalid_argument, organisation_not_found, record_conflict, busy.';
+
+revoke execute on function referral.record_refund from public;
+
+grant execute on function referral.record_refund to service_role;
+
+create function referral.record_refund_reversed(org_id uuid, provider text, refund_ref text)
+returns setof referral.recorded_fact
+language plpgsql
+volatile
+rows 1
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+begin
+  return query select x.* from referral_private.record_refund_reversed(org_id, provider, refund_ref) as x;
+end
+$$;
+
+comment on function referral.record_refund_reversed is
+  'Records that a refund failed after all. Operator. Errors: invalid_argument, organisation_not_found, record_conflict, busy.';
+
+revoke execute on function referral.record_refund_reversed from public;
+
+grant execute on function referral.record_refund_reversed to service_role;
+
+create function referral.list_parked_events(max_rows int default 100)
+returns table (
+  account text,
+  livemode boolean,
+  event_id text,
+  type text,
+  reason text,
+  received_at timestamptz,
+  event jsonb
+)
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+begin
+  return query select x.* from referral_private.list_parked_events(max_rows) as x;
+end
+$$;
+
+comment on function referral.list_parked_events is
+  'Events that could not be read when they came, oldest first, without personal fields. Operator.';
+
+revoke execute on function referral.list_parked_events from public;
+
+grant execute on function referral.list_parked_events to service_role;
+
+create function referral.resolve_parked_event(event jsonb)
+returns table (event_id text, status referral.event_status)
+language plpgsql
+volatile
+rows 1
+security invoker
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+begin
+  return query select x.* from referral_private.resolve_parked_event(event) as x;
+end
+$$;
+
+comment on function referral.resolve_parked_event is
+  'Applies a parked event that can be read now, reduced as the webhook reduces it, and forgets what was parked; duplicate where it is not parked any more. Operator. Errors: invalid_event, busy.';
+
+revoke execute on function referral.resolve_parked_event from public;
+
+grant execute on function referral.resolve_parked_event to service_role;
+
+create function referral.release_due_commissions(max_rows int default 500)
+returns int
+language sql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '60s'
+as $$
+  select referral_private.release_due_commissions(max_rows);
+$$;
+
+comment on function referral.release_due_commissions is
+  'Makes commissions available whose hold is over: up to max_rows sales (500 at most) of one Stripe account, and says how many; call again until it says 0. Operator only, by any scheduler. Errors: busy.';
+
+revoke execute on function referral.release_due_commissions from public;
+
+grant execute on function referral.release_due_commissions to service_role;
 
 create function referral.ingest_stripe_event(event jsonb)
 returns table (event_id text, status referral.event_status)

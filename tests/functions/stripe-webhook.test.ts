@@ -173,12 +173,26 @@ describe('an event that is not as known', () => {
     ['no amount', {}, { amount_paid: undefined }],
     ['an amount beyond 2^53', {}, { amount_paid: 2 ** 60 }],
     ['a currency that is none', {}, { currency: 'dollars' }],
-    ['a currency of U+0000', {}, { currency: '\u0000' }],
-    ['a currency that is half a character', {}, { currency: '\ud800' }],
+  ] as const)('with %s is parked, without what is personal', async ([, change, ofObject]) => {
+    const event = { ...paidInvoice(), ...change }
+    Object.assign(event.data.object, ofObject)
+    expect(await deliver(event)).toMatchObject({ http: 200, body: { status: 'parked' } })
+    expect(await deliver(event)).toMatchObject({ http: 200, body: { status: 'duplicate' } })
+    expect(await stored(event)).toMatchObject([{ status: 'parked' }])
+    const [parked] =
+      await sql`select reason, event::text from referral_private.parked_events where event_id = ${event.id}`
+    expect(parked?.reason).toMatch(/^(version|shape of) /)
+    expect(parked?.event).toContain(event.data.object.id)
+    expect(parked?.event).not.toMatch(/friend@example\.com|A Friend|private/)
+  })
+
+  test.for([
+    ['a currency of U+0000', { currency: '\u0000' }],
+    ['a currency that is half a character', { currency: '\ud800' }],
   ] as const)(
     'with %s is answered 422, so that Stripe keeps it, and stores nothing',
-    async ([, change, ofObject]) => {
-      const event = { ...paidInvoice(), ...change }
+    async ([, ofObject]) => {
+      const event = paidInvoice()
       Object.assign(event.data.object, ofObject)
       expect(await deliver(event)).toMatchObject({
         http: 422,

@@ -13,6 +13,10 @@ beforeAll(async () => {
   const { id, code } = await codeOf(mentor, org)
   const friend = person(sql)
   await friend.rpc('redeem_code', { code })
+  const [debit, credit] = await sql`
+    insert into referral_private.ledger_accounts (org_id, owner_id, kind, currency)
+    values (${org}, null, 'expense', 'usd'), (${org}, ${mentor.id}, 'paid', 'usd') returning account_id`
+  Object.assign(ids, { debit: debit?.account_id, credit: credit?.account_id })
   Object.assign(ids, { org, program, mentor: mentor.id, code: id, friend: friend.id, text: code })
 })
 
@@ -38,7 +42,9 @@ const payment = (change: Record<string, string>) => {
     account: `''`,
     livemode: 'false',
     payment_id: `'in_1'`,
-    payer_id: `'cus_1'`,
+    source: `'invoice'`,
+    names_referral: 'true',
+    paid_at: 'now()',
     currency: `'usd'`,
     paid: '1',
     total: '1',
@@ -49,6 +55,73 @@ const payment = (change: Record<string, string>) => {
   }
   return `insert into referral_private.payments (${Object.keys(row).join(', ')}) values (${Object.values(row).join(', ')})`
 }
+const insert = (table: string, row: Record<string, string>) =>
+  `insert into referral_private.${table} (${Object.keys(row).join(', ')}) values (${Object.values(row).join(', ')})`
+const fact = (table: string, row: Record<string, string>) =>
+  insert(table, {
+    account: `''`,
+    livemode: 'false',
+    stated_at: 'now()',
+    stated_by: `'evt_1'`,
+    ...row,
+  })
+const sale = (change: Record<string, string>) =>
+  insert('sales', {
+    account: `''`,
+    livemode: 'false',
+    sale_id: `'in_1'`,
+    payer_id: `'cus_1'`,
+    is_guest: 'false',
+    currency: `'usd'`,
+    total: '1',
+    sale_at: 'now()',
+    paid_at: 'now()',
+    ...change,
+  })
+const record = (change: Record<string, string>) =>
+  insert('recorded_facts', {
+    org_id: ':org',
+    kind: `'payment'`,
+    provider: `'play'`,
+    ref: `'1'`,
+    content: `'{}'`,
+    ...change,
+  })
+const account = (change: Record<string, string>) =>
+  insert('ledger_accounts', {
+    org_id: ':org',
+    owner_id: ':mentor',
+    kind: `'in_transit'`,
+    currency: `'usd'`,
+    ...change,
+  })
+const entry = (change: Record<string, string>) =>
+  insert('ledger_entries', {
+    org_id: ':org',
+    debit_account_id: ':debit',
+    credit_account_id: ':credit',
+    amount: '1',
+    currency: `'usd'`,
+    reason_key: `'x'`,
+    account: `''`,
+    livemode: 'false',
+    sale_id: `'in_1'`,
+    caused_by: `'evt_1'`,
+    ...change,
+  })
+const posting = (change: Record<string, string>) =>
+  insert('postings', {
+    org_id: ':org',
+    account: `''`,
+    livemode: 'false',
+    sale_id: `'in_1'`,
+    owner_id: ':mentor',
+    kind: `'pending'`,
+    currency: `'usd'`,
+    amount: '1',
+    entries: '1',
+    ...change,
+  })
 const event = (change: Record<string, string>) => {
   const row = {
     account: `''`,
@@ -135,6 +208,52 @@ const refused: Record<string, string> = {
   sign_up_claims_code_is_128_at_most: `insert into referral_private.sign_up_claims (user_id, code) values ('${nobody}', repeat('x', 129))`,
   payments_currency_is_a_code: payment({ currency: "'dollars'" }),
   payments_amounts_are_exact_in_javascript: payment({ total_excluding_tax: '9007199254740992' }),
+  refunds_amount_is_exact_in_javascript: fact('refunds', {
+    refund_id: `'re_1'`,
+    rank: '0',
+    amount: '-1',
+  }),
+  refunds_rank_is_known: fact('refunds', { refund_id: `'re_1'`, rank: '3', amount: '1' }),
+  disputes_amount_is_exact_in_javascript: fact('disputes', {
+    dispute_id: `'du_1'`,
+    payment_key: `'pi_1'`,
+    currency: `'usd'`,
+    amount: '-1',
+  }),
+  credit_notes_outside_is_exact_in_javascript: fact('credit_notes', {
+    credit_note_id: `'cn_1'`,
+    invoice_id: `'in_1'`,
+    void: 'false',
+    outside: '-1',
+  }),
+  payer_evidence_priority_is_known: `insert into referral_private.payer_evidence (account, livemode, carrier, priority, named, object_id, carried_at) values ('', false, 'cus_1', 6, 'X', 'cs_1', now())`,
+  sales_are_of_something: sale({ paid: '0', reversed: '0' }),
+  sales_reversed_at_most_paid: sale({ paid: '1', reversed: '2' }),
+  switches_belong_to_an_organisation: `insert into referral_private.switches (org_id, active) values ('${nobody}', true)`,
+  referrals_are_of_a_program: `insert into referral_private.referrals (org_id, program_id, owner_id, person, account, livemode, payer_id, first_sale_at) values (:org, '${nobody}', '${nobody}', 'x', '', false, 'x', now())`,
+  recorded_facts_belong_to_an_organisation: record({ org_id: `'${nobody}'` }),
+  recorded_facts_kind_is_known: record({ kind: `'gift'` }),
+  recorded_facts_provider_is_a_label: record({ provider: `'The Store'` }),
+  recorded_facts_ref_is_1_to_255: record({ ref: `''` }),
+  ledger_accounts_belong_to_an_organisation: account({ org_id: `'${nobody}'` }),
+  ledger_accounts_expense_is_the_organisations: account({ kind: `'expense'` }),
+  ledger_accounts_expense_is_not_summed: account({
+    kind: `'expense'`,
+    owner_id: 'null',
+    balance: '1',
+  }),
+  ledger_accounts_currency_is_a_code: account({ currency: `'dollars'` }),
+  ledger_accounts_balance_is_exact_in_javascript: account({ balance: '9007199254740992' }),
+  ledger_accounts_one_per_owner_and_kind: `${account({})}; ${account({})}`,
+  ledger_entries_debit_an_account: entry({ debit_account_id: '-1' }),
+  ledger_entries_credit_an_account: entry({ credit_account_id: '-1' }),
+  ledger_entries_are_between_two: entry({ credit_account_id: ':debit' }),
+  ledger_entries_amount_is_positive: entry({ amount: '0' }),
+  ledger_entries_reason_is_unique: `${entry({})}; ${entry({})}`,
+  postings_belong_to_an_organisation: posting({ org_id: `'${nobody}'` }),
+  postings_are_exact_in_javascript: posting({ amount: '-1' }),
+  parked_events_are_in_the_inbox: `insert into referral_private.parked_events (account, livemode, event_id, reason, event) values ('', false, 'evt_none', 'x', '{}')`,
+  resolved_events_are_in_the_inbox: `insert into referral_private.resolved_events (account, livemode, event_id, event) values ('', false, 'evt_none', '{}')`,
   stripe_events_account_is_an_id: event({ account: "'me'" }),
   stripe_events_have_an_id: event({ event_id: "'no event'" }),
   stripe_events_body_is_hashed: event({ body_sha256: "'no hash'" }),

@@ -97,6 +97,48 @@ const calls: Record<string, [(stage: Stage) => Record<string, unknown>, string]>
     byId,
     'denied code_not_found code_not_found code_not_found code_not_found ok code_not_found ok ok',
   ],
+  explain_commission: [
+    ({ org }) => ({ org_id: org, sale_id: 'in_none' }),
+    'denied anonymous_user none none none none none none none',
+  ],
+  list_parked_events: [nothing, 'denied denied denied denied denied denied denied denied none'],
+  my_earnings: [
+    ({ org, mentor }) => ({ org_id: org, owner_id: mentor.id }),
+    'denied anonymous_user not_a_member not_a_member none none not_a_member none none',
+  ],
+  my_statement: [
+    ({ org, mentor }) => ({ org_id: org, owner_id: mentor.id }),
+    'denied anonymous_user not_a_member not_a_member none none not_a_member none none',
+  ],
+  org_liabilities: [
+    org,
+    'denied anonymous_user not_a_member not_a_member not_allowed not_allowed not_a_member none none',
+  ],
+  record_payment: [
+    ({ org, friend }) => ({
+      org_id: org,
+      provider: 'play',
+      payment_ref: '1',
+      referee_id: friend.id,
+      amount: 1,
+      currency: 'usd',
+      paid_at: '2026-01-01',
+    }),
+    'denied denied denied denied denied denied denied denied ok',
+  ],
+  record_refund: [
+    ({ org }) => ({ org_id: org, provider: 'play', refund_ref: '1', payment_ref: '1', amount: 1 }),
+    'denied denied denied denied denied denied denied denied ok',
+  ],
+  record_refund_reversed: [
+    ({ org }) => ({ org_id: org, provider: 'play', refund_ref: '1' }),
+    'denied denied denied denied denied denied denied denied ok',
+  ],
+  release_due_commissions: [nothing, 'denied denied denied denied denied denied denied denied ok'],
+  resolve_parked_event: [
+    () => ({ event: {} }),
+    'denied denied denied denied denied denied denied denied invalid_event',
+  ],
   expire_codes: [nothing, 'denied denied denied denied denied denied denied denied ok'],
   expire_redemptions: [nothing, 'denied denied denied denied denied denied denied denied ok'],
   find_code: [byText, 'denied none none none ok ok none ok ok'],

@@ -83,7 +83,7 @@ describe('ingest_stripe_event', () => {
       const { friend, standing } = await redeemed(tx)
       expect(await ingest(tx, completedSession({ ...about, userId: friend.id }))).toBe('applied')
       expect(await standing()).toBe('pending')
-      expect(await tx`select from referral_private.payments`).toHaveLength(0)
+      expect(await tx`select from referral_private.sales`).toHaveLength(0)
     }),
   )
 
@@ -273,7 +273,7 @@ describe('ingest_stripe_event', () => {
         paidInvoice({ id: 'in_1', customer: 'cus_2', at: 1_800_000_001, paid: 500, orgId }),
       )
       const rows = await tx`
-        select payment_id, payer_id, org_id, currency, paid::int, total::int, total_excluding_tax::int as net, sale_at
+        select payment_id, customer_id as payer_id, org_id, currency, paid::int, total::int, total_excluding_tax::int as net, sale_at
         from referral_private.payments order by 1`
       expect(rows).toEqual([
         {
@@ -347,7 +347,6 @@ describe('what is not an event', () => {
     [{ account: 'somebody' }, {}],
     [{ data: null }, {}],
     [{ data: { object: 5 } }, {}],
-    [{}, { amount_paid: -1 }],
     [{}, { amount_paid: 2 ** 53 }],
     [{}, { amount_paid: 'all' }],
     [{}, { amount_paid: null }],

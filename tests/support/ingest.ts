@@ -11,7 +11,7 @@ export async function ingest(sql: Sql, event: RawEvent): Promise<string> {
 /** What the webhook makes of an event. */
 export async function reduced(event: RawEvent): Promise<Record<string, unknown>> {
   const result = await reduceEvent(new TextEncoder().encode(JSON.stringify(event)))
-  if (typeof result === 'string') throw new Error(result)
+  if (!result) throw new Error('not an event')
   return result
 }
 

@@ -1,0 +1,61 @@
+/** Fields of Stripe's objects that say who somebody is, or what an app wrote freely, wherever they stand. */
+const personal = new Set([
+  'address',
+  'billing_details',
+  'client_secret',
+  'collected_information',
+  'custom_fields',
+  'customer_address',
+  'customer_details',
+  'customer_email',
+  'customer_name',
+  'customer_phone',
+  'customer_shipping',
+  'customer_tax_ids',
+  'description',
+  'email',
+  'evidence',
+  'footer',
+  'hosted_invoice_url',
+  'invoice_pdf',
+  'last_payment_error',
+  'memo',
+  'name',
+  'payment_method_details',
+  'pdf',
+  'phone',
+  'receipt_email',
+  'receipt_url',
+  'shipping',
+  'shipping_address',
+  'shipping_details',
+  'statement_descriptor',
+  'statement_descriptor_suffix',
+  'url',
+])
+
+/** Keys of ours in metadata; every other value there is the app's own. */
+const ours = /^referral_/
+const ownReference = /^[0-9A-Za-z-]{3,36}$/
+
+/** A copy of an object without what is personal. */
+export function withoutPersonal(value: object): object {
+  return copy(value) as object
+}
+
+function copy(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(copy)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([key, inner]): [string, unknown][] => {
+      if (personal.has(key)) return []
+      if (key === 'client_reference_id')
+        return ownReference.test(String(inner)) ? [[key, inner]] : []
+      if (key === 'metadata' && typeof inner === 'object' && inner !== null)
+        return [
+          [key, Object.fromEntries(Object.entries(inner).filter(([name]) => ours.test(name)))],
+        ]
+      return [[key, copy(inner)]]
+    }),
+  )
+}

@@ -1,0 +1,281 @@
+-- The inbox: one call takes one delivery, in one transaction. Nothing here expires or changes: a delivery is recognised as
+-- a duplicate however late it comes.
+create type referral.event_status as enum ('applied', 'duplicate', 'ignored', 'parked');
+
+create table referral_private.stripe_events (
+  account text not null,
+  livemode boolean not null,
+  event_id text not null,
+  type text not null,
+  status referral.event_status not null,
+  created_at timestamptz not null,
+  received_at timestamptz not null default clock_timestamp(),
+  body_sha256 text not null,
+  event jsonb not null,
+  constraint stripe_events_pkey primary key (account, livemode, event_id),
+  constraint stripe_events_account_is_an_id check (account ~ '^(acct_[A-Za-z0-9]{1,64})?$'),
+  constraint stripe_events_have_an_id check (event_id ~ '^evt_[A-Za-z0-9_]{1,255}$'),
+  constraint stripe_events_body_is_hashed check (body_sha256 ~ '^[0-9a-f]{64}$')
+);
+
+alter table referral_private.stripe_events enable row level security;
+
+create trigger stripe_events_are_append_only
+before update or delete or truncate on referral_private.stripe_events
+for each statement
+execute function referral_private.refuse_change();
+
+alter table referral_private.stripe_events enable always trigger stripe_events_are_append_only;
+
+-- Events that carry money or identity in a form that is not known yet, as they came but for personal fields, until a later
+-- version of referbase can read them.
+create table referral_private.parked_events (
+  account text not null,
+  livemode boolean not null,
+  event_id text not null,
+  reason text not null,
+  event jsonb not null,
+  constraint parked_events_pkey primary key (account, livemode, event_id),
+  constraint parked_events_are_in_the_inbox
+    foreign key (account, livemode, event_id) references referral_private.stripe_events (account, livemode, event_id)
+      on delete restrict
+);
+
+alter table referral_private.parked_events enable row level security;
+
+-- What a parked event was read as in the end; kept, because the inbox has it as parked for ever.
+create table referral_private.resolved_events (
+  account text not null,
+  livemode boolean not null,
+  event_id text not null,
+  event jsonb not null,
+  resolved_at timestamptz not null default clock_timestamp(),
+  constraint resolved_events_pkey primary key (account, livemode, event_id),
+  constraint resolved_events_are_in_the_inbox
+    foreign key (account, livemode, event_id) references referral_private.stripe_events (account, livemode, event_id)
+      on delete restrict
+);
+
+alter table referral_private.resolved_events enable row level security;
+
+create trigger resolved_events_are_append_only
+before update or delete or truncate on referral_private.resolved_events
+for each statement
+execute function referral_private.refuse_change();
+
+alter table referral_private.resolved_events enable always trigger resolved_events_are_append_only;
+
+-- States the facts of an event and settles what they touch. False for types that state nothing. The account lock is held.
+create function referral_private.apply_event(p_account text, p_livemode boolean, p_event jsonb)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_statement referral_private.statement := (
+    p_account, p_livemode, p_event ->> 'id', to_timestamp((p_event -> 'created')::bigint), p_event -> 'data' -> 'object'
+  );
+  v_names text[];
+  v_sales text[];
+  v_payers text[];
+begin
+  case p_event ->> 'type'
+    when 'checkout.session.completed', 'checkout.session.async_payment_succeeded' then
+      v_names := referral_private.state_session(v_statement);
+    when 'payment_intent.succeeded' then
+      v_names := referral_private.state_intent(v_statement);
+    when 'invoice.paid' then
+      v_names := referral_private.state_invoice(v_statement);
+    when 'invoice_payment.paid' then
+      v_names := referral_private.state_invoice_payment(v_statement);
+    when 'refund.created', 'refund.updated', 'refund.failed' then
+      v_names := referral_private.state_refund(v_statement);
+    when 'charge.refunded' then
+      v_names := referral_private.state_charge(
+        v_statement, v_statement.object ->> 'id', v_statement.object ->> 'payment_intent'
+      );
+    when 'charge.dispute.created', 'charge.dispute.updated', 'charge.dispute.closed',
+      'charge.dispute.funds_withdrawn', 'charge.dispute.funds_reinstated' then
+      v_names := referral_private.state_dispute(v_statement);
+    when 'radar.early_fraud_warning.created', 'radar.early_fraud_warning.updated' then
+      v_names := referral_private.state_warning(v_statement);
+    when 'credit_note.created', 'credit_note.updated', 'credit_note.voided' then
+      v_names := referral_private.state_credit_note(v_statement);
+    when 'customer.discount.created' then
+      v_names := referral_private.state_discount(v_statement);
+    when 'promotion_code.created', 'promotion_code.updated' then
+      v_names := referral_private.state_promotion_code(v_statement);
+    else
+      return false;
+  end case;
+  v_sales := referral_private.touched_sales(p_account, p_livemode, v_names);
+  v_payers := referral_private.project_sales(p_account, p_livemode, v_sales);
+  perform referral_private.settle(
+    p_account, p_livemode,
+    array(select unnest(v_payers) union select unnest(referral_private.payers_named(p_account, p_livemode, v_names))),
+    v_sales, p_event ->> 'id'
+  );
+  return true;
+end
+$$;
+
+revoke execute on function referral_private.apply_event from public;
+
+-- Does this type of event state a fact?
+create function referral_private.states_facts(p_type text)
+returns boolean
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+begin
+  return p_type in (
+    'checkout.session.completed', 'checkout.session.async_payment_succeeded', 'payment_intent.succeeded', 'invoice.paid',
+    'invoice_payment.paid', 'refund.created', 'refund.updated', 'refund.failed', 'charge.refunded',
+    'charge.dispute.created', 'charge.dispute.updated', 'charge.dispute.closed', 'charge.dispute.funds_withdrawn',
+    'charge.dispute.funds_reinstated', 'radar.early_fraud_warning.created', 'radar.early_fraud_warning.updated',
+    'credit_note.created', 'credit_note.updated', 'credit_note.voided', 'customer.discount.created',
+    'promotion_code.created', 'promotion_code.updated'
+  );
+end
+$$;
+
+revoke execute on function referral_private.states_facts from public;
+
+-- Applies one verified Stripe event. Answers `duplicate` for what came before, `ignored` for types that state nothing, and
+-- `parked` for what the webhook could not read (`parked` says why); these change nothing else. Raises `invalid_event` for
+-- what is not an event, and then stores nothing.
+create function referral_private.ingest_stripe_event(p_event jsonb)
+returns table (event_id text, status referral.event_status)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_account text := coalesce(p_event ->> 'account', '');
+  v_livemode boolean;
+  v_status referral.event_status;
+begin
+  if coalesce(jsonb_typeof(p_event), '') <> 'object' or jsonb_typeof(p_event -> 'data' -> 'object') is distinct from 'object' then
+    perform referral_private.raise_error('invalid_event');
+  end if;
+  v_livemode := (p_event -> 'livemode')::boolean;
+  v_status := case
+    when p_event ->> 'parked' is not null then 'parked'
+    when referral_private.states_facts(p_event ->> 'type') then 'applied'
+    else 'ignored'
+  end;
+
+  perform referral_private.lock_account(v_account);
+  insert into referral_private.stripe_events (account, livemode, event_id, type, status, created_at, body_sha256, event)
+  values (
+    v_account, v_livemode, p_event ->> 'id', p_event ->> 'type', v_status, to_timestamp((p_event -> 'created')::bigint),
+    p_event ->> 'body_sha256',
+    case when v_status = 'parked' then jsonb_build_object('parked', p_event -> 'parked') else p_event - 'body_sha256' end
+  )
+  on conflict on constraint stripe_events_pkey do nothing;
+  if not found then
+    return query select p_event ->> 'id', 'duplicate'::referral.event_status;
+    return;
+  end if;
+
+  if v_status = 'applied' then
+    perform referral_private.apply_event(v_account, v_livemode, p_event);
+  elsif v_status = 'parked' then
+    insert into referral_private.parked_events (account, livemode, event_id, reason, event)
+    values (v_account, v_livemode, p_event ->> 'id', p_event ->> 'parked', p_event - 'parked');
+  end if;
+  return query select p_event ->> 'id', v_status;
+exception
+  when check_violation or not_null_violation or invalid_text_representation or numeric_value_out_of_range
+    or invalid_parameter_value or datetime_field_overflow or cannot_coerce
+  then
+    perform referral_private.raise_error('invalid_event');
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.ingest_stripe_event from public;
+
+grant execute on function referral_private.ingest_stripe_event to service_role;
+
+-- Parked events, oldest first, for a later version to read.
+create function referral_private.list_parked_events(p_limit int)
+returns table (
+  account text,
+  livemode boolean,
+  event_id text,
+  type text,
+  reason text,
+  received_at timestamptz,
+  event jsonb
+)
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return query
+  select p.account, p.livemode, p.event_id, e.type, p.reason, e.received_at, p.event
+  from referral_private.parked_events as p
+  join referral_private.stripe_events as e
+    on e.account = p.account and e.livemode = p.livemode and e.event_id = p.event_id
+  order by e.received_at, p.event_id
+  limit referral_private.page_size(p_limit);
+end
+$$;
+
+revoke execute on function referral_private.list_parked_events from public;
+
+grant execute on function referral_private.list_parked_events to service_role;
+
+-- Applies a parked event that can be read now, as the webhook would have reduced it, and forgets what was parked.
+create function referral_private.resolve_parked_event(p_event jsonb)
+returns table (event_id text, status referral.event_status)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_account text := coalesce(p_event ->> 'account', '');
+  v_livemode boolean;
+begin
+  if coalesce(jsonb_typeof(p_event), '') <> 'object' or jsonb_typeof(p_event -> 'data' -> 'object') is distinct from 'object' then
+    perform referral_private.raise_error('invalid_event');
+  end if;
+  v_livemode := (p_event -> 'livemode')::boolean;
+  perform referral_private.lock_account(v_account);
+  delete from referral_private.parked_events as p
+  where p.account = v_account and p.livemode = v_livemode and p.event_id = p_event ->> 'id';
+  if not found then
+    return query select p_event ->> 'id', 'duplicate'::referral.event_status;
+    return;
+  end if;
+  insert into referral_private.resolved_events (account, livemode, event_id, event)
+  values (v_account, v_livemode, p_event ->> 'id', p_event - 'body_sha256');
+  return query
+  select p_event ->> 'id', (case
+    when referral_private.apply_event(v_account, v_livemode, p_event) then 'applied' else 'ignored'
+  end)::referral.event_status;
+exception
+  when check_violation or not_null_violation or invalid_text_representation or numeric_value_out_of_range
+    or invalid_parameter_value or datetime_field_overflow or cannot_coerce
+  then
+    perform referral_private.raise_error('invalid_event');
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.resolve_parked_event from public;
+
+grant execute on function referral_private.resolve_parked_event to service_role;

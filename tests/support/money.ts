@@ -1,0 +1,89 @@
+/** A story's people, and what the ledger says of them. */
+import { type Cast, type Story, stories } from '../fixtures/stories.ts'
+import type { RawEvent } from '../fixtures/stripe/about.ts'
+import { type Actor, operator } from './actors.ts'
+import type { Sql } from './database.ts'
+import { reduced } from './ingest.ts'
+import { codeOf, scene } from './scene.ts'
+
+export { stories }
+
+const day = 86_400
+
+export type Staged = Awaited<ReturnType<typeof stageStory>>
+
+/** An organisation with the story's terms, a friend who has redeemed a mentor's code, and another referrer. */
+export async function stageStory(sql: Sql, story: Story) {
+  const people = await scene(sql, { enrolment: 'open', ...story.terms })
+  const { org, mentor, coordinator, friend } = people
+  const { code } = await codeOf(mentor, org)
+  const other = await codeOf(coordinator, org)
+  const [redeemed] = await friend.rpc('redeem_code', { code })
+  const redemption = String(redeemed?.redemption_id)
+  // The story took place half a year ago, so that nothing is on hold any more but by its own doing.
+  const at = Math.floor(Date.now() / 1000) - 500 * day
+  const before = new Date((at - 2 * day) * 1000).toISOString()
+  const long = new Date((at - 90 * day) * 1000).toISOString()
+  await sql.unsafe(`
+    update referral.redemptions set redeemed_at = '${before}' where id = '${redemption}';
+    update referral.program_terms set valid_from = '${long}' where org_id = '${org}';
+    set constraints all immediate;
+    alter table referral.codes disable trigger user;
+    update referral.codes set created_at = '${long}' where org_id = '${org}';
+    alter table referral.codes enable trigger user`)
+  const cast: Cast = { at, user: friend.id, redemption, code, otherCode: other.code, id: unique() }
+  const events = await Promise.all(story.events(cast).map((event: RawEvent) => reduced(event)))
+  return { ...people, other: coordinator, redemption, events, story }
+}
+
+const unique = () => crypto.randomUUID().replaceAll('-', '').slice(0, 12)
+
+/** Releases what is due, and gives what stands in the ledger, checked against itself. */
+export async function ending(sql: Sql, { org, mentor, other, redemption }: Staged) {
+  while (
+    Number((await operator(sql).rpc('release_due_commissions'))[0]?.release_due_commissions) > 0
+  );
+  await checkLedger(sql)
+  const [row] = await sql`select status from referral.redemptions where id = ${redemption}`
+  return {
+    ends: await balances(mentor, org),
+    other: await balances(other, org),
+    status: String(row?.status),
+  }
+}
+
+async function balances(owner: Actor, org: string): Promise<Record<string, number>> {
+  const rows = await owner.rpc('my_earnings', { org_id: org })
+  const standing = rows.flatMap(({ currency, pending, available }) => [
+    [`${currency} pending`, Number(pending)] as const,
+    [`${currency} available`, Number(available)] as const,
+  ])
+  return Object.fromEntries(standing.filter(([, amount]) => amount !== 0))
+}
+
+/** Stored balance = sum of rows, and posted = target for every sale. */
+export async function checkLedger(sql: Sql): Promise<void> {
+  const wrong = await sql`
+    select a.account_id, a.balance, coalesce(sum(case when e.credit_account_id = a.account_id then e.amount else -e.amount end), 0) as rows
+    from referral_private.ledger_accounts as a
+    left join referral_private.ledger_entries as e
+      on e.org_id = a.org_id and a.account_id in (e.credit_account_id, e.debit_account_id)
+    where a.kind <> 'expense'
+    group by a.org_id, a.account_id
+    having a.balance <> coalesce(sum(case when e.credit_account_id = a.account_id then e.amount else -e.amount end), 0)`
+  if (wrong.length) throw new Error(`balance and rows differ: ${JSON.stringify(wrong)}`)
+  const off = await sql`
+    with
+      targets as (
+        select s.account, s.livemode, (t.sale).sale_id, t.owner_id, t.kind, sum(t.amount) as amount
+        from (select account, livemode, array_agg(distinct payer_id) as payers from referral_private.sales group by 1, 2) as s
+        cross join lateral referral_private.targets_at(s.account, s.livemode, s.payers, clock_timestamp()) as t
+        where t.owner_id is not null and t.amount > 0
+        group by 1, 2, 3, 4, 5
+      ),
+      posted as (
+        select account, livemode, sale_id, owner_id, kind, amount from referral_private.postings where amount > 0
+      )
+    (select * from targets except select * from posted) union all (select * from posted except select * from targets)`
+  if (off.length) throw new Error(`posted and target differ: ${JSON.stringify(off)}`)
+}
