@@ -1,6 +1,7 @@
-/** The typed client: what a mobile app does with codes and redemptions, over supabase-js. */
+/** The typed client: what a mobile app does with codes, redemptions and earnings, over supabase-js. */
 import { createCache } from './cache.ts'
 import { codeCalls } from './codes.ts'
+import { earningCalls } from './earnings.ts'
 import { redemptionCalls } from './redemptions.ts'
 import type { Code } from './rows.ts'
 import { type AnySupabaseClient, referralSchema } from './schema.ts'
@@ -14,6 +15,9 @@ export type {
   CodeChange,
   CodeUsageStats,
   CodeUses,
+  CommissionExplanation,
+  Earnings,
+  Liability,
   Member,
   Organisation,
   Program,
@@ -21,6 +25,7 @@ export type {
   Redemption,
   Referral,
   ResolvedCode,
+  StatementEntry,
 } from './rows.ts'
 export { createStaffClient, type StaffClient } from './staff.ts'
 export type { CampaignCode, ImportedCode } from './staff-codes.ts'
@@ -48,6 +53,7 @@ export function createReferralClient(supabase: AnySupabaseClient, { cacheSeconds
   return {
     ...codeCalls(referral, activeCodes),
     ...redemptionCalls(referral),
+    ...earningCalls(referral),
     /** Forgets what is cached; for apps that give supabase-js its tokens, when the person changes. */
     clearCache: () => activeCodes.clear(),
   }

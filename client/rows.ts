@@ -57,3 +57,18 @@ export type CodeUsageStats = Nullable<
 
 /** A batch of generated or imported campaign codes. */
 export type Batch = Schema['Functions']['generate_codes']['Returns'][number]
+
+/** What an owner of codes has of one currency, in minor units. */
+export type Earnings = Schema['Functions']['my_earnings']['Returns'][number]
+
+/** An amount that went from one of an owner's accounts to another. */
+export type StatementEntry = Schema['Functions']['my_statement']['Returns'][number]
+
+/** What an organisation owes one person of one currency, in minor units. */
+export type Liability = Schema['Functions']['org_liabilities']['Returns'][number]
+
+/** How a commission came about. `refusal` says why it is nothing, where it is. */
+export type CommissionExplanation = Nullable<
+  Composite<'commission_explanation'>,
+  'refusal' | 'total_excluding_tax' | 'available_at' | 'redemption_id' | 'rank'
+>

@@ -1,10 +1,10 @@
 import { reasonOf } from './reason.ts'
 import { type Page, pageArguments } from './redemptions.ts'
 import { type Answer, type Result, settle } from './result.ts'
-import type { CodeUsageStats, Redemption } from './rows.ts'
+import type { CodeUsageStats, Liability, Redemption } from './rows.ts'
 import type { ReferralSchema } from './schema.ts'
 
-/** What staff see of redemptions, and decide on them. */
+/** What staff see of redemptions, decide on them, and owe for them. */
 export function staffRedemptionCalls(referral: ReferralSchema) {
   return {
     /** Who redeemed a code, newest first, page by page. */
@@ -48,6 +48,11 @@ export function staffRedemptionCalls(referral: ReferralSchema) {
           ...reasonOf(reason),
         }),
       )
+    },
+
+    /** What the organisation owes each owner of codes, and each referee as a reward, per currency in minor units. For admins. */
+    async orgLiabilities(orgId: string): Promise<Result<Liability[]>> {
+      return settle(await referral.rpc('org_liabilities', { org_id: orgId }))
     },
   }
 }

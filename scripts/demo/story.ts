@@ -139,6 +139,13 @@ export async function* story(environment: StackEnvironment): AsyncGenerator<Step
     happened: own.data?.length === 1 && confirmed.length === 1,
   }
 
+  const earned = await mentors.myEarnings(org)
+  yield {
+    title: 'and has earned 20 percent of what the friend paid, on hold for two weeks',
+    observed: JSON.stringify(earned.data ?? earned.error?.code),
+    happened: earned.data?.length === 1 && earned.data[0]?.pending === 980,
+  }
+
   const foreign = await createReferralClient(stranger.supabase).myReferrals(org)
   const rows = await stranger.supabase.schema('referral').from('redemptions').select()
   yield {

@@ -1,0 +1,136 @@
+/**
+ * `npm run replay -- SOURCE TARGET`: makes facts and ledger anew, in an empty migrated database, from what cannot be derived:
+ * the inbox, the records of other providers, organisations, programs with their terms and switches, codes, redemptions and
+ * decisions of staff. Then compares what everybody has with the source. Both are Postgres URLs of the schema's owner.
+ */
+import postgres from 'postgres'
+import { runMain, Sentence } from './stack/sentence.ts'
+
+/** Tables that are copied as they are, in the order of their references. */
+const copied = [
+  'auth.users (id, created_at)',
+  'referral.organisations',
+  'referral.members',
+  'referral.programs',
+  'referral.program_terms',
+  'referral_private.switches',
+  'referral.code_quotas',
+  'referral.codes',
+  'referral.redemptions',
+]
+
+const usage = 'npm run replay -- SOURCE TARGET'
+
+await runMain(async () => {
+  const [from, to, ...more] = process.argv.slice(2)
+  if (!from || !to || more.length) throw new Sentence(`Two databases are needed: ${usage}`)
+  const source = connect(from)
+  const target = connect(to)
+  try {
+    const [row] = await target`select exists (select from referral.organisations) as used`
+    if (row?.used) throw new Sentence('The target is not empty.')
+    for (const table of copied) await copy(source, target, table)
+    // What payments say is left to the replay; what staff decided stands.
+    await target`
+      update referral.redemptions set status = 'pending', confirmed_at = null where decision is null and status <> 'expired'`
+    const events = await replayEvents(source, target)
+    const records = await replayRecords(source, target)
+    const differences = await compare(source, target)
+    process.stdout.write(
+      `${events} events and ${records} records replayed, ${differences.length} differences\n`,
+    )
+    if (differences.length) throw new Sentence(differences.slice(0, 20).join('\n'))
+  } finally {
+    await Promise.all([source.end(), target.end()])
+  }
+})
+
+function connect(url: string): postgres.Sql {
+  return postgres(url, { max: 1, onnotice: () => {} })
+}
+
+/** Copies a table's rows past its triggers: they noted in the source what happened there. */
+async function copy(source: postgres.Sql, target: postgres.Sql, table: string): Promise<void> {
+  const [name = '', list] = table.split(' (')
+  const columns = list
+    ? list.replace(')', '').split(', ')
+    : (
+        await source<{ name: string }[]>`
+          select attname as name from pg_attribute
+          where attrelid = ${name}::regclass and attnum > 0 and not attisdropped and attgenerated = ''`
+      ).map(({ name }) => name)
+  const own = name.startsWith('referral')
+  if (own) await target.unsafe(`alter table ${name} disable trigger user`)
+  const selected = `select ${columns.join(', ')} from ${name}`
+  await target.begin(async (tx) => {
+    await tx`set constraints all deferred`
+    for await (const rows of source
+      .unsafe(`select to_jsonb(t) as row from (${selected}) as t`)
+      .cursor(1000)) {
+      await tx.unsafe(
+        `insert into ${name} (${columns.join(', ')}) overriding system value
+         select ${columns.map((column) => `r.${column}`).join(', ')}
+         from jsonb_array_elements($1) as given, jsonb_populate_record(null::${name}, given) as r`,
+        [tx.json(rows.map(({ row }) => row)) as never],
+      )
+    }
+  })
+  if (own) await target.unsafe(`alter table ${name} enable trigger user`)
+}
+
+async function replayEvents(source: postgres.Sql, target: postgres.Sql): Promise<number> {
+  let count = 0
+  const inbox = source`
+    select e.status, e.body_sha256, e.event, p.event as parked, r.event as resolved
+    from referral_private.stripe_events as e
+    left join referral_private.parked_events as p using (account, livemode, event_id)
+    left join referral_private.resolved_events as r using (account, livemode, event_id)
+    order by e.received_at`.cursor(500)
+  for await (const rows of inbox) {
+    for (const { status, body_sha256, event, parked, resolved } of rows) {
+      const given = status === 'parked' ? (resolved ?? { ...parked, parked: event.parked }) : event
+      await target`select referral.ingest_stripe_event(${target.json({ ...given, body_sha256 })})`
+      count += 1
+    }
+  }
+  return count
+}
+
+async function replayRecords(source: postgres.Sql, target: postgres.Sql): Promise<number> {
+  const records = await source`
+    select * from referral_private.recorded_facts order by recorded_at`
+  for (const { org_id, kind, provider, ref, content } of records) {
+    if (kind === 'payment')
+      await target`
+        select referral.record_payment(
+          ${org_id}, ${provider}, ${ref}, ${content.referee_id}, ${content.amount}, ${content.currency}, ${content.tax},
+          to_timestamp(${content.paid_at}), ${content.program_id}
+        )`
+    else if (kind === 'refund')
+      await target`
+        select referral.record_refund(${org_id}, ${provider}, ${ref}, ${content.payment_ref}, ${content.amount})`
+    else await target`select referral.record_refund_reversed(${org_id}, ${provider}, ${ref})`
+  }
+  return records.length
+}
+
+/** What everybody has, and how every redemption stands, once everything due is released in both. */
+async function compare(source: postgres.Sql, target: postgres.Sql): Promise<string[]> {
+  const standing = async (sql: postgres.Sql) => {
+    for (let due = 1; due > 0; ) {
+      const [row] = await sql`select referral.release_due_commissions() as due`
+      due = Number(row?.due)
+    }
+    const rows = await sql`
+      select concat_ws(' ', org_id, account, livemode, sale_id, owner_id, kind, currency, amount) as line
+      from referral_private.postings where amount > 0
+      union all
+      select concat_ws(' ', org_id, id, status, confirmed_at at time zone 'UTC') from referral.redemptions`
+    return new Set(rows.map(({ line }) => String(line)))
+  }
+  const [there, here] = [await standing(source), await standing(target)]
+  return [
+    ...[...there].filter((line) => !here.has(line)).map((line) => `only in the source: ${line}`),
+    ...[...here].filter((line) => !there.has(line)).map((line) => `only in the target: ${line}`),
+  ]
+}
