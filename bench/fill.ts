@@ -20,7 +20,7 @@ export async function fillCodes(
     from pg_index as i
     where i.indrelid in ('referral.codes'::regclass, 'referral.members'::regclass)
       and not exists (select from pg_constraint as k where k.conindid = i.indexrelid)`
-  await admin`set session_replication_role = replica`
+  await admin.unsafe("set session_replication_role = replica; set maintenance_work_mem = '1GB'")
   for (const { name } of indexes) await admin.unsafe(`drop index ${name}`)
   await admin.unsafe(`
     insert into referral.members (org_id, user_id, display_name, public_name)

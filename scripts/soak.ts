@@ -1,39 +1,94 @@
 /**
- * `npm run soak -- --minutes N`: the model of the life of codes and the races, over and over with new seeds, for as long.
- * Each round prints its seed; a failing one is run again by MODEL_SEED=… npx vitest run tests/properties.
+ * `npm run soak`: the long proofs, with a table of what was proved, for docs/reliability.md. `-- --minutes N` repeats the
+ * model of codes and the races with new seeds for as long; `-- --money` runs the proofs of money; without either, both, ten
+ * minutes of codes.
  */
 import { spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { crash } from './soak/crash.ts'
 import { root } from './stack/root.ts'
 import { runMain, Sentence } from './stack/sentence.ts'
 
-await runMain(async () => {
-  const { values } = parseArgs({ options: { minutes: { type: 'string', default: '10' } } })
-  const minutes = Number(values.minutes)
-  if (!(minutes > 0)) throw new Sentence('Usage: npm run soak -- --minutes N')
-  const until = Date.now() + minutes * 60_000
-  let rounds = 0
-  for (; Date.now() < until; rounds++) {
-    const seed = String(Math.floor(Math.random() * 2 ** 31))
-    process.stdout.write(`round ${rounds + 1}, seed ${seed}\n`)
-    const { status } = spawnSync(
-      process.execPath,
-      [
-        'node_modules/vitest/vitest.mjs',
-        'run',
-        '--reporter=dot',
-        'tests/properties',
-        'tests/concurrency',
-      ],
-      {
-        cwd: root,
-        stdio: ['ignore', 'ignore', 'inherit'],
-        env: { ...process.env, MODEL_SEED: seed, MODEL_RUNS: '500', MUTATION: 'select' },
+const money = {
+  STORY_ORDERS: '10000',
+  BURSTS: '220',
+  DELIVERIES: '500',
+  ROLLBACKS: '200',
+  AMOUNTS: '200000',
+  SIGNATURES: '100000',
+}
+const ofMoney = [
+  'tests/properties/stories.test.ts',
+  'tests/properties/amounts.test.ts',
+  'tests/concurrency/money.test.ts',
+  'tests/concurrency/locks.test.ts',
+  'tests/functions/signature.test.ts',
+]
+const crashes = 100
+
+const folder = mkdtempSync(join(tmpdir(), 'referbase-soak-'))
+const report = join(folder, 'report')
+
+/** Runs tests with the numbers of a soak; a failure ends it, with the seed. */
+function prove(files: string[], seed: string, numbers: Record<string, string>): void {
+  process.stdout.write(`seed ${seed}: ${files.join(' ')}\n`)
+  const { status } = spawnSync(
+    process.execPath,
+    ['node_modules/vitest/vitest.mjs', 'run', '--reporter=dot', ...files],
+    {
+      cwd: root,
+      stdio: ['ignore', 'ignore', 'inherit'],
+      // The tests that need the database only: no stack is started.
+      env: {
+        ...process.env,
+        ...numbers,
+        MODEL_SEED: seed,
+        STORY_SEED: seed,
+        SOAK_REPORT: report,
+        MUTATION: 'select',
       },
-    )
-    if (status !== 0) throw new Sentence(`Round ${rounds + 1} failed, with seed ${seed}.`)
-  }
-  process.stdout.write(
-    `${rounds} rounds of 500 lives of 50 commands or more, and of every race: no failure\n`,
+    },
   )
+  if (status !== 0) throw new Sentence(`It failed, with seed ${seed}.`)
+}
+
+const newSeed = () => String(Math.floor(Math.random() * 2 ** 31))
+
+/** Everything that the tests noted, summed up. */
+function table(more: Record<string, number>): string {
+  const lines = existsSync(report) ? readFileSync(report, 'utf8').trim().split('\n') : []
+  const counts = new Map<string, number>(Object.entries(more))
+  for (const { what, count } of lines.map(
+    (line) => JSON.parse(line) as { what: string; count: number },
+  ))
+    counts.set(what, (counts.get(what) ?? 0) + count)
+  const rows = [...counts].map(([what, count]) => `| ${what} | ${count.toLocaleString('en')} |`)
+  return ['| proved | times |', '| --- | --- |', ...rows, ''].join('\n')
+}
+
+await runMain(async () => {
+  const options = { minutes: { type: 'string' }, money: { type: 'boolean' } } as const
+  const { values } = parseArgs({ options })
+  const minutes = Number(values.minutes ?? (values.money ? 0 : 10))
+  if (!(minutes >= 0)) throw new Sentence('Usage: npm run soak -- [--minutes N] [--money]')
+  const more: Record<string, number> = {}
+  try {
+    let rounds = 0
+    for (const until = Date.now() + minutes * 60_000; Date.now() < until; rounds++)
+      prove(['tests/properties/code-lifecycle.test.ts', 'tests/concurrency'], newSeed(), {
+        MODEL_RUNS: '500',
+      })
+    if (rounds) more['lives of codes, 50 commands or more each'] = rounds * 500
+    if (values.money || values.minutes === undefined) {
+      prove(ofMoney, newSeed(), money)
+      more['deliveries acknowledged before a crash, none lost'] = await crash(crashes)
+      more['kills of Postgres under load'] = crashes
+    }
+    process.stdout.write(`\n${table(more)}`)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
 })

@@ -7,6 +7,7 @@ import { testDatabase } from '../support/database.ts'
 import { ingest } from '../support/ingest.ts'
 import { codeOf, scene } from '../support/scene.ts'
 import { sessions } from '../support/sessions.ts'
+import { often, proved } from '../support/soak.ts'
 
 const sql = await testDatabase()
 const now = () => Math.floor(Date.now() / 1000)
@@ -156,22 +157,32 @@ describe('the account lock', () => {
 })
 
 describe('one event', () => {
-  test('by 32 deliveries at once is applied once', async () => {
-    const event = paidInvoice()
-    const answers = await Promise.all(Array.from({ length: 32 }, () => ingest(sql, event)))
-    expect(answers.filter((status) => status === 'applied')).toHaveLength(1)
-    expect(answers.filter((status) => status === 'duplicate')).toHaveLength(31)
+  test('by 32 deliveries at once is applied once', { timeout: 600_000 }, async () => {
+    const rounds = often('DELIVERIES', 2)
+    for (let round = 0; round < rounds; round++) {
+      const event = paidInvoice()
+      const answers = await Promise.all(Array.from({ length: 32 }, () => ingest(sql, event)))
+      expect(answers.filter((status) => status === 'applied')).toHaveLength(1)
+      expect(answers.filter((status) => status === 'duplicate')).toHaveLength(31)
+    }
+    proved('events by 32 deliveries at once, applied once each', rounds)
   })
 
-  test('whose first delivery is rolled back is applied by the one that waited', () =>
-    sessions(sql, async (first, second) => {
-      const event = paidInvoice()
-      await ingest(first.tx, event)
-      const waiting = ingest(second.tx, event)
-      await second.blocked()
-      await first.rollback()
-      expect(await waiting).toBe('applied')
-    }))
+  test('whose first delivery is rolled back is applied by the one that waited', {
+    timeout: 600_000,
+  }, async () => {
+    const rounds = often('ROLLBACKS', 2)
+    for (let round = 0; round < rounds; round++)
+      await sessions(sql, async (first, second) => {
+        const event = paidInvoice()
+        await ingest(first.tx, event)
+        const waiting = ingest(second.tx, event)
+        await second.blocked()
+        await first.rollback()
+        expect(await waiting).toBe('applied')
+      })
+    proved('first deliveries that were rolled back, applied by the second', rounds)
+  })
 })
 
 describe('whoever waits too long', () => {

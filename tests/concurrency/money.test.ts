@@ -10,24 +10,30 @@ import { testDatabase } from '../support/database.ts'
 import { reduced } from '../support/ingest.ts'
 import { checkLedger, ending, stageStory, stories } from '../support/money.ts'
 import { codeOf, scene } from '../support/scene.ts'
+import { often, proved } from '../support/soak.ts'
 
 const sql = await testDatabase()
-const bursts = Number(process.env.BURSTS ?? 1)
+const bursts = often('BURSTS', 1)
 const ingest = (event: object) => operator(sql).rpc('ingest_stripe_event', { event })
 
-test.for(stories.map((story) => [story.name, story] as const))('at once: %s', async ([, story]) => {
-  for (let burst = 0; burst < bursts; burst++) {
-    const staged = await stageStory(sql, story)
-    const twice = [...staged.events, ...staged.events.toReversed()]
-    await Promise.all(twice.map(ingest))
-    const { ends, other, status } = await ending(sql, staged)
-    expect({ ends, other, status }).toEqual({
-      ends: story.ends,
-      other: story.other ?? {},
-      status: story.status ?? 'confirmed',
-    })
-  }
-})
+test.for(stories.map((story) => [story.name, story] as const))(
+  'at once: %s',
+  { timeout: 3_600_000 },
+  async ([, story]) => {
+    for (let burst = 0; burst < bursts; burst++) {
+      const staged = await stageStory(sql, story)
+      const twice = [...staged.events, ...staged.events.toReversed()]
+      await Promise.all(twice.map(ingest))
+      const { ends, other, status } = await ending(sql, staged)
+      expect({ ends, other, status }).toEqual({
+        ends: story.ends,
+        other: story.other ?? {},
+        status: story.status ?? 'confirmed',
+      })
+    }
+    proved('stories, all events at once and twice', bursts)
+  },
+)
 
 test('a redemption, the session and the first invoice at once: the sale is always won', async () => {
   const terms = { enrolment: 'open', commission: { kind: 'percent', bps: 1000 }, hold_days: 0 }
@@ -47,4 +53,5 @@ test('a redemption, the session and the first invoice at once: the sale is alway
   await checkLedger(sql)
   const [row] = await mentor.rpc('my_earnings', { org_id: org })
   expect(Number(row?.pending)).toBe(rounds * 100)
+  proved('redemptions racing their session and invoice', rounds)
 })

@@ -7,7 +7,7 @@ import { refund } from '../fixtures/stripe/refund.ts'
 import { type Actor, operator, person } from '../support/actors.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
 import { ingest } from '../support/ingest.ts'
-import { checkLedger } from '../support/money.ts'
+import { checkLedger, release } from '../support/money.ts'
 import { codeOf, scene } from '../support/scene.ts'
 
 const sql = await testDatabase()
@@ -68,11 +68,6 @@ describe('rank', () => {
     }))
 })
 
-const release = async (tx: Sql) => {
-  while (
-    Number((await operator(tx).rpc('release_due_commissions'))[0]?.release_due_commissions) > 0
-  );
-}
 const total = async (owner: Actor, org: string) => {
   const [row] = await owner.rpc('my_earnings', { org_id: org })
   return Number(row?.available ?? 0) + Number(row?.pending ?? 0)

@@ -38,6 +38,14 @@ export async function stageStory(sql: Sql, story: Story) {
 
 const unique = () => crypto.randomUUID().replaceAll('-', '').slice(0, 12)
 
+/** Releases everything that is due. */
+export async function release(sql: Sql): Promise<void> {
+  for (let due = 1; due > 0; ) {
+    const [row] = await operator(sql).rpc('release_due_commissions')
+    due = Number(row?.release_due_commissions)
+  }
+}
+
 /** Releases what is due, and gives what stands in the ledger, checked against itself. */
 export async function ending(sql: Sql, { org, mentor, other, redemption }: Staged) {
   while (

@@ -1,0 +1,111 @@
+/**
+ * Kills Postgres in the middle of its work, again and again: what was answered must be there after recovery, what was not
+ * must be there wholly or not at all, and the ledger must be what the facts say.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import postgres from 'postgres'
+import { person } from '../../tests/support/actors.ts'
+import { checkLedger, release } from '../../tests/support/money.ts'
+import { codeOf, scene } from '../../tests/support/scene.ts'
+import { applyMigrations, createProject, createRoles } from '../stack/database.ts'
+import { postgresIdentity, temporaryHome } from '../stack/home.ts'
+import { freePort } from '../stack/ports.ts'
+import { startPostgres } from '../stack/postgres.ts'
+import { root } from '../stack/root.ts'
+import { Sentence } from '../stack/sentence.ts'
+
+const terms = {
+  enrolment: 'open',
+  commission: { kind: 'percent', bps: 1000 },
+  recurrence: 'forever',
+  hold_days: 0,
+}
+
+/** Answers how many deliveries were acknowledged before a crash, over all crashes. */
+export async function crash(times: number): Promise<number> {
+  const identity = postgresIdentity()
+  const home = temporaryHome(identity)
+  const settings = { home, port: await freePort(), identity, durable: true }
+  let server = await startPostgres(settings)
+  await createRoles(server)
+  await createProject(server, 'postgres')
+  await applyMigrations(server, 'postgres')
+  const open = () => postgres(server.url('postgres', 'postgres'), { max: 4, onnotice: () => {} })
+
+  const first = open()
+  const { org, mentor } = await scene(first, terms)
+  const { code } = await codeOf(mentor, org)
+  await first.end()
+
+  const acknowledged: string[] = []
+  for (let time = 0; time < times; time++) {
+    const sql = open()
+    const friend = person(sql)
+    await friend.rpc('redeem_code', { code })
+    await sql.end()
+    const at = Math.floor(Date.now() / 1000) + 1
+    const writer = spawn(
+      process.execPath,
+      [
+        join(root, 'scripts/soak/writer.ts'),
+        server.url('postgres', 'postgres'),
+        friend.id,
+        `cus_${time}`,
+        String(at),
+      ],
+      { stdio: ['ignore', 'pipe', 'ignore'] },
+    )
+    let printed = ''
+    writer.stdout.on('data', (chunk) => {
+      printed += chunk
+    })
+    const ended = once(writer, 'close')
+    while (printed === '') await setTimeout(10)
+    await setTimeout(Math.random() * 300)
+    process.kill(
+      Number(readFileSync(join(home, 'data/postmaster.pid'), 'utf8').split('\n')[0]),
+      'SIGKILL',
+    )
+    await ended
+    acknowledged.push(...printed.split('\n').slice(0, -1))
+    server = await restarted(settings)
+    await check(open(), acknowledged)
+  }
+  await server.stop()
+  return acknowledged.length
+}
+
+/** Starts on what the crash left; the shared memory of the dead may take a moment to go. */
+async function restarted(settings: Parameters<typeof startPostgres>[0]) {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await startPostgres(settings)
+    } catch (error) {
+      if (tries === 50) throw error
+      await setTimeout(100)
+    }
+  }
+}
+
+async function check(sql: postgres.Sql, acknowledged: string[]): Promise<void> {
+  try {
+    const kept = await sql<{ event_id: string; settled: boolean }[]>`
+      select e.event_id, exists (
+        select from referral_private.ledger_entries as l where l.caused_by = e.event_id
+      ) as settled
+      from referral_private.stripe_events as e`
+    const found = new Map(kept.map(({ event_id, settled }) => [event_id, settled]))
+    const lost = acknowledged.filter((id) => !found.has(id))
+    const half = kept.filter(({ settled }) => !settled)
+    if (lost.length) throw new Sentence(`Acknowledged and lost: ${lost.join(', ')}`)
+    if (half.length) throw new Sentence(`Half applied: ${half.map(({ event_id }) => event_id)}`)
+    await release(sql)
+    await checkLedger(sql)
+  } finally {
+    await sql.end()
+  }
+}

@@ -1,0 +1,21 @@
+/**
+ * `writer.ts URL USER CUSTOMER SECONDS`: delivers paid invoices of a user over four connections until the database is gone,
+ * and prints the id of each event that was acknowledged. A process of its own: it ends with its connections.
+ */
+import postgres from 'postgres'
+import { paidInvoice } from '../../tests/fixtures/stripe/invoice-paid.ts'
+import { operator } from '../../tests/support/actors.ts'
+import { reduced } from '../../tests/support/ingest.ts'
+
+const [url = '', userId = '', customer = '', at] = process.argv.slice(2)
+const sql = postgres(url, { max: 4, onnotice: () => {} })
+
+await Promise.all(
+  Array.from({ length: 4 }, async () => {
+    for (;;) {
+      const event = await reduced(paidInvoice({ userId, customer, at: Number(at) }))
+      await operator(sql).rpc('ingest_stripe_event', { event })
+      process.stdout.write(`${event.id}\n`)
+    }
+  }),
+)
