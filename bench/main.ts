@@ -1,13 +1,14 @@
 /**
  * `npm run bench`: what the hot paths cost, each beside something that anybody can judge, as a ratio of two rates which
- * are measured in turns in the same run. `-- NAME` runs one: lookups, rotation or redemption.
+ * are measured in turns in the same run. `-- NAME` runs one: lookups, rotation, redemption or ledger.
  */
 import { runMain, Sentence } from '../scripts/stack/sentence.ts'
+import { ledger } from './ledger.ts'
 import { lookups } from './lookups.ts'
 import { redemption } from './redemption.ts'
 import { rotation } from './rotation.ts'
 
-const benches = { lookups, rotation, redemption }
+const benches = { lookups, rotation, redemption, ledger }
 
 await runMain(async () => {
   const wanted = process.argv[2]
