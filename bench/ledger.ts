@@ -154,8 +154,8 @@ async function withEntries(server: Postgres, database: string, entries: number):
   await execute(
     url,
     `
-    insert into referral_private.ledger_accounts (org_id, owner_id, kind, currency, balance)
-    select bench.org_id(), case kind when 'expense' then null else ${referrer('1')} end, kind, 'usd', case kind when 'expense' then 0 else ${entries} end
+    insert into referral_private.ledger_accounts (org_id, livemode, owner_id, kind, currency, balance)
+    select bench.org_id(), true, case kind when 'expense' then null else ${referrer('1')} end, kind, 'usd', case kind when 'expense' then 0 else ${entries} end
     from unnest('{expense,available}'::referral.account_kind[]) as kind;
     insert into referral_private.ledger_entries (
       org_id, debit_account_id, credit_account_id, amount, currency, reason_key, account, livemode, sale_id, caused_by

@@ -8,7 +8,6 @@ import { runMain, Sentence } from './stack/sentence.ts'
 
 /** Tables that are copied as they are, in the order of their references. */
 const copied = [
-  'auth.users (id, created_at)',
   'referral.organisations',
   'referral.members',
   'referral.programs',
@@ -29,6 +28,7 @@ await runMain(async () => {
   try {
     const [row] = await target`select exists (select from referral.organisations) as used`
     if (row?.used) throw new Sentence('The target is not empty.')
+    await copyAges(source, target)
     for (const table of copied) await copy(source, target, table)
     // What payments say is left to the replay; what staff decided stands.
     await target`
@@ -49,33 +49,40 @@ function connect(url: string): postgres.Sql {
   return postgres(url, { max: 1, onnotice: () => {} })
 }
 
+/** How old users are, also of those who are gone: programs for new users ask. */
+async function copyAges(source: postgres.Sql, target: postgres.Sql): Promise<void> {
+  const users = await source`
+    select id, created_at::text from auth.users
+    union
+    select user_id, min(user_created_at)::text from referral_private.payer_users
+    where user_created_at is not null and user_id not in (select id from auth.users)
+    group by user_id`
+  await target`
+    insert into auth.users (id, created_at)
+    select id, created_at from jsonb_to_recordset(${target.json([...users])}) as u (id uuid, created_at timestamptz)`
+}
+
 /** Copies a table's rows past its triggers: they noted in the source what happened there. */
 async function copy(source: postgres.Sql, target: postgres.Sql, table: string): Promise<void> {
-  const [name = '', list] = table.split(' (')
-  const columns = list
-    ? list.replace(')', '').split(', ')
-    : (
-        await source<{ name: string }[]>`
-          select attname as name from pg_attribute
-          where attrelid = ${name}::regclass and attnum > 0 and not attisdropped and attgenerated = ''`
-      ).map(({ name }) => name)
-  const own = name.startsWith('referral')
-  if (own) await target.unsafe(`alter table ${name} disable trigger user`)
-  const selected = `select ${columns.join(', ')} from ${name}`
+  const columns = (
+    await source<{ name: string }[]>`
+      select attname as name from pg_attribute
+      where attrelid = ${table}::regclass and attnum > 0 and not attisdropped and attgenerated = ''`
+  ).map(({ name }) => name)
+  await target.unsafe(`alter table ${table} disable trigger user`)
+  const rows = `select to_jsonb(t) as row from (select ${columns.join(', ')} from ${table}) as t`
   await target.begin(async (tx) => {
     await tx`set constraints all deferred`
-    for await (const rows of source
-      .unsafe(`select to_jsonb(t) as row from (${selected}) as t`)
-      .cursor(1000)) {
+    for await (const page of source.unsafe(rows).cursor(1000)) {
       await tx.unsafe(
-        `insert into ${name} (${columns.join(', ')}) overriding system value
+        `insert into ${table} (${columns.join(', ')}) overriding system value
          select ${columns.map((column) => `r.${column}`).join(', ')}
-         from jsonb_array_elements($1) as given, jsonb_populate_record(null::${name}, given) as r`,
-        [tx.json(rows.map(({ row }) => row)) as never],
+         from jsonb_array_elements($1) as given, jsonb_populate_record(null::${table}, given) as r`,
+        [tx.json(page.map(({ row }) => row)) as never],
       )
     }
   })
-  if (own) await target.unsafe(`alter table ${name} enable trigger user`)
+  await target.unsafe(`alter table ${table} enable trigger user`)
 }
 
 async function replayEvents(source: postgres.Sql, target: postgres.Sql): Promise<number> {

@@ -34,7 +34,7 @@ begin
     perform referral_private.change_stripe_account(p_org_id, p_changes ->> 'stripe_account_id');
   elsif p_changes ? 'active' then
     -- A redemption under way would be overtaken by the answer.
-    perform referral_private.lock_account(referral_private.account_of(p_org_id));
+    perform referral_private.lock_account_of(p_org_id);
   end if;
 
   select * into strict v_old from referral.organisations as o where o.id = p_org_id for no key update;
@@ -49,6 +49,11 @@ begin
     updated_at = clock_timestamp()
   where o.id = p_org_id
   returning * into v_new;
+  if v_new.active <> v_old.active then
+    perform referral_private.settle_program(referral_private.account_of(p_org_id), p.id, v_new.updated_at)
+    from referral.programs as p
+    where p.org_id = p_org_id;
+  end if;
   return v_new;
 exception
   when unique_violation or check_violation then
@@ -92,6 +97,13 @@ begin
 
   if v_old <> '' and exists (select from referral_private.payments as p where p.account = v_old)
     or exists (select from referral.redemptions as r where r.org_id = p_org_id and r.confirmed_at is not null)
+    or exists (select from referral_private.postings as p where p.org_id = p_org_id)
+    or exists (select from referral_private.recorded_facts as f where f.org_id = p_org_id)
+    or exists (
+      select from referral.codes as c
+      join referral_private.payer_evidence as e on e.named = c.code_key
+      where c.org_id = p_org_id and e.account in (v_old, v_new)
+    )
   then
     perform referral_private.raise_error('stripe_account_fixed');
   end if;

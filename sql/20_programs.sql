@@ -131,7 +131,7 @@ begin
     perform referral_private.raise_error('invalid_argument', 'changes: ' || coalesce(v_unknown, 'is_default'));
   end if;
 
-  perform referral_private.lock_account(referral_private.account_of(v_program.org_id));
+  perform referral_private.lock_account_of(v_program.org_id);
   perform from referral.organisations as o where o.id = v_program.org_id for no key update;
   select * into strict v_program from referral.programs as p where p.id = p_program_id;
   if p_changes ? 'terms' then

@@ -1,9 +1,9 @@
 -- From a code to a redemption, in one transaction.
 
--- Takes the account lock in the mode that a redemption by this person needs, and says whether to settle: a person
--- who is known as a payer may have a sale that this redemption wins, so then the lock is exclusive. Locks are never
+-- Takes the account lock in the mode that a redemption needs, and says whether to settle: where the referee or the
+-- referrer is known as a payer, it may change what their sales earn, so then the lock is exclusive. Locks are never
 -- upgraded: the shared one is given back with the inner block before the exclusive one is taken.
-create function referral_private.lock_account_to_redeem(p_account text, p_user_id uuid)
+create function referral_private.lock_account_to_redeem(p_account text, p_user_ids uuid[])
 returns boolean
 language plpgsql
 volatile
@@ -12,7 +12,9 @@ set search_path = ''
 as $$
 begin
   perform pg_advisory_xact_lock_shared(referral_private.account_lock_key(p_account));
-  if exists (select from referral_private.payer_users as l where l.user_id = p_user_id and l.account = p_account) then
+  if cardinality(
+    referral_private.carriers_of_users(p_account, true, p_user_ids) || referral_private.carriers_of_users(p_account, false, p_user_ids)
+  ) > 0 then
     raise sqlstate 'RB001';
   end if;
   return false;
@@ -100,7 +102,7 @@ begin
     perform referral_private.raise_error('code_not_found');
   end if;
   v_account := referral_private.account_of(v_code.org_id);
-  v_is_payer := referral_private.lock_account_to_redeem(v_account, v_user_id);
+  v_is_payer := referral_private.lock_account_to_redeem(v_account, array[v_user_id, v_code.referrer_id]);
   if referral_private.account_of(v_code.org_id) <> v_account then
     perform referral_private.raise_error('busy');
   end if;
@@ -123,6 +125,8 @@ begin
       perform referral_private.count_redemption(v_code.org_id, v_user_id);
       if v_is_payer then
         perform referral_private.settle_user(v_account, v_user_id, 'redemption ' || v_redemption.id);
+        -- It may be what makes a code that the referrer's purchases carried a mutual one.
+        perform referral_private.settle_user(v_account, v_code.referrer_id, 'redemption ' || v_redemption.id);
         select * into strict v_redemption
         from referral.redemptions as r
         where r.org_id = v_redemption.org_id and r.id = v_redemption.id;

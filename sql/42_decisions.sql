@@ -20,7 +20,7 @@ begin
   if auth.uid() in (v_redemption.referee_id, v_redemption.referrer_id) then
     perform referral_private.raise_error('not_allowed');
   end if;
-  perform referral_private.lock_account(referral_private.account_of(v_redemption.org_id));
+  perform referral_private.lock_account_of(v_redemption.org_id);
   select * into strict v_redemption
   from referral.redemptions as r
   where r.org_id = v_redemption.org_id and r.id = p_redemption_id
@@ -38,8 +38,8 @@ begin
     confirmed_at = case when p_decision = 'confirmed' then coalesce(r.confirmed_at, clock_timestamp()) end
   where r.org_id = v_redemption.org_id and r.id = p_redemption_id
   returning * into v_redemption;
-  perform referral_private.settle_redemption(
-    referral_private.account_of(v_redemption.org_id), v_redemption, 'decision on ' || v_redemption.id
+  perform referral_private.settle_user(
+    referral_private.account_of(v_redemption.org_id), v_redemption.referee_id, 'decision on ' || v_redemption.id
   );
   return v_redemption;
 exception

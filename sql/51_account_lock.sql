@@ -42,3 +42,24 @@ end
 $$;
 
 revoke execute on function referral_private.account_of from public;
+
+-- Locks an organisation's account and answers it. Raises `busy` where it was changed while this waited.
+create function referral_private.lock_account_of(p_org_id uuid)
+returns text
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_account text := referral_private.account_of(p_org_id);
+begin
+  perform referral_private.lock_account(v_account);
+  if referral_private.account_of(p_org_id) <> v_account then
+    perform referral_private.raise_error('busy');
+  end if;
+  return v_account;
+end
+$$;
+
+revoke execute on function referral_private.lock_account_of from public;

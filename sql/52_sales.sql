@@ -91,7 +91,7 @@ $$;
 revoke execute on function referral_private.taken_back from public;
 
 -- How much of what was taken back of a payment falls on one of the invoices that it paid. What credit notes assign goes
--- to their invoice first; the rest is split once, cumulatively, by what was paid of each (largest remainder, ties by
+-- to their invoice first; the rest is split once, cumulatively, by what is left of each (largest remainder, ties by
 -- invoice): splitting each refund by itself would take too much from some.
 create function referral_private.share_of_invoice(
   p_account text,
@@ -122,7 +122,7 @@ begin
       group by l.invoice_id
     ),
     assigned as (
-      select p.invoice_id, p.weight, coalesce((
+      select p.invoice_id, p.weight, least(p.weight, coalesce((
         select sum(a.amount)
         from referral_private.credit_notes as n
         join referral_private.credit_note_refunds as a
@@ -131,21 +131,21 @@ begin
           on r.account = a.account and r.livemode = a.livemode and r.refund_id = a.refund_id
         where n.account = p_account and n.livemode = p_livemode and n.invoice_id = p.invoice_id and not n.void
           and r.payment_key = any (p_keys) and r.rank < 2
-      ), 0) as direct
+      ), 0)) as direct
       from parts as p
     ),
     total as (
       select referral_private.taken_back(
         p_account, p_livemode, p_keys, p_currency,
-        case when count(*) = 1 then p_paid else sum(a.weight)::bigint end
-      ) as taken, sum(a.direct) as direct, sum(a.weight) as weight, count(*) as parts
+        coalesce(nullif(sum(a.weight), 0), p_paid)::bigint
+      ) as taken, sum(a.direct) as direct, sum(a.weight - a.direct) as weight, count(*) as parts
       from assigned as a
     ),
     split as (
       select a.invoice_id, a.direct, t.parts, t.taken,
         greatest(t.taken - t.direct, 0) as rest,
-        case when t.weight > 0 then div(greatest(t.taken - t.direct, 0) * a.weight, t.weight) else 0 end as floor,
-        case when t.weight > 0 then mod(greatest(t.taken - t.direct, 0) * a.weight, t.weight) else 0 end as remainder
+        case when t.weight > 0 then div(greatest(t.taken - t.direct, 0) * (a.weight - a.direct), t.weight) else 0 end as floor,
+        case when t.weight > 0 then mod(greatest(t.taken - t.direct, 0) * (a.weight - a.direct), t.weight) else 0 end as remainder
       from assigned as a cross join total as t
     ),
     shared as (
@@ -236,6 +236,7 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   v_before text[];
@@ -275,7 +276,14 @@ begin
         account, livemode, sale_id, payer_id, is_guest, org_id, program_id, currency, paid, reversed, total,
         total_excluding_tax, sale_at, paid_at, warned_at
       )
-      select p_account, p_livemode, s.payment_id, coalesce(s.customer_id, s.payment_id), s.customer_id is null, s.org_id,
+      select p_account, p_livemode, s.payment_id, coalesce(s.customer_id, s.payment_id), s.customer_id is null,
+        coalesce(s.org_id, (
+          select min(p.org_id::text)::uuid
+          from referral_private.invoice_payments as l
+          join referral_private.payments as p
+            on p.account = l.account and p.livemode = l.livemode and p.payment_id = l.payment_key and p.source = 'session'
+          where l.account = p_account and l.livemode = p_livemode and l.invoice_id = s.payment_id
+        )),
         (s.best).program_id, (s.best).currency, (s.best).paid,
         least((s.best).paid, case
           when (s.best).source = 'invoice'

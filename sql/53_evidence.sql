@@ -51,7 +51,30 @@ $$;
 
 revoke execute on function referral_private.payers_named from public;
 
--- These payers and all that are linked to them by a user, directly or through others: whose sales are settled together.
+-- What carries these users: the payers that are linked to them, and those whose metadata names a redemption of theirs.
+create function referral_private.carriers_of_users(p_account text, p_livemode boolean, p_user_ids uuid[])
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_redemptions text[] := array(select r.id::text from referral.redemptions as r where r.referee_id = any (p_user_ids));
+begin
+  return array(
+    select l.carrier from referral_private.payer_users as l
+    where l.account = p_account and l.livemode = p_livemode and l.user_id = any (p_user_ids)
+    union
+    select e.carrier from referral_private.payer_evidence as e
+    where e.account = p_account and e.livemode = p_livemode and e.priority = 2 and e.named = any (v_redemptions)
+  );
+end
+$$;
+
+revoke execute on function referral_private.carriers_of_users from public;
+
+-- These payers and all that stand for the same person, directly or through others: whose sales are settled together.
 create function referral_private.linked_payers(p_account text, p_livemode boolean, p_payer_ids text[])
 returns text[]
 language plpgsql
@@ -63,23 +86,25 @@ declare
   v_payers text[] := p_payer_ids;
   v_new text[] := p_payer_ids;
   v_names text[];
-  v_carriers text[];
+  v_users uuid[];
 begin
   while cardinality(v_new) > 0 loop
     v_names := array(
       select unnest(referral_private.names_of_payer(p_account, p_livemode, payer)) from unnest(v_new) as payer
     );
-    v_carriers := array(
-      select other.carrier
-      from referral_private.payer_users as own
-      join referral_private.payer_users as other
-        on other.user_id = own.user_id and other.account = p_account and other.livemode = p_livemode
-      where own.account = p_account and own.livemode = p_livemode and own.carrier = any (v_names)
-        and other.carrier <> all (v_names)
+    v_users := array(
+      select l.user_id from referral_private.payer_users as l
+      where l.account = p_account and l.livemode = p_livemode and l.carrier = any (v_names)
+      union
+      select r.referee_id
+      from referral_private.payer_evidence as e
+      join referral.redemptions as r on r.id = e.named::uuid
+      where e.account = p_account and e.livemode = p_livemode and e.carrier = any (v_names) and e.priority = 2
     );
-    exit when cardinality(v_carriers) = 0;
     v_new := array(
-      select unnest(referral_private.payers_named(p_account, p_livemode, v_carriers))
+      select unnest(referral_private.payers_named(
+        p_account, p_livemode, referral_private.carriers_of_users(p_account, p_livemode, v_users)
+      ))
       except
       select unnest(v_payers)
     );
@@ -148,15 +173,15 @@ set search_path = ''
 as $$
 declare
   v_names text[] := referral_private.names_of_payer(p_account, p_livemode, p_payer_id);
-  v_user_id uuid;
-  v_user_created_at timestamptz;
+  v_users uuid[];
+  v_oldest timestamptz;
 begin
-  -- Of several users that a payer is linked to, one stands for it where a code alone speaks.
-  select l.user_id, l.user_created_at into v_user_id, v_user_created_at
+  -- Of several users that a payer is linked to, the first stands for it where a code alone speaks; the rules that refuse
+  -- hold for all of them. Whose age is not known is no new user.
+  select array_agg(distinct l.user_id order by l.user_id), min(coalesce(l.user_created_at, '-infinity'))
+  into v_users, v_oldest
   from referral_private.payer_users as l
-  where l.account = p_account and l.livemode = p_livemode and l.carrier = any (v_names)
-  order by l.user_id
-  limit 1;
+  where l.account = p_account and l.livemode = p_livemode and l.carrier = any (v_names);
 
   return query
   with
@@ -185,23 +210,26 @@ begin
     )
   select p_payer_id, n.priority::int, r.id, date_trunc('second', r.redeemed_at), r.redeemed_at, r.org_id, r.program_id, r.terms_version,
     r.id, r.code_id, coalesce(c.beneficiary_id, r.referrer_id), r.referee_id,
-    case when r.decision = 'rejected' then 'rejected' when c.beneficiary_id = r.referee_id then 'self_referral' end
+    case
+      when r.decision = 'rejected' then 'rejected'
+      when r.referee_id = c.beneficiary_id or v_users && array[r.referrer_id, c.beneficiary_id] then 'self_referral'
+    end
   from named as n
   join referral.redemptions as r on r.id = n.redemption_id
   join referral.codes as c on c.org_id = r.org_id and c.id = r.code_id
   where referral_private.account_of(r.org_id) = p_account
   union all
   select p_payer_id, a.priority::int, c.id, a.carried_at, a.carried_at, c.org_id, c.program_id, t.version,
-    null, c.id, coalesce(c.beneficiary_id, c.referrer_id), v_user_id,
+    null, c.id, coalesce(c.beneficiary_id, c.referrer_id), v_users[1],
     case
-      when v_user_id in (c.referrer_id, c.beneficiary_id, c.created_by) then 'self_referral'
+      when v_users && array[c.referrer_id, c.beneficiary_id, c.created_by] then 'self_referral'
       when exists (
         select from referral.redemptions as r
         where r.org_id = c.org_id and r.program_id = c.program_id
-          and r.referee_id = c.referrer_id and r.referrer_id = v_user_id and date_trunc('second', r.redeemed_at) <= a.carried_at
+          and r.referee_id = c.referrer_id and r.referrer_id = any (v_users) and date_trunc('second', r.redeemed_at) <= a.carried_at
       ) then 'mutual_referral'
       when terms.terms ? 'new_users_only_days' and not coalesce(
-        v_user_created_at >= a.carried_at - make_interval(days => (terms.terms ->> 'new_users_only_days')::int), false
+        v_oldest >= a.carried_at - make_interval(days => (terms.terms ->> 'new_users_only_days')::int), false
       ) then 'new_users_only'
     end
   from carried as a

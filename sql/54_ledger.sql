@@ -1,10 +1,11 @@
 -- The ledger: debits and credits in pairs, which are never changed. Each owner has accounts per kind and currency with a
--- stored balance; the organisation's expense is the other side. Currencies never mix.
+-- stored balance; the organisation's expense is the other side. Currencies never mix, nor do test mode and live mode.
 create type referral.account_kind as enum ('expense', 'pending', 'available', 'in_transit', 'paid', 'reward');
 
 create table referral_private.ledger_accounts (
   org_id uuid not null,
   account_id bigint generated always as identity,
+  livemode boolean not null,
   owner_id uuid,
   kind referral.account_kind not null,
   currency text not null,
@@ -21,6 +22,7 @@ create table referral_private.ledger_accounts (
 
 create unique index ledger_accounts_one_per_owner_and_kind on referral_private.ledger_accounts (
   org_id,
+  livemode,
   coalesce(owner_id, '00000000-0000-0000-0000-000000000000'),
   kind,
   currency
@@ -115,6 +117,7 @@ alter table referral_private.ledger_entries enable always trigger ledger_entries
 -- The account of an owner, or, without one, the organisation's expense; made when it is first needed.
 create function referral_private.ledger_account(
   p_org_id uuid,
+  p_livemode boolean,
   p_owner_id uuid,
   p_kind referral.account_kind,
   p_currency text
@@ -130,12 +133,12 @@ declare
 begin
   select a.account_id into v_account_id
   from referral_private.ledger_accounts as a
-  where a.org_id = p_org_id and a.kind = p_kind and a.currency = p_currency
+  where a.org_id = p_org_id and a.livemode = p_livemode and a.kind = p_kind and a.currency = p_currency
     and coalesce(a.owner_id, '00000000-0000-0000-0000-000000000000')
       = coalesce(p_owner_id, '00000000-0000-0000-0000-000000000000');
   if v_account_id is null then
-    insert into referral_private.ledger_accounts (org_id, owner_id, kind, currency)
-    values (p_org_id, p_owner_id, p_kind, p_currency)
+    insert into referral_private.ledger_accounts (org_id, livemode, owner_id, kind, currency)
+    values (p_org_id, p_livemode, p_owner_id, p_kind, p_currency)
     returning account_id into v_account_id;
   end if;
   return v_account_id;
@@ -185,9 +188,12 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_own bigint := referral_private.ledger_account(p_posting.org_id, p_posting.owner_id, p_posting.kind, p_posting.currency);
+  v_own bigint := referral_private.ledger_account(
+    p_posting.org_id, p_posting.livemode, p_posting.owner_id, p_posting.kind, p_posting.currency
+  );
   v_counter bigint := referral_private.ledger_account(
-    p_posting.org_id, case when p_counter_kind <> 'expense' then p_posting.owner_id end, p_counter_kind, p_posting.currency
+    p_posting.org_id, p_posting.livemode, case when p_counter_kind <> 'expense' then p_posting.owner_id end, p_counter_kind,
+    p_posting.currency
   );
   v_number int;
 begin

@@ -12,7 +12,6 @@ create table referral_private.referrals (
   livemode boolean not null,
   payer_id text not null,
   first_sale_at timestamptz not null,
-  rank int,
   constraint referrals_pkey primary key (org_id, program_id, owner_id, livemode, person),
   constraint referrals_are_of_a_program
     foreign key (org_id, program_id) references referral.programs (org_id, id)
@@ -172,6 +171,29 @@ create type referral_private.target as (
   refusal text
 );
 
+-- A referral's place among its owner's in the program, by the time of its first sale.
+create function referral_private.rank_of(p_evidence referral_private.evidence, p_livemode boolean, p_person text)
+returns int
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  return (
+    select count(*) + 1
+    from referral_private.referrals as own
+    join referral_private.referrals as f
+      on f.org_id = own.org_id and f.program_id = own.program_id and f.owner_id = own.owner_id
+        and f.livemode = own.livemode and (f.first_sale_at, f.person) < (own.first_sale_at, own.person)
+    where own.org_id = p_evidence.org_id and own.program_id = p_evidence.program_id
+      and own.owner_id = p_evidence.owner_id and own.livemode = p_livemode and own.person = p_person
+  );
+end
+$$;
+
+revoke execute on function referral_private.rank_of from public;
+
 -- What each won sale is owed, to whom, and where that stands at a time.
 create function referral_private.targets_of(p_won referral_private.won_sale[], p_now timestamptz)
 returns setof referral_private.target
@@ -184,14 +206,21 @@ as $$
 begin
   return query
   with
+    -- Only where rank decides is it counted.
+    ranked as (
+      select r.evidence, r.person, referral_private.rank_of(r.evidence, r.livemode, r.person) as rank
+      from (
+        select distinct w.evidence, w.person, (w.sale).livemode
+        from unnest(p_won) as w
+        where w.terms ?| '{tiers,max_commissions_per_referrer}'::text[]
+      ) as r
+    ),
     placed as (
-      select w.sale, w.evidence, w.person, w.terms, w.refusal, coalesce(f.rank, 1) as rank,
+      select w.sale, w.evidence, w.person, w.terms, w.refusal, ranked.rank,
         row_number() over referral as place,
         first_value((w.sale).sale_at) over referral as first_at
       from unnest(p_won) as w
-      left join referral_private.referrals as f
-        on f.org_id = (w.evidence).org_id and f.program_id = (w.evidence).program_id
-          and f.owner_id = (w.evidence).owner_id and f.livemode = (w.sale).livemode and f.person = w.person
+      left join ranked on ranked.evidence = w.evidence and ranked.person = w.person
       window referral as (
         partition by (w.evidence).program_id, w.person order by (w.sale).sale_at, (w.sale).sale_id
       )
@@ -246,8 +275,8 @@ $$;
 
 revoke execute on function referral_private.targets_of from public;
 
--- Brings the referrals of these payers up to the facts, and ranks them anew where rank decides. Returns the payers whose
--- referrals got another rank.
+-- Brings the referrals of these payers up to the facts. Where rank decides, returns the payers of those that may have
+-- crossed a boundary by it: with n referrals that came, went or moved, the n on either side of each.
 create function referral_private.rank_referrals(
   p_account text,
   p_livemode boolean,
@@ -261,7 +290,7 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_moved text[];
+  v_changed jsonb;
 begin
   with
     current as (
@@ -291,40 +320,54 @@ begin
       where (f.payer_id, f.first_sale_at) is distinct from (excluded.payer_id, excluded.first_sale_at)
       returning f.org_id, f.program_id, f.owner_id
     )
-  select array_agg(distinct row_to_json(changed)::text) into v_moved
-  from (select * from gone union select * from made) as changed
-  where exists (
-    select from referral.program_terms as t
-    where t.org_id = changed.org_id and t.program_id = changed.program_id
-      and t.terms ?| '{tiers,max_commissions_per_referrer}'::text[]
-  );
-  if v_moved is null then
+  select jsonb_agg(to_jsonb(changed)) into v_changed
+  from (
+    select all_changes.*, count(*) as times from (select * from gone union all select * from made) as all_changes group by 1, 2, 3
+  ) as changed;
+  if v_changed is null then
     return '{}';
   end if;
-
-  with
-    ranked as (
-      select f.org_id, f.program_id, f.owner_id, f.livemode, f.person,
-        row_number() over (partition by f.org_id, f.program_id, f.owner_id order by f.first_sale_at, f.person)::int as rank
-      from unnest(v_moved) as m (changed)
-      join referral_private.referrals as f
-        on f.org_id = (m.changed::json ->> 'org_id')::uuid and f.program_id = (m.changed::json ->> 'program_id')::uuid
-          and f.owner_id = (m.changed::json ->> 'owner_id')::uuid and f.livemode = p_livemode
-    ),
-    moved as (
-      update referral_private.referrals as f
-      set rank = r.rank
-      from ranked as r
-      where f.org_id = r.org_id and f.program_id = r.program_id and f.owner_id = r.owner_id
-        and f.livemode = r.livemode and f.person = r.person and f.rank is distinct from r.rank
-      returning f.payer_id
-    )
-  select array_agg(distinct m.payer_id) into v_moved from moved as m;
-  return coalesce(v_moved, '{}');
+  return array(
+    select distinct near.payer_id
+    from jsonb_to_recordset(v_changed) as changed (org_id uuid, program_id uuid, owner_id uuid, times int)
+    cross join lateral referral_private.boundaries_of(changed.org_id, changed.program_id) as boundary
+    cross join lateral (
+      select f.payer_id from referral_private.referrals as f
+      where f.org_id = changed.org_id and f.program_id = changed.program_id and f.owner_id = changed.owner_id
+        and f.livemode = p_livemode
+      order by f.first_sale_at, f.person
+      offset greatest(boundary - 1 - changed.times, 0)
+      limit 2 * changed.times
+    ) as near
+  );
 end
 $$;
 
 revoke execute on function referral_private.rank_referrals from public;
+
+-- The ranks at which something changes, in any version of a program's terms.
+create function referral_private.boundaries_of(p_org_id uuid, p_program_id uuid)
+returns setof int
+language plpgsql
+stable
+rows 5
+security invoker
+set search_path = ''
+as $$
+begin
+  return query
+  select distinct b.boundary
+  from referral.program_terms as t
+  cross join lateral (
+    select (tier ->> 'from')::int as boundary from jsonb_array_elements(t.terms -> 'tiers') as tier
+    union all
+    select (t.terms ->> 'max_commissions_per_referrer')::int + 1
+  ) as b
+  where t.org_id = p_org_id and t.program_id = p_program_id and b.boundary > 1;
+end
+$$;
+
+revoke execute on function referral_private.boundaries_of from public;
 
 -- Posts the differences between what won sales are owed and what is posted of these sales: all of the payers that are
 -- settled, and those that may have become another payer's, or none.
@@ -423,6 +466,8 @@ revoke execute on function referral_private.post_differences from public;
 -- Brings redemptions to what the facts say: confirmed by the first sale they win inside the conversion window, reversed
 -- once all of what they won was taken back. A decision of staff is not touched.
 create function referral_private.settle_redemptions(
+  p_account text,
+  p_livemode boolean,
   p_evidence referral_private.evidence[],
   p_won referral_private.won_sale[]
 )
@@ -432,7 +477,21 @@ volatile
 security invoker
 set search_path = ''
 as $$
+declare
+  v_other text[] := referral_private.payers_named(p_account, not p_livemode, referral_private.carriers_of_users(
+    p_account, not p_livemode, array(select e.referee_id from unnest(p_evidence) as e where e.redemption_id is not null)
+  ));
 begin
+  -- A redemption has one status, whichever mode its sales are of.
+  if cardinality(v_other) > 0 then
+    v_other := referral_private.linked_payers(p_account, not p_livemode, v_other);
+    p_won := p_won || array(
+      select w from referral_private.won_sales(p_account, not p_livemode, v_other, array(
+        select e from unnest(v_other) as payer
+        cross join lateral referral_private.evidence_of(p_account, not p_livemode, payer) as e
+      )) as w
+    );
+  end if;
   update referral.redemptions as r
   set confirmed_at = settled.confirmed_at, status = settled.status
   from (
@@ -501,6 +560,7 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   v_payers text[] := p_payer_ids;
@@ -518,7 +578,7 @@ begin
     exit when p_payer_ids <@ v_payers;
     v_payers := array(select unnest(v_payers) union select unnest(p_payer_ids));
   end loop;
-  perform referral_private.settle_redemptions(v_evidence, v_won);
+  perform referral_private.settle_redemptions(p_account, p_livemode, v_evidence, v_won);
   p_sale_ids := p_sale_ids || array(
     select s.sale_id from referral_private.sales as s
     where s.account = p_account and s.livemode = p_livemode and s.payer_id = any (v_payers)
@@ -539,42 +599,15 @@ set search_path = ''
 as $$
 begin
   perform referral_private.settle(
-    p_account, linked.livemode, referral_private.payers_named(p_account, linked.livemode, linked.carriers), '{}', p_cause
+    p_account, livemode, referral_private.payers_named(
+      p_account, livemode, referral_private.carriers_of_users(p_account, livemode, array[p_user_id])
+    ), '{}', p_cause
   )
-  from (
-    select l.livemode, array_agg(l.carrier) as carriers
-    from referral_private.payer_users as l
-    where l.account = p_account and l.user_id = p_user_id
-    group by l.livemode
-  ) as linked;
+  from unnest('{true,false}'::boolean[]) as livemode;
 end
 $$;
 
 revoke execute on function referral_private.settle_user from public;
-
--- Settles every payer that a redemption speaks for.
-create function referral_private.settle_redemption(p_account text, p_redemption referral.redemptions, p_cause text)
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = ''
-as $$
-begin
-  perform referral_private.settle_user(p_account, p_redemption.referee_id, p_cause);
-  perform referral_private.settle(
-    p_account, named.livemode, referral_private.payers_named(p_account, named.livemode, named.carriers), '{}', p_cause
-  )
-  from (
-    select e.livemode, array_agg(e.carrier) as carriers
-    from referral_private.payer_evidence as e
-    where e.account = p_account and e.priority = 2 and e.named = p_redemption.id::text
-    group by e.livemode
-  ) as named;
-end
-$$;
-
-revoke execute on function referral_private.settle_redemption from public;
 
 -- What a change of an organisation's account touches: every payer that its redemptions speak for, on either account.
 create function referral_private.settle_organisation(p_org_id uuid, p_accounts text[])
@@ -585,7 +618,7 @@ security invoker
 set search_path = ''
 as $$
 begin
-  perform referral_private.settle_redemption(account, r, 'account changed')
+  perform referral_private.settle_user(account, r.referee_id, 'account changed')
   from referral.redemptions as r
   cross join unnest(p_accounts) as account
   where r.org_id = p_org_id;

@@ -40,7 +40,7 @@ declare
   v_object jsonb := p_statement.object;
   v_reference text := v_object ->> 'client_reference_id';
 begin
-  insert into referral_private.payer_users (account, livemode, carrier, user_id, user_created_at)
+  insert into referral_private.payer_users as l (account, livemode, carrier, user_id, user_created_at)
   select p_statement.account, p_statement.livemode, carrier, named.user_id, u.created_at
   from unnest(p_carriers) as carrier
   cross join (
@@ -50,7 +50,9 @@ begin
   ) as named
   left join auth.users as u on u.id = named.user_id
   where carrier is not null and named.user_id is not null
-  on conflict do nothing;
+  on conflict on constraint payer_users_pkey do update
+  set user_created_at = excluded.user_created_at
+  where l.user_created_at is null and excluded.user_created_at is not null;
 
   insert into referral_private.payer_evidence (account, livemode, carrier, priority, named, object_id, carried_at)
   select p_statement.account, p_statement.livemode, carrier, n.priority, n.named, v_object ->> 'id',
@@ -298,6 +300,7 @@ set search_path = ''
 as $$
 declare
   v_refund jsonb := p_statement.object;
+  v_key text;
 begin
   insert into referral_private.refunds as r (
     account, livemode, refund_id, payment_key, amount, rank, stated_at, stated_by
@@ -322,8 +325,9 @@ begin
       when (excluded.rank, excluded.stated_at, excluded.stated_by) > (r.rank, r.stated_at, r.stated_by) then excluded.stated_by
       else r.stated_by
     end,
-    rank = greatest(r.rank, excluded.rank);
-  return referral_private.state_charge(p_statement, v_refund ->> 'charge', v_refund ->> 'payment_intent');
+    rank = greatest(r.rank, excluded.rank)
+  returning r.payment_key into v_key;
+  return referral_private.state_charge(p_statement, v_refund ->> 'charge', v_refund ->> 'payment_intent') || v_key;
 end
 $$;
 
@@ -352,13 +356,21 @@ begin
     v_dispute ->> 'currency', p_statement.event_at, p_statement.event_id
   )
   on conflict on constraint disputes_pkey do update
-  set amount = excluded.amount, stated_at = excluded.stated_at, stated_by = excluded.stated_by
-  where (excluded.stated_at, excluded.stated_by) > (d.stated_at, d.stated_by);
+  set payment_key = greatest(d.payment_key, excluded.payment_key),
+    amount = case when (excluded.stated_at, excluded.stated_by) > (d.stated_at, d.stated_by) then excluded.amount else d.amount end,
+    currency = case
+      when (excluded.stated_at, excluded.stated_by) > (d.stated_at, d.stated_by) then excluded.currency else d.currency
+    end,
+    stated_by = case
+      when (excluded.stated_at, excluded.stated_by) > (d.stated_at, d.stated_by) then excluded.stated_by else d.stated_by
+    end,
+    stated_at = greatest(d.stated_at, excluded.stated_at)
+  returning d.payment_key into v_key;
   insert into referral_private.dispute_transactions (account, livemode, dispute_id, transaction_id, amount)
   select p_statement.account, p_statement.livemode, v_dispute ->> 'id', t.moved ->> 'id', (t.moved ->> 'amount')::bigint
   from jsonb_array_elements(v_dispute -> 'balance_transactions') as t (moved)
   on conflict do nothing;
-  return referral_private.state_charge(p_statement, v_dispute ->> 'charge', v_dispute ->> 'payment_intent');
+  return referral_private.state_charge(p_statement, v_dispute ->> 'charge', v_dispute ->> 'payment_intent') || v_key;
 end
 $$;
 
@@ -374,12 +386,13 @@ as $$
 declare
   v_warning jsonb := p_statement.object;
 begin
-  insert into referral_private.warnings (account, livemode, warning_id, payment_key, warned_at)
+  insert into referral_private.warnings as w (account, livemode, warning_id, payment_key, warned_at)
   values (
     p_statement.account, p_statement.livemode, v_warning ->> 'id',
     coalesce(v_warning ->> 'payment_intent', v_warning ->> 'charge'), to_timestamp((v_warning ->> 'created')::bigint)
   )
-  on conflict do nothing;
+  on conflict on constraint warnings_pkey do update
+  set payment_key = greatest(w.payment_key, excluded.payment_key), warned_at = greatest(w.warned_at, excluded.warned_at);
   return referral_private.state_charge(p_statement, v_warning ->> 'charge', v_warning ->> 'payment_intent');
 end
 $$;

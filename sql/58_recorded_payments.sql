@@ -42,7 +42,7 @@ begin
     perform referral_private.raise_error('invalid_argument', 'provider, ref');
   end if;
   perform referral_private.require_role(p_fact.org_id, 'admin');
-  perform referral_private.lock_account(referral_private.account_of(p_fact.org_id));
+  perform referral_private.lock_account_of(p_fact.org_id);
   insert into referral_private.recorded_facts (org_id, kind, provider, ref, content)
   values (p_fact.org_id, p_fact.kind, p_fact.provider, p_fact.ref, p_fact.content)
   on conflict on constraint recorded_facts_pkey do nothing;

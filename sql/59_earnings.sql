@@ -22,6 +22,21 @@ revoke execute on function referral_private.my_earnings from public;
 
 grant execute on function referral_private.my_earnings to authenticated, service_role;
 
+-- The mode that an organisation's balances are of: live, once there is anything live; test before that.
+create function referral_private.mode_of(p_org_id uuid)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  return exists (select from referral_private.ledger_accounts as a where a.org_id = p_org_id and a.livemode);
+end
+$$;
+
+revoke execute on function referral_private.mode_of from public;
+
 -- The balances of one owner, or of all, in an organisation.
 create function referral_private.balances_of(p_org_id uuid, p_owner_id uuid)
 returns table (
@@ -49,7 +64,8 @@ begin
     greatest(0, -coalesce(sum(a.balance) filter (where a.kind = 'available'), 0))::bigint,
     coalesce(sum(a.balance) filter (where a.kind = 'reward'), 0)::bigint
   from referral_private.ledger_accounts as a
-  where a.org_id = p_org_id and a.kind <> 'expense' and (p_owner_id is null or a.owner_id = p_owner_id)
+  where a.org_id = p_org_id and a.livemode = referral_private.mode_of(p_org_id) and a.kind <> 'expense'
+    and (p_owner_id is null or a.owner_id = p_owner_id)
   group by a.owner_id, a.currency
   order by a.owner_id, a.currency;
 end
@@ -108,7 +124,8 @@ begin
   return query
   with
     own as (
-      select a.account_id from referral_private.ledger_accounts as a where a.org_id = p_org_id and a.owner_id = v_owner_id
+      select a.account_id from referral_private.ledger_accounts as a
+      where a.org_id = p_org_id and a.owner_id = v_owner_id and a.livemode = referral_private.mode_of(p_org_id)
     ),
     found as (
       select e.*
@@ -284,34 +301,32 @@ declare
   v_due record;
   v_released int := 0;
 begin
-  select p.account into v_account
-  from referral_private.postings as p
-  where p.kind = 'pending' and p.amount > 0 and p.due_at <= clock_timestamp()
-  order by p.due_at
-  limit 1;
-  if v_account is null then
-    return 0;
-  end if;
-  perform referral_private.lock_account(v_account);
-  for v_due in
-    select due.livemode, array_agg(distinct s.payer_id) as payers, count(*) as sales
-    from (
-      select p.livemode, p.sale_id
-      from referral_private.postings as p
-      where p.account = v_account and p.kind = 'pending' and p.amount > 0 and p.due_at <= clock_timestamp()
-      order by p.due_at
-      limit least(greatest(p_limit, 0), 500)
-    ) as due
-    join referral_private.sales as s on s.account = v_account and s.livemode = due.livemode and s.sale_id = due.sale_id
-    group by due.livemode
+  for v_account in
+    select p.account from referral_private.postings as p
+    where p.kind = 'pending' and p.amount > 0 and p.due_at <= clock_timestamp()
+    group by p.account
+    order by min(p.due_at)
   loop
-    perform referral_private.settle(v_account, v_due.livemode, v_due.payers, '{}', 'release');
-    v_released := v_released + v_due.sales;
+    -- An account that is busy is left for the next time.
+    continue when not pg_try_advisory_xact_lock(referral_private.account_lock_key(v_account));
+    for v_due in
+      select due.livemode, array_agg(distinct s.payer_id) as payers, count(*) as sales
+      from (
+        select p.livemode, p.sale_id
+        from referral_private.postings as p
+        where p.account = v_account and p.kind = 'pending' and p.amount > 0 and p.due_at <= clock_timestamp()
+        order by p.due_at
+        limit least(greatest(p_limit, 0), 500)
+      ) as due
+      join referral_private.sales as s on s.account = v_account and s.livemode = due.livemode and s.sale_id = due.sale_id
+      group by due.livemode
+    loop
+      perform referral_private.settle(v_account, v_due.livemode, v_due.payers, '{}', 'release');
+      v_released := v_released + v_due.sales;
+    end loop;
+    exit when v_released > 0;
   end loop;
   return v_released;
-exception
-  when lock_not_available then
-    perform referral_private.raise_error('busy');
 end
 $$;
 

@@ -1032,7 +1032,7 @@ as $$
 $$;
 
 comment on function referral.release_due_commissions is
-  'Makes commissions available whose hold is over: up to max_rows sales (500 at most) of one Stripe account, and says how many; call again until it says 0. Operator only, by any scheduler. Errors: busy.';
+  'Makes commissions available whose hold is over: up to max_rows sales (500 at most) of one Stripe account, and says how many; call again until it says 0. Operator only, by any scheduler.';
 
 revoke execute on function referral.release_due_commissions from public;
 

@@ -5,6 +5,13 @@ const amount = z.int()
 const currency = z.string().regex(/^[a-z]{3}$/)
 const id = z.string().regex(/^[a-zA-Z0-9_]{1,255}$/)
 
+/** A customer's id, which an app may have chosen itself. */
+const customerId = z.string().regex(/^[A-Za-z0-9_.:-]{1,255}$/)
+const customer = z
+  .union([customerId, z.object({ id: customerId }).transform((object) => object.id)])
+  .nullish()
+  .transform((value) => value ?? null)
+
 /** A reference to another object: its id, also where the object was sent expanded. */
 const reference = z
   .union([id, z.object({ id }).transform((object) => object.id)])
@@ -35,7 +42,7 @@ export const checkoutSession = z.object({
   currency: currency.nullable(),
   amount_total: amount.nullable(),
   total_details: z.object({ amount_tax: amount }).nullish(),
-  customer: reference,
+  customer,
   customer_account: reference,
   payment_intent: reference,
   payment_link: reference,
@@ -55,7 +62,7 @@ export const invoice = z.object({
   amount_paid: amount,
   total: amount,
   total_excluding_tax: amount.nullish(),
-  customer: reference,
+  customer,
   customer_account: reference,
   parent: z
     .object({
@@ -74,7 +81,7 @@ export const paymentIntent = z.object({
   amount_details: z
     .object({ tax: z.object({ total_tax_amount: amount.nullish() }).nullish() })
     .nullish(),
-  customer: reference,
+  customer,
   customer_account: reference,
   latest_charge: reference,
   metadata,
@@ -156,7 +163,7 @@ export const creditNote = z.object({
 export const discount = z.object({
   id,
   start: z.int(),
-  customer: reference,
+  customer,
   promotion_code: reference,
 })
 

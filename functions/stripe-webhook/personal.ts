@@ -1,5 +1,17 @@
 /** Fields of Stripe's objects that say who somebody is, or what an app wrote freely, wherever they stand. */
 const personal = new Set([
+  'account_holder_name',
+  'cancel_url',
+  'ip',
+  'ip_address',
+  'owner',
+  'return_url',
+  'success_url',
+  'tax_id',
+  'tax_ids',
+  'user_agent',
+  'verified_name',
+  'website',
   'address',
   'billing_details',
   'client_secret',
@@ -53,7 +65,14 @@ function copy(value: unknown): unknown {
         return ownReference.test(String(inner)) ? [[key, inner]] : []
       if (key === 'metadata' && typeof inner === 'object' && inner !== null)
         return [
-          [key, Object.fromEntries(Object.entries(inner).filter(([name]) => ours.test(name)))],
+          [
+            key,
+            Object.fromEntries(
+              Object.entries(inner).filter(
+                ([name, given]) => ours.test(name) && ownReference.test(String(given)),
+              ),
+            ),
+          ],
         ]
       return [[key, copy(inner)]]
     }),

@@ -430,7 +430,7 @@ begin
     perform referral_private.change_stripe_account(p_org_id, p_changes ->> 'stripe_account_id');
   elsif p_changes ? 'active' then
     -- A redemption under way would be overtaken by the answer.
-    perform referral_private.lock_account(referral_private.account_of(p_org_id));
+    perform referral_private.lock_account_of(p_org_id);
   end if;
 
   select * into strict v_old from referral.organisations as o where o.id = p_org_id for no key update;
@@ -445,6 +445,11 @@ begin
     updated_at = clock_timestamp()
   where o.id = p_org_id
   returning * into v_new;
+  if v_new.active <> v_old.active then
+    perform referral_private.settle_program(referral_private.account_of(p_org_id), p.id, v_new.updated_at)
+    from referral.programs as p
+    where p.org_id = p_org_id;
+  end if;
   return v_new;
 exception
   when unique_violation or check_violation then
@@ -488,6 +493,13 @@ begin
 
   if v_old <> '' and exists (select from referral_private.payments as p where p.account = v_old)
     or exists (select from referral.redemptions as r where r.org_id = p_org_id and r.confirmed_at is not null)
+    or exists (select from referral_private.postings as p where p.org_id = p_org_id)
+    or exists (select from referral_private.recorded_facts as f where f.org_id = p_org_id)
+    or exists (
+      select from referral.codes as c
+      join referral_private.payer_evidence as e on e.named = c.code_key
+      where c.org_id = p_org_id and e.account in (v_old, v_new)
+    )
   then
     perform referral_private.raise_error('stripe_account_fixed');
   end if;
@@ -937,7 +949,7 @@ begin
     perform referral_private.raise_error('invalid_argument', 'changes: ' || coalesce(v_unknown, 'is_default'));
   end if;
 
-  perform referral_private.lock_account(referral_private.account_of(v_program.org_id));
+  perform referral_private.lock_account_of(v_program.org_id);
   perform from referral.organisations as o where o.id = v_program.org_id for no key update;
   select * into strict v_program from referral.programs as p where p.id = p_program_id;
   if p_changes ? 'terms' then
@@ -2911,10 +2923,10 @@ grant select on referral.redemptions to authenticated, service_role;
 
 -- From a code to a redemption, in one transaction.
 
--- Takes the account lock in the mode that a redemption by this person needs, and says whether to settle: a person
--- who is known as a payer may have a sale that this redemption wins, so then the lock is exclusive. Locks are never
+-- Takes the account lock in the mode that a redemption needs, and says whether to settle: where the referee or the
+-- referrer is known as a payer, it may change what their sales earn, so then the lock is exclusive. Locks are never
 -- upgraded: the shared one is given back with the inner block before the exclusive one is taken.
-create function referral_private.lock_account_to_redeem(p_account text, p_user_id uuid)
+create function referral_private.lock_account_to_redeem(p_account text, p_user_ids uuid[])
 returns boolean
 language plpgsql
 volatile
@@ -2923,7 +2935,9 @@ set search_path = ''
 as $$
 begin
   perform pg_advisory_xact_lock_shared(referral_private.account_lock_key(p_account));
-  if exists (select from referral_private.payer_users as l where l.user_id = p_user_id and l.account = p_account) then
+  if cardinality(
+    referral_private.carriers_of_users(p_account, true, p_user_ids) || referral_private.carriers_of_users(p_account, false, p_user_ids)
+  ) > 0 then
     raise sqlstate 'RB001';
   end if;
   return false;
@@ -3011,7 +3025,7 @@ begin
     perform referral_private.raise_error('code_not_found');
   end if;
   v_account := referral_private.account_of(v_code.org_id);
-  v_is_payer := referral_private.lock_account_to_redeem(v_account, v_user_id);
+  v_is_payer := referral_private.lock_account_to_redeem(v_account, array[v_user_id, v_code.referrer_id]);
   if referral_private.account_of(v_code.org_id) <> v_account then
     perform referral_private.raise_error('busy');
   end if;
@@ -3034,6 +3048,8 @@ begin
       perform referral_private.count_redemption(v_code.org_id, v_user_id);
       if v_is_payer then
         perform referral_private.settle_user(v_account, v_user_id, 'redemption ' || v_redemption.id);
+        -- It may be what makes a code that the referrer's purchases carried a mutual one.
+        perform referral_private.settle_user(v_account, v_code.referrer_id, 'redemption ' || v_redemption.id);
         select * into strict v_redemption
         from referral.redemptions as r
         where r.org_id = v_redemption.org_id and r.id = v_redemption.id;
@@ -3134,7 +3150,7 @@ begin
   if auth.uid() in (v_redemption.referee_id, v_redemption.referrer_id) then
     perform referral_private.raise_error('not_allowed');
   end if;
-  perform referral_private.lock_account(referral_private.account_of(v_redemption.org_id));
+  perform referral_private.lock_account_of(v_redemption.org_id);
   select * into strict v_redemption
   from referral.redemptions as r
   where r.org_id = v_redemption.org_id and r.id = p_redemption_id
@@ -3152,8 +3168,8 @@ begin
     confirmed_at = case when p_decision = 'confirmed' then coalesce(r.confirmed_at, clock_timestamp()) end
   where r.org_id = v_redemption.org_id and r.id = p_redemption_id
   returning * into v_redemption;
-  perform referral_private.settle_redemption(
-    referral_private.account_of(v_redemption.org_id), v_redemption, 'decision on ' || v_redemption.id
+  perform referral_private.settle_user(
+    referral_private.account_of(v_redemption.org_id), v_redemption.referee_id, 'decision on ' || v_redemption.id
   );
   return v_redemption;
 exception
@@ -4079,6 +4095,27 @@ $$;
 
 revoke execute on function referral_private.account_of from public;
 
+-- Locks an organisation's account and answers it. Raises `busy` where it was changed while this waited.
+create function referral_private.lock_account_of(p_org_id uuid)
+returns text
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_account text := referral_private.account_of(p_org_id);
+begin
+  perform referral_private.lock_account(v_account);
+  if referral_private.account_of(p_org_id) <> v_account then
+    perform referral_private.raise_error('busy');
+  end if;
+  return v_account;
+end
+$$;
+
+revoke execute on function referral_private.lock_account_of from public;
+
 -- Sales: what was paid once the statements are put together, and how much of it was taken back. A projection of the facts:
 -- every row can be made anew from them.
 create table referral_private.sales (
@@ -4172,7 +4209,7 @@ $$;
 revoke execute on function referral_private.taken_back from public;
 
 -- How much of what was taken back of a payment falls on one of the invoices that it paid. What credit notes assign goes
--- to their invoice first; the rest is split once, cumulatively, by what was paid of each (largest remainder, ties by
+-- to their invoice first; the rest is split once, cumulatively, by what is left of each (largest remainder, ties by
 -- invoice): splitting each refund by itself would take too much from some.
 create function referral_private.share_of_invoice(
   p_account text,
@@ -4203,7 +4240,7 @@ begin
       group by l.invoice_id
     ),
     assigned as (
-      select p.invoice_id, p.weight, coalesce((
+      select p.invoice_id, p.weight, least(p.weight, coalesce((
         select sum(a.amount)
         from referral_private.credit_notes as n
         join referral_private.credit_note_refunds as a
@@ -4212,21 +4249,21 @@ begin
           on r.account = a.account and r.livemode = a.livemode and r.refund_id = a.refund_id
         where n.account = p_account and n.livemode = p_livemode and n.invoice_id = p.invoice_id and not n.void
           and r.payment_key = any (p_keys) and r.rank < 2
-      ), 0) as direct
+      ), 0)) as direct
       from parts as p
     ),
     total as (
       select referral_private.taken_back(
         p_account, p_livemode, p_keys, p_currency,
-        case when count(*) = 1 then p_paid else sum(a.weight)::bigint end
-      ) as taken, sum(a.direct) as direct, sum(a.weight) as weight, count(*) as parts
+        coalesce(nullif(sum(a.weight), 0), p_paid)::bigint
+      ) as taken, sum(a.direct) as direct, sum(a.weight - a.direct) as weight, count(*) as parts
       from assigned as a
     ),
     split as (
       select a.invoice_id, a.direct, t.parts, t.taken,
         greatest(t.taken - t.direct, 0) as rest,
-        case when t.weight > 0 then div(greatest(t.taken - t.direct, 0) * a.weight, t.weight) else 0 end as floor,
-        case when t.weight > 0 then mod(greatest(t.taken - t.direct, 0) * a.weight, t.weight) else 0 end as remainder
+        case when t.weight > 0 then div(greatest(t.taken - t.direct, 0) * (a.weight - a.direct), t.weight) else 0 end as floor,
+        case when t.weight > 0 then mod(greatest(t.taken - t.direct, 0) * (a.weight - a.direct), t.weight) else 0 end as remainder
       from assigned as a cross join total as t
     ),
     shared as (
@@ -4317,6 +4354,7 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   v_before text[];
@@ -4356,7 +4394,14 @@ begin
         account, livemode, sale_id, payer_id, is_guest, org_id, program_id, currency, paid, reversed, total,
         total_excluding_tax, sale_at, paid_at, warned_at
       )
-      select p_account, p_livemode, s.payment_id, coalesce(s.customer_id, s.payment_id), s.customer_id is null, s.org_id,
+      select p_account, p_livemode, s.payment_id, coalesce(s.customer_id, s.payment_id), s.customer_id is null,
+        coalesce(s.org_id, (
+          select min(p.org_id::text)::uuid
+          from referral_private.invoice_payments as l
+          join referral_private.payments as p
+            on p.account = l.account and p.livemode = l.livemode and p.payment_id = l.payment_key and p.source = 'session'
+          where l.account = p_account and l.livemode = p_livemode and l.invoice_id = s.payment_id
+        )),
         (s.best).program_id, (s.best).currency, (s.best).paid,
         least((s.best).paid, case
           when (s.best).source = 'invoice'
@@ -4443,7 +4488,30 @@ $$;
 
 revoke execute on function referral_private.payers_named from public;
 
--- These payers and all that are linked to them by a user, directly or through others: whose sales are settled together.
+-- What carries these users: the payers that are linked to them, and those whose metadata names a redemption of theirs.
+create function referral_private.carriers_of_users(p_account text, p_livemode boolean, p_user_ids uuid[])
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_redemptions text[] := array(select r.id::text from referral.redemptions as r where r.referee_id = any (p_user_ids));
+begin
+  return array(
+    select l.carrier from referral_private.payer_users as l
+    where l.account = p_account and l.livemode = p_livemode and l.user_id = any (p_user_ids)
+    union
+    select e.carrier from referral_private.payer_evidence as e
+    where e.account = p_account and e.livemode = p_livemode and e.priority = 2 and e.named = any (v_redemptions)
+  );
+end
+$$;
+
+revoke execute on function referral_private.carriers_of_users from public;
+
+-- These payers and all that stand for the same person, directly or through others: whose sales are settled together.
 create function referral_private.linked_payers(p_account text, p_livemode boolean, p_payer_ids text[])
 returns text[]
 language plpgsql
@@ -4455,23 +4523,25 @@ declare
   v_payers text[] := p_payer_ids;
   v_new text[] := p_payer_ids;
   v_names text[];
-  v_carriers text[];
+  v_users uuid[];
 begin
   while cardinality(v_new) > 0 loop
     v_names := array(
       select unnest(referral_private.names_of_payer(p_account, p_livemode, payer)) from unnest(v_new) as payer
     );
-    v_carriers := array(
-      select other.carrier
-      from referral_private.payer_users as own
-      join referral_private.payer_users as other
-        on other.user_id = own.user_id and other.account = p_account and other.livemode = p_livemode
-      where own.account = p_account and own.livemode = p_livemode and own.carrier = any (v_names)
-        and other.carrier <> all (v_names)
+    v_users := array(
+      select l.user_id from referral_private.payer_users as l
+      where l.account = p_account and l.livemode = p_livemode and l.carrier = any (v_names)
+      union
+      select r.referee_id
+      from referral_private.payer_evidence as e
+      join referral.redemptions as r on r.id = e.named::uuid
+      where e.account = p_account and e.livemode = p_livemode and e.carrier = any (v_names) and e.priority = 2
     );
-    exit when cardinality(v_carriers) = 0;
     v_new := array(
-      select unnest(referral_private.payers_named(p_account, p_livemode, v_carriers))
+      select unnest(referral_private.payers_named(
+        p_account, p_livemode, referral_private.carriers_of_users(p_account, p_livemode, v_users)
+      ))
       except
       select unnest(v_payers)
     );
@@ -4540,15 +4610,15 @@ set search_path = ''
 as $$
 declare
   v_names text[] := referral_private.names_of_payer(p_account, p_livemode, p_payer_id);
-  v_user_id uuid;
-  v_user_created_at timestamptz;
+  v_users uuid[];
+  v_oldest timestamptz;
 begin
-  -- Of several users that a payer is linked to, one stands for it where a code alone speaks.
-  select l.user_id, l.user_created_at into v_user_id, v_user_created_at
+  -- Of several users that a payer is linked to, the first stands for it where a code alone speaks; the rules that refuse
+  -- hold for all of them. Whose age is not known is no new user.
+  select array_agg(distinct l.user_id order by l.user_id), min(coalesce(l.user_created_at, '-infinity'))
+  into v_users, v_oldest
   from referral_private.payer_users as l
-  where l.account = p_account and l.livemode = p_livemode and l.carrier = any (v_names)
-  order by l.user_id
-  limit 1;
+  where l.account = p_account and l.livemode = p_livemode and l.carrier = any (v_names);
 
   return query
   with
@@ -4577,23 +4647,26 @@ begin
     )
   select p_payer_id, n.priority::int, r.id, date_trunc('second', r.redeemed_at), r.redeemed_at, r.org_id, r.program_id, r.terms_version,
     r.id, r.code_id, coalesce(c.beneficiary_id, r.referrer_id), r.referee_id,
-    case when r.decision = 'rejected' then 'rejected' when c.beneficiary_id = r.referee_id then 'self_referral' end
+    case
+      when r.decision = 'rejected' then 'rejected'
+      when r.referee_id = c.beneficiary_id or v_users && array[r.referrer_id, c.beneficiary_id] then 'self_referral'
+    end
   from named as n
   join referral.redemptions as r on r.id = n.redemption_id
   join referral.codes as c on c.org_id = r.org_id and c.id = r.code_id
   where referral_private.account_of(r.org_id) = p_account
   union all
   select p_payer_id, a.priority::int, c.id, a.carried_at, a.carried_at, c.org_id, c.program_id, t.version,
-    null, c.id, coalesce(c.beneficiary_id, c.referrer_id), v_user_id,
+    null, c.id, coalesce(c.beneficiary_id, c.referrer_id), v_users[1],
     case
-      when v_user_id in (c.referrer_id, c.beneficiary_id, c.created_by) then 'self_referral'
+      when v_users && array[c.referrer_id, c.beneficiary_id, c.created_by] then 'self_referral'
       when exists (
         select from referral.redemptions as r
         where r.org_id = c.org_id and r.program_id = c.program_id
-          and r.referee_id = c.referrer_id and r.referrer_id = v_user_id and date_trunc('second', r.redeemed_at) <= a.carried_at
+          and r.referee_id = c.referrer_id and r.referrer_id = any (v_users) and date_trunc('second', r.redeemed_at) <= a.carried_at
       ) then 'mutual_referral'
       when terms.terms ? 'new_users_only_days' and not coalesce(
-        v_user_created_at >= a.carried_at - make_interval(days => (terms.terms ->> 'new_users_only_days')::int), false
+        v_oldest >= a.carried_at - make_interval(days => (terms.terms ->> 'new_users_only_days')::int), false
       ) then 'new_users_only'
     end
   from carried as a
@@ -4608,12 +4681,13 @@ $$;
 revoke execute on function referral_private.evidence_of from public;
 
 -- The ledger: debits and credits in pairs, which are never changed. Each owner has accounts per kind and currency with a
--- stored balance; the organisation's expense is the other side. Currencies never mix.
+-- stored balance; the organisation's expense is the other side. Currencies never mix, nor do test mode and live mode.
 create type referral.account_kind as enum ('expense', 'pending', 'available', 'in_transit', 'paid', 'reward');
 
 create table referral_private.ledger_accounts (
   org_id uuid not null,
   account_id bigint generated always as identity,
+  livemode boolean not null,
   owner_id uuid,
   kind referral.account_kind not null,
   currency text not null,
@@ -4630,6 +4704,7 @@ create table referral_private.ledger_accounts (
 
 create unique index ledger_accounts_one_per_owner_and_kind on referral_private.ledger_accounts (
   org_id,
+  livemode,
   coalesce(owner_id, '00000000-0000-0000-0000-000000000000'),
   kind,
   currency
@@ -4724,6 +4799,7 @@ alter table referral_private.ledger_entries enable always trigger ledger_entries
 -- The account of an owner, or, without one, the organisation's expense; made when it is first needed.
 create function referral_private.ledger_account(
   p_org_id uuid,
+  p_livemode boolean,
   p_owner_id uuid,
   p_kind referral.account_kind,
   p_currency text
@@ -4739,12 +4815,12 @@ declare
 begin
   select a.account_id into v_account_id
   from referral_private.ledger_accounts as a
-  where a.org_id = p_org_id and a.kind = p_kind and a.currency = p_currency
+  where a.org_id = p_org_id and a.livemode = p_livemode and a.kind = p_kind and a.currency = p_currency
     and coalesce(a.owner_id, '00000000-0000-0000-0000-000000000000')
       = coalesce(p_owner_id, '00000000-0000-0000-0000-000000000000');
   if v_account_id is null then
-    insert into referral_private.ledger_accounts (org_id, owner_id, kind, currency)
-    values (p_org_id, p_owner_id, p_kind, p_currency)
+    insert into referral_private.ledger_accounts (org_id, livemode, owner_id, kind, currency)
+    values (p_org_id, p_livemode, p_owner_id, p_kind, p_currency)
     returning account_id into v_account_id;
   end if;
   return v_account_id;
@@ -4794,9 +4870,12 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_own bigint := referral_private.ledger_account(p_posting.org_id, p_posting.owner_id, p_posting.kind, p_posting.currency);
+  v_own bigint := referral_private.ledger_account(
+    p_posting.org_id, p_posting.livemode, p_posting.owner_id, p_posting.kind, p_posting.currency
+  );
   v_counter bigint := referral_private.ledger_account(
-    p_posting.org_id, case when p_counter_kind <> 'expense' then p_posting.owner_id end, p_counter_kind, p_posting.currency
+    p_posting.org_id, p_posting.livemode, case when p_counter_kind <> 'expense' then p_posting.owner_id end, p_counter_kind,
+    p_posting.currency
   );
   v_number int;
 begin
@@ -4844,7 +4923,6 @@ create table referral_private.referrals (
   livemode boolean not null,
   payer_id text not null,
   first_sale_at timestamptz not null,
-  rank int,
   constraint referrals_pkey primary key (org_id, program_id, owner_id, livemode, person),
   constraint referrals_are_of_a_program
     foreign key (org_id, program_id) references referral.programs (org_id, id)
@@ -5004,6 +5082,29 @@ create type referral_private.target as (
   refusal text
 );
 
+-- A referral's place among its owner's in the program, by the time of its first sale.
+create function referral_private.rank_of(p_evidence referral_private.evidence, p_livemode boolean, p_person text)
+returns int
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  return (
+    select count(*) + 1
+    from referral_private.referrals as own
+    join referral_private.referrals as f
+      on f.org_id = own.org_id and f.program_id = own.program_id and f.owner_id = own.owner_id
+        and f.livemode = own.livemode and (f.first_sale_at, f.person) < (own.first_sale_at, own.person)
+    where own.org_id = p_evidence.org_id and own.program_id = p_evidence.program_id
+      and own.owner_id = p_evidence.owner_id and own.livemode = p_livemode and own.person = p_person
+  );
+end
+$$;
+
+revoke execute on function referral_private.rank_of from public;
+
 -- What each won sale is owed, to whom, and where that stands at a time.
 create function referral_private.targets_of(p_won referral_private.won_sale[], p_now timestamptz)
 returns setof referral_private.target
@@ -5016,14 +5117,21 @@ as $$
 begin
   return query
   with
+    -- Only where rank decides is it counted.
+    ranked as (
+      select r.evidence, r.person, referral_private.rank_of(r.evidence, r.livemode, r.person) as rank
+      from (
+        select distinct w.evidence, w.person, (w.sale).livemode
+        from unnest(p_won) as w
+        where w.terms ?| '{tiers,max_commissions_per_referrer}'::text[]
+      ) as r
+    ),
     placed as (
-      select w.sale, w.evidence, w.person, w.terms, w.refusal, coalesce(f.rank, 1) as rank,
+      select w.sale, w.evidence, w.person, w.terms, w.refusal, ranked.rank,
         row_number() over referral as place,
         first_value((w.sale).sale_at) over referral as first_at
       from unnest(p_won) as w
-      left join referral_private.referrals as f
-        on f.org_id = (w.evidence).org_id and f.program_id = (w.evidence).program_id
-          and f.owner_id = (w.evidence).owner_id and f.livemode = (w.sale).livemode and f.person = w.person
+      left join ranked on ranked.evidence = w.evidence and ranked.person = w.person
       window referral as (
         partition by (w.evidence).program_id, w.person order by (w.sale).sale_at, (w.sale).sale_id
       )
@@ -5078,8 +5186,8 @@ $$;
 
 revoke execute on function referral_private.targets_of from public;
 
--- Brings the referrals of these payers up to the facts, and ranks them anew where rank decides. Returns the payers whose
--- referrals got another rank.
+-- Brings the referrals of these payers up to the facts. Where rank decides, returns the payers of those that may have
+-- crossed a boundary by it: with n referrals that came, went or moved, the n on either side of each.
 create function referral_private.rank_referrals(
   p_account text,
   p_livemode boolean,
@@ -5093,7 +5201,7 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_moved text[];
+  v_changed jsonb;
 begin
   with
     current as (
@@ -5123,40 +5231,54 @@ begin
       where (f.payer_id, f.first_sale_at) is distinct from (excluded.payer_id, excluded.first_sale_at)
       returning f.org_id, f.program_id, f.owner_id
     )
-  select array_agg(distinct row_to_json(changed)::text) into v_moved
-  from (select * from gone union select * from made) as changed
-  where exists (
-    select from referral.program_terms as t
-    where t.org_id = changed.org_id and t.program_id = changed.program_id
-      and t.terms ?| '{tiers,max_commissions_per_referrer}'::text[]
-  );
-  if v_moved is null then
+  select jsonb_agg(to_jsonb(changed)) into v_changed
+  from (
+    select all_changes.*, count(*) as times from (select * from gone union all select * from made) as all_changes group by 1, 2, 3
+  ) as changed;
+  if v_changed is null then
     return '{}';
   end if;
-
-  with
-    ranked as (
-      select f.org_id, f.program_id, f.owner_id, f.livemode, f.person,
-        row_number() over (partition by f.org_id, f.program_id, f.owner_id order by f.first_sale_at, f.person)::int as rank
-      from unnest(v_moved) as m (changed)
-      join referral_private.referrals as f
-        on f.org_id = (m.changed::json ->> 'org_id')::uuid and f.program_id = (m.changed::json ->> 'program_id')::uuid
-          and f.owner_id = (m.changed::json ->> 'owner_id')::uuid and f.livemode = p_livemode
-    ),
-    moved as (
-      update referral_private.referrals as f
-      set rank = r.rank
-      from ranked as r
-      where f.org_id = r.org_id and f.program_id = r.program_id and f.owner_id = r.owner_id
-        and f.livemode = r.livemode and f.person = r.person and f.rank is distinct from r.rank
-      returning f.payer_id
-    )
-  select array_agg(distinct m.payer_id) into v_moved from moved as m;
-  return coalesce(v_moved, '{}');
+  return array(
+    select distinct near.payer_id
+    from jsonb_to_recordset(v_changed) as changed (org_id uuid, program_id uuid, owner_id uuid, times int)
+    cross join lateral referral_private.boundaries_of(changed.org_id, changed.program_id) as boundary
+    cross join lateral (
+      select f.payer_id from referral_private.referrals as f
+      where f.org_id = changed.org_id and f.program_id = changed.program_id and f.owner_id = changed.owner_id
+        and f.livemode = p_livemode
+      order by f.first_sale_at, f.person
+      offset greatest(boundary - 1 - changed.times, 0)
+      limit 2 * changed.times
+    ) as near
+  );
 end
 $$;
 
 revoke execute on function referral_private.rank_referrals from public;
+
+-- The ranks at which something changes, in any version of a program's terms.
+create function referral_private.boundaries_of(p_org_id uuid, p_program_id uuid)
+returns setof int
+language plpgsql
+stable
+rows 5
+security invoker
+set search_path = ''
+as $$
+begin
+  return query
+  select distinct b.boundary
+  from referral.program_terms as t
+  cross join lateral (
+    select (tier ->> 'from')::int as boundary from jsonb_array_elements(t.terms -> 'tiers') as tier
+    union all
+    select (t.terms ->> 'max_commissions_per_referrer')::int + 1
+  ) as b
+  where t.org_id = p_org_id and t.program_id = p_program_id and b.boundary > 1;
+end
+$$;
+
+revoke execute on function referral_private.boundaries_of from public;
 
 -- Posts the differences between what won sales are owed and what is posted of these sales: all of the payers that are
 -- settled, and those that may have become another payer's, or none.
@@ -5255,6 +5377,8 @@ revoke execute on function referral_private.post_differences from public;
 -- Brings redemptions to what the facts say: confirmed by the first sale they win inside the conversion window, reversed
 -- once all of what they won was taken back. A decision of staff is not touched.
 create function referral_private.settle_redemptions(
+  p_account text,
+  p_livemode boolean,
   p_evidence referral_private.evidence[],
   p_won referral_private.won_sale[]
 )
@@ -5264,7 +5388,21 @@ volatile
 security invoker
 set search_path = ''
 as $$
+declare
+  v_other text[] := referral_private.payers_named(p_account, not p_livemode, referral_private.carriers_of_users(
+    p_account, not p_livemode, array(select e.referee_id from unnest(p_evidence) as e where e.redemption_id is not null)
+  ));
 begin
+  -- A redemption has one status, whichever mode its sales are of.
+  if cardinality(v_other) > 0 then
+    v_other := referral_private.linked_payers(p_account, not p_livemode, v_other);
+    p_won := p_won || array(
+      select w from referral_private.won_sales(p_account, not p_livemode, v_other, array(
+        select e from unnest(v_other) as payer
+        cross join lateral referral_private.evidence_of(p_account, not p_livemode, payer) as e
+      )) as w
+    );
+  end if;
   update referral.redemptions as r
   set confirmed_at = settled.confirmed_at, status = settled.status
   from (
@@ -5333,6 +5471,7 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   v_payers text[] := p_payer_ids;
@@ -5350,7 +5489,7 @@ begin
     exit when p_payer_ids <@ v_payers;
     v_payers := array(select unnest(v_payers) union select unnest(p_payer_ids));
   end loop;
-  perform referral_private.settle_redemptions(v_evidence, v_won);
+  perform referral_private.settle_redemptions(p_account, p_livemode, v_evidence, v_won);
   p_sale_ids := p_sale_ids || array(
     select s.sale_id from referral_private.sales as s
     where s.account = p_account and s.livemode = p_livemode and s.payer_id = any (v_payers)
@@ -5371,42 +5510,15 @@ set search_path = ''
 as $$
 begin
   perform referral_private.settle(
-    p_account, linked.livemode, referral_private.payers_named(p_account, linked.livemode, linked.carriers), '{}', p_cause
+    p_account, livemode, referral_private.payers_named(
+      p_account, livemode, referral_private.carriers_of_users(p_account, livemode, array[p_user_id])
+    ), '{}', p_cause
   )
-  from (
-    select l.livemode, array_agg(l.carrier) as carriers
-    from referral_private.payer_users as l
-    where l.account = p_account and l.user_id = p_user_id
-    group by l.livemode
-  ) as linked;
+  from unnest('{true,false}'::boolean[]) as livemode;
 end
 $$;
 
 revoke execute on function referral_private.settle_user from public;
-
--- Settles every payer that a redemption speaks for.
-create function referral_private.settle_redemption(p_account text, p_redemption referral.redemptions, p_cause text)
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = ''
-as $$
-begin
-  perform referral_private.settle_user(p_account, p_redemption.referee_id, p_cause);
-  perform referral_private.settle(
-    p_account, named.livemode, referral_private.payers_named(p_account, named.livemode, named.carriers), '{}', p_cause
-  )
-  from (
-    select e.livemode, array_agg(e.carrier) as carriers
-    from referral_private.payer_evidence as e
-    where e.account = p_account and e.priority = 2 and e.named = p_redemption.id::text
-    group by e.livemode
-  ) as named;
-end
-$$;
-
-revoke execute on function referral_private.settle_redemption from public;
 
 -- What a change of an organisation's account touches: every payer that its redemptions speak for, on either account.
 create function referral_private.settle_organisation(p_org_id uuid, p_accounts text[])
@@ -5417,7 +5529,7 @@ security invoker
 set search_path = ''
 as $$
 begin
-  perform referral_private.settle_redemption(account, r, 'account changed')
+  perform referral_private.settle_user(account, r.referee_id, 'account changed')
   from referral.redemptions as r
   cross join unnest(p_accounts) as account
   where r.org_id = p_org_id;
@@ -5496,7 +5608,7 @@ declare
   v_object jsonb := p_statement.object;
   v_reference text := v_object ->> 'client_reference_id';
 begin
-  insert into referral_private.payer_users (account, livemode, carrier, user_id, user_created_at)
+  insert into referral_private.payer_users as l (account, livemode, carrier, user_id, user_created_at)
   select p_statement.account, p_statement.livemode, carrier, named.user_id, u.created_at
   from unnest(p_carriers) as carrier
   cross join (
@@ -5506,7 +5618,9 @@ begin
   ) as named
   left join auth.users as u on u.id = named.user_id
   where carrier is not null and named.user_id is not null
-  on conflict do nothing;
+  on conflict on constraint payer_users_pkey do update
+  set user_created_at = excluded.user_created_at
+  where l.user_created_at is null and excluded.user_created_at is not null;
 
   insert into referral_private.payer_evidence (account, livemode, carrier, priority, named, object_id, carried_at)
   select p_statement.account, p_statement.livemode, carrier, n.priority, n.named, v_object ->> 'id',
@@ -5754,6 +5868,7 @@ set search_path = ''
 as $$
 declare
   v_refund jsonb := p_statement.object;
+  v_key text;
 begin
   insert into referral_private.refunds as r (
     account, livemode, refund_id, payment_key, amount, rank, stated_at, stated_by
@@ -5778,8 +5893,9 @@ begin
       when (excluded.rank, excluded.stated_at, excluded.stated_by) > (r.rank, r.stated_at, r.stated_by) then excluded.stated_by
       else r.stated_by
     end,
-    rank = greatest(r.rank, excluded.rank);
-  return referral_private.state_charge(p_statement, v_refund ->> 'charge', v_refund ->> 'payment_intent');
+    rank = greatest(r.rank, excluded.rank)
+  returning r.payment_key into v_key;
+  return referral_private.state_charge(p_statement, v_refund ->> 'charge', v_refund ->> 'payment_intent') || v_key;
 end
 $$;
 
@@ -5808,13 +5924,21 @@ begin
     v_dispute ->> 'currency', p_statement.event_at, p_statement.event_id
   )
   on conflict on constraint disputes_pkey do update
-  set amount = excluded.amount, stated_at = excluded.stated_at, stated_by = excluded.stated_by
-  where (excluded.stated_at, excluded.stated_by) > (d.stated_at, d.stated_by);
+  set payment_key = greatest(d.payment_key, excluded.payment_key),
+    amount = case when (excluded.stated_at, excluded.stated_by) > (d.stated_at, d.stated_by) then excluded.amount else d.amount end,
+    currency = case
+      when (excluded.stated_at, excluded.stated_by) > (d.stated_at, d.stated_by) then excluded.currency else d.currency
+    end,
+    stated_by = case
+      when (excluded.stated_at, excluded.stated_by) > (d.stated_at, d.stated_by) then excluded.stated_by else d.stated_by
+    end,
+    stated_at = greatest(d.stated_at, excluded.stated_at)
+  returning d.payment_key into v_key;
   insert into referral_private.dispute_transactions (account, livemode, dispute_id, transaction_id, amount)
   select p_statement.account, p_statement.livemode, v_dispute ->> 'id', t.moved ->> 'id', (t.moved ->> 'amount')::bigint
   from jsonb_array_elements(v_dispute -> 'balance_transactions') as t (moved)
   on conflict do nothing;
-  return referral_private.state_charge(p_statement, v_dispute ->> 'charge', v_dispute ->> 'payment_intent');
+  return referral_private.state_charge(p_statement, v_dispute ->> 'charge', v_dispute ->> 'payment_intent') || v_key;
 end
 $$;
 
@@ -5830,12 +5954,13 @@ as $$
 declare
   v_warning jsonb := p_statement.object;
 begin
-  insert into referral_private.warnings (account, livemode, warning_id, payment_key, warned_at)
+  insert into referral_private.warnings as w (account, livemode, warning_id, payment_key, warned_at)
   values (
     p_statement.account, p_statement.livemode, v_warning ->> 'id',
     coalesce(v_warning ->> 'payment_intent', v_warning ->> 'charge'), to_timestamp((v_warning ->> 'created')::bigint)
   )
-  on conflict do nothing;
+  on conflict on constraint warnings_pkey do update
+  set payment_key = greatest(w.payment_key, excluded.payment_key), warned_at = greatest(w.warned_at, excluded.warned_at);
   return referral_private.state_charge(p_statement, v_warning ->> 'charge', v_warning ->> 'payment_intent');
 end
 $$;
@@ -6014,6 +6139,7 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   v_statement referral_private.statement := (
@@ -6266,7 +6392,7 @@ begin
     perform referral_private.raise_error('invalid_argument', 'provider, ref');
   end if;
   perform referral_private.require_role(p_fact.org_id, 'admin');
-  perform referral_private.lock_account(referral_private.account_of(p_fact.org_id));
+  perform referral_private.lock_account_of(p_fact.org_id);
   insert into referral_private.recorded_facts (org_id, kind, provider, ref, content)
   values (p_fact.org_id, p_fact.kind, p_fact.provider, p_fact.ref, p_fact.content)
   on conflict on constraint recorded_facts_pkey do nothing;
@@ -6536,6 +6662,21 @@ revoke execute on function referral_private.my_earnings from public;
 
 grant execute on function referral_private.my_earnings to authenticated, service_role;
 
+-- The mode that an organisation's balances are of: live, once there is anything live; test before that.
+create function referral_private.mode_of(p_org_id uuid)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  return exists (select from referral_private.ledger_accounts as a where a.org_id = p_org_id and a.livemode);
+end
+$$;
+
+revoke execute on function referral_private.mode_of from public;
+
 -- The balances of one owner, or of all, in an organisation.
 create function referral_private.balances_of(p_org_id uuid, p_owner_id uuid)
 returns table (
@@ -6563,7 +6704,8 @@ begin
     greatest(0, -coalesce(sum(a.balance) filter (where a.kind = 'available'), 0))::bigint,
     coalesce(sum(a.balance) filter (where a.kind = 'reward'), 0)::bigint
   from referral_private.ledger_accounts as a
-  where a.org_id = p_org_id and a.kind <> 'expense' and (p_owner_id is null or a.owner_id = p_owner_id)
+  where a.org_id = p_org_id and a.livemode = referral_private.mode_of(p_org_id) and a.kind <> 'expense'
+    and (p_owner_id is null or a.owner_id = p_owner_id)
   group by a.owner_id, a.currency
   order by a.owner_id, a.currency;
 end
@@ -6622,7 +6764,8 @@ begin
   return query
   with
     own as (
-      select a.account_id from referral_private.ledger_accounts as a where a.org_id = p_org_id and a.owner_id = v_owner_id
+      select a.account_id from referral_private.ledger_accounts as a
+      where a.org_id = p_org_id and a.owner_id = v_owner_id and a.livemode = referral_private.mode_of(p_org_id)
     ),
     found as (
       select e.*
@@ -6798,34 +6941,32 @@ declare
   v_due record;
   v_released int := 0;
 begin
-  select p.account into v_account
-  from referral_private.postings as p
-  where p.kind = 'pending' and p.amount > 0 and p.due_at <= clock_timestamp()
-  order by p.due_at
-  limit 1;
-  if v_account is null then
-    return 0;
-  end if;
-  perform referral_private.lock_account(v_account);
-  for v_due in
-    select due.livemode, array_agg(distinct s.payer_id) as payers, count(*) as sales
-    from (
-      select p.livemode, p.sale_id
-      from referral_private.postings as p
-      where p.account = v_account and p.kind = 'pending' and p.amount > 0 and p.due_at <= clock_timestamp()
-      order by p.due_at
-      limit least(greatest(p_limit, 0), 500)
-    ) as due
-    join referral_private.sales as s on s.account = v_account and s.livemode = due.livemode and s.sale_id = due.sale_id
-    group by due.livemode
+  for v_account in
+    select p.account from referral_private.postings as p
+    where p.kind = 'pending' and p.amount > 0 and p.due_at <= clock_timestamp()
+    group by p.account
+    order by min(p.due_at)
   loop
-    perform referral_private.settle(v_account, v_due.livemode, v_due.payers, '{}', 'release');
-    v_released := v_released + v_due.sales;
+    -- An account that is busy is left for the next time.
+    continue when not pg_try_advisory_xact_lock(referral_private.account_lock_key(v_account));
+    for v_due in
+      select due.livemode, array_agg(distinct s.payer_id) as payers, count(*) as sales
+      from (
+        select p.livemode, p.sale_id
+        from referral_private.postings as p
+        where p.account = v_account and p.kind = 'pending' and p.amount > 0 and p.due_at <= clock_timestamp()
+        order by p.due_at
+        limit least(greatest(p_limit, 0), 500)
+      ) as due
+      join referral_private.sales as s on s.account = v_account and s.livemode = due.livemode and s.sale_id = due.sale_id
+      group by due.livemode
+    loop
+      perform referral_private.settle(v_account, v_due.livemode, v_due.payers, '{}', 'release');
+      v_released := v_released + v_due.sales;
+    end loop;
+    exit when v_released > 0;
   end loop;
   return v_released;
-exception
-  when lock_not_available then
-    perform referral_private.raise_error('busy');
 end
 $$;
 
@@ -7867,7 +8008,7 @@ as $$
 $$;
 
 comment on function referral.release_due_commissions is
-  'Makes commissions available whose hold is over: up to max_rows sales (500 at most) of one Stripe account, and says how many; call again until it says 0. Operator only, by any scheduler. Errors: busy.';
+  'Makes commissions available whose hold is over: up to max_rows sales (500 at most) of one Stripe account, and says how many; call again until it says 0. Operator only, by any scheduler.';
 
 revoke execute on function referral.release_due_commissions from public;
 

@@ -14,8 +14,8 @@ beforeAll(async () => {
   const friend = person(sql)
   await friend.rpc('redeem_code', { code })
   const [debit, credit] = await sql`
-    insert into referral_private.ledger_accounts (org_id, owner_id, kind, currency)
-    values (${org}, null, 'expense', 'usd'), (${org}, ${mentor.id}, 'paid', 'usd') returning account_id`
+    insert into referral_private.ledger_accounts (org_id, livemode, owner_id, kind, currency)
+    values (${org}, true, null, 'expense', 'usd'), (${org}, true, ${mentor.id}, 'paid', 'usd') returning account_id`
   Object.assign(ids, { debit: debit?.account_id, credit: credit?.account_id })
   Object.assign(ids, { org, program, mentor: mentor.id, code: id, friend: friend.id, text: code })
 })
@@ -90,6 +90,7 @@ const record = (change: Record<string, string>) =>
 const account = (change: Record<string, string>) =>
   insert('ledger_accounts', {
     org_id: ':org',
+    livemode: 'true',
     owner_id: ':mentor',
     kind: `'in_transit'`,
     currency: `'usd'`,

@@ -4,7 +4,7 @@ import { completedSession } from '../fixtures/stripe/checkout-session-completed.
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
 import { paidInvoicePayment } from '../fixtures/stripe/invoice-payment-paid.ts'
 import { refund } from '../fixtures/stripe/refund.ts'
-import { type Actor, operator, person } from '../support/actors.ts'
+import { type Actor, operator, person, refusal } from '../support/actors.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
 import { ingest } from '../support/ingest.ts'
 import { checkLedger, release } from '../support/money.ts'
@@ -72,6 +72,84 @@ const total = async (owner: Actor, org: string) => {
   const [row] = await owner.rpc('my_earnings', { org_id: org })
   return Number(row?.available ?? 0) + Number(row?.pending ?? 0)
 }
+
+describe('rank, when terms change', () => {
+  test('holds for sales ahead of the change, as a test clock makes them', () =>
+    undone(sql, async (tx) => {
+      const { org, program, mentor, admin } = await scene(tx, tenPercent)
+      const { code } = await codeOf(mentor, org)
+      for (let n = 0; n < 3; n++) {
+        const customer = `cus_${crypto.randomUUID().slice(0, 8)}`
+        const at = now() + 10 * day + n
+        await ingest(tx, completedSession({ customer, reference: code, at }))
+        await ingest(tx, paidInvoice({ customer, at: at + 1 }))
+      }
+      expect(await total(mentor, org)).toBe(300)
+      const terms = { ...tenPercent, max_commissions_per_referrer: 1 }
+      await admin.rpc('update_program', { program_id: program, changes: { terms } })
+      expect(await total(mentor, org)).toBe(100)
+      await checkLedger(tx)
+    }))
+
+  test('and so does the organisation’s switch', () =>
+    undone(sql, async (tx) => {
+      const { org, mentor, admin } = await scene(tx, tenPercent)
+      const { code } = await codeOf(mentor, org)
+      await ingest(tx, completedSession({ customer: 'cus_1', reference: code, at: now() + day }))
+      await ingest(tx, paidInvoice({ customer: 'cus_1', at: now() + day + 1 }))
+      expect(await total(mentor, org)).toBe(100)
+      await admin.rpc('update_organisation', { org_id: org, changes: { active: false } })
+      expect(await total(mentor, org)).toBe(0)
+      await checkLedger(tx)
+    }))
+})
+
+describe('test mode and live mode', () => {
+  test('have balances of their own, and one redemption between them', () =>
+    undone(sql, async (tx) => {
+      const { org, mentor, friend } = await scene(tx, { ...tenPercent, recurrence: 'forever' })
+      const { code } = await codeOf(mentor, org)
+      await friend.rpc('redeem_code', { code })
+      await ingest(tx, paidInvoice({ userId: friend.id, at: now() + 10, paid: 500_000 }))
+      expect(await total(mentor, org)).toBe(50_000)
+      await ingest(tx, paidInvoice({ userId: friend.id, at: now() + 20, livemode: true }))
+      expect(await total(mentor, org)).toBe(100)
+      await ingest(tx, paidInvoice({ userId: friend.id, at: now() - 20, customer: 'cus_early' }))
+      const [row] =
+        await tx`select status from referral.redemptions where referee_id = ${friend.id}`
+      expect(row?.status).toBe('confirmed')
+      await checkLedger(tx)
+    }))
+})
+
+describe('an organisation that has earned or owes', () => {
+  test('keeps its Stripe account', () =>
+    undone(sql, async (tx) => {
+      const { org, mentor } = await scene(tx, tenPercent)
+      const { code } = await codeOf(mentor, org)
+      await ingest(tx, completedSession({ customer: 'cus_1', reference: code, at: now() + 5 }))
+      const changes = { stripe_account_id: 'acct_1' }
+      expect(await refusal(operator(tx).rpc('update_organisation', { org_id: org, changes }))).toBe(
+        'stripe_account_fixed',
+      )
+    }))
+})
+
+describe('a mutual referral', () => {
+  test('earns nothing, whether the purchase or the redemption is heard of first', () =>
+    undone(sql, async (tx) => {
+      const { org, mentor, friend } = await scene(tx, tenPercent)
+      const { code } = await codeOf(mentor, org)
+      const [theirs] = await friend.rpc('get_or_create_code', { org_id: org })
+      const at = now() + 10
+      await ingest(tx, completedSession({ customer: 'cus_1', reference: code, at }))
+      await ingest(tx, paidInvoice({ customer: 'cus_1', at: at + 1, userId: friend.id }))
+      expect(await total(mentor, org)).toBe(100)
+      await mentor.rpc('redeem_code', { code: theirs?.code })
+      expect(await total(mentor, org)).toBe(0)
+      await checkLedger(tx)
+    }))
+})
 
 describe('a hold', () => {
   test('keeps a commission pending until its days are over, and no longer', () =>

@@ -31,7 +31,15 @@ export async function stageStory(sql: Sql, story: Story) {
     alter table referral.codes disable trigger user;
     update referral.codes set created_at = '${long}' where org_id = '${org}';
     alter table referral.codes enable trigger user`)
-  const cast: Cast = { at, user: friend.id, redemption, code, otherCode: other.code, id: unique() }
+  const cast: Cast = {
+    at,
+    user: friend.id,
+    referrer: mentor.id,
+    redemption,
+    code,
+    otherCode: other.code,
+    id: unique(),
+  }
   const events = await Promise.all(story.events(cast).map((event: RawEvent) => reduced(event)))
   return { ...people, other: coordinator, redemption, events, story }
 }
