@@ -197,7 +197,7 @@ export const codeMutations: CodeMutation[] = [
   {
     name: 'lock: the off switch',
     in: 'update_organisation',
-    replace: 'perform referral_private.lock_account(referral_private.account_of(p_org_id));',
+    replace: 'perform referral_private.lock_account_of(p_org_id);',
     by: '',
   },
   {
@@ -362,7 +362,7 @@ export const codeMutations: CodeMutation[] = [
     name: 'winner: a code that is one’s own',
     in: 'evidence_of',
     replace:
-      "when v_user_id in (c.referrer_id, c.beneficiary_id, c.created_by) then 'self_referral'",
+      "when v_users && array[c.referrer_id, c.beneficiary_id, c.created_by] then 'self_referral'",
     by: '',
   },
   {
@@ -392,7 +392,7 @@ export const codeMutations: CodeMutation[] = [
   {
     name: 'settling: a decision settles',
     in: 'decide',
-    replace: 'perform referral_private.settle_redemption(',
+    replace: 'perform referral_private.settle_user(',
     by: 'perform concat(',
   },
   {

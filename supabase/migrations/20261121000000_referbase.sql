@@ -2935,9 +2935,13 @@ set search_path = ''
 as $$
 begin
   perform pg_advisory_xact_lock_shared(referral_private.account_lock_key(p_account));
-  if cardinality(
-    referral_private.carriers_of_users(p_account, true, p_user_ids) || referral_private.carriers_of_users(p_account, false, p_user_ids)
-  ) > 0 then
+  if exists (
+    select from referral_private.payer_users as l where l.user_id = any (p_user_ids) and l.account = p_account
+  ) or exists (
+    select from referral.redemptions as r
+    join referral_private.payer_evidence as e on e.named = r.id::text and e.priority = 2 and e.account = p_account
+    where r.referee_id = any (p_user_ids)
+  ) then
     raise sqlstate 'RB001';
   end if;
   return false;
