@@ -80,6 +80,7 @@ volatile
 security definer
 set search_path = ''
 set lock_timeout = '3s'
+set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   v_user_id uuid := referral_private.require_person();
