@@ -2,7 +2,10 @@ import { createClient } from '@supabase/supabase-js'
 import { describe, expect, inject, test } from 'vitest'
 import { createCache } from '../../client/cache.ts'
 import { codeText } from '../../client/code-text.ts'
+import { toReferralError } from '../../client/errors.ts'
 import { createReferralClient, createStaffClient } from '../../client/index.ts'
+import { deliver } from '../../scripts/demo/stripe.ts'
+import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
 import { anonymousOverHttp, type Caller, personOverHttp, sceneOverHttp } from '../support/http.ts'
 
 const stack = inject('stack')
@@ -214,6 +217,77 @@ describe('the staff client', () => {
     expect(
       (await staff.deactivateMember(org, mentor.id, { block: true })).data?.blocked_at,
     ).toBeTruthy()
+  })
+})
+
+describe('earnings', () => {
+  test('are shown to their owner, entry by entry, with what they come from', async () => {
+    const { org, admin, mentor, friend, code } = await sceneOverHttp()
+    const staff = createStaffClient(admin.supabase)
+    const terms = { enrolment: 'open', commission: { kind: 'percent', bps: 1000 } }
+    const paid = { key: 'paid', name: 'Paid' }
+    const { data: program } = await staff.createProgram(org, paid.key, paid.name)
+    await staff.updateProgram(program?.id ?? '', { terms, is_default: true })
+    const referrals = clientOf(mentor)
+    await referrals.deactivateCode(mentor.id, org)
+    const settings = { program_id: program?.id ?? '', description: 'card' }
+    const made = await referrals.createCode(mentor.id, org, undefined, settings)
+    expect(made.data).toMatchObject({ program_id: program?.id, description: 'card' })
+    await clientOf(friend).redeem(made.data?.code ?? '')
+    const at = Math.floor(Date.now() / 1000) + 5
+    const event = paidInvoice({ id: `in_${org.slice(0, 8)}`, userId: friend.id, at })
+    await deliver(stack, JSON.stringify(event))
+
+    const usd = { currency: 'usd', pending: 100, available: 0, in_transit: 0, paid: 0, owed: 0 }
+    expect((await referrals.myEarnings(org)).data).toEqual([usd])
+    expect((await clientOf(admin).myEarnings(org, mentor.id)).data).toEqual([usd])
+    expect((await clientOf(friend).myEarnings(org, mentor.id)).error?.code).toBe('not_a_member')
+    const statement = await referrals.myStatement(org, { pageSize: 1 })
+    expect(statement.data).toMatchObject([
+      { from_kind: 'expense', to_kind: 'pending', amount: 100, caused_by: event.id },
+    ])
+    const after = statement.data?.at(-1)?.entry_id ?? 0
+    expect((await referrals.myStatement(org, { after })).data).toEqual([])
+    const why = await referrals.explainCommission(org, `in_${org.slice(0, 8)}`)
+    expect(why.data).toMatchObject([{ amount: 100, refusal: null, stated_by: [event.id] }])
+    expect((await staff.orgLiabilities(org)).data).toMatchObject([
+      { owner_id: mentor.id, pending: 100 },
+    ])
+    expect((await referrals.codeUses([made.data?.id ?? ''])).data).toMatchObject([
+      { uses_count: 1, max_uses: null },
+    ])
+    expect((await referrals.resolve(code)).data).toBeNull()
+  })
+})
+
+describe('members', () => {
+  test('are added, promoted, named, deactivated and brought back', async () => {
+    const { org, admin, mentor } = await sceneOverHttp()
+    const staff = createStaffClient(admin.supabase)
+    const person = crypto.randomUUID()
+    expect((await staff.addMember(org, person)).data?.role).toBe('member')
+    expect((await staff.setMemberRole(org, person, 'coordinator')).data?.role).toBe('coordinator')
+    expect((await staff.setMemberRole(org, admin.id, 'member')).error?.code).toBe('last_admin')
+    expect(
+      (await clientOf(mentor).setMyName(org, 'Olivia', { isPublic: true })).data,
+    ).toMatchObject({
+      display_name: 'Olivia',
+      public_name: true,
+    })
+    await staff.deactivateMember(org, mentor.id, { block: true, reason: 'abuse' })
+    const back = await staff.reactivateMember(org, mentor.id, { unblock: true })
+    expect(back.data).toMatchObject({ deactivated_at: null, blocked_at: null })
+    expect((await staff.updateOrganisation(org, { name: 'New' })).data?.name).toBe('New')
+    const { data: code } = await clientOf(mentor).createCode(mentor.id, org)
+    expect((await staff.codeChanges(code?.id ?? '')).data).toMatchObject([{ to_status: 'active' }])
+  })
+})
+
+describe('a call that the caller has no right to', () => {
+  test('is not_signed_in for nobody, and not_allowed for somebody', () => {
+    const refused = { code: '42501', message: 'permission denied' }
+    expect(toReferralError(refused, 401).code).toBe('not_signed_in')
+    expect(toReferralError(refused, 403).code).toBe('not_allowed')
   })
 })
 
