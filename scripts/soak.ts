@@ -12,7 +12,8 @@ import { crash } from './soak/crash.ts'
 import { root } from './stack/root.ts'
 import { runMain, Sentence } from './stack/sentence.ts'
 
-const money = {
+/** How much of each; the environment can say otherwise. */
+const money: Record<string, string> = {
   STORY_ORDERS: '10000',
   BURSTS: '220',
   DELIVERIES: '500',
@@ -27,7 +28,7 @@ const ofMoney = [
   'tests/concurrency/locks.test.ts',
   'tests/functions/signature.test.ts',
 ]
-const crashes = 100
+const crashes = Number(process.env.CRASHES ?? 100)
 
 const folder = mkdtempSync(join(tmpdir(), 'referbase-soak-'))
 const report = join(folder, 'report')
@@ -83,7 +84,10 @@ await runMain(async () => {
       })
     if (rounds) more['lives of codes, 50 commands or more each'] = rounds * 500
     if (values.money || values.minutes === undefined) {
-      prove(ofMoney, newSeed(), money)
+      const asked = Object.keys(money).flatMap((name) =>
+        process.env[name] ? [[name, process.env[name]]] : [],
+      )
+      prove(ofMoney, newSeed(), { ...money, ...Object.fromEntries(asked) })
       more['deliveries acknowledged before a crash, none lost'] = await crash(crashes)
       more['kills of Postgres under load'] = crashes
     }
