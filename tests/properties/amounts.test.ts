@@ -19,7 +19,9 @@ const sale = fc.record({
   taken: fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 4 }),
 })
 
-test(`of a sale that is wholly taken back nothing stays, and no step takes more than there was (seed ${seed})`, async () => {
+test(`of a sale that is wholly taken back nothing stays, and no step takes more than there was (seed ${seed})`, {
+  timeout: 3_600_000,
+}, async () => {
   for (let done = 0; done < cases; done += chunk) {
     const rows = fc
       .sample(sale, { numRuns: chunk, seed: seed + done })
@@ -63,7 +65,9 @@ const split = fc.record({
   refunds: fc.array(fc.double({ min: 0, max: 0.4, noNaN: true }), { maxLength: 5 }),
 })
 
-test(`what is taken back of a payment is split over its invoices without a cent lost or made (seed ${seed})`, async () => {
+test(`what is taken back of a payment is split over its invoices without a cent lost or made (seed ${seed})`, {
+  timeout: 3_600_000,
+}, async () => {
   const runs = Math.ceil(cases / 20)
   const payments = fc.sample(split, { numRuns: runs, seed }).map(({ weights, refunds }, n) => {
     const paid = weights.reduce((sum, weight) => sum + weight, 0)
@@ -80,6 +84,8 @@ test(`what is taken back of a payment is split over its invoices without a cent 
       select 'acct_split', false, 're_' || p.n || '_' || r.place, 'pi_' || p.n, r.amount, 1, now(), 'evt_1'
       from jsonb_to_recordset(${tx.json(payments)}) as p (n int, weights bigint[], refunds bigint[])
       cross join unnest(p.refunds) with ordinality as r (amount, place)`
+    await tx`analyze referral_private.invoice_payments`
+    await tx`analyze referral_private.refunds`
     return tx`
       select p.n, p.taken, s.shares
       from (
