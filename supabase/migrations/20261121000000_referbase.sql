@@ -4176,6 +4176,127 @@ $$;
 
 revoke execute on function referral_private.payment_keys from public;
 
+-- The sales that these payments, invoices and charges can touch: themselves, and all invoices that share a payment.
+create function referral_private.touched_sales(p_account text, p_livemode boolean, p_ids text[])
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_ids text[] := referral_private.payment_keys(p_account, p_livemode, p_ids);
+  v_paying text[] := array(
+    select l.payment_key from referral_private.invoice_payments as l
+    where l.account = p_account and l.livemode = p_livemode and l.invoice_id = any (v_ids)
+  );
+begin
+  v_ids := v_ids || v_paying;
+  if cardinality(v_paying) > 0 then
+    v_ids := v_ids || referral_private.payment_keys(p_account, p_livemode, v_paying);
+  end if;
+  return array(
+    select unnest(v_ids)
+    union
+    select other.invoice_id
+    from referral_private.invoice_payments as other
+    where other.account = p_account and other.livemode = p_livemode and other.payment_key = any (v_ids)
+  );
+end
+$$;
+
+revoke execute on function referral_private.touched_sales from public;
+
+-- Makes these sales anew from the facts. Returns the payers that they had and have.
+create function referral_private.project_sales(p_account text, p_livemode boolean, p_sale_ids text[])
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  v_before text[];
+  v_after text[];
+begin
+  with gone as (
+    delete from referral_private.sales as s
+    where s.account = p_account and s.livemode = p_livemode and s.sale_id = any (p_sale_ids)
+    returning s.payer_id
+  )
+  select array_agg(g.payer_id) into v_before from gone as g;
+
+  with
+    stated as (
+      select p.payment_id,
+        -- The source that knows best what was paid speaks; only an intent that has heard of no payment lets its session.
+        (array_agg(p order by p.paid > 0 desc, p.source = 'session', p.source))[1] as best,
+        -- Only the session knows the tax of its intent.
+        (array_agg(p order by p.source) filter (where p.source = 'session'))[1] as session,
+        min(p.customer_id) as customer_id,
+        min(p.sale_at) as sale_at,
+        min(p.paid_at) as paid_at,
+        bool_or(p.names_referral or p.source <> 'intent') as is_sale,
+        (array_agg(p.org_id order by p.source) filter (where p.org_id is not null))[1] as org_id
+      from referral_private.payments as p
+      where p.account = p_account and p.livemode = p_livemode and p.payment_id = any (p_sale_ids)
+      group by p.payment_id
+    ),
+    sold as materialized (
+      select s.*, (s.best).source in ('intent', 'session') as is_intent,
+        referral_private.payment_keys(p_account, p_livemode, array[s.payment_id]) as keys
+      from stated as s
+      where s.is_sale and (s.best).paid > 0
+    ),
+    made as (
+      insert into referral_private.sales (
+        account, livemode, sale_id, payer_id, is_guest, org_id, program_id, currency, paid, reversed, total,
+        total_excluding_tax, sale_at, paid_at, warned_at
+      )
+      select p_account, p_livemode, s.payment_id, coalesce(s.customer_id, s.payment_id), s.customer_id is null,
+        coalesce(s.org_id, (
+          select min(p.org_id::text)::uuid
+          from referral_private.invoice_payments as l
+          join referral_private.payments as p
+            on p.account = l.account and p.livemode = l.livemode and p.payment_id = l.payment_key and p.source = 'session'
+          where l.account = p_account and l.livemode = p_livemode and l.invoice_id = s.payment_id
+        )),
+        (s.best).program_id, (s.best).currency, (s.best).paid,
+        least((s.best).paid, case
+          when (s.best).source = 'invoice'
+          then referral_private.taken_back_of_invoice(p_account, p_livemode, s.payment_id, (s.best).currency, (s.best).paid)
+          else referral_private.taken_back(p_account, p_livemode, s.keys, (s.best).currency, (s.best).paid)
+        end),
+        case when s.is_intent and (s.session).payment_id is not null then (s.session).total else (s.best).total end,
+        case when s.is_intent and (s.session).payment_id is not null then (s.session).total_excluding_tax else (s.best).total_excluding_tax end,
+        s.sale_at, s.paid_at,
+        (
+          select max(w.warned_at) from referral_private.warnings as w
+          where w.account = p_account and w.livemode = p_livemode and w.payment_key = any (case
+            when s.is_intent then s.keys
+            else referral_private.payment_keys(p_account, p_livemode, array(
+              select l.payment_key from referral_private.invoice_payments as l
+              where l.account = p_account and l.livemode = p_livemode and l.invoice_id = s.payment_id
+            ))
+          end)
+        )
+      from sold as s
+      where not (s.is_intent and exists (
+        select from referral_private.invoice_payments as i
+        where i.account = p_account and i.livemode = p_livemode and i.payment_key = any (s.keys)
+      ))
+      returning payer_id
+    )
+  select array_agg(m.payer_id) into v_after from made as m;
+  return array(select distinct unnest(v_before || v_after));
+end
+$$;
+
+revoke execute on function referral_private.project_sales from public;
+
+-- What was taken back: of a payment, and of an invoice that one or several payments paid.
+
 -- What was taken back of one payment, given as all the references that mean it: refunds that did not fail, and what
 -- disputes keep. A dispute in another currency than the sale's is reckoned by its share of what was paid.
 create function referral_private.taken_back(
@@ -4320,125 +4441,6 @@ end
 $$;
 
 revoke execute on function referral_private.taken_back_of_invoice from public;
-
--- The sales that these payments, invoices and charges can touch: themselves, and all invoices that share a payment.
-create function referral_private.touched_sales(p_account text, p_livemode boolean, p_ids text[])
-returns text[]
-language plpgsql
-stable
-security invoker
-set search_path = ''
-as $$
-declare
-  v_ids text[] := referral_private.payment_keys(p_account, p_livemode, p_ids);
-  v_paying text[] := array(
-    select l.payment_key from referral_private.invoice_payments as l
-    where l.account = p_account and l.livemode = p_livemode and l.invoice_id = any (v_ids)
-  );
-begin
-  v_ids := v_ids || v_paying;
-  if cardinality(v_paying) > 0 then
-    v_ids := v_ids || referral_private.payment_keys(p_account, p_livemode, v_paying);
-  end if;
-  return array(
-    select unnest(v_ids)
-    union
-    select other.invoice_id
-    from referral_private.invoice_payments as other
-    where other.account = p_account and other.livemode = p_livemode and other.payment_key = any (v_ids)
-  );
-end
-$$;
-
-revoke execute on function referral_private.touched_sales from public;
-
--- Makes these sales anew from the facts. Returns the payers that they had and have.
-create function referral_private.project_sales(p_account text, p_livemode boolean, p_sale_ids text[])
-returns text[]
-language plpgsql
-volatile
-security invoker
-set search_path = ''
-set plan_cache_mode = 'force_generic_plan'
-as $$
-declare
-  v_before text[];
-  v_after text[];
-begin
-  with gone as (
-    delete from referral_private.sales as s
-    where s.account = p_account and s.livemode = p_livemode and s.sale_id = any (p_sale_ids)
-    returning s.payer_id
-  )
-  select array_agg(g.payer_id) into v_before from gone as g;
-
-  with
-    stated as (
-      select p.payment_id,
-        -- The source that knows best what was paid speaks; only an intent that has heard of no payment lets its session.
-        (array_agg(p order by p.paid > 0 desc, p.source = 'session', p.source))[1] as best,
-        -- Only the session knows the tax of its intent.
-        (array_agg(p order by p.source) filter (where p.source = 'session'))[1] as session,
-        min(p.customer_id) as customer_id,
-        min(p.sale_at) as sale_at,
-        min(p.paid_at) as paid_at,
-        bool_or(p.names_referral or p.source <> 'intent') as is_sale,
-        (array_agg(p.org_id order by p.source) filter (where p.org_id is not null))[1] as org_id
-      from referral_private.payments as p
-      where p.account = p_account and p.livemode = p_livemode and p.payment_id = any (p_sale_ids)
-      group by p.payment_id
-    ),
-    sold as materialized (
-      select s.*, (s.best).source in ('intent', 'session') as is_intent,
-        referral_private.payment_keys(p_account, p_livemode, array[s.payment_id]) as keys
-      from stated as s
-      where s.is_sale and (s.best).paid > 0
-    ),
-    made as (
-      insert into referral_private.sales (
-        account, livemode, sale_id, payer_id, is_guest, org_id, program_id, currency, paid, reversed, total,
-        total_excluding_tax, sale_at, paid_at, warned_at
-      )
-      select p_account, p_livemode, s.payment_id, coalesce(s.customer_id, s.payment_id), s.customer_id is null,
-        coalesce(s.org_id, (
-          select min(p.org_id::text)::uuid
-          from referral_private.invoice_payments as l
-          join referral_private.payments as p
-            on p.account = l.account and p.livemode = l.livemode and p.payment_id = l.payment_key and p.source = 'session'
-          where l.account = p_account and l.livemode = p_livemode and l.invoice_id = s.payment_id
-        )),
-        (s.best).program_id, (s.best).currency, (s.best).paid,
-        least((s.best).paid, case
-          when (s.best).source = 'invoice'
-          then referral_private.taken_back_of_invoice(p_account, p_livemode, s.payment_id, (s.best).currency, (s.best).paid)
-          else referral_private.taken_back(p_account, p_livemode, s.keys, (s.best).currency, (s.best).paid)
-        end),
-        case when s.is_intent and (s.session).payment_id is not null then (s.session).total else (s.best).total end,
-        case when s.is_intent and (s.session).payment_id is not null then (s.session).total_excluding_tax else (s.best).total_excluding_tax end,
-        s.sale_at, s.paid_at,
-        (
-          select max(w.warned_at) from referral_private.warnings as w
-          where w.account = p_account and w.livemode = p_livemode and w.payment_key = any (case
-            when s.is_intent then s.keys
-            else referral_private.payment_keys(p_account, p_livemode, array(
-              select l.payment_key from referral_private.invoice_payments as l
-              where l.account = p_account and l.livemode = p_livemode and l.invoice_id = s.payment_id
-            ))
-          end)
-        )
-      from sold as s
-      where not (s.is_intent and exists (
-        select from referral_private.invoice_payments as i
-        where i.account = p_account and i.livemode = p_livemode and i.payment_key = any (s.keys)
-      ))
-      returning payer_id
-    )
-  select array_agg(m.payer_id) into v_after from made as m;
-  return array(select distinct unnest(v_before || v_after));
-end
-$$;
-
-revoke execute on function referral_private.project_sales from public;
 
 -- Who speaks for a payer: the redemptions of its users, and what its objects named. Of all evidence that is not later than
 -- a sale the first wins it, by (time, priority, id); a later claim never takes what was won.
@@ -4914,39 +4916,8 @@ $$;
 
 revoke execute on function referral_private.post from public;
 
--- What the facts mean: which sale is won by whom, what it earns, and where that stands. The ledger then posts the
--- difference to what it has. A function of the facts and the time alone, so that the order of events cannot matter.
-
--- A referral: what one person, or payer without a user, bought in a program, as far as one owner of codes is credited. A
--- projection, kept because the rank of a referral among its owner's decides tiers and the number of commissions.
-create table referral_private.referrals (
-  org_id uuid not null,
-  program_id uuid not null,
-  owner_id uuid not null,
-  person text not null,
-  account text not null,
-  livemode boolean not null,
-  payer_id text not null,
-  first_sale_at timestamptz not null,
-  constraint referrals_pkey primary key (org_id, program_id, owner_id, livemode, person),
-  constraint referrals_are_of_a_program
-    foreign key (org_id, program_id) references referral.programs (org_id, id)
-      on delete restrict
-);
-
-create index referrals_by_rank on referral_private.referrals (
-  org_id,
-  program_id,
-  owner_id,
-  livemode,
-  first_sale_at,
-  person
-);
-
-create index referrals_by_payer on referral_private.referrals (account, livemode, payer_id);
-
-alter table referral_private.referrals enable row level security;
-
+-- Which evidence wins a sale, and why it earns nothing where it does not: a function of the facts alone, so that the order
+-- of events cannot matter.
 create type referral_private.won_sale as (
   sale referral_private.sales,
   evidence referral_private.evidence,
@@ -5005,6 +4976,8 @@ end
 $$;
 
 revoke execute on function referral_private.won_sales from public;
+
+-- What a won sale is owed, by the terms it was won under: the sum, its cap, and whether it is on hold.
 
 -- Round half up of a times b over c, exactly.
 create function referral_private.share(p_a numeric, p_b numeric, p_c numeric)
@@ -5087,29 +5060,6 @@ create type referral_private.target as (
   refusal text
 );
 
--- A referral's place among its owner's in the program, by the time of its first sale.
-create function referral_private.rank_of(p_evidence referral_private.evidence, p_livemode boolean, p_person text)
-returns int
-language plpgsql
-stable
-security invoker
-set search_path = ''
-as $$
-begin
-  return (
-    select count(*) + 1
-    from referral_private.referrals as own
-    join referral_private.referrals as f
-      on f.org_id = own.org_id and f.program_id = own.program_id and f.owner_id = own.owner_id
-        and f.livemode = own.livemode and (f.first_sale_at, f.person) < (own.first_sale_at, own.person)
-    where own.org_id = p_evidence.org_id and own.program_id = p_evidence.program_id
-      and own.owner_id = p_evidence.owner_id and own.livemode = p_livemode and own.person = p_person
-  );
-end
-$$;
-
-revoke execute on function referral_private.rank_of from public;
-
 -- What each won sale is owed, to whom, and where that stands at a time.
 create function referral_private.targets_of(p_won referral_private.won_sale[], p_now timestamptz)
 returns setof referral_private.target
@@ -5190,6 +5140,87 @@ end
 $$;
 
 revoke execute on function referral_private.targets_of from public;
+
+-- What the facts say that these payers' sales, and those of all that are linked to them, are owed at a time.
+create function referral_private.targets_at(p_account text, p_livemode boolean, p_payer_ids text[], p_now timestamptz)
+returns setof referral_private.target
+language plpgsql
+stable
+rows 100
+security invoker
+set search_path = ''
+as $$
+declare
+  v_payers text[] := referral_private.linked_payers(p_account, p_livemode, p_payer_ids);
+begin
+  return query
+  select t.*
+  from referral_private.targets_of(
+    array(
+      select w from referral_private.won_sales(p_account, p_livemode, v_payers, array(
+        select e from unnest(v_payers) as payer
+        cross join lateral referral_private.evidence_of(p_account, p_livemode, payer) as e
+      )) as w
+    ),
+    p_now
+  ) as t;
+end
+$$;
+
+revoke execute on function referral_private.targets_at from public;
+
+-- A referral: what one person, or payer without a user, bought in a program, as far as one owner of codes is credited. A
+-- projection, kept because the rank of a referral among its owner's decides tiers and the number of commissions.
+create table referral_private.referrals (
+  org_id uuid not null,
+  program_id uuid not null,
+  owner_id uuid not null,
+  person text not null,
+  account text not null,
+  livemode boolean not null,
+  payer_id text not null,
+  first_sale_at timestamptz not null,
+  constraint referrals_pkey primary key (org_id, program_id, owner_id, livemode, person),
+  constraint referrals_are_of_a_program
+    foreign key (org_id, program_id) references referral.programs (org_id, id)
+      on delete restrict
+);
+
+create index referrals_by_rank on referral_private.referrals (
+  org_id,
+  program_id,
+  owner_id,
+  livemode,
+  first_sale_at,
+  person
+);
+
+create index referrals_by_payer on referral_private.referrals (account, livemode, payer_id);
+
+alter table referral_private.referrals enable row level security;
+
+-- A referral's place among its owner's in the program, by the time of its first sale.
+create function referral_private.rank_of(p_evidence referral_private.evidence, p_livemode boolean, p_person text)
+returns int
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  return (
+    select count(*) + 1
+    from referral_private.referrals as own
+    join referral_private.referrals as f
+      on f.org_id = own.org_id and f.program_id = own.program_id and f.owner_id = own.owner_id
+        and f.livemode = own.livemode and (f.first_sale_at, f.person) < (own.first_sale_at, own.person)
+    where own.org_id = p_evidence.org_id and own.program_id = p_evidence.program_id
+      and own.owner_id = p_evidence.owner_id and own.livemode = p_livemode and own.person = p_person
+  );
+end
+$$;
+
+revoke execute on function referral_private.rank_of from public;
 
 -- Brings the referrals of these payers up to the facts. Where rank decides, returns the payers of those that may have
 -- crossed a boundary by it: with n referrals that came, went or moved, the n on either side of each.
@@ -5284,6 +5315,9 @@ end
 $$;
 
 revoke execute on function referral_private.boundaries_of from public;
+
+-- Settling: the ledger gets the difference between what the facts say is owed and what it has. Whoever states a fact, or
+-- decides something, settles in the same transaction, under the account lock.
 
 -- Posts the differences between what won sales are owed and what is posted of these sales: all of the payers that are
 -- settled, and those that may have become another payer's, or none.
@@ -5434,34 +5468,6 @@ $$;
 
 revoke execute on function referral_private.settle_redemptions from public;
 
--- What the facts say that these payers' sales, and those of all that are linked to them, are owed at a time.
-create function referral_private.targets_at(p_account text, p_livemode boolean, p_payer_ids text[], p_now timestamptz)
-returns setof referral_private.target
-language plpgsql
-stable
-rows 100
-security invoker
-set search_path = ''
-as $$
-declare
-  v_payers text[] := referral_private.linked_payers(p_account, p_livemode, p_payer_ids);
-begin
-  return query
-  select t.*
-  from referral_private.targets_of(
-    array(
-      select w from referral_private.won_sales(p_account, p_livemode, v_payers, array(
-        select e from unnest(v_payers) as payer
-        cross join lateral referral_private.evidence_of(p_account, p_livemode, payer) as e
-      )) as w
-    ),
-    p_now
-  ) as t;
-end
-$$;
-
-revoke execute on function referral_private.targets_at from public;
-
 -- Settles everything that these payers and sales touch, and whoever else moved in rank by it. The account lock is held
 -- exclusively.
 create function referral_private.settle(
@@ -5570,6 +5576,54 @@ end
 $$;
 
 revoke execute on function referral_private.settle_program from public;
+
+-- Moves commissions whose hold is over from pending to available: at most `p_limit` sales of one Stripe account a call, so
+-- that its lock is held shortly. Answers how many it looked at; call again until that is 0.
+create function referral_private.release_due_commissions(p_limit int)
+returns int
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_account text;
+  v_due record;
+  v_released int := 0;
+begin
+  for v_account in
+    select p.account from referral_private.postings as p
+    where p.kind = 'pending' and p.amount > 0 and p.due_at <= clock_timestamp()
+    group by p.account
+    order by min(p.due_at)
+  loop
+    -- An account that is busy is left for the next time.
+    continue when not pg_try_advisory_xact_lock(referral_private.account_lock_key(v_account));
+    for v_due in
+      select due.livemode, array_agg(distinct s.payer_id) as payers, count(*) as sales
+      from (
+        select p.livemode, p.sale_id
+        from referral_private.postings as p
+        where p.account = v_account and p.kind = 'pending' and p.amount > 0 and p.due_at <= clock_timestamp()
+        order by p.due_at
+        limit least(greatest(p_limit, 0), 500)
+      ) as due
+      join referral_private.sales as s on s.account = v_account and s.livemode = due.livemode and s.sale_id = due.sale_id
+      group by due.livemode
+    loop
+      perform referral_private.settle(v_account, v_due.livemode, v_due.payers, '{}', 'release');
+      v_released := v_released + v_due.sales;
+    end loop;
+    exit when v_released > 0;
+  end loop;
+  return v_released;
+end
+$$;
+
+revoke execute on function referral_private.release_due_commissions from public;
+
+grant execute on function referral_private.release_due_commissions to service_role;
 
 -- What each kind of Stripe object states. functions/stripe-webhook has reduced it to the fields that are read here. Every
 -- function returns the names that the facts are about: customers, invoices, intents, charges.
@@ -6137,6 +6191,36 @@ execute function referral_private.refuse_change();
 
 alter table referral_private.resolved_events enable always trigger resolved_events_are_append_only;
 
+-- The kind of object in which a type of event states facts; null where it states none.
+create function referral_private.stated_by(p_type text)
+returns text
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+begin
+  return case
+    when p_type in ('checkout.session.completed', 'checkout.session.async_payment_succeeded') then 'session'
+    when p_type = 'payment_intent.succeeded' then 'intent'
+    when p_type = 'invoice.paid' then 'invoice'
+    when p_type = 'invoice_payment.paid' then 'invoice_payment'
+    when p_type in ('refund.created', 'refund.updated', 'refund.failed') then 'refund'
+    when p_type = 'charge.refunded' then 'charge'
+    when p_type in (
+      'charge.dispute.created', 'charge.dispute.updated', 'charge.dispute.closed',
+      'charge.dispute.funds_withdrawn', 'charge.dispute.funds_reinstated'
+    ) then 'dispute'
+    when p_type in ('radar.early_fraud_warning.created', 'radar.early_fraud_warning.updated') then 'warning'
+    when p_type in ('credit_note.created', 'credit_note.updated', 'credit_note.voided') then 'credit_note'
+    when p_type = 'customer.discount.created' then 'discount'
+    when p_type in ('promotion_code.created', 'promotion_code.updated') then 'promotion_code'
+  end;
+end
+$$;
+
+revoke execute on function referral_private.stated_by from public;
+
 -- States the facts of an event and settles what they touch. False for types that state nothing. The account lock is held.
 create function referral_private.apply_event(p_account text, p_livemode boolean, p_event jsonb)
 returns boolean
@@ -6154,34 +6238,22 @@ declare
   v_sales text[];
   v_payers text[];
 begin
-  case p_event ->> 'type'
-    when 'checkout.session.completed', 'checkout.session.async_payment_succeeded' then
-      v_names := referral_private.state_session(v_statement);
-    when 'payment_intent.succeeded' then
-      v_names := referral_private.state_intent(v_statement);
-    when 'invoice.paid' then
-      v_names := referral_private.state_invoice(v_statement);
-    when 'invoice_payment.paid' then
-      v_names := referral_private.state_invoice_payment(v_statement);
-    when 'refund.created', 'refund.updated', 'refund.failed' then
-      v_names := referral_private.state_refund(v_statement);
-    when 'charge.refunded' then
+  case referral_private.stated_by(p_event ->> 'type')
+    when 'session' then v_names := referral_private.state_session(v_statement);
+    when 'intent' then v_names := referral_private.state_intent(v_statement);
+    when 'invoice' then v_names := referral_private.state_invoice(v_statement);
+    when 'invoice_payment' then v_names := referral_private.state_invoice_payment(v_statement);
+    when 'refund' then v_names := referral_private.state_refund(v_statement);
+    when 'charge' then
       v_names := referral_private.state_charge(
         v_statement, v_statement.object ->> 'id', v_statement.object ->> 'payment_intent'
       );
-    when 'charge.dispute.created', 'charge.dispute.updated', 'charge.dispute.closed',
-      'charge.dispute.funds_withdrawn', 'charge.dispute.funds_reinstated' then
-      v_names := referral_private.state_dispute(v_statement);
-    when 'radar.early_fraud_warning.created', 'radar.early_fraud_warning.updated' then
-      v_names := referral_private.state_warning(v_statement);
-    when 'credit_note.created', 'credit_note.updated', 'credit_note.voided' then
-      v_names := referral_private.state_credit_note(v_statement);
-    when 'customer.discount.created' then
-      v_names := referral_private.state_discount(v_statement);
-    when 'promotion_code.created', 'promotion_code.updated' then
-      v_names := referral_private.state_promotion_code(v_statement);
-    else
-      return false;
+    when 'dispute' then v_names := referral_private.state_dispute(v_statement);
+    when 'warning' then v_names := referral_private.state_warning(v_statement);
+    when 'credit_note' then v_names := referral_private.state_credit_note(v_statement);
+    when 'discount' then v_names := referral_private.state_discount(v_statement);
+    when 'promotion_code' then v_names := referral_private.state_promotion_code(v_statement);
+    else return false;
   end case;
   v_sales := referral_private.touched_sales(p_account, p_livemode, v_names);
   v_payers := referral_private.project_sales(p_account, p_livemode, v_sales);
@@ -6195,28 +6267,6 @@ end
 $$;
 
 revoke execute on function referral_private.apply_event from public;
-
--- Does this type of event state a fact?
-create function referral_private.states_facts(p_type text)
-returns boolean
-language plpgsql
-immutable
-security invoker
-set search_path = ''
-as $$
-begin
-  return p_type in (
-    'checkout.session.completed', 'checkout.session.async_payment_succeeded', 'payment_intent.succeeded', 'invoice.paid',
-    'invoice_payment.paid', 'refund.created', 'refund.updated', 'refund.failed', 'charge.refunded',
-    'charge.dispute.created', 'charge.dispute.updated', 'charge.dispute.closed', 'charge.dispute.funds_withdrawn',
-    'charge.dispute.funds_reinstated', 'radar.early_fraud_warning.created', 'radar.early_fraud_warning.updated',
-    'credit_note.created', 'credit_note.updated', 'credit_note.voided', 'customer.discount.created',
-    'promotion_code.created', 'promotion_code.updated'
-  );
-end
-$$;
-
-revoke execute on function referral_private.states_facts from public;
 
 -- Applies one verified Stripe event. Answers `duplicate` for what came before, `ignored` for types that state nothing, and
 -- `parked` for what the webhook could not read (`parked` says why); these change nothing else. Raises `invalid_event` for
@@ -6240,7 +6290,7 @@ begin
   v_livemode := (p_event -> 'livemode')::boolean;
   v_status := case
     when p_event ->> 'parked' is not null then 'parked'
-    when referral_private.states_facts(p_event ->> 'type') then 'applied'
+    when referral_private.stated_by(p_event ->> 'type') is not null then 'applied'
     else 'ignored'
   end;
 
@@ -6643,7 +6693,7 @@ revoke execute on function referral_private.record_refund_reversed from public;
 
 grant execute on function referral_private.record_refund_reversed to service_role;
 
--- What an owner of codes earned, what the organisation owes, and how each amount came about.
+-- What an owner of codes earned, and what the organisation owes.
 
 -- What one owner has, per currency, in minor units. `owed` is what they owe: `available` can be taken back after it was
 -- paid out.
@@ -6804,6 +6854,7 @@ revoke execute on function referral_private.my_statement from public;
 
 grant execute on function referral_private.my_statement to authenticated, service_role;
 
+-- How each amount came about: the facts, the terms, the sum, and the events that stated them.
 create type referral.commission_explanation as (
   sale_id text,
   owner_id uuid,
@@ -6930,54 +6981,6 @@ end
 $$;
 
 revoke execute on function referral_private.events_of_sale from public;
-
--- Moves commissions whose hold is over from pending to available: at most `p_limit` sales of one Stripe account a call, so
--- that its lock is held shortly. Answers how many it looked at; call again until that is 0.
-create function referral_private.release_due_commissions(p_limit int)
-returns int
-language plpgsql
-volatile
-security definer
-set search_path = ''
-set lock_timeout = '3s'
-as $$
-declare
-  v_account text;
-  v_due record;
-  v_released int := 0;
-begin
-  for v_account in
-    select p.account from referral_private.postings as p
-    where p.kind = 'pending' and p.amount > 0 and p.due_at <= clock_timestamp()
-    group by p.account
-    order by min(p.due_at)
-  loop
-    -- An account that is busy is left for the next time.
-    continue when not pg_try_advisory_xact_lock(referral_private.account_lock_key(v_account));
-    for v_due in
-      select due.livemode, array_agg(distinct s.payer_id) as payers, count(*) as sales
-      from (
-        select p.livemode, p.sale_id
-        from referral_private.postings as p
-        where p.account = v_account and p.kind = 'pending' and p.amount > 0 and p.due_at <= clock_timestamp()
-        order by p.due_at
-        limit least(greatest(p_limit, 0), 500)
-      ) as due
-      join referral_private.sales as s on s.account = v_account and s.livemode = due.livemode and s.sale_id = due.sale_id
-      group by due.livemode
-    loop
-      perform referral_private.settle(v_account, v_due.livemode, v_due.payers, '{}', 'release');
-      v_released := v_released + v_due.sales;
-    end loop;
-    exit when v_released > 0;
-  end loop;
-  return v_released;
-end
-$$;
-
-revoke execute on function referral_private.release_due_commissions from public;
-
-grant execute on function referral_private.release_due_commissions to service_role;
 
 -- The public contract on one page: every RPC, who may call it, what it returns, which errors it raises. Each runs as
 -- its caller, does nothing but call the function of the same name in `referral_private`, and carries the statement

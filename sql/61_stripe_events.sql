@@ -65,6 +65,36 @@ execute function referral_private.refuse_change();
 
 alter table referral_private.resolved_events enable always trigger resolved_events_are_append_only;
 
+-- The kind of object in which a type of event states facts; null where it states none.
+create function referral_private.stated_by(p_type text)
+returns text
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+begin
+  return case
+    when p_type in ('checkout.session.completed', 'checkout.session.async_payment_succeeded') then 'session'
+    when p_type = 'payment_intent.succeeded' then 'intent'
+    when p_type = 'invoice.paid' then 'invoice'
+    when p_type = 'invoice_payment.paid' then 'invoice_payment'
+    when p_type in ('refund.created', 'refund.updated', 'refund.failed') then 'refund'
+    when p_type = 'charge.refunded' then 'charge'
+    when p_type in (
+      'charge.dispute.created', 'charge.dispute.updated', 'charge.dispute.closed',
+      'charge.dispute.funds_withdrawn', 'charge.dispute.funds_reinstated'
+    ) then 'dispute'
+    when p_type in ('radar.early_fraud_warning.created', 'radar.early_fraud_warning.updated') then 'warning'
+    when p_type in ('credit_note.created', 'credit_note.updated', 'credit_note.voided') then 'credit_note'
+    when p_type = 'customer.discount.created' then 'discount'
+    when p_type in ('promotion_code.created', 'promotion_code.updated') then 'promotion_code'
+  end;
+end
+$$;
+
+revoke execute on function referral_private.stated_by from public;
+
 -- States the facts of an event and settles what they touch. False for types that state nothing. The account lock is held.
 create function referral_private.apply_event(p_account text, p_livemode boolean, p_event jsonb)
 returns boolean
@@ -82,34 +112,22 @@ declare
   v_sales text[];
   v_payers text[];
 begin
-  case p_event ->> 'type'
-    when 'checkout.session.completed', 'checkout.session.async_payment_succeeded' then
-      v_names := referral_private.state_session(v_statement);
-    when 'payment_intent.succeeded' then
-      v_names := referral_private.state_intent(v_statement);
-    when 'invoice.paid' then
-      v_names := referral_private.state_invoice(v_statement);
-    when 'invoice_payment.paid' then
-      v_names := referral_private.state_invoice_payment(v_statement);
-    when 'refund.created', 'refund.updated', 'refund.failed' then
-      v_names := referral_private.state_refund(v_statement);
-    when 'charge.refunded' then
+  case referral_private.stated_by(p_event ->> 'type')
+    when 'session' then v_names := referral_private.state_session(v_statement);
+    when 'intent' then v_names := referral_private.state_intent(v_statement);
+    when 'invoice' then v_names := referral_private.state_invoice(v_statement);
+    when 'invoice_payment' then v_names := referral_private.state_invoice_payment(v_statement);
+    when 'refund' then v_names := referral_private.state_refund(v_statement);
+    when 'charge' then
       v_names := referral_private.state_charge(
         v_statement, v_statement.object ->> 'id', v_statement.object ->> 'payment_intent'
       );
-    when 'charge.dispute.created', 'charge.dispute.updated', 'charge.dispute.closed',
-      'charge.dispute.funds_withdrawn', 'charge.dispute.funds_reinstated' then
-      v_names := referral_private.state_dispute(v_statement);
-    when 'radar.early_fraud_warning.created', 'radar.early_fraud_warning.updated' then
-      v_names := referral_private.state_warning(v_statement);
-    when 'credit_note.created', 'credit_note.updated', 'credit_note.voided' then
-      v_names := referral_private.state_credit_note(v_statement);
-    when 'customer.discount.created' then
-      v_names := referral_private.state_discount(v_statement);
-    when 'promotion_code.created', 'promotion_code.updated' then
-      v_names := referral_private.state_promotion_code(v_statement);
-    else
-      return false;
+    when 'dispute' then v_names := referral_private.state_dispute(v_statement);
+    when 'warning' then v_names := referral_private.state_warning(v_statement);
+    when 'credit_note' then v_names := referral_private.state_credit_note(v_statement);
+    when 'discount' then v_names := referral_private.state_discount(v_statement);
+    when 'promotion_code' then v_names := referral_private.state_promotion_code(v_statement);
+    else return false;
   end case;
   v_sales := referral_private.touched_sales(p_account, p_livemode, v_names);
   v_payers := referral_private.project_sales(p_account, p_livemode, v_sales);
@@ -123,28 +141,6 @@ end
 $$;
 
 revoke execute on function referral_private.apply_event from public;
-
--- Does this type of event state a fact?
-create function referral_private.states_facts(p_type text)
-returns boolean
-language plpgsql
-immutable
-security invoker
-set search_path = ''
-as $$
-begin
-  return p_type in (
-    'checkout.session.completed', 'checkout.session.async_payment_succeeded', 'payment_intent.succeeded', 'invoice.paid',
-    'invoice_payment.paid', 'refund.created', 'refund.updated', 'refund.failed', 'charge.refunded',
-    'charge.dispute.created', 'charge.dispute.updated', 'charge.dispute.closed', 'charge.dispute.funds_withdrawn',
-    'charge.dispute.funds_reinstated', 'radar.early_fraud_warning.created', 'radar.early_fraud_warning.updated',
-    'credit_note.created', 'credit_note.updated', 'credit_note.voided', 'customer.discount.created',
-    'promotion_code.created', 'promotion_code.updated'
-  );
-end
-$$;
-
-revoke execute on function referral_private.states_facts from public;
 
 -- Applies one verified Stripe event. Answers `duplicate` for what came before, `ignored` for types that state nothing, and
 -- `parked` for what the webhook could not read (`parked` says why); these change nothing else. Raises `invalid_event` for
@@ -168,7 +164,7 @@ begin
   v_livemode := (p_event -> 'livemode')::boolean;
   v_status := case
     when p_event ->> 'parked' is not null then 'parked'
-    when referral_private.states_facts(p_event ->> 'type') then 'applied'
+    when referral_private.stated_by(p_event ->> 'type') is not null then 'applied'
     else 'ignored'
   end;
 
