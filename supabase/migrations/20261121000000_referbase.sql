@@ -5917,6 +5917,66 @@ $$;
 
 revoke execute on function referral_private.state_invoice_payment from public;
 
+-- A discount that a customer got by a promotion code is evidence from then on.
+create function referral_private.state_discount(p_statement referral_private.statement)
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_discount jsonb := p_statement.object;
+begin
+  if v_discount ->> 'customer' is null or v_discount ->> 'promotion_code' is null then
+    return '{}';
+  end if;
+  insert into referral_private.payer_evidence (account, livemode, carrier, priority, named, object_id, carried_at)
+  values (
+    p_statement.account, p_statement.livemode, v_discount ->> 'customer', 4, v_discount ->> 'promotion_code',
+    v_discount ->> 'id', to_timestamp((v_discount ->> 'start')::bigint)
+  )
+  on conflict do nothing;
+  return array[v_discount ->> 'customer'];
+end
+$$;
+
+revoke execute on function referral_private.state_discount from public;
+
+-- Which of our codes a promotion code belongs to. Whoever used it before that was known is settled too.
+create function referral_private.state_promotion_code(p_statement referral_private.statement)
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_promotion jsonb := p_statement.object;
+  v_key text := referral_private.normalise_code(v_promotion -> 'metadata' ->> 'referral_code');
+begin
+  if v_key is null then
+    return '{}';
+  end if;
+  insert into referral_private.promotion_codes as p (account, livemode, promotion_code_id, code_key, stated_at, stated_by)
+  values (
+    p_statement.account, p_statement.livemode, v_promotion ->> 'id', v_key, p_statement.event_at, p_statement.event_id
+  )
+  on conflict on constraint promotion_codes_pkey do update
+  set code_key = excluded.code_key, stated_at = excluded.stated_at, stated_by = excluded.stated_by
+  where (excluded.stated_at, excluded.stated_by) > (p.stated_at, p.stated_by);
+  return array(
+    select distinct e.carrier from referral_private.payer_evidence as e
+    where e.account = p_statement.account and e.livemode = p_statement.livemode
+      and e.priority = 4 and e.named = v_promotion ->> 'id'
+  );
+end
+$$;
+
+revoke execute on function referral_private.state_promotion_code from public;
+
+-- What Stripe's objects state of money taken back or held: refunds, disputes, warnings, credit notes.
+
 -- A refund counts until it is known to have failed; what was stated with the highest rank, last, holds.
 create function referral_private.state_refund(p_statement referral_private.statement)
 returns text[]
@@ -6065,64 +6125,6 @@ end
 $$;
 
 revoke execute on function referral_private.state_credit_note from public;
-
--- A discount that a customer got by a promotion code is evidence from then on.
-create function referral_private.state_discount(p_statement referral_private.statement)
-returns text[]
-language plpgsql
-volatile
-security invoker
-set search_path = ''
-as $$
-declare
-  v_discount jsonb := p_statement.object;
-begin
-  if v_discount ->> 'customer' is null or v_discount ->> 'promotion_code' is null then
-    return '{}';
-  end if;
-  insert into referral_private.payer_evidence (account, livemode, carrier, priority, named, object_id, carried_at)
-  values (
-    p_statement.account, p_statement.livemode, v_discount ->> 'customer', 4, v_discount ->> 'promotion_code',
-    v_discount ->> 'id', to_timestamp((v_discount ->> 'start')::bigint)
-  )
-  on conflict do nothing;
-  return array[v_discount ->> 'customer'];
-end
-$$;
-
-revoke execute on function referral_private.state_discount from public;
-
--- Which of our codes a promotion code belongs to. Whoever used it before that was known is settled too.
-create function referral_private.state_promotion_code(p_statement referral_private.statement)
-returns text[]
-language plpgsql
-volatile
-security invoker
-set search_path = ''
-as $$
-declare
-  v_promotion jsonb := p_statement.object;
-  v_key text := referral_private.normalise_code(v_promotion -> 'metadata' ->> 'referral_code');
-begin
-  if v_key is null then
-    return '{}';
-  end if;
-  insert into referral_private.promotion_codes as p (account, livemode, promotion_code_id, code_key, stated_at, stated_by)
-  values (
-    p_statement.account, p_statement.livemode, v_promotion ->> 'id', v_key, p_statement.event_at, p_statement.event_id
-  )
-  on conflict on constraint promotion_codes_pkey do update
-  set code_key = excluded.code_key, stated_at = excluded.stated_at, stated_by = excluded.stated_by
-  where (excluded.stated_at, excluded.stated_by) > (p.stated_at, p.stated_by);
-  return array(
-    select distinct e.carrier from referral_private.payer_evidence as e
-    where e.account = p_statement.account and e.livemode = p_statement.livemode
-      and e.priority = 4 and e.named = v_promotion ->> 'id'
-  );
-end
-$$;
-
-revoke execute on function referral_private.state_promotion_code from public;
 
 -- The inbox: one call takes one delivery, in one transaction. Nothing here expires or changes: a delivery is recognised as
 -- a duplicate however late it comes.
