@@ -33,5 +33,7 @@ export async function fillCodes(
     left join (select quota_id, row_number() over () as n from referral.code_quotas) as q using (n);`)
   for (const { definition } of indexes) await admin.unsafe(definition)
   await admin`reset session_replication_role`
-  await admin.unsafe('vacuum (analyze, freeze)')
+  await admin.unsafe(
+    'vacuum (analyze, freeze) referral.members, referral.code_quotas, referral.codes',
+  )
 }

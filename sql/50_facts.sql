@@ -22,7 +22,7 @@ create table referral_private.payments (
   paid_at timestamptz not null,
   stated_at timestamptz not null,
   stated_by text not null,
-  constraint payments_pkey primary key (account, livemode, payment_id, source),
+  constraint payments_pkey primary key (payment_id, source, account, livemode),
   constraint payments_currency_is_a_code check (currency ~ '^[a-z]{3}$'),
   constraint payments_amounts_are_exact_in_javascript
     check (
@@ -51,12 +51,12 @@ create table referral_private.invoice_payments (
   invoice_id text not null,
   payment_key text not null,
   amount_paid bigint,
-  constraint invoice_payments_pkey primary key (account, livemode, link_id)
+  constraint invoice_payments_pkey primary key (link_id, account, livemode)
 );
 
-create index invoice_payments_by_invoice on referral_private.invoice_payments (account, livemode, invoice_id);
+create index invoice_payments_by_invoice on referral_private.invoice_payments (invoice_id, account, livemode);
 
-create index invoice_payments_by_payment on referral_private.invoice_payments (account, livemode, payment_key);
+create index invoice_payments_by_payment on referral_private.invoice_payments (payment_key, account, livemode);
 
 -- Any object that names both says which intent a charge belongs to.
 create table referral_private.charges (
@@ -64,10 +64,10 @@ create table referral_private.charges (
   livemode boolean not null,
   charge_id text not null,
   intent_id text not null,
-  constraint charges_pkey primary key (account, livemode, charge_id)
+  constraint charges_pkey primary key (charge_id, account, livemode)
 );
 
-create index charges_by_intent on referral_private.charges (account, livemode, intent_id);
+create index charges_by_intent on referral_private.charges (intent_id, account, livemode);
 
 -- Refunds by id. Rank: 2 failed or canceled, 1 succeeded, 0 every other status; it only rises.
 create table referral_private.refunds (
@@ -79,12 +79,12 @@ create table referral_private.refunds (
   rank smallint not null,
   stated_at timestamptz not null,
   stated_by text not null,
-  constraint refunds_pkey primary key (account, livemode, refund_id),
+  constraint refunds_pkey primary key (refund_id, account, livemode),
   constraint refunds_amount_is_exact_in_javascript check (amount between 0 and 9007199254740991),
   constraint refunds_rank_is_known check (rank between 0 and 2)
 );
 
-create index refunds_by_payment on referral_private.refunds (account, livemode, payment_key);
+create index refunds_by_payment on referral_private.refunds (payment_key, account, livemode);
 
 create table referral_private.disputes (
   account text not null,
@@ -95,11 +95,11 @@ create table referral_private.disputes (
   currency text not null,
   stated_at timestamptz not null,
   stated_by text not null,
-  constraint disputes_pkey primary key (account, livemode, dispute_id),
+  constraint disputes_pkey primary key (dispute_id, account, livemode),
   constraint disputes_amount_is_exact_in_javascript check (amount between 0 and 9007199254740991)
 );
 
-create index disputes_by_payment on referral_private.disputes (account, livemode, payment_key);
+create index disputes_by_payment on referral_private.disputes (payment_key, account, livemode);
 
 -- What a dispute took and gave back, in the settlement currency: the union over its events, by id.
 create table referral_private.dispute_transactions (
@@ -108,7 +108,7 @@ create table referral_private.dispute_transactions (
   dispute_id text not null,
   transaction_id text not null,
   amount bigint not null,
-  constraint dispute_transactions_pkey primary key (account, livemode, dispute_id, transaction_id)
+  constraint dispute_transactions_pkey primary key (dispute_id, transaction_id, account, livemode)
 );
 
 -- Early fraud warnings and inquiries: they take nothing, and hold.
@@ -118,10 +118,10 @@ create table referral_private.warnings (
   warning_id text not null,
   payment_key text not null,
   warned_at timestamptz not null,
-  constraint warnings_pkey primary key (account, livemode, warning_id)
+  constraint warnings_pkey primary key (warning_id, account, livemode)
 );
 
-create index warnings_by_payment on referral_private.warnings (account, livemode, payment_key);
+create index warnings_by_payment on referral_private.warnings (payment_key, account, livemode);
 
 -- What a credit note gives back outside of refunds. A void one gives back nothing.
 create table referral_private.credit_notes (
@@ -133,11 +133,11 @@ create table referral_private.credit_notes (
   void boolean not null,
   stated_at timestamptz not null,
   stated_by text not null,
-  constraint credit_notes_pkey primary key (account, livemode, credit_note_id),
+  constraint credit_notes_pkey primary key (credit_note_id, account, livemode),
   constraint credit_notes_outside_is_exact_in_javascript check (outside between 0 and 9007199254740991)
 );
 
-create index credit_notes_by_invoice on referral_private.credit_notes (account, livemode, invoice_id);
+create index credit_notes_by_invoice on referral_private.credit_notes (invoice_id, account, livemode);
 
 -- How much of a refund a credit note assigns to its invoice.
 create table referral_private.credit_note_refunds (
@@ -146,7 +146,7 @@ create table referral_private.credit_note_refunds (
   credit_note_id text not null,
   refund_id text not null,
   amount bigint not null,
-  constraint credit_note_refunds_pkey primary key (account, livemode, credit_note_id, refund_id)
+  constraint credit_note_refunds_pkey primary key (credit_note_id, refund_id, account, livemode)
 );
 
 -- Identity: whoever carries this (a customer; without one, the invoice or intent itself) is this user. No evidence by
@@ -157,7 +157,7 @@ create table referral_private.payer_users (
   carrier text not null,
   user_id uuid not null,
   user_created_at timestamptz,
-  constraint payer_users_pkey primary key (account, livemode, carrier, user_id)
+  constraint payer_users_pkey primary key (carrier, user_id, account, livemode)
 );
 
 create index payer_users_by_user on referral_private.payer_users (user_id);
@@ -172,7 +172,7 @@ create table referral_private.payer_evidence (
   named text not null,
   object_id text not null,
   carried_at timestamptz not null,
-  constraint payer_evidence_pkey primary key (account, livemode, carrier, priority, named, object_id),
+  constraint payer_evidence_pkey primary key (carrier, priority, named, object_id, account, livemode),
   constraint payer_evidence_priority_is_known check (priority between 2 and 5)
 );
 
@@ -186,7 +186,7 @@ create table referral_private.promotion_codes (
   code_key text not null,
   stated_at timestamptz not null,
   stated_by text not null,
-  constraint promotion_codes_pkey primary key (account, livemode, promotion_code_id)
+  constraint promotion_codes_pkey primary key (promotion_code_id, account, livemode)
 );
 
 alter table referral_private.payments enable row level security;

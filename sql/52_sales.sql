@@ -16,12 +16,12 @@ create table referral_private.sales (
   sale_at timestamptz not null,
   paid_at timestamptz not null,
   warned_at timestamptz,
-  constraint sales_pkey primary key (account, livemode, sale_id),
+  constraint sales_pkey primary key (sale_id, account, livemode),
   constraint sales_are_of_something check (paid > 0),
   constraint sales_reversed_at_most_paid check (reversed between 0 and paid)
 );
 
-create index sales_by_payer on referral_private.sales (account, livemode, payer_id);
+create index sales_by_payer on referral_private.sales (payer_id, account, livemode);
 
 comment on column referral_private.sales.sale_id is
   'The invoice, or else the payment intent. An intent that pays an invoice is no sale of its own.';
@@ -84,26 +84,17 @@ $$;
 
 revoke execute on function referral_private.touched_sales from public;
 
--- Makes these sales anew from the facts. Returns the payers that they had and have.
-create function referral_private.project_sales(p_account text, p_livemode boolean, p_sale_ids text[])
-returns text[]
+-- The sales among these payments and invoices, as the facts state them: paid, no part of another, with what was taken back.
+create function referral_private.sales_stated(p_account text, p_livemode boolean, p_ids text[])
+returns setof referral_private.sales
 language plpgsql
-volatile
+stable
+rows 10
 security invoker
 set search_path = ''
-set plan_cache_mode = 'force_generic_plan'
 as $$
-declare
-  v_before text[];
-  v_after text[];
 begin
-  with gone as (
-    delete from referral_private.sales as s
-    where s.account = p_account and s.livemode = p_livemode and s.sale_id = any (p_sale_ids)
-    returning s.payer_id
-  )
-  select array_agg(g.payer_id) into v_before from gone as g;
-
+  return query
   with
     stated as (
       select p.payment_id,
@@ -117,56 +108,93 @@ begin
         bool_or(p.names_referral or p.source <> 'intent') as is_sale,
         (array_agg(p.org_id order by p.source) filter (where p.org_id is not null))[1] as org_id
       from referral_private.payments as p
-      where p.account = p_account and p.livemode = p_livemode and p.payment_id = any (p_sale_ids)
+      where p.account = p_account and p.livemode = p_livemode and p.payment_id = any (p_ids)
       group by p.payment_id
     ),
     sold as materialized (
       select s.*, (s.best).source in ('intent', 'session') as is_intent,
-        referral_private.payment_keys(p_account, p_livemode, array[s.payment_id]) as keys
+        -- All references to the payments behind it.
+        referral_private.payment_keys(p_account, p_livemode, case
+          when (s.best).source = 'invoice' then array(
+            select l.payment_key from referral_private.invoice_payments as l
+            where l.account = p_account and l.livemode = p_livemode and l.invoice_id = s.payment_id
+          )
+          else array[s.payment_id]
+        end) as keys
       from stated as s
       where s.is_sale and (s.best).paid > 0
-    ),
-    made as (
-      insert into referral_private.sales (
-        account, livemode, sale_id, payer_id, is_guest, org_id, program_id, currency, paid, reversed, total,
-        total_excluding_tax, sale_at, paid_at, warned_at
-      )
-      select p_account, p_livemode, s.payment_id, coalesce(s.customer_id, s.payment_id), s.customer_id is null,
-        coalesce(s.org_id, (
-          select min(p.org_id::text)::uuid
-          from referral_private.invoice_payments as l
-          join referral_private.payments as p
-            on p.account = l.account and p.livemode = l.livemode and p.payment_id = l.payment_key and p.source = 'session'
-          where l.account = p_account and l.livemode = p_livemode and l.invoice_id = s.payment_id
-        )),
-        (s.best).program_id, (s.best).currency, (s.best).paid,
-        least((s.best).paid, case
-          when (s.best).source = 'invoice'
-          then referral_private.taken_back_of_invoice(p_account, p_livemode, s.payment_id, (s.best).currency, (s.best).paid)
-          else referral_private.taken_back(p_account, p_livemode, s.keys, (s.best).currency, (s.best).paid)
-        end),
-        case when s.is_intent and (s.session).payment_id is not null then (s.session).total else (s.best).total end,
-        case when s.is_intent and (s.session).payment_id is not null then (s.session).total_excluding_tax else (s.best).total_excluding_tax end,
-        s.sale_at, s.paid_at,
-        (
-          select max(w.warned_at) from referral_private.warnings as w
-          where w.account = p_account and w.livemode = p_livemode and w.payment_key = any (case
-            when s.is_intent then s.keys
-            else referral_private.payment_keys(p_account, p_livemode, array(
-              select l.payment_key from referral_private.invoice_payments as l
-              where l.account = p_account and l.livemode = p_livemode and l.invoice_id = s.payment_id
-            ))
-          end)
-        )
-      from sold as s
-      where not (s.is_intent and exists (
-        select from referral_private.invoice_payments as i
-        where i.account = p_account and i.livemode = p_livemode and i.payment_key = any (s.keys)
-      ))
-      returning payer_id
     )
-  select array_agg(m.payer_id) into v_after from made as m;
-  return array(select distinct unnest(v_before || v_after));
+  select p_account, p_livemode, s.payment_id, coalesce(s.customer_id, s.payment_id), s.customer_id is null,
+    coalesce(s.org_id, (
+      select min(p.org_id::text)::uuid
+      from referral_private.payments as p
+      where p.account = p_account and p.livemode = p_livemode and p.payment_id = any (s.keys) and p.source = 'session'
+    )),
+    (s.best).program_id, (s.best).currency, (s.best).paid,
+    least((s.best).paid, case
+      when (s.best).source = 'invoice'
+      then referral_private.taken_back_of_invoice(p_account, p_livemode, s.payment_id, s.keys, (s.best).currency, (s.best).paid)
+      else referral_private.taken_back(p_account, p_livemode, s.keys, (s.best).currency, (s.best).paid)
+    end)::bigint,
+    case when s.is_intent and (s.session).payment_id is not null then (s.session).total else (s.best).total end,
+    case when s.is_intent and (s.session).payment_id is not null then (s.session).total_excluding_tax else (s.best).total_excluding_tax end,
+    s.sale_at, s.paid_at,
+    (
+      select max(w.warned_at) from referral_private.warnings as w
+      where w.account = p_account and w.livemode = p_livemode and w.payment_key = any (s.keys)
+    )
+  from sold as s
+  where not (s.is_intent and exists (
+    select from referral_private.invoice_payments as i
+    where i.account = p_account and i.livemode = p_livemode and i.payment_key = any (s.keys)
+  ));
+end
+$$;
+
+revoke execute on function referral_private.sales_stated from public;
+
+-- Makes these sales anew from the facts. Returns the payers, old and new, of those that changed by it.
+create function referral_private.project_sales(p_account text, p_livemode boolean, p_sale_ids text[])
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  v_known referral_private.sales[] := array(
+    select s from referral_private.sales as s
+    where s.account = p_account and s.livemode = p_livemode and s.sale_id = any (p_sale_ids)
+    order by s.sale_id
+  );
+  v_made referral_private.sales[] := '{}';
+  v_changed text[];
+begin
+  -- Most events touch nothing that could be a sale.
+  if cardinality(v_known) > 0 or exists (
+    select from referral_private.payments as p
+    where p.account = p_account and p.livemode = p_livemode and p.payment_id = any (p_sale_ids)
+      and (p.names_referral or p.source <> 'intent')
+  ) then
+    v_made := array(
+      select s from referral_private.sales_stated(p_account, p_livemode, p_sale_ids) as s order by s.sale_id
+    );
+  end if;
+  if v_made = v_known then
+    return '{}';
+  end if;
+  v_changed := array(
+    select coalesce(m.sale_id, k.sale_id)
+    from unnest(v_made) as m
+    full join unnest(v_known) as k on k.sale_id = m.sale_id
+    where m is distinct from k
+  );
+  delete from referral_private.sales as s
+  where s.account = p_account and s.livemode = p_livemode and s.sale_id = any (v_changed);
+  insert into referral_private.sales
+  select m.* from unnest(v_made) as m where m.sale_id = any (v_changed);
+  return array(select distinct s.payer_id from unnest(v_known || v_made) as s where s.sale_id = any (v_changed));
 end
 $$;
 

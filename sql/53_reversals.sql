@@ -110,11 +110,13 @@ $$;
 
 revoke execute on function referral_private.share_of_invoice from public;
 
--- What was taken back of an invoice: its shares of the payments that paid it, and its credit notes.
+-- What was taken back of an invoice: its shares of the payments that paid it, all references to which are given, and its
+-- credit notes.
 create function referral_private.taken_back_of_invoice(
   p_account text,
   p_livemode boolean,
   p_invoice_id text,
+  p_keys text[],
   p_currency text,
   p_paid bigint
 )
@@ -124,22 +126,33 @@ stable
 security invoker
 set search_path = ''
 as $$
-begin
-  return (
-    select coalesce(sum(referral_private.share_of_invoice(
-      p_account, p_livemode, p_invoice_id, referral_private.payment_keys(p_account, p_livemode, array[paying.key]), p_currency, p_paid
-    )), 0)
-    from (
-      select distinct coalesce(c.intent_id, l.payment_key) as key
-      from referral_private.invoice_payments as l
-      left join referral_private.charges as c
-        on c.account = l.account and c.livemode = l.livemode and c.charge_id = l.payment_key
-      where l.account = p_account and l.livemode = p_livemode and l.invoice_id = p_invoice_id
-    ) as paying
-  ) + (
+declare
+  v_taken numeric := (
     select coalesce(sum(n.outside), 0) from referral_private.credit_notes as n
     where n.account = p_account and n.livemode = p_livemode and n.invoice_id = p_invoice_id and not n.void
   );
+begin
+  if exists (
+    select from referral_private.refunds as r
+    where r.account = p_account and r.livemode = p_livemode and r.payment_key = any (p_keys)
+  ) or exists (
+    select from referral_private.disputes as d
+    where d.account = p_account and d.livemode = p_livemode and d.payment_key = any (p_keys)
+  ) then
+    v_taken := v_taken + (
+      select coalesce(sum(referral_private.share_of_invoice(
+        p_account, p_livemode, p_invoice_id, referral_private.payment_keys(p_account, p_livemode, array[paying.key]), p_currency, p_paid
+      )), 0)
+      from (
+        select distinct coalesce(c.intent_id, l.payment_key) as key
+        from referral_private.invoice_payments as l
+        left join referral_private.charges as c
+          on c.account = l.account and c.livemode = l.livemode and c.charge_id = l.payment_key
+        where l.account = p_account and l.livemode = p_livemode and l.invoice_id = p_invoice_id
+      ) as paying
+    );
+  end if;
+  return v_taken;
 end
 $$;
 

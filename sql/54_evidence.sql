@@ -1,50 +1,91 @@
 -- Who speaks for a payer: the redemptions of its users, and what its objects named. Of all evidence that is not later than
 -- a sale the first wins it, by (time, priority, id); a later claim never takes what was won.
 
--- A payer's other names: its sales, and the payments behind them. A guest's objects carry what they name under those.
-create function referral_private.names_of_payer(p_account text, p_livemode boolean, p_payer_id text)
-returns text[]
+create type referral_private.payer_name as (payer_id text, name text);
+
+-- What these payers go by: themselves, their sales, and the payments behind those. A guest's objects carry what they name
+-- under these.
+create function referral_private.names_of_payers(p_account text, p_livemode boolean, p_payer_ids text[])
+returns setof referral_private.payer_name
 language plpgsql
 stable
+rows 10
 security invoker
 set search_path = ''
 as $$
-declare
-  v_sales text[] := array(
-    select s.sale_id from referral_private.sales as s
-    where s.account = p_account and s.livemode = p_livemode and s.payer_id = p_payer_id
-  );
-  v_paying text[] := array(
-    select l.payment_key from referral_private.invoice_payments as l
-    where l.account = p_account and l.livemode = p_livemode and l.invoice_id = any (v_sales)
-  );
 begin
-  if cardinality(v_paying) > 0 then
-    v_paying := referral_private.payment_keys(p_account, p_livemode, v_paying);
-  end if;
-  return p_payer_id || v_sales || v_paying;
+  return query
+  with
+    sold as (
+      select s.payer_id, s.sale_id from referral_private.sales as s
+      where s.account = p_account and s.livemode = p_livemode and s.payer_id = any (p_payer_ids)
+    ),
+    paying as (
+      select s.payer_id, l.payment_key
+      from sold as s
+      join referral_private.invoice_payments as l
+        on l.invoice_id = s.sale_id and l.account = p_account and l.livemode = p_livemode
+    )
+  select payer, payer from unnest(p_payer_ids) as payer
+  union
+  select s.payer_id, s.sale_id from sold as s
+  union
+  select p.payer_id, p.payment_key from paying as p
+  union
+  select p.payer_id, c.intent_id
+  from paying as p
+  join referral_private.charges as c
+    on c.charge_id = p.payment_key and c.account = p_account and c.livemode = p_livemode;
 end
 $$;
 
-revoke execute on function referral_private.names_of_payer from public;
+revoke execute on function referral_private.names_of_payers from public;
 
--- The payers with sales that these names mean: a customer itself, of a sale or a payment its payer.
-create function referral_private.payers_named(p_account text, p_livemode boolean, p_names text[])
+-- The payers of whom a statement has changed who they are or what speaks for them: those of the carriers that it named anew,
+-- and of the sales that it touched, where anything is carried under a name of these.
+create function referral_private.payers_carried(p_account text, p_livemode boolean, p_carriers text[], p_touched text[])
 returns text[]
 language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-declare
-  v_sales text[] := referral_private.touched_sales(p_account, p_livemode, p_names);
 begin
+  if cardinality(p_carriers) = 0 and not exists (
+    select from referral_private.payer_users as l
+    where l.account = p_account and l.livemode = p_livemode and l.carrier = any (p_touched)
+  ) and not exists (
+    select from referral_private.payer_evidence as e
+    where e.account = p_account and e.livemode = p_livemode and e.carrier = any (p_touched)
+  ) then
+    return '{}';
+  end if;
   return array(
     select s.payer_id from referral_private.sales as s
-    where s.account = p_account and s.livemode = p_livemode and s.payer_id = any (p_names)
+    where s.account = p_account and s.livemode = p_livemode and s.payer_id = any (p_carriers)
     union
     select s.payer_id from referral_private.sales as s
-    where s.account = p_account and s.livemode = p_livemode and s.sale_id = any (v_sales)
+    where s.account = p_account and s.livemode = p_livemode and s.sale_id = any (p_touched)
+  );
+end
+$$;
+
+revoke execute on function referral_private.payers_carried from public;
+
+-- The payers with sales that these carriers mean: a customer itself, of a sale or a payment its payer.
+create function referral_private.payers_named(p_account text, p_livemode boolean, p_carriers text[])
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  if cardinality(p_carriers) = 0 then
+    return '{}';
+  end if;
+  return referral_private.payers_carried(
+    p_account, p_livemode, p_carriers, referral_private.touched_sales(p_account, p_livemode, p_carriers)
   );
 end
 $$;
@@ -74,43 +115,51 @@ $$;
 
 revoke execute on function referral_private.carriers_of_users from public;
 
--- These payers and all that stand for the same person, directly or through others: whose sales are settled together.
+-- These payers and all that stand for the same person, directly or through others, whose sales are settled together: what
+-- each of them goes by.
 create function referral_private.linked_payers(p_account text, p_livemode boolean, p_payer_ids text[])
-returns text[]
+returns referral_private.payer_name[]
 language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
 declare
-  v_payers text[] := p_payer_ids;
+  v_found referral_private.payer_name[];
   v_new text[] := p_payer_ids;
-  v_names text[];
+  v_all referral_private.payer_name[] := '{}';
   v_users uuid[];
+  v_carriers text[];
 begin
   while cardinality(v_new) > 0 loop
-    v_names := array(
-      select unnest(referral_private.names_of_payer(p_account, p_livemode, payer)) from unnest(v_new) as payer
-    );
+    v_found := array(select n from referral_private.names_of_payers(p_account, p_livemode, v_new) as n);
+    v_all := v_all || v_found;
     v_users := array(
-      select l.user_id from referral_private.payer_users as l
-      where l.account = p_account and l.livemode = p_livemode and l.carrier = any (v_names)
+      select l.user_id
+      from unnest(v_found) as n
+      join referral_private.payer_users as l
+        on l.carrier = n.name and l.account = p_account and l.livemode = p_livemode
       union
       select r.referee_id
-      from referral_private.payer_evidence as e
+      from unnest(v_found) as n
+      join referral_private.payer_evidence as e
+        on e.carrier = n.name and e.priority = 2 and e.account = p_account and e.livemode = p_livemode
       join referral.redemptions as r on r.id = e.named::uuid
-      where e.account = p_account and e.livemode = p_livemode and e.carrier = any (v_names) and e.priority = 2
     );
-    v_new := array(
-      select unnest(referral_private.payers_named(
-        p_account, p_livemode, referral_private.carriers_of_users(p_account, p_livemode, v_users)
-      ))
+    exit when cardinality(v_users) = 0;
+    v_carriers := array(
+      select unnest(referral_private.carriers_of_users(p_account, p_livemode, v_users))
       except
-      select unnest(v_payers)
+      select n.payer_id from unnest(v_all) as n
     );
-    v_payers := v_payers || v_new;
+    exit when cardinality(v_carriers) = 0;
+    v_new := array(
+      select unnest(referral_private.payers_named(p_account, p_livemode, v_carriers))
+      except
+      select n.payer_id from unnest(v_all) as n
+    );
   end loop;
-  return v_payers;
+  return v_all;
 end
 $$;
 
@@ -162,8 +211,9 @@ create type referral_private.evidence as (
   refusal text
 );
 
--- All evidence of a payer, with whom it credits, under which terms, and why that earns nothing, where it does not.
-create function referral_private.evidence_of(p_account text, p_livemode boolean, p_payer_id text)
+-- All evidence of payers, given with what they go by: whom it credits, under which terms, and why that earns nothing,
+-- where it does not.
+create function referral_private.evidence_of(p_account text, p_livemode boolean, p_names referral_private.payer_name[])
 returns setof referral_private.evidence
 language plpgsql
 stable
@@ -171,68 +221,73 @@ rows 10
 security invoker
 set search_path = ''
 as $$
-declare
-  v_names text[] := referral_private.names_of_payer(p_account, p_livemode, p_payer_id);
-  v_users uuid[];
-  v_oldest timestamptz;
 begin
-  -- Of several users that a payer is linked to, the first stands for it where a code alone speaks; the rules that refuse
-  -- hold for all of them. Whose age is not known is no new user.
-  select array_agg(distinct l.user_id order by l.user_id), min(coalesce(l.user_created_at, '-infinity'))
-  into v_users, v_oldest
-  from referral_private.payer_users as l
-  where l.account = p_account and l.livemode = p_livemode and l.carrier = any (v_names);
-
   return query
   with
-    named as (
-      select min(n.priority) as priority, n.redemption_id
-      from (
-        select 1 as priority, r.id as redemption_id
-        from referral_private.payer_users as l
-        join referral.redemptions as r on r.referee_id = l.user_id
-        where l.account = p_account and l.livemode = p_livemode and l.carrier = any (v_names)
-        union all
-        select e.priority, e.named::uuid
-        from referral_private.payer_evidence as e
-        where e.account = p_account and e.livemode = p_livemode and e.carrier = any (v_names) and e.priority = 2
-      ) as n
-      group by n.redemption_id
+    -- Of several users that a payer is linked to, the first stands for it where a code alone speaks; the rules that refuse
+    -- hold for all of them. Whose age is not known is no new user.
+    users as materialized (
+      select n.payer_id, array_agg(distinct l.user_id order by l.user_id) as ids,
+        min(coalesce(l.user_created_at, '-infinity')) as oldest
+      from unnest(p_names) as n
+      join referral_private.payer_users as l
+        on l.carrier = n.name and l.account = p_account and l.livemode = p_livemode
+      group by n.payer_id
     ),
-    carried as (
-      select e.priority, coalesce(p.code_key, e.named) as code_key, min(e.carried_at) as carried_at
-      from referral_private.payer_evidence as e
+    carried as materialized (
+      select n.payer_id, e.priority, e.named, min(e.carried_at) as carried_at
+      from unnest(p_names) as n
+      join referral_private.payer_evidence as e
+        on e.carrier = n.name and e.account = p_account and e.livemode = p_livemode
+      group by 1, 2, 3
+    ),
+    redeemed as (
+      select claims.payer_id, min(claims.priority) as priority, claims.redemption_id
+      from (
+        select u.payer_id, 1 as priority, r.id as redemption_id
+        from users as u
+        cross join unnest(u.ids) as user_id
+        join referral.redemptions as r on r.referee_id = user_id
+        union all
+        select c.payer_id, c.priority, c.named::uuid from carried as c where c.priority = 2
+      ) as claims
+      group by claims.payer_id, claims.redemption_id
+    ),
+    coded as (
+      select c.payer_id, c.priority, coalesce(p.code_key, c.named) as code_key, min(c.carried_at) as carried_at
+      from carried as c
       left join referral_private.promotion_codes as p
-        on e.priority = 4 and p.account = e.account and p.livemode = e.livemode and p.promotion_code_id = e.named
-      where e.account = p_account and e.livemode = p_livemode and e.carrier = any (v_names) and e.priority >= 3
-        and (e.priority <> 4 or p.code_key is not null)
-      group by 1, 2
+        on c.priority = 4 and p.promotion_code_id = c.named and p.account = p_account and p.livemode = p_livemode
+      where c.priority >= 3 and (c.priority <> 4 or p.code_key is not null)
+      group by 1, 2, 3
     )
-  select p_payer_id, n.priority::int, r.id, date_trunc('second', r.redeemed_at), r.redeemed_at, r.org_id, r.program_id, r.terms_version,
+  select n.payer_id, n.priority::int, r.id, date_trunc('second', r.redeemed_at), r.redeemed_at, r.org_id, r.program_id, r.terms_version,
     r.id, r.code_id, coalesce(c.beneficiary_id, r.referrer_id), r.referee_id,
     case
       when r.decision = 'rejected' then 'rejected'
-      when r.referee_id = c.beneficiary_id or v_users && array[r.referrer_id, c.beneficiary_id] then 'self_referral'
+      when r.referee_id = c.beneficiary_id or u.ids && array[r.referrer_id, c.beneficiary_id] then 'self_referral'
     end
-  from named as n
+  from redeemed as n
   join referral.redemptions as r on r.id = n.redemption_id
   join referral.codes as c on c.org_id = r.org_id and c.id = r.code_id
+  left join users as u on u.payer_id = n.payer_id
   where referral_private.account_of(r.org_id) = p_account
   union all
-  select p_payer_id, a.priority::int, c.id, a.carried_at, a.carried_at, c.org_id, c.program_id, t.version,
-    null, c.id, coalesce(c.beneficiary_id, c.referrer_id), v_users[1],
+  select a.payer_id, a.priority::int, c.id, a.carried_at, a.carried_at, c.org_id, c.program_id, t.version,
+    null, c.id, coalesce(c.beneficiary_id, c.referrer_id), u.ids[1],
     case
-      when v_users && array[c.referrer_id, c.beneficiary_id, c.created_by] then 'self_referral'
+      when u.ids && array[c.referrer_id, c.beneficiary_id, c.created_by] then 'self_referral'
       when exists (
         select from referral.redemptions as r
         where r.org_id = c.org_id and r.program_id = c.program_id
-          and r.referee_id = c.referrer_id and r.referrer_id = any (v_users) and date_trunc('second', r.redeemed_at) <= a.carried_at
+          and r.referee_id = c.referrer_id and r.referrer_id = any (u.ids) and date_trunc('second', r.redeemed_at) <= a.carried_at
       ) then 'mutual_referral'
       when terms.terms ? 'new_users_only_days' and not coalesce(
-        v_oldest >= a.carried_at - make_interval(days => (terms.terms ->> 'new_users_only_days')::int), false
+        u.oldest >= a.carried_at - make_interval(days => (terms.terms ->> 'new_users_only_days')::int), false
       ) then 'new_users_only'
     end
-  from carried as a
+  from coded as a
+  left join users as u on u.payer_id = a.payer_id
   join referral.codes as c on c.code_key = a.code_key and date_trunc('second', c.created_at) <= a.carried_at
   cross join lateral referral_private.terms_at(c.org_id, c.program_id, a.carried_at) as t (version)
   join referral.program_terms as terms

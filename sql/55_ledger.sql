@@ -75,7 +75,7 @@ create table referral_private.postings (
   entries int not null,
   -- When what is pending becomes available, as the facts stand.
   due_at timestamptz,
-  constraint postings_pkey primary key (org_id, account, livemode, sale_id, owner_id, kind, currency),
+  constraint postings_pkey primary key (org_id, sale_id, owner_id, kind, currency, account, livemode),
   constraint postings_belong_to_an_organisation
     foreign key (org_id) references referral.organisations (id)
       on delete restrict,
@@ -84,7 +84,7 @@ create table referral_private.postings (
 
 create index postings_due on referral_private.postings (due_at) where kind = 'pending' and amount > 0;
 
-create index postings_by_sale on referral_private.postings (account, livemode, sale_id);
+create index postings_by_sale on referral_private.postings (sale_id, account, livemode);
 
 alter table referral_private.ledger_accounts enable row level security;
 
@@ -147,7 +147,8 @@ $$;
 
 revoke execute on function referral_private.ledger_account from public;
 
--- Changes what is posted of a sale to an owner's account. Answers how many times that has been done.
+-- Changes what is posted of a sale to an owner's account, and when what is pending will be due. Answers the number of its
+-- changes.
 create function referral_private.change_posting(p_posting referral_private.postings, p_change bigint)
 returns int
 language plpgsql
@@ -156,8 +157,11 @@ security invoker
 set search_path = ''
 as $$
 begin
+  if p_posting.kind <> 'pending' then
+    p_posting.due_at := null;
+  end if;
   update referral_private.postings as p
-  set amount = p.amount + p_change, entries = p.entries + 1
+  set amount = p.amount + p_change, entries = p.entries + 1, due_at = p_posting.due_at
   where p.org_id = p_posting.org_id and p.account = p_posting.account and p.livemode = p_posting.livemode
     and p.sale_id = p_posting.sale_id and p.owner_id = p_posting.owner_id and p.kind = p_posting.kind
     and p.currency = p_posting.currency
@@ -214,11 +218,6 @@ begin
     concat_ws(' ', p_posting.account, p_posting.livemode, p_posting.sale_id, v_own, v_number),
     p_posting.account, p_posting.livemode, p_posting.sale_id, p_cause
   );
-  -- Locked in one order, whoever comes.
-  perform from referral_private.ledger_accounts as a
-  where a.org_id = p_posting.org_id and a.account_id in (v_own, v_counter)
-  order by a.account_id
-  for no key update;
   update referral_private.ledger_accounts as a
   set balance = a.balance + case when a.account_id = v_own then p_change else -p_change end
   where a.org_id = p_posting.org_id and a.account_id in (v_own, v_counter) and a.kind <> 'expense';

@@ -8,15 +8,9 @@ create type referral_private.won_sale as (
   refusal text
 );
 
--- Each of these payers' sales with the evidence that wins it: the first that is not later than the sale. A referral is
--- refused where its first sale is past the conversion window, unless staff confirmed it. The payers are all that are
--- linked to each other.
-create function referral_private.won_sales(
-  p_account text,
-  p_livemode boolean,
-  p_payer_ids text[],
-  p_evidence referral_private.evidence[]
-)
+-- The sales that this evidence wins: each by the first that is not later than the sale. A referral is refused where its first
+-- sale is past the conversion window, unless staff confirmed it. The evidence is all of payers that are linked to each other.
+create function referral_private.won_sales(p_account text, p_livemode boolean, p_evidence referral_private.evidence[])
 returns setof referral_private.won_sale
 language plpgsql
 stable
@@ -25,15 +19,18 @@ security invoker
 set search_path = ''
 as $$
 begin
+  if cardinality(p_evidence) = 0 then
+    return;
+  end if;
   return query
   with
     won as (
       select distinct on (s.sale_id) s as sale, e as evidence, coalesce(e.referee_id::text, s.payer_id) as person
-      from referral_private.sales as s
-      join unnest(p_evidence) as e on e.payer_id = s.payer_id and e.at <= s.sale_at
+      from unnest(p_evidence) as e
+      join referral_private.sales as s
+        on s.payer_id = e.payer_id and s.account = p_account and s.livemode = p_livemode and e.at <= s.sale_at
         and (s.org_id is null or s.org_id = e.org_id)
         and (s.program_id is null or s.program_id = e.program_id)
-      where s.account = p_account and s.livemode = p_livemode and s.payer_id = any (p_payer_ids)
       order by s.sale_id, e.at, e.priority, e.evidence_id
     ),
     placed as (

@@ -172,18 +172,15 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_payers text[] := referral_private.linked_payers(p_account, p_livemode, p_payer_ids);
+  v_names referral_private.payer_name[] := referral_private.linked_payers(p_account, p_livemode, p_payer_ids);
+  v_evidence referral_private.evidence[] := array(
+    select e from referral_private.evidence_of(p_account, p_livemode, v_names) as e
+  );
 begin
   return query
   select t.*
   from referral_private.targets_of(
-    array(
-      select w from referral_private.won_sales(p_account, p_livemode, v_payers, array(
-        select e from unnest(v_payers) as payer
-        cross join lateral referral_private.evidence_of(p_account, p_livemode, payer) as e
-      )) as w
-    ),
-    p_now
+    array(select w from referral_private.won_sales(p_account, p_livemode, v_evidence) as w), p_now
   ) as t;
 end
 $$;

@@ -24,7 +24,7 @@ create index referrals_by_rank on referral_private.referrals (
   person
 );
 
-create index referrals_by_payer on referral_private.referrals (account, livemode, payer_id);
+create index referrals_by_payer on referral_private.referrals (payer_id, account, livemode);
 
 alter table referral_private.referrals enable row level security;
 

@@ -1,6 +1,68 @@
 -- Settling: the ledger gets the difference between what the facts say is owed and what it has. Whoever states a fact, or
 -- decides something, settles in the same transaction, under the account lock.
 
+-- What a sale's target for an owner differs by from what is posted, and when what is pending will be due.
+create type referral_private.difference as (
+  org_id uuid,
+  owner_id uuid,
+  currency text,
+  sale_id text,
+  pending bigint,
+  available bigint,
+  reward bigint,
+  due_at timestamptz
+);
+
+create function referral_private.differences(
+  p_account text,
+  p_livemode boolean,
+  p_sale_ids text[],
+  p_won referral_private.won_sale[]
+)
+returns setof referral_private.difference
+language plpgsql
+stable
+rows 10
+security invoker
+set search_path = ''
+as $$
+begin
+  return query
+  with
+    targets as (
+      select (t.evidence).org_id, t.owner_id, (t.sale).currency, (t.sale).sale_id,
+        coalesce(sum(t.amount) filter (where t.kind = 'pending'), 0)::bigint as pending,
+        coalesce(sum(t.amount) filter (where t.kind = 'available'), 0)::bigint as available,
+        coalesce(sum(t.amount) filter (where t.kind = 'reward'), 0)::bigint as reward,
+        max(t.available_at) filter (where t.kind = 'pending' and t.amount > 0) as due_at
+      from referral_private.targets_of(p_won, clock_timestamp()) as t
+      where t.owner_id is not null
+      group by 1, 2, 3, 4
+    ),
+    posted as (
+      select p.org_id, p.owner_id, p.currency, p.sale_id,
+        coalesce(sum(p.amount) filter (where p.kind = 'pending'), 0)::bigint as pending,
+        coalesce(sum(p.amount) filter (where p.kind = 'available'), 0)::bigint as available,
+        coalesce(sum(p.amount) filter (where p.kind = 'reward'), 0)::bigint as reward,
+        max(p.due_at) filter (where p.kind = 'pending' and p.amount > 0) as due_at
+      from referral_private.postings as p
+      where p.account = p_account and p.livemode = p_livemode and p.sale_id = any (p_sale_ids)
+      group by 1, 2, 3, 4
+    )
+  select org_id, owner_id, currency, sale_id,
+    coalesce(t.pending, 0) - coalesce(p.pending, 0),
+    coalesce(t.available, 0) - coalesce(p.available, 0),
+    coalesce(t.reward, 0) - coalesce(p.reward, 0),
+    t.due_at
+  from targets as t
+  full join posted as p using (org_id, owner_id, currency, sale_id)
+  where (coalesce(t.pending, 0), coalesce(t.available, 0), coalesce(t.reward, 0), t.due_at)
+    is distinct from (coalesce(p.pending, 0), coalesce(p.available, 0), coalesce(p.reward, 0), p.due_at);
+end
+$$;
+
+revoke execute on function referral_private.differences from public;
+
 -- Posts the differences between what won sales are owed and what is posted of these sales: all of the payers that are
 -- settled, and those that may have become another payer's, or none.
 create function referral_private.post_differences(
@@ -17,55 +79,23 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_difference record;
+  v_differences referral_private.difference[] := array(
+    select d from referral_private.differences(p_account, p_livemode, p_sale_ids, p_won) as d
+    order by d.org_id, d.owner_id, d.currency, d.sale_id
+  );
+  v_difference referral_private.difference;
   v_posting referral_private.postings;
   v_moved bigint;
 begin
-  -- Locked first and in one order, those of old and new winners.
+  -- Locked first and in one order: the accounts of old and new winners.
   perform from referral_private.ledger_accounts as a
-  where (a.org_id, a.owner_id) in (
-    select p.org_id, p.owner_id
-    from referral_private.postings as p
-    where p.account = p_account and p.livemode = p_livemode and p.sale_id = any (p_sale_ids)
-  )
+  where (a.org_id, a.owner_id) in (select d.org_id, d.owner_id from unnest(v_differences) as d)
   order by a.org_id, a.account_id
   for no key update;
-  for v_difference in
-    with
-      targets as (
-        select (t.evidence).org_id, (t.sale).sale_id, t.owner_id, (t.sale).currency,
-          coalesce(sum(t.amount) filter (where t.kind = 'pending'), 0)::bigint as pending,
-          coalesce(sum(t.amount) filter (where t.kind = 'available'), 0)::bigint as available,
-          coalesce(sum(t.amount) filter (where t.kind = 'reward'), 0)::bigint as reward,
-          max(t.available_at) filter (where t.kind = 'pending' and t.amount > 0) as due_at
-        from referral_private.targets_of(p_won, clock_timestamp()) as t
-        where t.owner_id is not null
-        group by 1, 2, 3, 4
-      ),
-      posted as (
-        select p.org_id, p.sale_id, p.owner_id, p.currency,
-          coalesce(sum(p.amount) filter (where p.kind = 'pending'), 0)::bigint as pending,
-          coalesce(sum(p.amount) filter (where p.kind = 'available'), 0)::bigint as available,
-          coalesce(sum(p.amount) filter (where p.kind = 'reward'), 0)::bigint as reward,
-          max(p.due_at) filter (where p.kind = 'pending' and p.amount > 0) as due_at
-        from referral_private.postings as p
-        where p.account = p_account and p.livemode = p_livemode and p.sale_id = any (p_sale_ids)
-        group by 1, 2, 3, 4
-      )
-    select org_id, sale_id, owner_id, currency,
-      coalesce(t.pending, 0) - coalesce(p.pending, 0) as pending,
-      coalesce(t.available, 0) - coalesce(p.available, 0) as available,
-      coalesce(t.reward, 0) - coalesce(p.reward, 0) as reward,
-      t.due_at
-    from targets as t
-    full join posted as p using (org_id, sale_id, owner_id, currency)
-    where (coalesce(t.pending, 0), coalesce(t.available, 0), coalesce(t.reward, 0), t.due_at)
-      is distinct from (coalesce(p.pending, 0), coalesce(p.available, 0), coalesce(p.reward, 0), p.due_at)
-    order by org_id, owner_id, currency, sale_id
-  loop
+  foreach v_difference in array v_differences loop
     v_posting := (
       v_difference.org_id, p_account, p_livemode, v_difference.sale_id, v_difference.owner_id, 'available',
-      v_difference.currency, 0, 0, null
+      v_difference.currency, 0, 0, v_difference.due_at
     );
     -- What leaves one bucket and enters the other moves between them; only the rest is earned or taken back.
     v_moved := 0;
@@ -76,18 +106,20 @@ begin
     if v_difference.available <> v_moved then
       perform referral_private.post(v_posting, v_difference.available - v_moved, 'expense', p_cause);
     end if;
-    if v_difference.pending <> -v_moved then
-      v_posting.kind := 'pending';
-      perform referral_private.post(v_posting, v_difference.pending + v_moved, 'expense', p_cause);
-    end if;
-    update referral_private.postings as p
-    set due_at = v_difference.due_at
-    where p.org_id = v_posting.org_id and p.account = p_account and p.livemode = p_livemode
-      and p.sale_id = v_posting.sale_id and p.owner_id = v_posting.owner_id and p.kind = 'pending'
-      and p.currency = v_posting.currency;
     if v_difference.reward <> 0 then
       v_posting.kind := 'reward';
       perform referral_private.post(v_posting, v_difference.reward, 'expense', p_cause);
+    end if;
+    v_posting.kind := 'pending';
+    if v_difference.pending <> -v_moved then
+      perform referral_private.post(v_posting, v_difference.pending + v_moved, 'expense', p_cause);
+    else
+      -- Perhaps only the hold has changed.
+      update referral_private.postings as p
+      set due_at = v_difference.due_at
+      where p.org_id = v_posting.org_id and p.sale_id = v_posting.sale_id and p.owner_id = v_posting.owner_id
+        and p.kind = 'pending' and p.currency = v_posting.currency and p.account = p_account and p.livemode = p_livemode
+        and p.due_at is distinct from v_difference.due_at;
     end if;
   end loop;
 end
@@ -110,17 +142,22 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_other text[] := referral_private.payers_named(p_account, not p_livemode, referral_private.carriers_of_users(
-    p_account, not p_livemode, array(select e.referee_id from unnest(p_evidence) as e where e.redemption_id is not null)
-  ));
+  v_redeemed referral_private.evidence[] := array(select e from unnest(p_evidence) as e where e.redemption_id is not null);
+  v_other text[];
 begin
+  if cardinality(v_redeemed) = 0 then
+    return;
+  end if;
   -- A redemption has one status, whichever mode its sales are of.
+  v_other := referral_private.payers_named(p_account, not p_livemode, referral_private.carriers_of_users(
+    p_account, not p_livemode, array(select e.referee_id from unnest(v_redeemed) as e)
+  ));
   if cardinality(v_other) > 0 then
-    v_other := referral_private.linked_payers(p_account, not p_livemode, v_other);
     p_won := p_won || array(
-      select w from referral_private.won_sales(p_account, not p_livemode, v_other, array(
-        select e from unnest(v_other) as payer
-        cross join lateral referral_private.evidence_of(p_account, not p_livemode, payer) as e
+      select w from referral_private.won_sales(p_account, not p_livemode, array(
+        select e from referral_private.evidence_of(
+          p_account, not p_livemode, referral_private.linked_payers(p_account, not p_livemode, v_other)
+        ) as e
       )) as w
     );
   end if;
@@ -133,7 +170,7 @@ begin
       when won.net = 0 then 'reversed'
       else 'confirmed'
     end)::referral.redemption_status as status
-    from (select distinct e.redemption_id as id from unnest(p_evidence) as e) as named
+    from (select distinct e.redemption_id as id from unnest(v_redeemed) as e) as named
     join referral.redemptions as d on d.id = named.id
     left join (
       select (w.evidence).redemption_id, min((w.sale).sale_at) as first_at, sum((w.sale).paid - (w.sale).reversed) as net
@@ -167,27 +204,26 @@ set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
+  v_names referral_private.payer_name[];
   v_payers text[] := p_payer_ids;
+  v_moved text[];
   v_evidence referral_private.evidence[];
   v_won referral_private.won_sale[];
 begin
   loop
-    v_payers := referral_private.linked_payers(p_account, p_livemode, v_payers);
-    v_evidence := array(
-      select e from unnest(v_payers) as payer
-      cross join lateral referral_private.evidence_of(p_account, p_livemode, payer) as e
-    );
-    v_won := array(select w from referral_private.won_sales(p_account, p_livemode, v_payers, v_evidence) as w);
-    p_payer_ids := referral_private.rank_referrals(p_account, p_livemode, v_payers, v_won);
-    exit when p_payer_ids <@ v_payers;
-    v_payers := array(select unnest(v_payers) union select unnest(p_payer_ids));
+    v_names := referral_private.linked_payers(p_account, p_livemode, v_payers);
+    v_payers := array(select distinct n.payer_id from unnest(v_names) as n);
+    v_evidence := array(select e from referral_private.evidence_of(p_account, p_livemode, v_names) as e);
+    v_won := array(select w from referral_private.won_sales(p_account, p_livemode, v_evidence) as w);
+    v_moved := referral_private.rank_referrals(p_account, p_livemode, v_payers, v_won);
+    exit when v_moved <@ v_payers;
+    v_payers := v_payers || v_moved;
   end loop;
   perform referral_private.settle_redemptions(p_account, p_livemode, v_evidence, v_won);
-  p_sale_ids := p_sale_ids || array(
-    select s.sale_id from referral_private.sales as s
-    where s.account = p_account and s.livemode = p_livemode and s.payer_id = any (v_payers)
+  -- The sales of a payer are among its names.
+  perform referral_private.post_differences(
+    p_account, p_livemode, p_sale_ids || array(select n.name from unnest(v_names) as n), v_won, p_cause
   );
-  perform referral_private.post_differences(p_account, p_livemode, p_sale_ids, v_won, p_cause);
 end
 $$;
 

@@ -1,5 +1,8 @@
--- What each kind of Stripe object states. functions/stripe-webhook has reduced it to the fields that are read here. Every
--- function returns the names that the facts are about: customers, invoices, intents, charges.
+-- What each kind of Stripe object states. functions/stripe-webhook has reduced it to the fields that are read here.
+
+-- What a statement was about: invoices, intents and charges whose sales it may change, and the carriers (customers, or a
+-- guest's invoices and intents) that it linked to a user, or gave evidence, which they did not have.
+create type referral_private.stated as (names text[], carriers text[]);
 
 create function referral_private.as_uuid(p_text text)
 returns uuid
@@ -23,14 +26,15 @@ create type referral_private.statement as (
   object jsonb
 );
 
--- Notes whom an object's carrier is linked to, and what it names: the user, the redemption, the code, promotion codes.
--- What a buyer can edit (`client_reference_id` behind a payment link) names a code at most, never a user.
+-- Notes whom an object's carriers are linked to, and what it names: the user, the redemption, the code, promotion codes.
+-- What a buyer can edit (`client_reference_id` behind a payment link) names a code at most, never a user. Answers the
+-- carriers for which any of that is new.
 create function referral_private.state_names(
   p_statement referral_private.statement,
   p_carriers text[],
   p_metadata jsonb
 )
-returns void
+returns text[]
 language plpgsql
 volatile
 security invoker
@@ -39,37 +43,51 @@ as $$
 declare
   v_object jsonb := p_statement.object;
   v_reference text := v_object ->> 'client_reference_id';
+  v_users uuid[] := array_remove(array[
+    referral_private.as_uuid(p_metadata ->> 'referral_user_id'),
+    case when v_object ->> 'payment_link' is null then referral_private.as_uuid(v_reference) end
+  ], null);
+  v_linked text[];
+  v_evident text[];
 begin
-  insert into referral_private.payer_users as l (account, livemode, carrier, user_id, user_created_at)
-  select p_statement.account, p_statement.livemode, carrier, named.user_id, u.created_at
-  from unnest(p_carriers) as carrier
-  cross join (
-    select referral_private.as_uuid(p_metadata ->> 'referral_user_id') as user_id
-    union
-    select referral_private.as_uuid(v_reference) where v_object ->> 'payment_link' is null
-  ) as named
-  left join auth.users as u on u.id = named.user_id
-  where carrier is not null and named.user_id is not null
-  on conflict on constraint payer_users_pkey do update
-  set user_created_at = excluded.user_created_at
-  where l.user_created_at is null and excluded.user_created_at is not null;
-
-  insert into referral_private.payer_evidence (account, livemode, carrier, priority, named, object_id, carried_at)
-  select p_statement.account, p_statement.livemode, carrier, n.priority, n.named, v_object ->> 'id',
-    to_timestamp((v_object ->> 'created')::bigint)
-  from unnest(p_carriers) as carrier
-  cross join (
-    select 2 as priority, referral_private.as_uuid(p_metadata ->> 'referral_redemption_id')::text as named
-    union all
-    select 3, referral_private.normalise_code(p_metadata ->> 'referral_code')
-    union all
-    select 4, d.discount ->> 'promotion_code'
-    from jsonb_array_elements(coalesce(nullif(v_object -> 'discounts', 'null'), '[]')) as d (discount)
-    union all
-    select 5, referral_private.normalise_code(v_reference) where referral_private.as_uuid(v_reference) is null
-  ) as n
-  where carrier is not null and n.named is not null
-  on conflict do nothing;
+  if cardinality(v_users) > 0 then
+    with linked as (
+      insert into referral_private.payer_users as l (account, livemode, carrier, user_id, user_created_at)
+      select distinct p_statement.account, p_statement.livemode, carrier, named, u.created_at
+      from unnest(p_carriers) as carrier
+      cross join unnest(v_users) as named
+      left join auth.users as u on u.id = named
+      where carrier is not null
+      on conflict on constraint payer_users_pkey do update
+      set user_created_at = excluded.user_created_at
+      where l.user_created_at is null and excluded.user_created_at is not null
+      returning l.carrier
+    )
+    select array_agg(l.carrier) into v_linked from linked as l;
+  end if;
+  if v_reference is not null or p_metadata ?| '{referral_redemption_id,referral_code}'::text[] or v_object ? 'discounts' then
+    with evident as (
+      insert into referral_private.payer_evidence as e (account, livemode, carrier, priority, named, object_id, carried_at)
+      select p_statement.account, p_statement.livemode, carrier, n.priority, n.named, v_object ->> 'id',
+        to_timestamp((v_object ->> 'created')::bigint)
+      from unnest(p_carriers) as carrier
+      cross join (
+        select 2 as priority, referral_private.as_uuid(p_metadata ->> 'referral_redemption_id')::text as named
+        union all
+        select 3, referral_private.normalise_code(p_metadata ->> 'referral_code')
+        union all
+        select 4, d.discount ->> 'promotion_code'
+        from jsonb_array_elements(coalesce(nullif(v_object -> 'discounts', 'null'), '[]')) as d (discount)
+        union all
+        select 5, referral_private.normalise_code(v_reference) where referral_private.as_uuid(v_reference) is null
+      ) as n
+      where carrier is not null and n.named is not null
+      on conflict do nothing
+      returning e.carrier
+    )
+    select array_agg(e.carrier) into v_evident from evident as e;
+  end if;
+  return coalesce(v_linked || v_evident, '{}');
 end
 $$;
 
@@ -149,8 +167,8 @@ $$;
 
 revoke execute on function referral_private.payment_stated from public;
 
--- A charge is its intent's, wherever both are named.
-create function referral_private.state_charge(p_statement referral_private.statement, p_charge text, p_intent text)
+-- A charge is its intent's, wherever both are named. Answers those of the two that are named.
+create function referral_private.link_charge(p_statement referral_private.statement, p_charge text, p_intent text)
 returns text[]
 language plpgsql
 volatile
@@ -167,12 +185,29 @@ begin
 end
 $$;
 
+revoke execute on function referral_private.link_charge from public;
+
+create function referral_private.state_charge(p_statement referral_private.statement)
+returns referral_private.stated
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  return (
+    referral_private.link_charge(p_statement, p_statement.object ->> 'id', p_statement.object ->> 'payment_intent'),
+    '{}'::text[]
+  )::referral_private.stated;
+end
+$$;
+
 revoke execute on function referral_private.state_charge from public;
 
 -- A checkout session names its payer, the user and the evidence. Its money counts in mode `payment` only: a
 -- subscription's comes with the invoices.
 create function referral_private.state_session(p_statement referral_private.statement)
-returns text[]
+returns referral_private.stated
 language plpgsql
 volatile
 security invoker
@@ -184,8 +219,10 @@ declare
   v_intent text := v_session ->> 'payment_intent';
   v_invoice text := v_session ->> 'invoice';
   v_payment referral_private.payments;
+  v_stated referral_private.stated;
 begin
-  perform referral_private.state_names(
+  v_stated.names := array_remove(array[v_intent, v_invoice], null);
+  v_stated.carriers := referral_private.state_names(
     p_statement,
     case when v_customer is not null then array[v_customer] else array[v_invoice, v_intent] end,
     v_session -> 'metadata'
@@ -204,14 +241,14 @@ begin
     v_payment.total_excluding_tax := v_payment.total - (v_session -> 'total_details' ->> 'amount_tax')::bigint;
     perform referral_private.state_payment(v_payment);
   end if;
-  return array_remove(array[v_customer, v_intent, v_invoice], null);
+  return v_stated;
 end
 $$;
 
 revoke execute on function referral_private.state_session from public;
 
 create function referral_private.state_intent(p_statement referral_private.statement)
-returns text[]
+returns referral_private.stated
 language plpgsql
 volatile
 security invoker
@@ -224,11 +261,13 @@ declare
   v_payment referral_private.payments := referral_private.payment_stated(
     p_statement, v_id, 'intent', v_intent -> 'metadata', (v_intent ->> 'amount_received')::bigint
   );
+  v_stated referral_private.stated;
 begin
   v_payment.total_excluding_tax := v_payment.total - (v_intent -> 'amount_details' -> 'tax' ->> 'total_tax_amount')::bigint;
-  perform referral_private.state_names(p_statement, array[coalesce(v_customer, v_id)], v_intent -> 'metadata');
+  v_stated.carriers := referral_private.state_names(p_statement, array[coalesce(v_customer, v_id)], v_intent -> 'metadata');
   perform referral_private.state_payment(v_payment);
-  return referral_private.state_charge(p_statement, v_intent ->> 'latest_charge', v_id) || array_remove(array[v_customer], null);
+  v_stated.names := referral_private.link_charge(p_statement, v_intent ->> 'latest_charge', v_id);
+  return v_stated;
 end
 $$;
 
@@ -236,7 +275,7 @@ revoke execute on function referral_private.state_intent from public;
 
 -- An invoice is sold when it was created. Its metadata is its own and the subscription's, which every renewal carries.
 create function referral_private.state_invoice(p_statement referral_private.statement)
-returns text[]
+returns referral_private.stated
 language plpgsql
 volatile
 security invoker
@@ -251,20 +290,22 @@ declare
   v_payment referral_private.payments := referral_private.payment_stated(
     p_statement, v_id, 'invoice', v_metadata, case when (v_invoice ->> 'amount_paid')::bigint < 0 then 0 else (v_invoice ->> 'amount_paid')::bigint end
   );
+  v_stated referral_private.stated;
 begin
   v_payment.total := v_invoice ->> 'total';
   v_payment.total_excluding_tax := v_invoice ->> 'total_excluding_tax';
   v_payment.sale_at := to_timestamp((v_invoice ->> 'created')::bigint);
-  perform referral_private.state_names(p_statement, array[coalesce(v_customer, v_id)], v_metadata);
+  v_stated.names := array[v_id];
+  v_stated.carriers := referral_private.state_names(p_statement, array[coalesce(v_customer, v_id)], v_metadata);
   perform referral_private.state_payment(v_payment);
-  return array_remove(array[v_id, v_customer], null);
+  return v_stated;
 end
 $$;
 
 revoke execute on function referral_private.state_invoice from public;
 
 create function referral_private.state_invoice_payment(p_statement referral_private.statement)
-returns text[]
+returns referral_private.stated
 language plpgsql
 volatile
 security invoker
@@ -275,7 +316,7 @@ declare
   v_key text := coalesce(v_link -> 'payment' ->> 'payment_intent', v_link -> 'payment' ->> 'charge');
 begin
   if v_key is null then
-    return array[v_link ->> 'invoice'];
+    return (array[v_link ->> 'invoice'], '{}'::text[])::referral_private.stated;
   end if;
   insert into referral_private.invoice_payments as l (account, livemode, link_id, invoice_id, payment_key, amount_paid)
   values (
@@ -283,8 +324,8 @@ begin
   )
   on conflict on constraint invoice_payments_pkey do update
   set amount_paid = greatest(l.amount_paid, excluded.amount_paid);
-  perform referral_private.state_charge(p_statement, v_link -> 'payment' ->> 'charge', v_link -> 'payment' ->> 'payment_intent');
-  return array[v_link ->> 'invoice', v_key];
+  perform referral_private.link_charge(p_statement, v_link -> 'payment' ->> 'charge', v_link -> 'payment' ->> 'payment_intent');
+  return (array[v_link ->> 'invoice', v_key], '{}'::text[])::referral_private.stated;
 end
 $$;
 
@@ -292,7 +333,7 @@ revoke execute on function referral_private.state_invoice_payment from public;
 
 -- A discount that a customer got by a promotion code is evidence from then on.
 create function referral_private.state_discount(p_statement referral_private.statement)
-returns text[]
+returns referral_private.stated
 language plpgsql
 volatile
 security invoker
@@ -300,9 +341,10 @@ set search_path = ''
 as $$
 declare
   v_discount jsonb := p_statement.object;
+  v_stated referral_private.stated := ('{}'::text[], '{}'::text[]);
 begin
   if v_discount ->> 'customer' is null or v_discount ->> 'promotion_code' is null then
-    return '{}';
+    return v_stated;
   end if;
   insert into referral_private.payer_evidence (account, livemode, carrier, priority, named, object_id, carried_at)
   values (
@@ -310,7 +352,10 @@ begin
     v_discount ->> 'id', to_timestamp((v_discount ->> 'start')::bigint)
   )
   on conflict do nothing;
-  return array[v_discount ->> 'customer'];
+  if found then
+    v_stated.carriers := array[v_discount ->> 'customer'];
+  end if;
+  return v_stated;
 end
 $$;
 
@@ -318,7 +363,7 @@ revoke execute on function referral_private.state_discount from public;
 
 -- Which of our codes a promotion code belongs to. Whoever used it before that was known is settled too.
 create function referral_private.state_promotion_code(p_statement referral_private.statement)
-returns text[]
+returns referral_private.stated
 language plpgsql
 volatile
 security invoker
@@ -327,9 +372,10 @@ as $$
 declare
   v_promotion jsonb := p_statement.object;
   v_key text := referral_private.normalise_code(v_promotion -> 'metadata' ->> 'referral_code');
+  v_stated referral_private.stated := ('{}'::text[], '{}'::text[]);
 begin
   if v_key is null then
-    return '{}';
+    return v_stated;
   end if;
   insert into referral_private.promotion_codes as p (account, livemode, promotion_code_id, code_key, stated_at, stated_by)
   values (
@@ -338,11 +384,12 @@ begin
   on conflict on constraint promotion_codes_pkey do update
   set code_key = excluded.code_key, stated_at = excluded.stated_at, stated_by = excluded.stated_by
   where (excluded.stated_at, excluded.stated_by) > (p.stated_at, p.stated_by);
-  return array(
+  v_stated.carriers := array(
     select distinct e.carrier from referral_private.payer_evidence as e
     where e.account = p_statement.account and e.livemode = p_statement.livemode
       and e.priority = 4 and e.named = v_promotion ->> 'id'
   );
+  return v_stated;
 end
 $$;
 

@@ -2,7 +2,7 @@
 
 -- A refund counts until it is known to have failed; what was stated with the highest rank, last, holds.
 create function referral_private.state_refund(p_statement referral_private.statement)
-returns text[]
+returns referral_private.stated
 language plpgsql
 volatile
 security invoker
@@ -37,7 +37,9 @@ begin
     end,
     rank = greatest(r.rank, excluded.rank)
   returning r.payment_key into v_key;
-  return referral_private.state_charge(p_statement, v_refund ->> 'charge', v_refund ->> 'payment_intent') || v_key;
+  return (
+    referral_private.link_charge(p_statement, v_refund ->> 'charge', v_refund ->> 'payment_intent') || v_key, '{}'::text[]
+  )::referral_private.stated;
 end
 $$;
 
@@ -45,7 +47,7 @@ revoke execute on function referral_private.state_refund from public;
 
 -- A dispute takes what its balance transactions say, whatever its status. An inquiry takes nothing, and holds.
 create function referral_private.state_dispute(p_statement referral_private.statement)
-returns text[]
+returns referral_private.stated
 language plpgsql
 volatile
 security invoker
@@ -80,14 +82,16 @@ begin
   select p_statement.account, p_statement.livemode, v_dispute ->> 'id', t.moved ->> 'id', (t.moved ->> 'amount')::bigint
   from jsonb_array_elements(v_dispute -> 'balance_transactions') as t (moved)
   on conflict do nothing;
-  return referral_private.state_charge(p_statement, v_dispute ->> 'charge', v_dispute ->> 'payment_intent') || v_key;
+  return (
+    referral_private.link_charge(p_statement, v_dispute ->> 'charge', v_dispute ->> 'payment_intent') || v_key, '{}'::text[]
+  )::referral_private.stated;
 end
 $$;
 
 revoke execute on function referral_private.state_dispute from public;
 
 create function referral_private.state_warning(p_statement referral_private.statement)
-returns text[]
+returns referral_private.stated
 language plpgsql
 volatile
 security invoker
@@ -103,7 +107,9 @@ begin
   )
   on conflict on constraint warnings_pkey do update
   set payment_key = greatest(w.payment_key, excluded.payment_key), warned_at = greatest(w.warned_at, excluded.warned_at);
-  return referral_private.state_charge(p_statement, v_warning ->> 'charge', v_warning ->> 'payment_intent');
+  return (
+    referral_private.link_charge(p_statement, v_warning ->> 'charge', v_warning ->> 'payment_intent'), '{}'::text[]
+  )::referral_private.stated;
 end
 $$;
 
@@ -112,7 +118,7 @@ revoke execute on function referral_private.state_warning from public;
 -- A credit note gives back what it pays out of band or through payment records. Ordinary refunds arrive by themselves;
 -- it only says which invoice they belong to. Credit to the customer's balance lowers a later payment instead.
 create function referral_private.state_credit_note(p_statement referral_private.statement)
-returns text[]
+returns referral_private.stated
 language plpgsql
 volatile
 security invoker
@@ -143,7 +149,7 @@ begin
   from jsonb_array_elements(v_note -> 'refunds') as r (refund)
   where r.refund ->> 'refund' is not null
   on conflict on constraint credit_note_refunds_pkey do update set amount = greatest(a.amount, excluded.amount);
-  return array[v_note ->> 'invoice'];
+  return (array[v_note ->> 'invoice'], '{}'::text[])::referral_private.stated;
 end
 $$;
 

@@ -12,7 +12,7 @@ create table referral_private.stripe_events (
   received_at timestamptz not null default clock_timestamp(),
   body_sha256 text not null,
   event jsonb not null,
-  constraint stripe_events_pkey primary key (account, livemode, event_id),
+  constraint stripe_events_pkey primary key (event_id, account, livemode),
   constraint stripe_events_account_is_an_id check (account ~ '^(acct_[A-Za-z0-9]{1,64})?$'),
   constraint stripe_events_have_an_id check (event_id ~ '^evt_[A-Za-z0-9_]{1,255}$'),
   constraint stripe_events_body_is_hashed check (body_sha256 ~ '^[0-9a-f]{64}$')
@@ -35,9 +35,9 @@ create table referral_private.parked_events (
   event_id text not null,
   reason text not null,
   event jsonb not null,
-  constraint parked_events_pkey primary key (account, livemode, event_id),
+  constraint parked_events_pkey primary key (event_id, account, livemode),
   constraint parked_events_are_in_the_inbox
-    foreign key (account, livemode, event_id) references referral_private.stripe_events (account, livemode, event_id)
+    foreign key (event_id, account, livemode) references referral_private.stripe_events (event_id, account, livemode)
       on delete restrict
 );
 
@@ -50,9 +50,9 @@ create table referral_private.resolved_events (
   event_id text not null,
   event jsonb not null,
   resolved_at timestamptz not null default clock_timestamp(),
-  constraint resolved_events_pkey primary key (account, livemode, event_id),
+  constraint resolved_events_pkey primary key (event_id, account, livemode),
   constraint resolved_events_are_in_the_inbox
-    foreign key (account, livemode, event_id) references referral_private.stripe_events (account, livemode, event_id)
+    foreign key (event_id, account, livemode) references referral_private.stripe_events (event_id, account, livemode)
       on delete restrict
 );
 
@@ -108,34 +108,31 @@ declare
   v_statement referral_private.statement := (
     p_account, p_livemode, p_event ->> 'id', to_timestamp((p_event -> 'created')::bigint), p_event -> 'data' -> 'object'
   );
-  v_names text[];
-  v_sales text[];
+  v_stated referral_private.stated;
+  v_touched text[];
   v_payers text[];
 begin
   case referral_private.stated_by(p_event ->> 'type')
-    when 'session' then v_names := referral_private.state_session(v_statement);
-    when 'intent' then v_names := referral_private.state_intent(v_statement);
-    when 'invoice' then v_names := referral_private.state_invoice(v_statement);
-    when 'invoice_payment' then v_names := referral_private.state_invoice_payment(v_statement);
-    when 'refund' then v_names := referral_private.state_refund(v_statement);
-    when 'charge' then
-      v_names := referral_private.state_charge(
-        v_statement, v_statement.object ->> 'id', v_statement.object ->> 'payment_intent'
-      );
-    when 'dispute' then v_names := referral_private.state_dispute(v_statement);
-    when 'warning' then v_names := referral_private.state_warning(v_statement);
-    when 'credit_note' then v_names := referral_private.state_credit_note(v_statement);
-    when 'discount' then v_names := referral_private.state_discount(v_statement);
-    when 'promotion_code' then v_names := referral_private.state_promotion_code(v_statement);
+    when 'session' then v_stated := referral_private.state_session(v_statement);
+    when 'intent' then v_stated := referral_private.state_intent(v_statement);
+    when 'invoice' then v_stated := referral_private.state_invoice(v_statement);
+    when 'invoice_payment' then v_stated := referral_private.state_invoice_payment(v_statement);
+    when 'refund' then v_stated := referral_private.state_refund(v_statement);
+    when 'charge' then v_stated := referral_private.state_charge(v_statement);
+    when 'dispute' then v_stated := referral_private.state_dispute(v_statement);
+    when 'warning' then v_stated := referral_private.state_warning(v_statement);
+    when 'credit_note' then v_stated := referral_private.state_credit_note(v_statement);
+    when 'discount' then v_stated := referral_private.state_discount(v_statement);
+    when 'promotion_code' then v_stated := referral_private.state_promotion_code(v_statement);
     else return false;
   end case;
-  v_sales := referral_private.touched_sales(p_account, p_livemode, v_names);
-  v_payers := referral_private.project_sales(p_account, p_livemode, v_sales);
-  perform referral_private.settle(
-    p_account, p_livemode,
-    array(select unnest(v_payers) union select unnest(referral_private.payers_named(p_account, p_livemode, v_names))),
-    v_sales, p_event ->> 'id'
-  );
+  v_touched := referral_private.touched_sales(p_account, p_livemode, v_stated.names || v_stated.carriers);
+  v_payers := referral_private.project_sales(p_account, p_livemode, v_touched)
+    || referral_private.payers_carried(p_account, p_livemode, v_stated.carriers, v_touched);
+  -- What changed no sale, and nothing that anybody is known by, changes nothing that is owed.
+  if cardinality(v_payers) > 0 then
+    perform referral_private.settle(p_account, p_livemode, v_payers, v_touched, p_event ->> 'id');
+  end if;
   return true;
 end
 $$;

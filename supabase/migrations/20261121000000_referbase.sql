@@ -3864,7 +3864,7 @@ create table referral_private.payments (
   paid_at timestamptz not null,
   stated_at timestamptz not null,
   stated_by text not null,
-  constraint payments_pkey primary key (account, livemode, payment_id, source),
+  constraint payments_pkey primary key (payment_id, source, account, livemode),
   constraint payments_currency_is_a_code check (currency ~ '^[a-z]{3}$'),
   constraint payments_amounts_are_exact_in_javascript
     check (
@@ -3893,12 +3893,12 @@ create table referral_private.invoice_payments (
   invoice_id text not null,
   payment_key text not null,
   amount_paid bigint,
-  constraint invoice_payments_pkey primary key (account, livemode, link_id)
+  constraint invoice_payments_pkey primary key (link_id, account, livemode)
 );
 
-create index invoice_payments_by_invoice on referral_private.invoice_payments (account, livemode, invoice_id);
+create index invoice_payments_by_invoice on referral_private.invoice_payments (invoice_id, account, livemode);
 
-create index invoice_payments_by_payment on referral_private.invoice_payments (account, livemode, payment_key);
+create index invoice_payments_by_payment on referral_private.invoice_payments (payment_key, account, livemode);
 
 -- Any object that names both says which intent a charge belongs to.
 create table referral_private.charges (
@@ -3906,10 +3906,10 @@ create table referral_private.charges (
   livemode boolean not null,
   charge_id text not null,
   intent_id text not null,
-  constraint charges_pkey primary key (account, livemode, charge_id)
+  constraint charges_pkey primary key (charge_id, account, livemode)
 );
 
-create index charges_by_intent on referral_private.charges (account, livemode, intent_id);
+create index charges_by_intent on referral_private.charges (intent_id, account, livemode);
 
 -- Refunds by id. Rank: 2 failed or canceled, 1 succeeded, 0 every other status; it only rises.
 create table referral_private.refunds (
@@ -3921,12 +3921,12 @@ create table referral_private.refunds (
   rank smallint not null,
   stated_at timestamptz not null,
   stated_by text not null,
-  constraint refunds_pkey primary key (account, livemode, refund_id),
+  constraint refunds_pkey primary key (refund_id, account, livemode),
   constraint refunds_amount_is_exact_in_javascript check (amount between 0 and 9007199254740991),
   constraint refunds_rank_is_known check (rank between 0 and 2)
 );
 
-create index refunds_by_payment on referral_private.refunds (account, livemode, payment_key);
+create index refunds_by_payment on referral_private.refunds (payment_key, account, livemode);
 
 create table referral_private.disputes (
   account text not null,
@@ -3937,11 +3937,11 @@ create table referral_private.disputes (
   currency text not null,
   stated_at timestamptz not null,
   stated_by text not null,
-  constraint disputes_pkey primary key (account, livemode, dispute_id),
+  constraint disputes_pkey primary key (dispute_id, account, livemode),
   constraint disputes_amount_is_exact_in_javascript check (amount between 0 and 9007199254740991)
 );
 
-create index disputes_by_payment on referral_private.disputes (account, livemode, payment_key);
+create index disputes_by_payment on referral_private.disputes (payment_key, account, livemode);
 
 -- What a dispute took and gave back, in the settlement currency: the union over its events, by id.
 create table referral_private.dispute_transactions (
@@ -3950,7 +3950,7 @@ create table referral_private.dispute_transactions (
   dispute_id text not null,
   transaction_id text not null,
   amount bigint not null,
-  constraint dispute_transactions_pkey primary key (account, livemode, dispute_id, transaction_id)
+  constraint dispute_transactions_pkey primary key (dispute_id, transaction_id, account, livemode)
 );
 
 -- Early fraud warnings and inquiries: they take nothing, and hold.
@@ -3960,10 +3960,10 @@ create table referral_private.warnings (
   warning_id text not null,
   payment_key text not null,
   warned_at timestamptz not null,
-  constraint warnings_pkey primary key (account, livemode, warning_id)
+  constraint warnings_pkey primary key (warning_id, account, livemode)
 );
 
-create index warnings_by_payment on referral_private.warnings (account, livemode, payment_key);
+create index warnings_by_payment on referral_private.warnings (payment_key, account, livemode);
 
 -- What a credit note gives back outside of refunds. A void one gives back nothing.
 create table referral_private.credit_notes (
@@ -3975,11 +3975,11 @@ create table referral_private.credit_notes (
   void boolean not null,
   stated_at timestamptz not null,
   stated_by text not null,
-  constraint credit_notes_pkey primary key (account, livemode, credit_note_id),
+  constraint credit_notes_pkey primary key (credit_note_id, account, livemode),
   constraint credit_notes_outside_is_exact_in_javascript check (outside between 0 and 9007199254740991)
 );
 
-create index credit_notes_by_invoice on referral_private.credit_notes (account, livemode, invoice_id);
+create index credit_notes_by_invoice on referral_private.credit_notes (invoice_id, account, livemode);
 
 -- How much of a refund a credit note assigns to its invoice.
 create table referral_private.credit_note_refunds (
@@ -3988,7 +3988,7 @@ create table referral_private.credit_note_refunds (
   credit_note_id text not null,
   refund_id text not null,
   amount bigint not null,
-  constraint credit_note_refunds_pkey primary key (account, livemode, credit_note_id, refund_id)
+  constraint credit_note_refunds_pkey primary key (credit_note_id, refund_id, account, livemode)
 );
 
 -- Identity: whoever carries this (a customer; without one, the invoice or intent itself) is this user. No evidence by
@@ -3999,7 +3999,7 @@ create table referral_private.payer_users (
   carrier text not null,
   user_id uuid not null,
   user_created_at timestamptz,
-  constraint payer_users_pkey primary key (account, livemode, carrier, user_id)
+  constraint payer_users_pkey primary key (carrier, user_id, account, livemode)
 );
 
 create index payer_users_by_user on referral_private.payer_users (user_id);
@@ -4014,7 +4014,7 @@ create table referral_private.payer_evidence (
   named text not null,
   object_id text not null,
   carried_at timestamptz not null,
-  constraint payer_evidence_pkey primary key (account, livemode, carrier, priority, named, object_id),
+  constraint payer_evidence_pkey primary key (carrier, priority, named, object_id, account, livemode),
   constraint payer_evidence_priority_is_known check (priority between 2 and 5)
 );
 
@@ -4028,7 +4028,7 @@ create table referral_private.promotion_codes (
   code_key text not null,
   stated_at timestamptz not null,
   stated_by text not null,
-  constraint promotion_codes_pkey primary key (account, livemode, promotion_code_id)
+  constraint promotion_codes_pkey primary key (promotion_code_id, account, livemode)
 );
 
 alter table referral_private.payments enable row level security;
@@ -4139,12 +4139,12 @@ create table referral_private.sales (
   sale_at timestamptz not null,
   paid_at timestamptz not null,
   warned_at timestamptz,
-  constraint sales_pkey primary key (account, livemode, sale_id),
+  constraint sales_pkey primary key (sale_id, account, livemode),
   constraint sales_are_of_something check (paid > 0),
   constraint sales_reversed_at_most_paid check (reversed between 0 and paid)
 );
 
-create index sales_by_payer on referral_private.sales (account, livemode, payer_id);
+create index sales_by_payer on referral_private.sales (payer_id, account, livemode);
 
 comment on column referral_private.sales.sale_id is
   'The invoice, or else the payment intent. An intent that pays an invoice is no sale of its own.';
@@ -4207,26 +4207,17 @@ $$;
 
 revoke execute on function referral_private.touched_sales from public;
 
--- Makes these sales anew from the facts. Returns the payers that they had and have.
-create function referral_private.project_sales(p_account text, p_livemode boolean, p_sale_ids text[])
-returns text[]
+-- The sales among these payments and invoices, as the facts state them: paid, no part of another, with what was taken back.
+create function referral_private.sales_stated(p_account text, p_livemode boolean, p_ids text[])
+returns setof referral_private.sales
 language plpgsql
-volatile
+stable
+rows 10
 security invoker
 set search_path = ''
-set plan_cache_mode = 'force_generic_plan'
 as $$
-declare
-  v_before text[];
-  v_after text[];
 begin
-  with gone as (
-    delete from referral_private.sales as s
-    where s.account = p_account and s.livemode = p_livemode and s.sale_id = any (p_sale_ids)
-    returning s.payer_id
-  )
-  select array_agg(g.payer_id) into v_before from gone as g;
-
+  return query
   with
     stated as (
       select p.payment_id,
@@ -4240,56 +4231,93 @@ begin
         bool_or(p.names_referral or p.source <> 'intent') as is_sale,
         (array_agg(p.org_id order by p.source) filter (where p.org_id is not null))[1] as org_id
       from referral_private.payments as p
-      where p.account = p_account and p.livemode = p_livemode and p.payment_id = any (p_sale_ids)
+      where p.account = p_account and p.livemode = p_livemode and p.payment_id = any (p_ids)
       group by p.payment_id
     ),
     sold as materialized (
       select s.*, (s.best).source in ('intent', 'session') as is_intent,
-        referral_private.payment_keys(p_account, p_livemode, array[s.payment_id]) as keys
+        -- All references to the payments behind it.
+        referral_private.payment_keys(p_account, p_livemode, case
+          when (s.best).source = 'invoice' then array(
+            select l.payment_key from referral_private.invoice_payments as l
+            where l.account = p_account and l.livemode = p_livemode and l.invoice_id = s.payment_id
+          )
+          else array[s.payment_id]
+        end) as keys
       from stated as s
       where s.is_sale and (s.best).paid > 0
-    ),
-    made as (
-      insert into referral_private.sales (
-        account, livemode, sale_id, payer_id, is_guest, org_id, program_id, currency, paid, reversed, total,
-        total_excluding_tax, sale_at, paid_at, warned_at
-      )
-      select p_account, p_livemode, s.payment_id, coalesce(s.customer_id, s.payment_id), s.customer_id is null,
-        coalesce(s.org_id, (
-          select min(p.org_id::text)::uuid
-          from referral_private.invoice_payments as l
-          join referral_private.payments as p
-            on p.account = l.account and p.livemode = l.livemode and p.payment_id = l.payment_key and p.source = 'session'
-          where l.account = p_account and l.livemode = p_livemode and l.invoice_id = s.payment_id
-        )),
-        (s.best).program_id, (s.best).currency, (s.best).paid,
-        least((s.best).paid, case
-          when (s.best).source = 'invoice'
-          then referral_private.taken_back_of_invoice(p_account, p_livemode, s.payment_id, (s.best).currency, (s.best).paid)
-          else referral_private.taken_back(p_account, p_livemode, s.keys, (s.best).currency, (s.best).paid)
-        end),
-        case when s.is_intent and (s.session).payment_id is not null then (s.session).total else (s.best).total end,
-        case when s.is_intent and (s.session).payment_id is not null then (s.session).total_excluding_tax else (s.best).total_excluding_tax end,
-        s.sale_at, s.paid_at,
-        (
-          select max(w.warned_at) from referral_private.warnings as w
-          where w.account = p_account and w.livemode = p_livemode and w.payment_key = any (case
-            when s.is_intent then s.keys
-            else referral_private.payment_keys(p_account, p_livemode, array(
-              select l.payment_key from referral_private.invoice_payments as l
-              where l.account = p_account and l.livemode = p_livemode and l.invoice_id = s.payment_id
-            ))
-          end)
-        )
-      from sold as s
-      where not (s.is_intent and exists (
-        select from referral_private.invoice_payments as i
-        where i.account = p_account and i.livemode = p_livemode and i.payment_key = any (s.keys)
-      ))
-      returning payer_id
     )
-  select array_agg(m.payer_id) into v_after from made as m;
-  return array(select distinct unnest(v_before || v_after));
+  select p_account, p_livemode, s.payment_id, coalesce(s.customer_id, s.payment_id), s.customer_id is null,
+    coalesce(s.org_id, (
+      select min(p.org_id::text)::uuid
+      from referral_private.payments as p
+      where p.account = p_account and p.livemode = p_livemode and p.payment_id = any (s.keys) and p.source = 'session'
+    )),
+    (s.best).program_id, (s.best).currency, (s.best).paid,
+    least((s.best).paid, case
+      when (s.best).source = 'invoice'
+      then referral_private.taken_back_of_invoice(p_account, p_livemode, s.payment_id, s.keys, (s.best).currency, (s.best).paid)
+      else referral_private.taken_back(p_account, p_livemode, s.keys, (s.best).currency, (s.best).paid)
+    end)::bigint,
+    case when s.is_intent and (s.session).payment_id is not null then (s.session).total else (s.best).total end,
+    case when s.is_intent and (s.session).payment_id is not null then (s.session).total_excluding_tax else (s.best).total_excluding_tax end,
+    s.sale_at, s.paid_at,
+    (
+      select max(w.warned_at) from referral_private.warnings as w
+      where w.account = p_account and w.livemode = p_livemode and w.payment_key = any (s.keys)
+    )
+  from sold as s
+  where not (s.is_intent and exists (
+    select from referral_private.invoice_payments as i
+    where i.account = p_account and i.livemode = p_livemode and i.payment_key = any (s.keys)
+  ));
+end
+$$;
+
+revoke execute on function referral_private.sales_stated from public;
+
+-- Makes these sales anew from the facts. Returns the payers, old and new, of those that changed by it.
+create function referral_private.project_sales(p_account text, p_livemode boolean, p_sale_ids text[])
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  v_known referral_private.sales[] := array(
+    select s from referral_private.sales as s
+    where s.account = p_account and s.livemode = p_livemode and s.sale_id = any (p_sale_ids)
+    order by s.sale_id
+  );
+  v_made referral_private.sales[] := '{}';
+  v_changed text[];
+begin
+  -- Most events touch nothing that could be a sale.
+  if cardinality(v_known) > 0 or exists (
+    select from referral_private.payments as p
+    where p.account = p_account and p.livemode = p_livemode and p.payment_id = any (p_sale_ids)
+      and (p.names_referral or p.source <> 'intent')
+  ) then
+    v_made := array(
+      select s from referral_private.sales_stated(p_account, p_livemode, p_sale_ids) as s order by s.sale_id
+    );
+  end if;
+  if v_made = v_known then
+    return '{}';
+  end if;
+  v_changed := array(
+    select coalesce(m.sale_id, k.sale_id)
+    from unnest(v_made) as m
+    full join unnest(v_known) as k on k.sale_id = m.sale_id
+    where m is distinct from k
+  );
+  delete from referral_private.sales as s
+  where s.account = p_account and s.livemode = p_livemode and s.sale_id = any (v_changed);
+  insert into referral_private.sales
+  select m.* from unnest(v_made) as m where m.sale_id = any (v_changed);
+  return array(select distinct s.payer_id from unnest(v_known || v_made) as s where s.sale_id = any (v_changed));
 end
 $$;
 
@@ -4407,11 +4435,13 @@ $$;
 
 revoke execute on function referral_private.share_of_invoice from public;
 
--- What was taken back of an invoice: its shares of the payments that paid it, and its credit notes.
+-- What was taken back of an invoice: its shares of the payments that paid it, all references to which are given, and its
+-- credit notes.
 create function referral_private.taken_back_of_invoice(
   p_account text,
   p_livemode boolean,
   p_invoice_id text,
+  p_keys text[],
   p_currency text,
   p_paid bigint
 )
@@ -4421,22 +4451,33 @@ stable
 security invoker
 set search_path = ''
 as $$
-begin
-  return (
-    select coalesce(sum(referral_private.share_of_invoice(
-      p_account, p_livemode, p_invoice_id, referral_private.payment_keys(p_account, p_livemode, array[paying.key]), p_currency, p_paid
-    )), 0)
-    from (
-      select distinct coalesce(c.intent_id, l.payment_key) as key
-      from referral_private.invoice_payments as l
-      left join referral_private.charges as c
-        on c.account = l.account and c.livemode = l.livemode and c.charge_id = l.payment_key
-      where l.account = p_account and l.livemode = p_livemode and l.invoice_id = p_invoice_id
-    ) as paying
-  ) + (
+declare
+  v_taken numeric := (
     select coalesce(sum(n.outside), 0) from referral_private.credit_notes as n
     where n.account = p_account and n.livemode = p_livemode and n.invoice_id = p_invoice_id and not n.void
   );
+begin
+  if exists (
+    select from referral_private.refunds as r
+    where r.account = p_account and r.livemode = p_livemode and r.payment_key = any (p_keys)
+  ) or exists (
+    select from referral_private.disputes as d
+    where d.account = p_account and d.livemode = p_livemode and d.payment_key = any (p_keys)
+  ) then
+    v_taken := v_taken + (
+      select coalesce(sum(referral_private.share_of_invoice(
+        p_account, p_livemode, p_invoice_id, referral_private.payment_keys(p_account, p_livemode, array[paying.key]), p_currency, p_paid
+      )), 0)
+      from (
+        select distinct coalesce(c.intent_id, l.payment_key) as key
+        from referral_private.invoice_payments as l
+        left join referral_private.charges as c
+          on c.account = l.account and c.livemode = l.livemode and c.charge_id = l.payment_key
+        where l.account = p_account and l.livemode = p_livemode and l.invoice_id = p_invoice_id
+      ) as paying
+    );
+  end if;
+  return v_taken;
 end
 $$;
 
@@ -4445,50 +4486,91 @@ revoke execute on function referral_private.taken_back_of_invoice from public;
 -- Who speaks for a payer: the redemptions of its users, and what its objects named. Of all evidence that is not later than
 -- a sale the first wins it, by (time, priority, id); a later claim never takes what was won.
 
--- A payer's other names: its sales, and the payments behind them. A guest's objects carry what they name under those.
-create function referral_private.names_of_payer(p_account text, p_livemode boolean, p_payer_id text)
-returns text[]
+create type referral_private.payer_name as (payer_id text, name text);
+
+-- What these payers go by: themselves, their sales, and the payments behind those. A guest's objects carry what they name
+-- under these.
+create function referral_private.names_of_payers(p_account text, p_livemode boolean, p_payer_ids text[])
+returns setof referral_private.payer_name
 language plpgsql
 stable
+rows 10
 security invoker
 set search_path = ''
 as $$
-declare
-  v_sales text[] := array(
-    select s.sale_id from referral_private.sales as s
-    where s.account = p_account and s.livemode = p_livemode and s.payer_id = p_payer_id
-  );
-  v_paying text[] := array(
-    select l.payment_key from referral_private.invoice_payments as l
-    where l.account = p_account and l.livemode = p_livemode and l.invoice_id = any (v_sales)
-  );
 begin
-  if cardinality(v_paying) > 0 then
-    v_paying := referral_private.payment_keys(p_account, p_livemode, v_paying);
-  end if;
-  return p_payer_id || v_sales || v_paying;
+  return query
+  with
+    sold as (
+      select s.payer_id, s.sale_id from referral_private.sales as s
+      where s.account = p_account and s.livemode = p_livemode and s.payer_id = any (p_payer_ids)
+    ),
+    paying as (
+      select s.payer_id, l.payment_key
+      from sold as s
+      join referral_private.invoice_payments as l
+        on l.invoice_id = s.sale_id and l.account = p_account and l.livemode = p_livemode
+    )
+  select payer, payer from unnest(p_payer_ids) as payer
+  union
+  select s.payer_id, s.sale_id from sold as s
+  union
+  select p.payer_id, p.payment_key from paying as p
+  union
+  select p.payer_id, c.intent_id
+  from paying as p
+  join referral_private.charges as c
+    on c.charge_id = p.payment_key and c.account = p_account and c.livemode = p_livemode;
 end
 $$;
 
-revoke execute on function referral_private.names_of_payer from public;
+revoke execute on function referral_private.names_of_payers from public;
 
--- The payers with sales that these names mean: a customer itself, of a sale or a payment its payer.
-create function referral_private.payers_named(p_account text, p_livemode boolean, p_names text[])
+-- The payers of whom a statement has changed who they are or what speaks for them: those of the carriers that it named anew,
+-- and of the sales that it touched, where anything is carried under a name of these.
+create function referral_private.payers_carried(p_account text, p_livemode boolean, p_carriers text[], p_touched text[])
 returns text[]
 language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-declare
-  v_sales text[] := referral_private.touched_sales(p_account, p_livemode, p_names);
 begin
+  if cardinality(p_carriers) = 0 and not exists (
+    select from referral_private.payer_users as l
+    where l.account = p_account and l.livemode = p_livemode and l.carrier = any (p_touched)
+  ) and not exists (
+    select from referral_private.payer_evidence as e
+    where e.account = p_account and e.livemode = p_livemode and e.carrier = any (p_touched)
+  ) then
+    return '{}';
+  end if;
   return array(
     select s.payer_id from referral_private.sales as s
-    where s.account = p_account and s.livemode = p_livemode and s.payer_id = any (p_names)
+    where s.account = p_account and s.livemode = p_livemode and s.payer_id = any (p_carriers)
     union
     select s.payer_id from referral_private.sales as s
-    where s.account = p_account and s.livemode = p_livemode and s.sale_id = any (v_sales)
+    where s.account = p_account and s.livemode = p_livemode and s.sale_id = any (p_touched)
+  );
+end
+$$;
+
+revoke execute on function referral_private.payers_carried from public;
+
+-- The payers with sales that these carriers mean: a customer itself, of a sale or a payment its payer.
+create function referral_private.payers_named(p_account text, p_livemode boolean, p_carriers text[])
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  if cardinality(p_carriers) = 0 then
+    return '{}';
+  end if;
+  return referral_private.payers_carried(
+    p_account, p_livemode, p_carriers, referral_private.touched_sales(p_account, p_livemode, p_carriers)
   );
 end
 $$;
@@ -4518,43 +4600,51 @@ $$;
 
 revoke execute on function referral_private.carriers_of_users from public;
 
--- These payers and all that stand for the same person, directly or through others: whose sales are settled together.
+-- These payers and all that stand for the same person, directly or through others, whose sales are settled together: what
+-- each of them goes by.
 create function referral_private.linked_payers(p_account text, p_livemode boolean, p_payer_ids text[])
-returns text[]
+returns referral_private.payer_name[]
 language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
 declare
-  v_payers text[] := p_payer_ids;
+  v_found referral_private.payer_name[];
   v_new text[] := p_payer_ids;
-  v_names text[];
+  v_all referral_private.payer_name[] := '{}';
   v_users uuid[];
+  v_carriers text[];
 begin
   while cardinality(v_new) > 0 loop
-    v_names := array(
-      select unnest(referral_private.names_of_payer(p_account, p_livemode, payer)) from unnest(v_new) as payer
-    );
+    v_found := array(select n from referral_private.names_of_payers(p_account, p_livemode, v_new) as n);
+    v_all := v_all || v_found;
     v_users := array(
-      select l.user_id from referral_private.payer_users as l
-      where l.account = p_account and l.livemode = p_livemode and l.carrier = any (v_names)
+      select l.user_id
+      from unnest(v_found) as n
+      join referral_private.payer_users as l
+        on l.carrier = n.name and l.account = p_account and l.livemode = p_livemode
       union
       select r.referee_id
-      from referral_private.payer_evidence as e
+      from unnest(v_found) as n
+      join referral_private.payer_evidence as e
+        on e.carrier = n.name and e.priority = 2 and e.account = p_account and e.livemode = p_livemode
       join referral.redemptions as r on r.id = e.named::uuid
-      where e.account = p_account and e.livemode = p_livemode and e.carrier = any (v_names) and e.priority = 2
     );
-    v_new := array(
-      select unnest(referral_private.payers_named(
-        p_account, p_livemode, referral_private.carriers_of_users(p_account, p_livemode, v_users)
-      ))
+    exit when cardinality(v_users) = 0;
+    v_carriers := array(
+      select unnest(referral_private.carriers_of_users(p_account, p_livemode, v_users))
       except
-      select unnest(v_payers)
+      select n.payer_id from unnest(v_all) as n
     );
-    v_payers := v_payers || v_new;
+    exit when cardinality(v_carriers) = 0;
+    v_new := array(
+      select unnest(referral_private.payers_named(p_account, p_livemode, v_carriers))
+      except
+      select n.payer_id from unnest(v_all) as n
+    );
   end loop;
-  return v_payers;
+  return v_all;
 end
 $$;
 
@@ -4606,8 +4696,9 @@ create type referral_private.evidence as (
   refusal text
 );
 
--- All evidence of a payer, with whom it credits, under which terms, and why that earns nothing, where it does not.
-create function referral_private.evidence_of(p_account text, p_livemode boolean, p_payer_id text)
+-- All evidence of payers, given with what they go by: whom it credits, under which terms, and why that earns nothing,
+-- where it does not.
+create function referral_private.evidence_of(p_account text, p_livemode boolean, p_names referral_private.payer_name[])
 returns setof referral_private.evidence
 language plpgsql
 stable
@@ -4615,68 +4706,73 @@ rows 10
 security invoker
 set search_path = ''
 as $$
-declare
-  v_names text[] := referral_private.names_of_payer(p_account, p_livemode, p_payer_id);
-  v_users uuid[];
-  v_oldest timestamptz;
 begin
-  -- Of several users that a payer is linked to, the first stands for it where a code alone speaks; the rules that refuse
-  -- hold for all of them. Whose age is not known is no new user.
-  select array_agg(distinct l.user_id order by l.user_id), min(coalesce(l.user_created_at, '-infinity'))
-  into v_users, v_oldest
-  from referral_private.payer_users as l
-  where l.account = p_account and l.livemode = p_livemode and l.carrier = any (v_names);
-
   return query
   with
-    named as (
-      select min(n.priority) as priority, n.redemption_id
-      from (
-        select 1 as priority, r.id as redemption_id
-        from referral_private.payer_users as l
-        join referral.redemptions as r on r.referee_id = l.user_id
-        where l.account = p_account and l.livemode = p_livemode and l.carrier = any (v_names)
-        union all
-        select e.priority, e.named::uuid
-        from referral_private.payer_evidence as e
-        where e.account = p_account and e.livemode = p_livemode and e.carrier = any (v_names) and e.priority = 2
-      ) as n
-      group by n.redemption_id
+    -- Of several users that a payer is linked to, the first stands for it where a code alone speaks; the rules that refuse
+    -- hold for all of them. Whose age is not known is no new user.
+    users as materialized (
+      select n.payer_id, array_agg(distinct l.user_id order by l.user_id) as ids,
+        min(coalesce(l.user_created_at, '-infinity')) as oldest
+      from unnest(p_names) as n
+      join referral_private.payer_users as l
+        on l.carrier = n.name and l.account = p_account and l.livemode = p_livemode
+      group by n.payer_id
     ),
-    carried as (
-      select e.priority, coalesce(p.code_key, e.named) as code_key, min(e.carried_at) as carried_at
-      from referral_private.payer_evidence as e
+    carried as materialized (
+      select n.payer_id, e.priority, e.named, min(e.carried_at) as carried_at
+      from unnest(p_names) as n
+      join referral_private.payer_evidence as e
+        on e.carrier = n.name and e.account = p_account and e.livemode = p_livemode
+      group by 1, 2, 3
+    ),
+    redeemed as (
+      select claims.payer_id, min(claims.priority) as priority, claims.redemption_id
+      from (
+        select u.payer_id, 1 as priority, r.id as redemption_id
+        from users as u
+        cross join unnest(u.ids) as user_id
+        join referral.redemptions as r on r.referee_id = user_id
+        union all
+        select c.payer_id, c.priority, c.named::uuid from carried as c where c.priority = 2
+      ) as claims
+      group by claims.payer_id, claims.redemption_id
+    ),
+    coded as (
+      select c.payer_id, c.priority, coalesce(p.code_key, c.named) as code_key, min(c.carried_at) as carried_at
+      from carried as c
       left join referral_private.promotion_codes as p
-        on e.priority = 4 and p.account = e.account and p.livemode = e.livemode and p.promotion_code_id = e.named
-      where e.account = p_account and e.livemode = p_livemode and e.carrier = any (v_names) and e.priority >= 3
-        and (e.priority <> 4 or p.code_key is not null)
-      group by 1, 2
+        on c.priority = 4 and p.promotion_code_id = c.named and p.account = p_account and p.livemode = p_livemode
+      where c.priority >= 3 and (c.priority <> 4 or p.code_key is not null)
+      group by 1, 2, 3
     )
-  select p_payer_id, n.priority::int, r.id, date_trunc('second', r.redeemed_at), r.redeemed_at, r.org_id, r.program_id, r.terms_version,
+  select n.payer_id, n.priority::int, r.id, date_trunc('second', r.redeemed_at), r.redeemed_at, r.org_id, r.program_id, r.terms_version,
     r.id, r.code_id, coalesce(c.beneficiary_id, r.referrer_id), r.referee_id,
     case
       when r.decision = 'rejected' then 'rejected'
-      when r.referee_id = c.beneficiary_id or v_users && array[r.referrer_id, c.beneficiary_id] then 'self_referral'
+      when r.referee_id = c.beneficiary_id or u.ids && array[r.referrer_id, c.beneficiary_id] then 'self_referral'
     end
-  from named as n
+  from redeemed as n
   join referral.redemptions as r on r.id = n.redemption_id
   join referral.codes as c on c.org_id = r.org_id and c.id = r.code_id
+  left join users as u on u.payer_id = n.payer_id
   where referral_private.account_of(r.org_id) = p_account
   union all
-  select p_payer_id, a.priority::int, c.id, a.carried_at, a.carried_at, c.org_id, c.program_id, t.version,
-    null, c.id, coalesce(c.beneficiary_id, c.referrer_id), v_users[1],
+  select a.payer_id, a.priority::int, c.id, a.carried_at, a.carried_at, c.org_id, c.program_id, t.version,
+    null, c.id, coalesce(c.beneficiary_id, c.referrer_id), u.ids[1],
     case
-      when v_users && array[c.referrer_id, c.beneficiary_id, c.created_by] then 'self_referral'
+      when u.ids && array[c.referrer_id, c.beneficiary_id, c.created_by] then 'self_referral'
       when exists (
         select from referral.redemptions as r
         where r.org_id = c.org_id and r.program_id = c.program_id
-          and r.referee_id = c.referrer_id and r.referrer_id = any (v_users) and date_trunc('second', r.redeemed_at) <= a.carried_at
+          and r.referee_id = c.referrer_id and r.referrer_id = any (u.ids) and date_trunc('second', r.redeemed_at) <= a.carried_at
       ) then 'mutual_referral'
       when terms.terms ? 'new_users_only_days' and not coalesce(
-        v_oldest >= a.carried_at - make_interval(days => (terms.terms ->> 'new_users_only_days')::int), false
+        u.oldest >= a.carried_at - make_interval(days => (terms.terms ->> 'new_users_only_days')::int), false
       ) then 'new_users_only'
     end
-  from carried as a
+  from coded as a
+  left join users as u on u.payer_id = a.payer_id
   join referral.codes as c on c.code_key = a.code_key and date_trunc('second', c.created_at) <= a.carried_at
   cross join lateral referral_private.terms_at(c.org_id, c.program_id, a.carried_at) as t (version)
   join referral.program_terms as terms
@@ -4764,7 +4860,7 @@ create table referral_private.postings (
   entries int not null,
   -- When what is pending becomes available, as the facts stand.
   due_at timestamptz,
-  constraint postings_pkey primary key (org_id, account, livemode, sale_id, owner_id, kind, currency),
+  constraint postings_pkey primary key (org_id, sale_id, owner_id, kind, currency, account, livemode),
   constraint postings_belong_to_an_organisation
     foreign key (org_id) references referral.organisations (id)
       on delete restrict,
@@ -4773,7 +4869,7 @@ create table referral_private.postings (
 
 create index postings_due on referral_private.postings (due_at) where kind = 'pending' and amount > 0;
 
-create index postings_by_sale on referral_private.postings (account, livemode, sale_id);
+create index postings_by_sale on referral_private.postings (sale_id, account, livemode);
 
 alter table referral_private.ledger_accounts enable row level security;
 
@@ -4836,7 +4932,8 @@ $$;
 
 revoke execute on function referral_private.ledger_account from public;
 
--- Changes what is posted of a sale to an owner's account. Answers how many times that has been done.
+-- Changes what is posted of a sale to an owner's account, and when what is pending will be due. Answers the number of its
+-- changes.
 create function referral_private.change_posting(p_posting referral_private.postings, p_change bigint)
 returns int
 language plpgsql
@@ -4845,8 +4942,11 @@ security invoker
 set search_path = ''
 as $$
 begin
+  if p_posting.kind <> 'pending' then
+    p_posting.due_at := null;
+  end if;
   update referral_private.postings as p
-  set amount = p.amount + p_change, entries = p.entries + 1
+  set amount = p.amount + p_change, entries = p.entries + 1, due_at = p_posting.due_at
   where p.org_id = p_posting.org_id and p.account = p_posting.account and p.livemode = p_posting.livemode
     and p.sale_id = p_posting.sale_id and p.owner_id = p_posting.owner_id and p.kind = p_posting.kind
     and p.currency = p_posting.currency
@@ -4903,11 +5003,6 @@ begin
     concat_ws(' ', p_posting.account, p_posting.livemode, p_posting.sale_id, v_own, v_number),
     p_posting.account, p_posting.livemode, p_posting.sale_id, p_cause
   );
-  -- Locked in one order, whoever comes.
-  perform from referral_private.ledger_accounts as a
-  where a.org_id = p_posting.org_id and a.account_id in (v_own, v_counter)
-  order by a.account_id
-  for no key update;
   update referral_private.ledger_accounts as a
   set balance = a.balance + case when a.account_id = v_own then p_change else -p_change end
   where a.org_id = p_posting.org_id and a.account_id in (v_own, v_counter) and a.kind <> 'expense';
@@ -4926,15 +5021,9 @@ create type referral_private.won_sale as (
   refusal text
 );
 
--- Each of these payers' sales with the evidence that wins it: the first that is not later than the sale. A referral is
--- refused where its first sale is past the conversion window, unless staff confirmed it. The payers are all that are
--- linked to each other.
-create function referral_private.won_sales(
-  p_account text,
-  p_livemode boolean,
-  p_payer_ids text[],
-  p_evidence referral_private.evidence[]
-)
+-- The sales that this evidence wins: each by the first that is not later than the sale. A referral is refused where its first
+-- sale is past the conversion window, unless staff confirmed it. The evidence is all of payers that are linked to each other.
+create function referral_private.won_sales(p_account text, p_livemode boolean, p_evidence referral_private.evidence[])
 returns setof referral_private.won_sale
 language plpgsql
 stable
@@ -4943,15 +5032,18 @@ security invoker
 set search_path = ''
 as $$
 begin
+  if cardinality(p_evidence) = 0 then
+    return;
+  end if;
   return query
   with
     won as (
       select distinct on (s.sale_id) s as sale, e as evidence, coalesce(e.referee_id::text, s.payer_id) as person
-      from referral_private.sales as s
-      join unnest(p_evidence) as e on e.payer_id = s.payer_id and e.at <= s.sale_at
+      from unnest(p_evidence) as e
+      join referral_private.sales as s
+        on s.payer_id = e.payer_id and s.account = p_account and s.livemode = p_livemode and e.at <= s.sale_at
         and (s.org_id is null or s.org_id = e.org_id)
         and (s.program_id is null or s.program_id = e.program_id)
-      where s.account = p_account and s.livemode = p_livemode and s.payer_id = any (p_payer_ids)
       order by s.sale_id, e.at, e.priority, e.evidence_id
     ),
     placed as (
@@ -5151,18 +5243,15 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_payers text[] := referral_private.linked_payers(p_account, p_livemode, p_payer_ids);
+  v_names referral_private.payer_name[] := referral_private.linked_payers(p_account, p_livemode, p_payer_ids);
+  v_evidence referral_private.evidence[] := array(
+    select e from referral_private.evidence_of(p_account, p_livemode, v_names) as e
+  );
 begin
   return query
   select t.*
   from referral_private.targets_of(
-    array(
-      select w from referral_private.won_sales(p_account, p_livemode, v_payers, array(
-        select e from unnest(v_payers) as payer
-        cross join lateral referral_private.evidence_of(p_account, p_livemode, payer) as e
-      )) as w
-    ),
-    p_now
+    array(select w from referral_private.won_sales(p_account, p_livemode, v_evidence) as w), p_now
   ) as t;
 end
 $$;
@@ -5195,7 +5284,7 @@ create index referrals_by_rank on referral_private.referrals (
   person
 );
 
-create index referrals_by_payer on referral_private.referrals (account, livemode, payer_id);
+create index referrals_by_payer on referral_private.referrals (payer_id, account, livemode);
 
 alter table referral_private.referrals enable row level security;
 
@@ -5319,6 +5408,68 @@ revoke execute on function referral_private.boundaries_of from public;
 -- Settling: the ledger gets the difference between what the facts say is owed and what it has. Whoever states a fact, or
 -- decides something, settles in the same transaction, under the account lock.
 
+-- What a sale's target for an owner differs by from what is posted, and when what is pending will be due.
+create type referral_private.difference as (
+  org_id uuid,
+  owner_id uuid,
+  currency text,
+  sale_id text,
+  pending bigint,
+  available bigint,
+  reward bigint,
+  due_at timestamptz
+);
+
+create function referral_private.differences(
+  p_account text,
+  p_livemode boolean,
+  p_sale_ids text[],
+  p_won referral_private.won_sale[]
+)
+returns setof referral_private.difference
+language plpgsql
+stable
+rows 10
+security invoker
+set search_path = ''
+as $$
+begin
+  return query
+  with
+    targets as (
+      select (t.evidence).org_id, t.owner_id, (t.sale).currency, (t.sale).sale_id,
+        coalesce(sum(t.amount) filter (where t.kind = 'pending'), 0)::bigint as pending,
+        coalesce(sum(t.amount) filter (where t.kind = 'available'), 0)::bigint as available,
+        coalesce(sum(t.amount) filter (where t.kind = 'reward'), 0)::bigint as reward,
+        max(t.available_at) filter (where t.kind = 'pending' and t.amount > 0) as due_at
+      from referral_private.targets_of(p_won, clock_timestamp()) as t
+      where t.owner_id is not null
+      group by 1, 2, 3, 4
+    ),
+    posted as (
+      select p.org_id, p.owner_id, p.currency, p.sale_id,
+        coalesce(sum(p.amount) filter (where p.kind = 'pending'), 0)::bigint as pending,
+        coalesce(sum(p.amount) filter (where p.kind = 'available'), 0)::bigint as available,
+        coalesce(sum(p.amount) filter (where p.kind = 'reward'), 0)::bigint as reward,
+        max(p.due_at) filter (where p.kind = 'pending' and p.amount > 0) as due_at
+      from referral_private.postings as p
+      where p.account = p_account and p.livemode = p_livemode and p.sale_id = any (p_sale_ids)
+      group by 1, 2, 3, 4
+    )
+  select org_id, owner_id, currency, sale_id,
+    coalesce(t.pending, 0) - coalesce(p.pending, 0),
+    coalesce(t.available, 0) - coalesce(p.available, 0),
+    coalesce(t.reward, 0) - coalesce(p.reward, 0),
+    t.due_at
+  from targets as t
+  full join posted as p using (org_id, owner_id, currency, sale_id)
+  where (coalesce(t.pending, 0), coalesce(t.available, 0), coalesce(t.reward, 0), t.due_at)
+    is distinct from (coalesce(p.pending, 0), coalesce(p.available, 0), coalesce(p.reward, 0), p.due_at);
+end
+$$;
+
+revoke execute on function referral_private.differences from public;
+
 -- Posts the differences between what won sales are owed and what is posted of these sales: all of the payers that are
 -- settled, and those that may have become another payer's, or none.
 create function referral_private.post_differences(
@@ -5335,55 +5486,23 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_difference record;
+  v_differences referral_private.difference[] := array(
+    select d from referral_private.differences(p_account, p_livemode, p_sale_ids, p_won) as d
+    order by d.org_id, d.owner_id, d.currency, d.sale_id
+  );
+  v_difference referral_private.difference;
   v_posting referral_private.postings;
   v_moved bigint;
 begin
-  -- Locked first and in one order, those of old and new winners.
+  -- Locked first and in one order: the accounts of old and new winners.
   perform from referral_private.ledger_accounts as a
-  where (a.org_id, a.owner_id) in (
-    select p.org_id, p.owner_id
-    from referral_private.postings as p
-    where p.account = p_account and p.livemode = p_livemode and p.sale_id = any (p_sale_ids)
-  )
+  where (a.org_id, a.owner_id) in (select d.org_id, d.owner_id from unnest(v_differences) as d)
   order by a.org_id, a.account_id
   for no key update;
-  for v_difference in
-    with
-      targets as (
-        select (t.evidence).org_id, (t.sale).sale_id, t.owner_id, (t.sale).currency,
-          coalesce(sum(t.amount) filter (where t.kind = 'pending'), 0)::bigint as pending,
-          coalesce(sum(t.amount) filter (where t.kind = 'available'), 0)::bigint as available,
-          coalesce(sum(t.amount) filter (where t.kind = 'reward'), 0)::bigint as reward,
-          max(t.available_at) filter (where t.kind = 'pending' and t.amount > 0) as due_at
-        from referral_private.targets_of(p_won, clock_timestamp()) as t
-        where t.owner_id is not null
-        group by 1, 2, 3, 4
-      ),
-      posted as (
-        select p.org_id, p.sale_id, p.owner_id, p.currency,
-          coalesce(sum(p.amount) filter (where p.kind = 'pending'), 0)::bigint as pending,
-          coalesce(sum(p.amount) filter (where p.kind = 'available'), 0)::bigint as available,
-          coalesce(sum(p.amount) filter (where p.kind = 'reward'), 0)::bigint as reward,
-          max(p.due_at) filter (where p.kind = 'pending' and p.amount > 0) as due_at
-        from referral_private.postings as p
-        where p.account = p_account and p.livemode = p_livemode and p.sale_id = any (p_sale_ids)
-        group by 1, 2, 3, 4
-      )
-    select org_id, sale_id, owner_id, currency,
-      coalesce(t.pending, 0) - coalesce(p.pending, 0) as pending,
-      coalesce(t.available, 0) - coalesce(p.available, 0) as available,
-      coalesce(t.reward, 0) - coalesce(p.reward, 0) as reward,
-      t.due_at
-    from targets as t
-    full join posted as p using (org_id, sale_id, owner_id, currency)
-    where (coalesce(t.pending, 0), coalesce(t.available, 0), coalesce(t.reward, 0), t.due_at)
-      is distinct from (coalesce(p.pending, 0), coalesce(p.available, 0), coalesce(p.reward, 0), p.due_at)
-    order by org_id, owner_id, currency, sale_id
-  loop
+  foreach v_difference in array v_differences loop
     v_posting := (
       v_difference.org_id, p_account, p_livemode, v_difference.sale_id, v_difference.owner_id, 'available',
-      v_difference.currency, 0, 0, null
+      v_difference.currency, 0, 0, v_difference.due_at
     );
     -- What leaves one bucket and enters the other moves between them; only the rest is earned or taken back.
     v_moved := 0;
@@ -5394,18 +5513,20 @@ begin
     if v_difference.available <> v_moved then
       perform referral_private.post(v_posting, v_difference.available - v_moved, 'expense', p_cause);
     end if;
-    if v_difference.pending <> -v_moved then
-      v_posting.kind := 'pending';
-      perform referral_private.post(v_posting, v_difference.pending + v_moved, 'expense', p_cause);
-    end if;
-    update referral_private.postings as p
-    set due_at = v_difference.due_at
-    where p.org_id = v_posting.org_id and p.account = p_account and p.livemode = p_livemode
-      and p.sale_id = v_posting.sale_id and p.owner_id = v_posting.owner_id and p.kind = 'pending'
-      and p.currency = v_posting.currency;
     if v_difference.reward <> 0 then
       v_posting.kind := 'reward';
       perform referral_private.post(v_posting, v_difference.reward, 'expense', p_cause);
+    end if;
+    v_posting.kind := 'pending';
+    if v_difference.pending <> -v_moved then
+      perform referral_private.post(v_posting, v_difference.pending + v_moved, 'expense', p_cause);
+    else
+      -- Perhaps only the hold has changed.
+      update referral_private.postings as p
+      set due_at = v_difference.due_at
+      where p.org_id = v_posting.org_id and p.sale_id = v_posting.sale_id and p.owner_id = v_posting.owner_id
+        and p.kind = 'pending' and p.currency = v_posting.currency and p.account = p_account and p.livemode = p_livemode
+        and p.due_at is distinct from v_difference.due_at;
     end if;
   end loop;
 end
@@ -5428,17 +5549,22 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_other text[] := referral_private.payers_named(p_account, not p_livemode, referral_private.carriers_of_users(
-    p_account, not p_livemode, array(select e.referee_id from unnest(p_evidence) as e where e.redemption_id is not null)
-  ));
+  v_redeemed referral_private.evidence[] := array(select e from unnest(p_evidence) as e where e.redemption_id is not null);
+  v_other text[];
 begin
+  if cardinality(v_redeemed) = 0 then
+    return;
+  end if;
   -- A redemption has one status, whichever mode its sales are of.
+  v_other := referral_private.payers_named(p_account, not p_livemode, referral_private.carriers_of_users(
+    p_account, not p_livemode, array(select e.referee_id from unnest(v_redeemed) as e)
+  ));
   if cardinality(v_other) > 0 then
-    v_other := referral_private.linked_payers(p_account, not p_livemode, v_other);
     p_won := p_won || array(
-      select w from referral_private.won_sales(p_account, not p_livemode, v_other, array(
-        select e from unnest(v_other) as payer
-        cross join lateral referral_private.evidence_of(p_account, not p_livemode, payer) as e
+      select w from referral_private.won_sales(p_account, not p_livemode, array(
+        select e from referral_private.evidence_of(
+          p_account, not p_livemode, referral_private.linked_payers(p_account, not p_livemode, v_other)
+        ) as e
       )) as w
     );
   end if;
@@ -5451,7 +5577,7 @@ begin
       when won.net = 0 then 'reversed'
       else 'confirmed'
     end)::referral.redemption_status as status
-    from (select distinct e.redemption_id as id from unnest(p_evidence) as e) as named
+    from (select distinct e.redemption_id as id from unnest(v_redeemed) as e) as named
     join referral.redemptions as d on d.id = named.id
     left join (
       select (w.evidence).redemption_id, min((w.sale).sale_at) as first_at, sum((w.sale).paid - (w.sale).reversed) as net
@@ -5485,27 +5611,26 @@ set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
+  v_names referral_private.payer_name[];
   v_payers text[] := p_payer_ids;
+  v_moved text[];
   v_evidence referral_private.evidence[];
   v_won referral_private.won_sale[];
 begin
   loop
-    v_payers := referral_private.linked_payers(p_account, p_livemode, v_payers);
-    v_evidence := array(
-      select e from unnest(v_payers) as payer
-      cross join lateral referral_private.evidence_of(p_account, p_livemode, payer) as e
-    );
-    v_won := array(select w from referral_private.won_sales(p_account, p_livemode, v_payers, v_evidence) as w);
-    p_payer_ids := referral_private.rank_referrals(p_account, p_livemode, v_payers, v_won);
-    exit when p_payer_ids <@ v_payers;
-    v_payers := array(select unnest(v_payers) union select unnest(p_payer_ids));
+    v_names := referral_private.linked_payers(p_account, p_livemode, v_payers);
+    v_payers := array(select distinct n.payer_id from unnest(v_names) as n);
+    v_evidence := array(select e from referral_private.evidence_of(p_account, p_livemode, v_names) as e);
+    v_won := array(select w from referral_private.won_sales(p_account, p_livemode, v_evidence) as w);
+    v_moved := referral_private.rank_referrals(p_account, p_livemode, v_payers, v_won);
+    exit when v_moved <@ v_payers;
+    v_payers := v_payers || v_moved;
   end loop;
   perform referral_private.settle_redemptions(p_account, p_livemode, v_evidence, v_won);
-  p_sale_ids := p_sale_ids || array(
-    select s.sale_id from referral_private.sales as s
-    where s.account = p_account and s.livemode = p_livemode and s.payer_id = any (v_payers)
+  -- The sales of a payer are among its names.
+  perform referral_private.post_differences(
+    p_account, p_livemode, p_sale_ids || array(select n.name from unnest(v_names) as n), v_won, p_cause
   );
-  perform referral_private.post_differences(p_account, p_livemode, p_sale_ids, v_won, p_cause);
 end
 $$;
 
@@ -5625,8 +5750,11 @@ revoke execute on function referral_private.release_due_commissions from public;
 
 grant execute on function referral_private.release_due_commissions to service_role;
 
--- What each kind of Stripe object states. functions/stripe-webhook has reduced it to the fields that are read here. Every
--- function returns the names that the facts are about: customers, invoices, intents, charges.
+-- What each kind of Stripe object states. functions/stripe-webhook has reduced it to the fields that are read here.
+
+-- What a statement was about: invoices, intents and charges whose sales it may change, and the carriers (customers, or a
+-- guest's invoices and intents) that it linked to a user, or gave evidence, which they did not have.
+create type referral_private.stated as (names text[], carriers text[]);
 
 create function referral_private.as_uuid(p_text text)
 returns uuid
@@ -5650,14 +5778,15 @@ create type referral_private.statement as (
   object jsonb
 );
 
--- Notes whom an object's carrier is linked to, and what it names: the user, the redemption, the code, promotion codes.
--- What a buyer can edit (`client_reference_id` behind a payment link) names a code at most, never a user.
+-- Notes whom an object's carriers are linked to, and what it names: the user, the redemption, the code, promotion codes.
+-- What a buyer can edit (`client_reference_id` behind a payment link) names a code at most, never a user. Answers the
+-- carriers for which any of that is new.
 create function referral_private.state_names(
   p_statement referral_private.statement,
   p_carriers text[],
   p_metadata jsonb
 )
-returns void
+returns text[]
 language plpgsql
 volatile
 security invoker
@@ -5666,37 +5795,51 @@ as $$
 declare
   v_object jsonb := p_statement.object;
   v_reference text := v_object ->> 'client_reference_id';
+  v_users uuid[] := array_remove(array[
+    referral_private.as_uuid(p_metadata ->> 'referral_user_id'),
+    case when v_object ->> 'payment_link' is null then referral_private.as_uuid(v_reference) end
+  ], null);
+  v_linked text[];
+  v_evident text[];
 begin
-  insert into referral_private.payer_users as l (account, livemode, carrier, user_id, user_created_at)
-  select p_statement.account, p_statement.livemode, carrier, named.user_id, u.created_at
-  from unnest(p_carriers) as carrier
-  cross join (
-    select referral_private.as_uuid(p_metadata ->> 'referral_user_id') as user_id
-    union
-    select referral_private.as_uuid(v_reference) where v_object ->> 'payment_link' is null
-  ) as named
-  left join auth.users as u on u.id = named.user_id
-  where carrier is not null and named.user_id is not null
-  on conflict on constraint payer_users_pkey do update
-  set user_created_at = excluded.user_created_at
-  where l.user_created_at is null and excluded.user_created_at is not null;
-
-  insert into referral_private.payer_evidence (account, livemode, carrier, priority, named, object_id, carried_at)
-  select p_statement.account, p_statement.livemode, carrier, n.priority, n.named, v_object ->> 'id',
-    to_timestamp((v_object ->> 'created')::bigint)
-  from unnest(p_carriers) as carrier
-  cross join (
-    select 2 as priority, referral_private.as_uuid(p_metadata ->> 'referral_redemption_id')::text as named
-    union all
-    select 3, referral_private.normalise_code(p_metadata ->> 'referral_code')
-    union all
-    select 4, d.discount ->> 'promotion_code'
-    from jsonb_array_elements(coalesce(nullif(v_object -> 'discounts', 'null'), '[]')) as d (discount)
-    union all
-    select 5, referral_private.normalise_code(v_reference) where referral_private.as_uuid(v_reference) is null
-  ) as n
-  where carrier is not null and n.named is not null
-  on conflict do nothing;
+  if cardinality(v_users) > 0 then
+    with linked as (
+      insert into referral_private.payer_users as l (account, livemode, carrier, user_id, user_created_at)
+      select distinct p_statement.account, p_statement.livemode, carrier, named, u.created_at
+      from unnest(p_carriers) as carrier
+      cross join unnest(v_users) as named
+      left join auth.users as u on u.id = named
+      where carrier is not null
+      on conflict on constraint payer_users_pkey do update
+      set user_created_at = excluded.user_created_at
+      where l.user_created_at is null and excluded.user_created_at is not null
+      returning l.carrier
+    )
+    select array_agg(l.carrier) into v_linked from linked as l;
+  end if;
+  if v_reference is not null or p_metadata ?| '{referral_redemption_id,referral_code}'::text[] or v_object ? 'discounts' then
+    with evident as (
+      insert into referral_private.payer_evidence as e (account, livemode, carrier, priority, named, object_id, carried_at)
+      select p_statement.account, p_statement.livemode, carrier, n.priority, n.named, v_object ->> 'id',
+        to_timestamp((v_object ->> 'created')::bigint)
+      from unnest(p_carriers) as carrier
+      cross join (
+        select 2 as priority, referral_private.as_uuid(p_metadata ->> 'referral_redemption_id')::text as named
+        union all
+        select 3, referral_private.normalise_code(p_metadata ->> 'referral_code')
+        union all
+        select 4, d.discount ->> 'promotion_code'
+        from jsonb_array_elements(coalesce(nullif(v_object -> 'discounts', 'null'), '[]')) as d (discount)
+        union all
+        select 5, referral_private.normalise_code(v_reference) where referral_private.as_uuid(v_reference) is null
+      ) as n
+      where carrier is not null and n.named is not null
+      on conflict do nothing
+      returning e.carrier
+    )
+    select array_agg(e.carrier) into v_evident from evident as e;
+  end if;
+  return coalesce(v_linked || v_evident, '{}');
 end
 $$;
 
@@ -5776,8 +5919,8 @@ $$;
 
 revoke execute on function referral_private.payment_stated from public;
 
--- A charge is its intent's, wherever both are named.
-create function referral_private.state_charge(p_statement referral_private.statement, p_charge text, p_intent text)
+-- A charge is its intent's, wherever both are named. Answers those of the two that are named.
+create function referral_private.link_charge(p_statement referral_private.statement, p_charge text, p_intent text)
 returns text[]
 language plpgsql
 volatile
@@ -5794,12 +5937,29 @@ begin
 end
 $$;
 
+revoke execute on function referral_private.link_charge from public;
+
+create function referral_private.state_charge(p_statement referral_private.statement)
+returns referral_private.stated
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  return (
+    referral_private.link_charge(p_statement, p_statement.object ->> 'id', p_statement.object ->> 'payment_intent'),
+    '{}'::text[]
+  )::referral_private.stated;
+end
+$$;
+
 revoke execute on function referral_private.state_charge from public;
 
 -- A checkout session names its payer, the user and the evidence. Its money counts in mode `payment` only: a
 -- subscription's comes with the invoices.
 create function referral_private.state_session(p_statement referral_private.statement)
-returns text[]
+returns referral_private.stated
 language plpgsql
 volatile
 security invoker
@@ -5811,8 +5971,10 @@ declare
   v_intent text := v_session ->> 'payment_intent';
   v_invoice text := v_session ->> 'invoice';
   v_payment referral_private.payments;
+  v_stated referral_private.stated;
 begin
-  perform referral_private.state_names(
+  v_stated.names := array_remove(array[v_intent, v_invoice], null);
+  v_stated.carriers := referral_private.state_names(
     p_statement,
     case when v_customer is not null then array[v_customer] else array[v_invoice, v_intent] end,
     v_session -> 'metadata'
@@ -5831,14 +5993,14 @@ begin
     v_payment.total_excluding_tax := v_payment.total - (v_session -> 'total_details' ->> 'amount_tax')::bigint;
     perform referral_private.state_payment(v_payment);
   end if;
-  return array_remove(array[v_customer, v_intent, v_invoice], null);
+  return v_stated;
 end
 $$;
 
 revoke execute on function referral_private.state_session from public;
 
 create function referral_private.state_intent(p_statement referral_private.statement)
-returns text[]
+returns referral_private.stated
 language plpgsql
 volatile
 security invoker
@@ -5851,11 +6013,13 @@ declare
   v_payment referral_private.payments := referral_private.payment_stated(
     p_statement, v_id, 'intent', v_intent -> 'metadata', (v_intent ->> 'amount_received')::bigint
   );
+  v_stated referral_private.stated;
 begin
   v_payment.total_excluding_tax := v_payment.total - (v_intent -> 'amount_details' -> 'tax' ->> 'total_tax_amount')::bigint;
-  perform referral_private.state_names(p_statement, array[coalesce(v_customer, v_id)], v_intent -> 'metadata');
+  v_stated.carriers := referral_private.state_names(p_statement, array[coalesce(v_customer, v_id)], v_intent -> 'metadata');
   perform referral_private.state_payment(v_payment);
-  return referral_private.state_charge(p_statement, v_intent ->> 'latest_charge', v_id) || array_remove(array[v_customer], null);
+  v_stated.names := referral_private.link_charge(p_statement, v_intent ->> 'latest_charge', v_id);
+  return v_stated;
 end
 $$;
 
@@ -5863,7 +6027,7 @@ revoke execute on function referral_private.state_intent from public;
 
 -- An invoice is sold when it was created. Its metadata is its own and the subscription's, which every renewal carries.
 create function referral_private.state_invoice(p_statement referral_private.statement)
-returns text[]
+returns referral_private.stated
 language plpgsql
 volatile
 security invoker
@@ -5878,20 +6042,22 @@ declare
   v_payment referral_private.payments := referral_private.payment_stated(
     p_statement, v_id, 'invoice', v_metadata, case when (v_invoice ->> 'amount_paid')::bigint < 0 then 0 else (v_invoice ->> 'amount_paid')::bigint end
   );
+  v_stated referral_private.stated;
 begin
   v_payment.total := v_invoice ->> 'total';
   v_payment.total_excluding_tax := v_invoice ->> 'total_excluding_tax';
   v_payment.sale_at := to_timestamp((v_invoice ->> 'created')::bigint);
-  perform referral_private.state_names(p_statement, array[coalesce(v_customer, v_id)], v_metadata);
+  v_stated.names := array[v_id];
+  v_stated.carriers := referral_private.state_names(p_statement, array[coalesce(v_customer, v_id)], v_metadata);
   perform referral_private.state_payment(v_payment);
-  return array_remove(array[v_id, v_customer], null);
+  return v_stated;
 end
 $$;
 
 revoke execute on function referral_private.state_invoice from public;
 
 create function referral_private.state_invoice_payment(p_statement referral_private.statement)
-returns text[]
+returns referral_private.stated
 language plpgsql
 volatile
 security invoker
@@ -5902,7 +6068,7 @@ declare
   v_key text := coalesce(v_link -> 'payment' ->> 'payment_intent', v_link -> 'payment' ->> 'charge');
 begin
   if v_key is null then
-    return array[v_link ->> 'invoice'];
+    return (array[v_link ->> 'invoice'], '{}'::text[])::referral_private.stated;
   end if;
   insert into referral_private.invoice_payments as l (account, livemode, link_id, invoice_id, payment_key, amount_paid)
   values (
@@ -5910,8 +6076,8 @@ begin
   )
   on conflict on constraint invoice_payments_pkey do update
   set amount_paid = greatest(l.amount_paid, excluded.amount_paid);
-  perform referral_private.state_charge(p_statement, v_link -> 'payment' ->> 'charge', v_link -> 'payment' ->> 'payment_intent');
-  return array[v_link ->> 'invoice', v_key];
+  perform referral_private.link_charge(p_statement, v_link -> 'payment' ->> 'charge', v_link -> 'payment' ->> 'payment_intent');
+  return (array[v_link ->> 'invoice', v_key], '{}'::text[])::referral_private.stated;
 end
 $$;
 
@@ -5919,7 +6085,7 @@ revoke execute on function referral_private.state_invoice_payment from public;
 
 -- A discount that a customer got by a promotion code is evidence from then on.
 create function referral_private.state_discount(p_statement referral_private.statement)
-returns text[]
+returns referral_private.stated
 language plpgsql
 volatile
 security invoker
@@ -5927,9 +6093,10 @@ set search_path = ''
 as $$
 declare
   v_discount jsonb := p_statement.object;
+  v_stated referral_private.stated := ('{}'::text[], '{}'::text[]);
 begin
   if v_discount ->> 'customer' is null or v_discount ->> 'promotion_code' is null then
-    return '{}';
+    return v_stated;
   end if;
   insert into referral_private.payer_evidence (account, livemode, carrier, priority, named, object_id, carried_at)
   values (
@@ -5937,7 +6104,10 @@ begin
     v_discount ->> 'id', to_timestamp((v_discount ->> 'start')::bigint)
   )
   on conflict do nothing;
-  return array[v_discount ->> 'customer'];
+  if found then
+    v_stated.carriers := array[v_discount ->> 'customer'];
+  end if;
+  return v_stated;
 end
 $$;
 
@@ -5945,7 +6115,7 @@ revoke execute on function referral_private.state_discount from public;
 
 -- Which of our codes a promotion code belongs to. Whoever used it before that was known is settled too.
 create function referral_private.state_promotion_code(p_statement referral_private.statement)
-returns text[]
+returns referral_private.stated
 language plpgsql
 volatile
 security invoker
@@ -5954,9 +6124,10 @@ as $$
 declare
   v_promotion jsonb := p_statement.object;
   v_key text := referral_private.normalise_code(v_promotion -> 'metadata' ->> 'referral_code');
+  v_stated referral_private.stated := ('{}'::text[], '{}'::text[]);
 begin
   if v_key is null then
-    return '{}';
+    return v_stated;
   end if;
   insert into referral_private.promotion_codes as p (account, livemode, promotion_code_id, code_key, stated_at, stated_by)
   values (
@@ -5965,11 +6136,12 @@ begin
   on conflict on constraint promotion_codes_pkey do update
   set code_key = excluded.code_key, stated_at = excluded.stated_at, stated_by = excluded.stated_by
   where (excluded.stated_at, excluded.stated_by) > (p.stated_at, p.stated_by);
-  return array(
+  v_stated.carriers := array(
     select distinct e.carrier from referral_private.payer_evidence as e
     where e.account = p_statement.account and e.livemode = p_statement.livemode
       and e.priority = 4 and e.named = v_promotion ->> 'id'
   );
+  return v_stated;
 end
 $$;
 
@@ -5979,7 +6151,7 @@ revoke execute on function referral_private.state_promotion_code from public;
 
 -- A refund counts until it is known to have failed; what was stated with the highest rank, last, holds.
 create function referral_private.state_refund(p_statement referral_private.statement)
-returns text[]
+returns referral_private.stated
 language plpgsql
 volatile
 security invoker
@@ -6014,7 +6186,9 @@ begin
     end,
     rank = greatest(r.rank, excluded.rank)
   returning r.payment_key into v_key;
-  return referral_private.state_charge(p_statement, v_refund ->> 'charge', v_refund ->> 'payment_intent') || v_key;
+  return (
+    referral_private.link_charge(p_statement, v_refund ->> 'charge', v_refund ->> 'payment_intent') || v_key, '{}'::text[]
+  )::referral_private.stated;
 end
 $$;
 
@@ -6022,7 +6196,7 @@ revoke execute on function referral_private.state_refund from public;
 
 -- A dispute takes what its balance transactions say, whatever its status. An inquiry takes nothing, and holds.
 create function referral_private.state_dispute(p_statement referral_private.statement)
-returns text[]
+returns referral_private.stated
 language plpgsql
 volatile
 security invoker
@@ -6057,14 +6231,16 @@ begin
   select p_statement.account, p_statement.livemode, v_dispute ->> 'id', t.moved ->> 'id', (t.moved ->> 'amount')::bigint
   from jsonb_array_elements(v_dispute -> 'balance_transactions') as t (moved)
   on conflict do nothing;
-  return referral_private.state_charge(p_statement, v_dispute ->> 'charge', v_dispute ->> 'payment_intent') || v_key;
+  return (
+    referral_private.link_charge(p_statement, v_dispute ->> 'charge', v_dispute ->> 'payment_intent') || v_key, '{}'::text[]
+  )::referral_private.stated;
 end
 $$;
 
 revoke execute on function referral_private.state_dispute from public;
 
 create function referral_private.state_warning(p_statement referral_private.statement)
-returns text[]
+returns referral_private.stated
 language plpgsql
 volatile
 security invoker
@@ -6080,7 +6256,9 @@ begin
   )
   on conflict on constraint warnings_pkey do update
   set payment_key = greatest(w.payment_key, excluded.payment_key), warned_at = greatest(w.warned_at, excluded.warned_at);
-  return referral_private.state_charge(p_statement, v_warning ->> 'charge', v_warning ->> 'payment_intent');
+  return (
+    referral_private.link_charge(p_statement, v_warning ->> 'charge', v_warning ->> 'payment_intent'), '{}'::text[]
+  )::referral_private.stated;
 end
 $$;
 
@@ -6089,7 +6267,7 @@ revoke execute on function referral_private.state_warning from public;
 -- A credit note gives back what it pays out of band or through payment records. Ordinary refunds arrive by themselves;
 -- it only says which invoice they belong to. Credit to the customer's balance lowers a later payment instead.
 create function referral_private.state_credit_note(p_statement referral_private.statement)
-returns text[]
+returns referral_private.stated
 language plpgsql
 volatile
 security invoker
@@ -6120,7 +6298,7 @@ begin
   from jsonb_array_elements(v_note -> 'refunds') as r (refund)
   where r.refund ->> 'refund' is not null
   on conflict on constraint credit_note_refunds_pkey do update set amount = greatest(a.amount, excluded.amount);
-  return array[v_note ->> 'invoice'];
+  return (array[v_note ->> 'invoice'], '{}'::text[])::referral_private.stated;
 end
 $$;
 
@@ -6140,7 +6318,7 @@ create table referral_private.stripe_events (
   received_at timestamptz not null default clock_timestamp(),
   body_sha256 text not null,
   event jsonb not null,
-  constraint stripe_events_pkey primary key (account, livemode, event_id),
+  constraint stripe_events_pkey primary key (event_id, account, livemode),
   constraint stripe_events_account_is_an_id check (account ~ '^(acct_[A-Za-z0-9]{1,64})?$'),
   constraint stripe_events_have_an_id check (event_id ~ '^evt_[A-Za-z0-9_]{1,255}$'),
   constraint stripe_events_body_is_hashed check (body_sha256 ~ '^[0-9a-f]{64}$')
@@ -6163,9 +6341,9 @@ create table referral_private.parked_events (
   event_id text not null,
   reason text not null,
   event jsonb not null,
-  constraint parked_events_pkey primary key (account, livemode, event_id),
+  constraint parked_events_pkey primary key (event_id, account, livemode),
   constraint parked_events_are_in_the_inbox
-    foreign key (account, livemode, event_id) references referral_private.stripe_events (account, livemode, event_id)
+    foreign key (event_id, account, livemode) references referral_private.stripe_events (event_id, account, livemode)
       on delete restrict
 );
 
@@ -6178,9 +6356,9 @@ create table referral_private.resolved_events (
   event_id text not null,
   event jsonb not null,
   resolved_at timestamptz not null default clock_timestamp(),
-  constraint resolved_events_pkey primary key (account, livemode, event_id),
+  constraint resolved_events_pkey primary key (event_id, account, livemode),
   constraint resolved_events_are_in_the_inbox
-    foreign key (account, livemode, event_id) references referral_private.stripe_events (account, livemode, event_id)
+    foreign key (event_id, account, livemode) references referral_private.stripe_events (event_id, account, livemode)
       on delete restrict
 );
 
@@ -6236,34 +6414,31 @@ declare
   v_statement referral_private.statement := (
     p_account, p_livemode, p_event ->> 'id', to_timestamp((p_event -> 'created')::bigint), p_event -> 'data' -> 'object'
   );
-  v_names text[];
-  v_sales text[];
+  v_stated referral_private.stated;
+  v_touched text[];
   v_payers text[];
 begin
   case referral_private.stated_by(p_event ->> 'type')
-    when 'session' then v_names := referral_private.state_session(v_statement);
-    when 'intent' then v_names := referral_private.state_intent(v_statement);
-    when 'invoice' then v_names := referral_private.state_invoice(v_statement);
-    when 'invoice_payment' then v_names := referral_private.state_invoice_payment(v_statement);
-    when 'refund' then v_names := referral_private.state_refund(v_statement);
-    when 'charge' then
-      v_names := referral_private.state_charge(
-        v_statement, v_statement.object ->> 'id', v_statement.object ->> 'payment_intent'
-      );
-    when 'dispute' then v_names := referral_private.state_dispute(v_statement);
-    when 'warning' then v_names := referral_private.state_warning(v_statement);
-    when 'credit_note' then v_names := referral_private.state_credit_note(v_statement);
-    when 'discount' then v_names := referral_private.state_discount(v_statement);
-    when 'promotion_code' then v_names := referral_private.state_promotion_code(v_statement);
+    when 'session' then v_stated := referral_private.state_session(v_statement);
+    when 'intent' then v_stated := referral_private.state_intent(v_statement);
+    when 'invoice' then v_stated := referral_private.state_invoice(v_statement);
+    when 'invoice_payment' then v_stated := referral_private.state_invoice_payment(v_statement);
+    when 'refund' then v_stated := referral_private.state_refund(v_statement);
+    when 'charge' then v_stated := referral_private.state_charge(v_statement);
+    when 'dispute' then v_stated := referral_private.state_dispute(v_statement);
+    when 'warning' then v_stated := referral_private.state_warning(v_statement);
+    when 'credit_note' then v_stated := referral_private.state_credit_note(v_statement);
+    when 'discount' then v_stated := referral_private.state_discount(v_statement);
+    when 'promotion_code' then v_stated := referral_private.state_promotion_code(v_statement);
     else return false;
   end case;
-  v_sales := referral_private.touched_sales(p_account, p_livemode, v_names);
-  v_payers := referral_private.project_sales(p_account, p_livemode, v_sales);
-  perform referral_private.settle(
-    p_account, p_livemode,
-    array(select unnest(v_payers) union select unnest(referral_private.payers_named(p_account, p_livemode, v_names))),
-    v_sales, p_event ->> 'id'
-  );
+  v_touched := referral_private.touched_sales(p_account, p_livemode, v_stated.names || v_stated.carriers);
+  v_payers := referral_private.project_sales(p_account, p_livemode, v_touched)
+    || referral_private.payers_carried(p_account, p_livemode, v_stated.carriers, v_touched);
+  -- What changed no sale, and nothing that anybody is known by, changes nothing that is owed.
+  if cardinality(v_payers) > 0 then
+    perform referral_private.settle(p_account, p_livemode, v_payers, v_touched, p_event ->> 'id');
+  end if;
   return true;
 end
 $$;
