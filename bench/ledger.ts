@@ -23,7 +23,7 @@ const stories = 150
 export const ledger = () =>
   onServer<Comparison>(async function* (server) {
     const url = await filled(server, 'ledger', 1000)
-    yield besideSyncEngine(server, url)
+    yield* besideMirror(server, url)
 
     const [few, many] = [
       await withSales(server, 'few', 1_000),
@@ -52,8 +52,12 @@ export const ledger = () =>
     )
   })
 
-/** The same events of renewals, delivered over as many connections to both, in turns. */
-async function besideSyncEngine(server: Postgres, url: string): Promise<Comparison> {
+/**
+ * The same events of renewals, which earn, delivered over as many connections in turns: to us, to a mirror, and to a
+ * function that takes the account lock and notes the event, and does nothing else. That is as fast as deliveries can be
+ * that wait for each other and for the disk, and it is slower than the mirror, which does neither.
+ */
+async function* besideMirror(server: Postgres, url: string): AsyncGenerator<Comparison> {
   await execute(server.url('postgres', 'supabase_admin'), 'create database mirror')
   const mirror = server.url('mirror', 'supabase_admin')
   await runMigrations({ databaseUrl: mirror, schema: 'stripe' })
@@ -65,38 +69,71 @@ async function besideSyncEngine(server: Postgres, url: string): Promise<Comparis
     poolConfig: { connectionString: mirror, max: connections },
   })
   const sql = postgres(url, { max: connections, onnotice: () => {} })
-  const rates = { ours: [] as number[], theirs: [] as number[] }
+  await sql.unsafe(`
+    create function bench.note(event jsonb) returns void language plpgsql as $$
+    begin
+      perform referral_private.lock_account('');
+      insert into referral_private.stripe_events (
+        account, livemode, event_id, type, status, created_at, body_sha256, event
+      )
+      values (
+        '', false, event ->> 'id', event ->> 'type', 'applied', now(), event ->> 'body_sha256', event
+      );
+    end
+    $$`)
+  const codes = await sql<{ code: string }[]>`select code from referral.codes limit ${stories}`
+  const rates = { ours: [] as number[], noted: [] as number[], theirs: [] as number[] }
   try {
     for (let round = 0; round <= rounds; round++) {
-      const events = Array.from({ length: stories }, (_, n) => renewal(`${round}x${n}`)).flat()
-      const ours = await Promise.all(events.map((event) => reduced(event as never)))
-      const theirRate = await rate(events, (event) => sync.processEvent(event as never))
-      const ourRate = await rate(
-        ours,
-        (event) => sql`select referral.ingest_stripe_event(${sql.json(event as never)})`,
+      const events = (name: string) =>
+        codes.flatMap(({ code }, n) => renewal(`${name}${round}x${n}`, code))
+      const reducedEvents = (name: string) =>
+        Promise.all(events(name).map((event) => reduced(event as never)))
+      const [ours, noted] = [await reducedEvents('ours'), await reducedEvents('noted')]
+      rates.theirs.push(await rate(events('theirs'), (event) => sync.processEvent(event as never)))
+      rates.noted.push(
+        await rate(noted, (event) => sql`select bench.note(${sql.json(event as never)})`),
+      )
+      rates.ours.push(
+        await rate(
+          ours,
+          (event) => sql`select referral.ingest_stripe_event(${sql.json(event as never)})`,
+        ),
       )
       // The first round only warms up.
-      if (round > 0) rates.theirs.push(theirRate)
-      if (round > 0) rates.ours.push(ourRate)
+      if (round === 0) for (const measured of Object.values(rates)) measured.pop()
     }
   } finally {
     await sql.end()
     await sync.postgresClient.pool.end()
   }
-  return {
-    what: `ingest_stripe_event beside @supabase/stripe-sync-engine, ${connections} connections`,
-    rate: median(rates.ours),
-    beside: median(rates.theirs),
-    atLeast: 1,
+  const [ours, noted, theirs] = [median(rates.ours), median(rates.noted), median(rates.theirs)]
+  const on = `${connections} connections`
+  yield {
+    what: `ingest_stripe_event beside the account lock and one row, ${on}`,
+    rate: ours,
+    beside: noted,
+    atLeast: 0.2,
+  }
+  yield {
+    what: `the account lock and one row beside @supabase/stripe-sync-engine, ${on}`,
+    rate: noted,
+    beside: theirs,
+    atLeast: 0.5,
+  }
+  yield {
+    what: `ingest_stripe_event beside @supabase/stripe-sync-engine, ${on}`,
+    rate: ours,
+    beside: theirs,
+    atLeast: 0.15,
   }
 }
 
-/** A month of a subscription: its invoice, its intent, and which paid which. */
-function renewal(id: string) {
+/** A month of a subscription that a code brought: its invoice, its intent, and which paid which. */
+function renewal(id: string, code: string) {
   const customer = `cus_${id}`
-  const userId = crypto.randomUUID()
   return [
-    paidInvoice({ id: `in_${id}`, customer, userId }),
+    paidInvoice({ id: `in_${id}`, customer, code }),
     succeededIntent({ id: `pi_${id}`, customer }),
     paidInvoicePayment({ id: `inpay_${id}`, invoice: `in_${id}`, intent: `pi_${id}` }),
   ]

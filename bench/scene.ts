@@ -34,7 +34,7 @@ export async function filled(
     create schema bench;
     grant usage on schema bench to public;
     create table bench.ids as
-    select o.id as org_id, (referral.create_program(o.id, 'bench', 'Bench', '{"enrolment": "open"}')).id as program_id
+    select o.id as org_id, (referral.create_program(o.id, 'bench', 'Bench', '{"enrolment": "open", "commission": {"kind": "percent", "bps": 2000}}')).id as program_id
     from referral.create_organisation('Bench', 'bench', gen_random_uuid()) as o;
     create function bench.org_id() returns uuid language sql immutable as $$ select org_id from bench.ids $$;
     create function bench.program_id() returns uuid language sql immutable as $$ select program_id from bench.ids $$;

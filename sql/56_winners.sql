@@ -18,19 +18,21 @@ rows 100
 security invoker
 set search_path = ''
 as $$
+declare
+  v_payers text[] := array(select distinct e.payer_id from unnest(p_evidence) as e);
 begin
-  if cardinality(p_evidence) = 0 then
+  if cardinality(v_payers) = 0 then
     return;
   end if;
   return query
   with
     won as (
       select distinct on (s.sale_id) s as sale, e as evidence, coalesce(e.referee_id::text, s.payer_id) as person
-      from unnest(p_evidence) as e
-      join referral_private.sales as s
-        on s.payer_id = e.payer_id and s.account = p_account and s.livemode = p_livemode and e.at <= s.sale_at
+      from referral_private.sales as s
+      join unnest(p_evidence) as e on e.payer_id = s.payer_id and e.at <= s.sale_at
         and (s.org_id is null or s.org_id = e.org_id)
         and (s.program_id is null or s.program_id = e.program_id)
+      where s.account = p_account and s.livemode = p_livemode and s.payer_id = any (v_payers)
       order by s.sale_id, e.at, e.priority, e.evidence_id
     ),
     placed as (

@@ -244,10 +244,29 @@ export const codeMutations: CodeMutation[] = [
     by: "perform referral_private.lock_account(coalesce(p_event #>> '{data,object,customer}', p_event #>> '{data,object,id}')) where p_event #>> '{data,object,customer}' is null; perform referral_private.lock_account(p_event #>> '{data,object,id}');",
   },
   {
+    name: 'events: a lock per name in the event instead',
+    in: 'ingest_stripe_event',
+    replace: 'perform referral_private.lock_account(v_account);',
+    by: "perform referral_private.lock_account(v_name) from (select distinct v_name from jsonb_path_query(p_event -> 'data' -> 'object', '$.** ? (@.type() == \"string\")') as value (v), lateral (select v #>> '{}') as named (v_name) where v_name ~ '^(cus|in|pi|ch|py|re|du|sub)_' order by v_name) as named;",
+  },
+  {
+    name: 'events: what is carried anew',
+    in: 'apply_event',
+    replace:
+      '|| referral_private.payers_carried(p_account, p_livemode, v_stated.carriers, v_touched)',
+    by: '',
+  },
+  {
+    name: 'events: what a guest carried before',
+    in: 'payers_carried',
+    replace: 'if cardinality(p_carriers) = 0 and',
+    by: 'if cardinality(p_carriers) = 0 or',
+  },
+  {
     name: 'events: payment links',
     in: 'state_names',
-    replace: "where v_object ->> 'payment_link' is null",
-    by: '',
+    replace: "when v_object ->> 'payment_link' is null then",
+    by: 'when true then',
   },
   {
     name: 'events: the greatest statement',
@@ -264,13 +283,13 @@ export const codeMutations: CodeMutation[] = [
   },
   {
     name: 'sales: an invoiced intent',
-    in: 'project_sales',
+    in: 'sales_stated',
     replace: 'where not (s.is_intent and exists (',
     by: 'where not (false and exists (',
   },
   {
     name: 'sales: a bare intent',
-    in: 'project_sales',
+    in: 'sales_stated',
     replace: 'where s.is_sale and',
     by: 'where',
   },
@@ -300,7 +319,7 @@ export const codeMutations: CodeMutation[] = [
   },
   {
     name: 'sales: no more than was paid',
-    in: 'project_sales',
+    in: 'sales_stated',
     replace: 'least((s.best).paid, case',
     by: 'greatest(0, case',
   },
@@ -362,7 +381,7 @@ export const codeMutations: CodeMutation[] = [
     name: 'winner: a code that is one’s own',
     in: 'evidence_of',
     replace:
-      "when v_users && array[c.referrer_id, c.beneficiary_id, c.created_by] then 'self_referral'",
+      "when u.ids && array[c.referrer_id, c.beneficiary_id, c.created_by] then 'self_referral'",
     by: '',
   },
   {
@@ -398,8 +417,8 @@ export const codeMutations: CodeMutation[] = [
   {
     name: 'settling: a refund of a linked payer',
     in: 'settle',
-    replace: 'v_payers := referral_private.linked_payers(p_account, p_livemode, v_payers);',
-    by: '',
+    replace: 'v_names := referral_private.linked_payers(p_account, p_livemode, v_payers);',
+    by: 'v_names := array(select n from referral_private.names_of_payers(p_account, p_livemode, v_payers) as n);',
   },
   {
     name: 'amounts: what was reversed',
@@ -453,7 +472,7 @@ export const codeMutations: CodeMutation[] = [
   {
     name: 'amounts: others move in rank',
     in: 'settle',
-    replace: 'exit when p_payer_ids <@ v_payers;',
+    replace: 'exit when v_moved <@ v_payers;',
     by: 'exit;',
   },
   {
@@ -470,9 +489,9 @@ export const codeMutations: CodeMutation[] = [
   },
   {
     name: 'ledger: the difference to what is posted',
-    in: 'post_differences',
-    replace: 'coalesce(t.available, 0) - coalesce(p.available, 0) as available',
-    by: 'coalesce(t.available, 0) as available',
+    in: 'differences',
+    replace: 'coalesce(t.available, 0) - coalesce(p.available, 0),',
+    by: 'coalesce(t.available, 0),',
   },
   {
     name: 'ledger: the stored balance',

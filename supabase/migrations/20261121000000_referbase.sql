@@ -4498,29 +4498,33 @@ rows 10
 security invoker
 set search_path = ''
 as $$
+declare
+  v_sold referral_private.payer_name[] := array(
+    select (s.payer_id, s.sale_id)::referral_private.payer_name
+    from referral_private.sales as s
+    where s.account = p_account and s.livemode = p_livemode and s.payer_id = any (p_payer_ids)
+  );
+  v_sales text[] := array(select n.name from unnest(v_sold) as n);
 begin
   return query
   with
-    sold as (
-      select s.payer_id, s.sale_id from referral_private.sales as s
-      where s.account = p_account and s.livemode = p_livemode and s.payer_id = any (p_payer_ids)
-    ),
-    paying as (
+    paying as materialized (
       select s.payer_id, l.payment_key
-      from sold as s
-      join referral_private.invoice_payments as l
-        on l.invoice_id = s.sale_id and l.account = p_account and l.livemode = p_livemode
+      from referral_private.invoice_payments as l
+      join unnest(v_sold) as s on s.name = l.invoice_id
+      where l.account = p_account and l.livemode = p_livemode and l.invoice_id = any (v_sales)
     )
   select payer, payer from unnest(p_payer_ids) as payer
   union
-  select s.payer_id, s.sale_id from sold as s
+  select s.payer_id, s.name from unnest(v_sold) as s
   union
   select p.payer_id, p.payment_key from paying as p
   union
   select p.payer_id, c.intent_id
-  from paying as p
-  join referral_private.charges as c
-    on c.charge_id = p.payment_key and c.account = p_account and c.livemode = p_livemode;
+  from referral_private.charges as c
+  join paying as p on p.payment_key = c.charge_id
+  where c.account = p_account and c.livemode = p_livemode
+    and c.charge_id = any (array(select paying.payment_key from paying));
 end
 $$;
 
@@ -4613,23 +4617,22 @@ declare
   v_found referral_private.payer_name[];
   v_new text[] := p_payer_ids;
   v_all referral_private.payer_name[] := '{}';
+  v_names text[];
   v_users uuid[];
   v_carriers text[];
 begin
   while cardinality(v_new) > 0 loop
     v_found := array(select n from referral_private.names_of_payers(p_account, p_livemode, v_new) as n);
     v_all := v_all || v_found;
+    v_names := array(select n.name from unnest(v_found) as n);
     v_users := array(
-      select l.user_id
-      from unnest(v_found) as n
-      join referral_private.payer_users as l
-        on l.carrier = n.name and l.account = p_account and l.livemode = p_livemode
+      select l.user_id from referral_private.payer_users as l
+      where l.account = p_account and l.livemode = p_livemode and l.carrier = any (v_names)
       union
       select r.referee_id
-      from unnest(v_found) as n
-      join referral_private.payer_evidence as e
-        on e.carrier = n.name and e.priority = 2 and e.account = p_account and e.livemode = p_livemode
+      from referral_private.payer_evidence as e
       join referral.redemptions as r on r.id = e.named::uuid
+      where e.account = p_account and e.livemode = p_livemode and e.carrier = any (v_names) and e.priority = 2
     );
     exit when cardinality(v_users) = 0;
     v_carriers := array(
@@ -4706,6 +4709,8 @@ rows 10
 security invoker
 set search_path = ''
 as $$
+declare
+  v_names text[] := array(select n.name from unnest(p_names) as n);
 begin
   return query
   with
@@ -4714,16 +4719,16 @@ begin
     users as materialized (
       select n.payer_id, array_agg(distinct l.user_id order by l.user_id) as ids,
         min(coalesce(l.user_created_at, '-infinity')) as oldest
-      from unnest(p_names) as n
-      join referral_private.payer_users as l
-        on l.carrier = n.name and l.account = p_account and l.livemode = p_livemode
+      from referral_private.payer_users as l
+      join unnest(p_names) as n on n.name = l.carrier
+      where l.account = p_account and l.livemode = p_livemode and l.carrier = any (v_names)
       group by n.payer_id
     ),
     carried as materialized (
       select n.payer_id, e.priority, e.named, min(e.carried_at) as carried_at
-      from unnest(p_names) as n
-      join referral_private.payer_evidence as e
-        on e.carrier = n.name and e.account = p_account and e.livemode = p_livemode
+      from referral_private.payer_evidence as e
+      join unnest(p_names) as n on n.name = e.carrier
+      where e.account = p_account and e.livemode = p_livemode and e.carrier = any (v_names)
       group by 1, 2, 3
     ),
     redeemed as (
@@ -5031,19 +5036,21 @@ rows 100
 security invoker
 set search_path = ''
 as $$
+declare
+  v_payers text[] := array(select distinct e.payer_id from unnest(p_evidence) as e);
 begin
-  if cardinality(p_evidence) = 0 then
+  if cardinality(v_payers) = 0 then
     return;
   end if;
   return query
   with
     won as (
       select distinct on (s.sale_id) s as sale, e as evidence, coalesce(e.referee_id::text, s.payer_id) as person
-      from unnest(p_evidence) as e
-      join referral_private.sales as s
-        on s.payer_id = e.payer_id and s.account = p_account and s.livemode = p_livemode and e.at <= s.sale_at
+      from referral_private.sales as s
+      join unnest(p_evidence) as e on e.payer_id = s.payer_id and e.at <= s.sale_at
         and (s.org_id is null or s.org_id = e.org_id)
         and (s.program_id is null or s.program_id = e.program_id)
+      where s.account = p_account and s.livemode = p_livemode and s.payer_id = any (v_payers)
       order by s.sale_id, e.at, e.priority, e.evidence_id
     ),
     placed as (
