@@ -201,6 +201,23 @@ describe('a code without a redemption', () => {
       expect(await total(mentor, org)).toBe(100)
     }))
 
+  test('that comes before another, but is heard of after that one’s commission was released, takes it over', () =>
+    undone(sql, async (tx) => {
+      const { org, mentor, coordinator } = await scene(tx, tenPercent)
+      const [later, before] = [await codeOf(mentor, org), await codeOf(coordinator, org)]
+      const about = { customer: 'cus_late', at: now() }
+      await ingest(tx, completedSession({ ...about, reference: later.code }))
+      await ingest(tx, paidInvoice(about))
+      await release(tx)
+      expect(await earned(mentor, org)).toEqual([[100, 0]])
+      // In the same second, metadata speaks before what a link carries.
+      await ingest(tx, completedSession({ ...about, code: before.code }))
+      await release(tx)
+      expect(await earned(mentor, org)).toEqual([[0, 0]])
+      expect(await earned(coordinator, org)).toEqual([[100, 0]])
+      await checkLedger(tx)
+    }))
+
   test('earns nothing for whoever owns it, nor for two who refer each other', () =>
     undone(sql, async (tx) => {
       const { org, mentor, friend } = await scene(tx, tenPercent)
