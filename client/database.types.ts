@@ -947,7 +947,7 @@ export type Database = {
         }[]
       }
       list_parked_events: {
-        Args: { max_rows?: number }
+        Args: { after_event?: string; max_rows?: number }
         Returns: {
           account: string
           event: Json

@@ -10,18 +10,27 @@ await runMain(async () => {
   const { SUPABASE_URL: url, SUPABASE_SECRET_KEY: key } = process.env
   if (!url || !key) throw new Sentence('Set SUPABASE_URL and SUPABASE_SECRET_KEY.')
   const database = connect(url, key)
-  const { data: parked, error } = await database.rpc('list_parked_events', { max_rows: 1000 })
-  if (error) throw new Sentence(`The parked events cannot be read: ${error.message}`)
-  for (const { event_id, type, reason, event } of parked) {
-    const reduced = await reduceEvent(new TextEncoder().encode(JSON.stringify(event)))
-    const answer =
-      reduced && !reduced.parked
-        ? await database.rpc('resolve_parked_event', { event: { ...reduced } as never }).single()
-        : null
-    const outcome = answer
-      ? (answer.data?.status ?? answer.error?.message)
-      : `still parked: ${reason}`
-    process.stdout.write(`${event_id} ${type} ${outcome}\n`)
+  let looked = 0
+  for (let after_event: string | undefined; ; ) {
+    const { data: parked, error } = await database.rpc('list_parked_events', {
+      max_rows: 1000,
+      ...(after_event && { after_event }),
+    })
+    if (error) throw new Sentence(`The parked events cannot be read: ${error.message}`)
+    for (const { event_id, type, reason, event } of parked) {
+      const reduced = await reduceEvent(new TextEncoder().encode(JSON.stringify(event)))
+      const answer =
+        reduced && !reduced.parked
+          ? await database.rpc('resolve_parked_event', { event: { ...reduced } as never }).single()
+          : null
+      const outcome = answer
+        ? (answer.data?.status ?? answer.error?.message)
+        : `still parked: ${reason}`
+      process.stdout.write(`${event_id} ${type} ${outcome}\n`)
+    }
+    looked += parked.length
+    after_event = parked.at(-1)?.event_id
+    if (!after_event) break
   }
-  process.stdout.write(`${parked.length} parked events looked at\n`)
+  process.stdout.write(`${looked} parked events looked at\n`)
 })

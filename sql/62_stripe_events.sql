@@ -199,8 +199,8 @@ revoke execute on function referral_private.ingest_stripe_event from public;
 
 grant execute on function referral_private.ingest_stripe_event to service_role;
 
--- Parked events, oldest first, for a later version to read.
-create function referral_private.list_parked_events(p_limit int)
+-- Parked events after the one given, oldest first, for a later version to read.
+create function referral_private.list_parked_events(p_limit int, p_after_event text)
 returns table (
   account text,
   livemode boolean,
@@ -221,6 +221,9 @@ begin
   from referral_private.parked_events as p
   join referral_private.stripe_events as e
     on e.account = p.account and e.livemode = p.livemode and e.event_id = p.event_id
+  where p_after_event is null or (e.received_at, p.event_id) > (
+    select min(seen.received_at), p_after_event from referral_private.stripe_events as seen where seen.event_id = p_after_event
+  )
   order by e.received_at, p.event_id
   limit referral_private.page_size(p_limit);
 end

@@ -971,7 +971,7 @@ revoke execute on function referral.record_refund_reversed from public;
 
 grant execute on function referral.record_refund_reversed to service_role;
 
-create function referral.list_parked_events(max_rows int default 100)
+create function referral.list_parked_events(max_rows int default 100, after_event text default null)
 returns table (
   account text,
   livemode boolean,
@@ -988,12 +988,12 @@ set search_path = ''
 set statement_timeout = '10s'
 as $$
 begin
-  return query select x.* from referral_private.list_parked_events(max_rows) as x;
+  return query select x.* from referral_private.list_parked_events(max_rows, after_event) as x;
 end
 $$;
 
 comment on function referral.list_parked_events is
-  'Events that could not be read when they came, oldest first, without personal fields. Operator.';
+  'Events that could not be read when they came, oldest first, without personal fields, at most 1,000 a page; the next page begins after the last event_id of this one. Operator.';
 
 revoke execute on function referral.list_parked_events from public;
 

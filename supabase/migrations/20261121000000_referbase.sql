@@ -6512,8 +6512,8 @@ revoke execute on function referral_private.ingest_stripe_event from public;
 
 grant execute on function referral_private.ingest_stripe_event to service_role;
 
--- Parked events, oldest first, for a later version to read.
-create function referral_private.list_parked_events(p_limit int)
+-- Parked events after the one given, oldest first, for a later version to read.
+create function referral_private.list_parked_events(p_limit int, p_after_event text)
 returns table (
   account text,
   livemode boolean,
@@ -6534,6 +6534,9 @@ begin
   from referral_private.parked_events as p
   join referral_private.stripe_events as e
     on e.account = p.account and e.livemode = p.livemode and e.event_id = p.event_id
+  where p_after_event is null or (e.received_at, p.event_id) > (
+    select min(seen.received_at), p_after_event from referral_private.stripe_events as seen where seen.event_id = p_after_event
+  )
   order by e.received_at, p.event_id
   limit referral_private.page_size(p_limit);
 end
@@ -8139,7 +8142,7 @@ revoke execute on function referral.record_refund_reversed from public;
 
 grant execute on function referral.record_refund_reversed to service_role;
 
-create function referral.list_parked_events(max_rows int default 100)
+create function referral.list_parked_events(max_rows int default 100, after_event text default null)
 returns table (
   account text,
   livemode boolean,
@@ -8156,12 +8159,12 @@ set search_path = ''
 set statement_timeout = '10s'
 as $$
 begin
-  return query select x.* from referral_private.list_parked_events(max_rows) as x;
+  return query select x.* from referral_private.list_parked_events(max_rows, after_event) as x;
 end
 $$;
 
 comment on function referral.list_parked_events is
-  'Events that could not be read when they came, oldest first, without personal fields. Operator.';
+  'Events that could not be read when they came, oldest first, without personal fields, at most 1,000 a page; the next page begins after the last event_id of this one. Operator.';
 
 revoke execute on function referral.list_parked_events from public;
 

@@ -173,4 +173,20 @@ describe('a parked event', () => {
       expect(await operator(tx).rpc('list_parked_events')).toEqual([])
       expect(await mentor.rpc('my_earnings', { org_id: org })).toMatchObject([{ pending: 100n }])
     }))
+
+  test('comes page by page, each once', () =>
+    undone(sql, async (tx) => {
+      const parked = Array.from({ length: 5 }, () => ({
+        ...paidInvoice(),
+        api_version: '2031-01-01.future',
+      }))
+      for (const event of parked) await ingest(tx, event)
+      const listed: unknown[] = []
+      for (let page = [{}] as Record<string, unknown>[]; page.length; ) {
+        const after = listed.length ? { after_event: listed.at(-1) } : {}
+        page = await operator(tx).rpc('list_parked_events', { max_rows: 2, ...after })
+        listed.push(...page.map((row) => row.event_id))
+      }
+      expect(listed).toEqual(parked.map((event) => event.id))
+    }))
 })
