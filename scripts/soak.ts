@@ -14,7 +14,7 @@ import { runMain, Sentence } from './stack/sentence.ts'
 
 /** How much of each; the environment can say otherwise. */
 const money: Record<string, string> = {
-  STORY_ORDERS: '5000',
+  STORY_ORDERS: '8500',
   BURSTS: '220',
   DELIVERIES: '500',
   ROLLBACKS: '200',

@@ -289,9 +289,9 @@ export const codeMutations: CodeMutation[] = [
   },
   {
     name: 'sales: a bare intent',
-    in: 'sales_stated',
-    replace: 'where s.is_sale and',
-    by: 'where',
+    in: 'project_sales',
+    replace: "and (p.names_referral or p.source <> 'intent')",
+    by: '',
   },
   {
     name: 'sales: refunds that failed',

@@ -4207,7 +4207,7 @@ $$;
 
 revoke execute on function referral_private.touched_sales from public;
 
--- The sales among these payments and invoices, as the facts state them: paid, no part of another, with what was taken back.
+-- The sales among these intents and invoices, as the facts state them: paid, no part of another, with what was taken back.
 create function referral_private.sales_stated(p_account text, p_livemode boolean, p_ids text[])
 returns setof referral_private.sales
 language plpgsql
@@ -4228,7 +4228,6 @@ begin
         min(p.customer_id) as customer_id,
         min(p.sale_at) as sale_at,
         min(p.paid_at) as paid_at,
-        bool_or(p.names_referral or p.source <> 'intent') as is_sale,
         (array_agg(p.org_id order by p.source) filter (where p.org_id is not null))[1] as org_id
       from referral_private.payments as p
       where p.account = p_account and p.livemode = p_livemode and p.payment_id = any (p_ids)
@@ -4245,7 +4244,7 @@ begin
           else array[s.payment_id]
         end) as keys
       from stated as s
-      where s.is_sale and (s.best).paid > 0
+      where (s.best).paid > 0
     )
   select p_account, p_livemode, s.payment_id, coalesce(s.customer_id, s.payment_id), s.customer_id is null,
     coalesce(s.org_id, (
@@ -4291,17 +4290,18 @@ declare
     where s.account = p_account and s.livemode = p_livemode and s.sale_id = any (p_sale_ids)
     order by s.sale_id
   );
+  -- Most events touch nothing that could be a sale: an intent is one only where a referral is named, or a session names it.
+  v_candidates text[] := array(
+    select distinct p.payment_id from referral_private.payments as p
+    where p.account = p_account and p.livemode = p_livemode and p.payment_id = any (p_sale_ids)
+      and (p.names_referral or p.source <> 'intent')
+  );
   v_made referral_private.sales[] := '{}';
   v_changed text[];
 begin
-  -- Most events touch nothing that could be a sale.
-  if cardinality(v_known) > 0 or exists (
-    select from referral_private.payments as p
-    where p.account = p_account and p.livemode = p_livemode and p.payment_id = any (p_sale_ids)
-      and (p.names_referral or p.source <> 'intent')
-  ) then
+  if cardinality(v_candidates) > 0 then
     v_made := array(
-      select s from referral_private.sales_stated(p_account, p_livemode, p_sale_ids) as s order by s.sale_id
+      select s from referral_private.sales_stated(p_account, p_livemode, v_candidates) as s order by s.sale_id
     );
   end if;
   if v_made = v_known then
