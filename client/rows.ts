@@ -41,6 +41,7 @@ export type ResolvedCode = Nullable<
   | 'ios_destination'
   | 'android_destination'
   | 'android_package'
+  | 'link_origin'
 >
 
 /** A referral as its referrer sees it: never who. */

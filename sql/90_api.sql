@@ -32,7 +32,7 @@ as $$
 $$;
 
 comment on function referral.update_organisation is
-  'Changes settings: name, active, link_origin, web_destination, ios_destination, android_destination (https), android_package, code_length, codes_per_member, max_uses_cap, rotation_grace; redemptions_per_account, redemptions_per_address (per hour); and stripe_account_id, operator only. Unknown keys are refused. Admins and the operator. Errors: not_signed_in, not_a_member, not_allowed, organisation_not_found, invalid_argument, stripe_account_taken, stripe_account_fixed, busy.';
+  'Changes settings: name, active, web_destination, ios_destination, android_destination (https), android_package, ios_app_ids (TEAMID.bundle.id), android_fingerprints (SHA-256, AB:CD:…), code_length, codes_per_member, max_uses_cap, rotation_grace; redemptions_per_account, redemptions_per_address (per hour); click_window (an interval of up to 90 days in which a click proves a redemption), clicks_per_visitor, clicks_per_code (kept of a code and day in UTC); and, operator only, stripe_account_id and link_origin (https, lower case, of one organisation only). Unknown keys are refused. Admins and the operator. Errors: not_signed_in, not_a_member, not_allowed, organisation_not_found, invalid_argument, stripe_account_taken, stripe_account_fixed, busy.';
 
 revoke execute on function referral.update_organisation from public;
 
@@ -473,11 +473,66 @@ end
 $$;
 
 comment on function referral.resolve_code is
-  'What anyone may know of a redeemable code: the code as shown, names, destinations. No row for every other, whatever the reason. Anyone.';
+  'What anyone may know of a redeemable code: the code as shown, names, destinations, and the organisation''s own link origin, if it has one. No row for every other, whatever the reason. Anyone.';
 
 revoke execute on function referral.resolve_code from public;
 
 grant execute on function referral.resolve_code to anon, authenticated, service_role;
+
+create function referral.link_site(host text)
+returns table (
+  link_origin text,
+  web_destination text,
+  ios_app_ids text[],
+  android_package text,
+  android_fingerprints text[]
+)
+language plpgsql
+stable
+rows 1
+security invoker
+set search_path = ''
+set statement_timeout = '5s'
+as $$
+begin
+  return query select s.* from referral_private.link_site(host) as s;
+end
+$$;
+
+comment on function referral.link_site is
+  'What anyone may know of a link host, such as go.example.org or go.example.org:8443: the destination of its organisation, and the apps that open its links. No row for a host that is nobody''s. Anyone.';
+
+revoke execute on function referral.link_site from public;
+
+grant execute on function referral.link_site to anon, authenticated, service_role;
+
+create function referral.record_click(
+  code text,
+  click_id uuid,
+  address text default null,
+  user_agent text default null,
+  platform text default 'web',
+  channel text default null,
+  utm jsonb default null
+)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '5s'
+as $$
+begin
+  return referral_private.record_click(code, click_id, address, user_agent, platform, channel, utm);
+end
+$$;
+
+comment on function referral.record_click is
+  'Records a click on a code, once per click id. True: it counts. False: the visitor has clicked on this code before on this day (UTC), or nothing was stored, because the code cannot be redeemed or as many clicks are stored as the organisation allows. Address and user agent tell visitors apart and are not stored. Platform: ios, android or web. Channel: one of the enum click_channel; any other is none. Utm: utm_source, utm_medium, utm_campaign, utm_term and utm_content, of up to 100 printable characters; the rest is left out. Operator only. Errors: invalid_argument, busy.';
+
+revoke execute on function referral.record_click from public;
+
+grant execute on function referral.record_click to service_role;
 
 create function referral.validate_code(code text)
 returns setof referral.resolved_code
@@ -520,7 +575,7 @@ end
 $$;
 
 comment on function referral.redeem_code is
-  'Redeems a code for the caller, once per program. The same code again answers with the same redemption. Channel: lower-case label of up to 32 characters. Signed-in people. Errors: not_signed_in, anonymous_user, invalid_code, code_not_found, code_inactive, code_suspended, code_expired, code_limit_reached, program_inactive, already_redeemed, self_referral, mutual_referral, new_users_only, rate_limited, invalid_click, invalid_argument, busy.';
+  'Redeems a code for the caller, once per program. The same code again answers with the same redemption. Provenance: typed, without a click; link, install_referrer and clipboard with the id of a click on this very code, not older than the organisation''s click_window, that backs no other redemption. Channel: lower-case label of up to 32 characters; the click''s own, where it has one, counts instead. Signed-in people. Errors: not_signed_in, anonymous_user, invalid_code, code_not_found, code_inactive, code_suspended, code_expired, code_limit_reached, program_inactive, already_redeemed, self_referral, mutual_referral, new_users_only, rate_limited, invalid_click, invalid_argument, busy.';
 
 revoke execute on function referral.redeem_code from public;
 

@@ -26,6 +26,8 @@ type Caller = (typeof callers)[number]
 async function stage(tx: Sql) {
   const here = await scene(tx)
   const there = await scene(tx)
+  const changes = { link_origin: 'https://go.example.org' }
+  await operator(tx).rpc('update_organisation', { org_id: here.org, changes })
   const { id, code } = await codeOf(here.mentor, here.org)
   const [redeemed] = await here.friend.rpc('redeem_code', { code })
   const actors: Record<Caller, Actor> = {
@@ -101,6 +103,7 @@ const calls: Record<string, [(stage: Stage) => Record<string, unknown>, string]>
     ({ org }) => ({ org_id: org, sale_id: 'in_none' }),
     'denied anonymous_user none none none none none none none',
   ],
+  link_site: [() => ({ host: 'go.example.org' }), 'ok ok ok ok ok ok ok ok ok'],
   list_parked_events: [nothing, 'denied denied denied denied denied denied denied denied none'],
   my_earnings: [
     ({ org, mentor }) => ({ org_id: org, owner_id: mentor.id }),
@@ -113,6 +116,10 @@ const calls: Record<string, [(stage: Stage) => Record<string, unknown>, string]>
   org_liabilities: [
     org,
     'denied anonymous_user not_a_member not_a_member not_allowed not_allowed not_a_member none none',
+  ],
+  record_click: [
+    ({ code }) => ({ code, click_id: crypto.randomUUID() }),
+    'denied denied denied denied denied denied denied denied ok',
   ],
   record_payment: [
     ({ org, friend }) => ({
