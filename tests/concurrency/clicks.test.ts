@@ -79,6 +79,18 @@ describe('the first clicks of a day', () => {
 })
 
 describe('maintain_clicks', () => {
+  test('waits for a click under way, and then leaves its month where the click is', () =>
+    sessions(sql, async (visitor, job) => {
+      await sql`truncate referral_private.clicks`
+      const { code } = await linkScene(sql)
+      const args = { code, click_id: crypto.randomUUID() }
+      await operator(visitor.tx).rpc('record_click', args)
+      const kept = operator(job.tx).rpc('maintain_clicks')
+      await job.blocked()
+      await visitor.commit()
+      expect(await kept).toMatchObject([{ partitions_made: 2 }])
+    }))
+
   test('by four schedulers at once, among clicks and redemptions, makes each partition once and loses nothing', async () => {
     const { code, clicked, click, stored } = await linkScene(sql)
     const ids = await Promise.all(times(10).map(() => clicked()))
