@@ -78,6 +78,7 @@ begin
     select v_this_month + n * interval '1 month' from generate_series(0, 2) as n
     except
     select m.month from referral_private.click_months() as m
+    order by 1
   );
   v_past := array(
     select m.partition from referral_private.click_months() as m
