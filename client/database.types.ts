@@ -572,6 +572,15 @@ export type Database = {
           isSetofReturn: false
         }
       }
+      code_clicks: {
+        Args: { code_id: string; from_day?: string; to_day?: string }
+        Returns: {
+          channel: Database['referral']['Enums']['click_channel']
+          clicks: number
+          day: string
+          platform: Database['referral']['Enums']['click_platform']
+        }[]
+      }
       code_usage_stats: {
         Args: { code_id: string }
         Returns: {
@@ -994,6 +1003,15 @@ export type Database = {
           reason: string
           received_at: string
           type: string
+        }[]
+      }
+      maintain_clicks: {
+        Args: { max_rows?: number; retention?: string }
+        Returns: {
+          clicks_removed: number
+          partitions_dropped: number
+          partitions_made: number
+          visitors_removed: number
         }[]
       }
       my_earnings: {

@@ -13,6 +13,7 @@ export type {
   Batch,
   Code,
   CodeChange,
+  CodeClicks,
   CodeUsageStats,
   CodeUses,
   CommissionExplanation,

@@ -56,6 +56,9 @@ export type CodeUsageStats = Nullable<
   'last_used' | 'recent_users'
 >
 
+/** How many clicks on a code counted on a day in UTC, on a platform and a channel. */
+export type CodeClicks = Nullable<Schema['Functions']['code_clicks']['Returns'][number], 'channel'>
+
 /** A batch of generated or imported campaign codes. */
 export type Batch = Schema['Functions']['generate_codes']['Returns'][number]
 

@@ -173,15 +173,16 @@ set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   v_now timestamptz := clock_timestamp();
-  v_from timestamptz := v_now - (select o.click_window from referral.organisations as o where o.id = p_code.org_id);
+  v_window interval;
   v_click referral_private.clicks;
 begin
   if p_click_id is null then
     return null;
   end if;
+  select o.click_window into strict v_window from referral.organisations as o where o.id = p_code.org_id;
   select * into v_click
   from referral_private.clicks as k
-  where k.org_id = p_code.org_id and k.click_id = p_click_id and k.clicked_at between v_from and v_now
+  where k.org_id = p_code.org_id and k.click_id = p_click_id and k.clicked_at between v_now - v_window and v_now
     and k.code_id = p_code.id;
   if not found then
     perform referral_private.raise_error('invalid_click');

@@ -742,6 +742,24 @@ revoke execute on function referral.code_usage_stats from public;
 
 grant execute on function referral.code_usage_stats to authenticated, service_role;
 
+create function referral.code_clicks(code_id uuid, from_day date default null, to_day date default null)
+returns table (day date, platform referral.click_platform, channel referral.click_channel, clicks int)
+language sql
+stable
+security invoker
+set search_path = ''
+set statement_timeout = '5s'
+as $$
+  select d.* from referral_private.code_clicks(code_id, from_day, to_day) as d;
+$$;
+
+comment on function referral.code_clicks is
+  'How many clicks on a code counted, per day in UTC, platform and channel, oldest first; no channel is null. From `from_day` to `to_day`, 31 days at most: the last 31 unless given. The code''s owner, coordinators, admins and the operator. Errors: not_signed_in, anonymous_user, code_not_found, invalid_argument.';
+
+revoke execute on function referral.code_clicks from public;
+
+grant execute on function referral.code_clicks to authenticated, service_role;
+
 create function referral.confirm_redemption(redemption_id uuid, reason text default null)
 returns referral.redemptions
 language sql
@@ -849,6 +867,25 @@ comment on function referral.forget_counts is
 revoke execute on function referral.forget_counts from public;
 
 grant execute on function referral.forget_counts to service_role;
+
+create function referral.maintain_clicks(retention interval default '120 days', max_rows int default 100000)
+returns table (partitions_made int, partitions_dropped int, clicks_removed int, visitors_removed int)
+language sql
+volatile
+rows 1
+security invoker
+set search_path = ''
+set statement_timeout = '60s'
+as $$
+  select m.* from referral_private.maintain_clicks(retention, max_rows) as m;
+$$;
+
+comment on function referral.maintain_clicks is
+  'Keeps the storage of clicks: partitions for this month and the next two, none for months that ended before the retention (90 days at least); no visitor of a past day, and no key of one. Removes at most max_rows rows each of clicks and visitors, and says how much it did. For any scheduler, at any time. Operator only. Errors: invalid_argument, busy.';
+
+revoke execute on function referral.maintain_clicks from public;
+
+grant execute on function referral.maintain_clicks to service_role;
 
 create function referral.my_earnings(org_id uuid, owner_id uuid default null)
 returns table (currency text, pending bigint, available bigint, in_transit bigint, paid bigint, owed bigint)

@@ -3148,15 +3148,16 @@ set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   v_now timestamptz := clock_timestamp();
-  v_from timestamptz := v_now - (select o.click_window from referral.organisations as o where o.id = p_code.org_id);
+  v_window interval;
   v_click referral_private.clicks;
 begin
   if p_click_id is null then
     return null;
   end if;
+  select o.click_window into strict v_window from referral.organisations as o where o.id = p_code.org_id;
   select * into v_click
   from referral_private.clicks as k
-  where k.org_id = p_code.org_id and k.click_id = p_click_id and k.clicked_at between v_from and v_now
+  where k.org_id = p_code.org_id and k.click_id = p_click_id and k.clicked_at between v_now - v_window and v_now
     and k.code_id = p_code.id;
   if not found then
     perform referral_private.raise_error('invalid_click');
@@ -4193,6 +4194,170 @@ create trigger redemptions_record_their_changes
 after update of status, decision on referral.redemptions
 for each row
 execute function referral_private.record_redemption_change();
+
+-- How many clicks a code had: for its owner and for staff, from the counts per day.
+create function referral_private.code_clicks(p_code_id uuid, p_from_day date, p_to_day date)
+returns table (day date, platform referral.click_platform, channel referral.click_channel, clicks int)
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_to_day date := coalesce(p_to_day, (clock_timestamp() at time zone 'utc')::date);
+  v_from_day date := coalesce(p_from_day, v_to_day - 30);
+  v_code referral.codes;
+begin
+  select * into v_code from referral.codes as c where c.id = p_code_id;
+  if v_code.id is null
+    or not coalesce(referral_private.acts_with_role(v_code.org_id, 'coordinator'), false)
+    and v_code.referrer_id is distinct from referral_private.require_person()
+  then
+    perform referral_private.raise_error('code_not_found');
+  end if;
+  if v_from_day not between v_to_day - 30 and v_to_day then
+    perform referral_private.raise_error('invalid_argument', 'from_day');
+  end if;
+  return query
+  select d.day, d.platform, nullif(d.channel, '')::referral.click_channel, d.clicks
+  from referral_private.click_days as d
+  where d.org_id = v_code.org_id and d.code_id = p_code_id and d.day between v_from_day and v_to_day and d.clicks > 0
+  order by d.day, d.platform, d.channel;
+end
+$$;
+
+revoke execute on function referral_private.code_clicks from public;
+
+grant execute on function referral_private.code_clicks to authenticated, service_role;
+
+-- The job that keeps clicks: makes the partitions of months to come, and forgets what is past.
+
+-- The months, in UTC, that have a partition of their own.
+create function referral_private.click_months()
+returns table (partition name, month timestamp)
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  return query
+  select c.relname, to_date(c.relname, '"clicks_"YYYY_MM')::timestamp
+  from pg_catalog.pg_inherits as i
+  join pg_catalog.pg_class as c on c.oid = i.inhrelid
+  where i.inhparent = 'referral_private.clicks'::regclass and c.relname <> 'clicks_default';
+end
+$$;
+
+revoke execute on function referral_private.click_months from public;
+
+-- Makes a month's partition, unless the default partition has clicks of that month: then it keeps the month, where a look-up
+-- finds them as well, and nothing has to be moved while clicks wait. The table is locked.
+create function referral_private.make_click_partition(p_month timestamp)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_partition constant text := to_char(p_month, '"clicks_"YYYY_MM');
+  v_from constant timestamptz := p_month at time zone 'utc';
+  v_to constant timestamptz := (p_month + interval '1 month') at time zone 'utc';
+begin
+  if exists (select from referral_private.clicks_default as k where k.clicked_at >= v_from and k.clicked_at < v_to) then
+    return false;
+  end if;
+  execute format(
+    'create table referral_private.%I partition of referral_private.clicks for values from (%L) to (%L)', v_partition, v_from, v_to
+  );
+  execute format('alter table referral_private.%I enable row level security', v_partition);
+  execute format('revoke all on referral_private.%I from public, anon, authenticated, service_role', v_partition);
+  return true;
+end
+$$;
+
+revoke execute on function referral_private.make_click_partition from public;
+
+-- Makes the partitions of this month and the next two; drops those of months that ended before the retention began, and
+-- removes such clicks from the default partition; forgets the visitors of past days, and their keys. At most `p_max_rows` clicks
+-- and as many visitors: call again while that many were removed. The table is locked at once as much as is needed, and before
+-- its partitions, so that no click and no redemption can be in between.
+create function referral_private.maintain_clicks(p_retention interval, p_max_rows int)
+returns table (partitions_made int, partitions_dropped int, clicks_removed int, visitors_removed int)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_now timestamptz := clock_timestamp();
+  v_this_month constant timestamp := date_trunc('month', v_now at time zone 'utc');
+  v_kept_from timestamptz;
+  v_missing timestamp[];
+  v_month timestamp;
+  v_past name[];
+  v_partition name;
+begin
+  v_kept_from := v_now - p_retention;
+  -- No click_window is longer than 90 days.
+  if coalesce(v_kept_from > v_now - interval '90 days', true) then
+    perform referral_private.raise_error('invalid_argument', 'retention');
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('referral.maintain_clicks', 0));
+  v_missing := array(
+    select v_this_month + n * interval '1 month' from generate_series(0, 2) as n
+    except
+    select m.month from referral_private.click_months() as m
+    order by 1
+  );
+  v_past := array(
+    select m.partition from referral_private.click_months() as m
+    where (m.month + interval '1 month') at time zone 'utc' <= v_kept_from
+  );
+  if v_missing <> '{}' or v_past <> '{}' then
+    lock table only referral_private.clicks in access exclusive mode;
+  end if;
+  partitions_made := 0;
+  foreach v_month in array v_missing loop
+    partitions_made := partitions_made + referral_private.make_click_partition(v_month)::int;
+  end loop;
+  foreach v_partition in array v_past loop
+    execute format('drop table referral_private.%I', v_partition);
+  end loop;
+  partitions_dropped := cardinality(v_past);
+
+  delete from referral_private.clicks_default as k
+  using (
+    select d.org_id, d.click_id, d.clicked_at from referral_private.clicks_default as d
+    where d.clicked_at < v_kept_from
+    limit greatest(p_max_rows, 0)
+  ) as past
+  where (k.org_id, k.click_id, k.clicked_at) = (past.org_id, past.click_id, past.clicked_at);
+  get diagnostics clicks_removed = row_count;
+
+  delete from referral_private.visitor_keys as k where k.day < (v_now at time zone 'utc')::date;
+  delete from referral_private.visitors as v
+  using (
+    select d.org_id, d.code_id, d.visitor from referral_private.visitors as d
+    where d.day < (v_now at time zone 'utc')::date
+    limit greatest(p_max_rows, 0)
+  ) as past
+  where (v.org_id, v.code_id, v.visitor) = (past.org_id, past.code_id, past.visitor);
+  get diagnostics visitors_removed = row_count;
+  return next;
+exception
+  when datetime_field_overflow then
+    perform referral_private.raise_error('invalid_argument', 'retention');
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.maintain_clicks from public;
+
+grant execute on function referral_private.maintain_clicks to service_role;
 
 -- Facts about money and identity, as Stripe and other providers state them. They are keyed by Stripe account ('' is the
 -- platform's own), livemode and object, only grow, and hold no personal data. What is owed is a function of them alone.
@@ -8082,6 +8247,24 @@ revoke execute on function referral.code_usage_stats from public;
 
 grant execute on function referral.code_usage_stats to authenticated, service_role;
 
+create function referral.code_clicks(code_id uuid, from_day date default null, to_day date default null)
+returns table (day date, platform referral.click_platform, channel referral.click_channel, clicks int)
+language sql
+stable
+security invoker
+set search_path = ''
+set statement_timeout = '5s'
+as $$
+  select d.* from referral_private.code_clicks(code_id, from_day, to_day) as d;
+$$;
+
+comment on function referral.code_clicks is
+  'How many clicks on a code counted, per day in UTC, platform and channel, oldest first; no channel is null. From `from_day` to `to_day`, 31 days at most: the last 31 unless given. The code''s owner, coordinators, admins and the operator. Errors: not_signed_in, anonymous_user, code_not_found, invalid_argument.';
+
+revoke execute on function referral.code_clicks from public;
+
+grant execute on function referral.code_clicks to authenticated, service_role;
+
 create function referral.confirm_redemption(redemption_id uuid, reason text default null)
 returns referral.redemptions
 language sql
@@ -8189,6 +8372,25 @@ comment on function referral.forget_counts is
 revoke execute on function referral.forget_counts from public;
 
 grant execute on function referral.forget_counts to service_role;
+
+create function referral.maintain_clicks(retention interval default '120 days', max_rows int default 100000)
+returns table (partitions_made int, partitions_dropped int, clicks_removed int, visitors_removed int)
+language sql
+volatile
+rows 1
+security invoker
+set search_path = ''
+set statement_timeout = '60s'
+as $$
+  select m.* from referral_private.maintain_clicks(retention, max_rows) as m;
+$$;
+
+comment on function referral.maintain_clicks is
+  'Keeps the storage of clicks: partitions for this month and the next two, none for months that ended before the retention (90 days at least); no visitor of a past day, and no key of one. Removes at most max_rows rows each of clicks and visitors, and says how much it did. For any scheduler, at any time. Operator only. Errors: invalid_argument, busy.';
+
+revoke execute on function referral.maintain_clicks from public;
+
+grant execute on function referral.maintain_clicks to service_role;
 
 create function referral.my_earnings(org_id uuid, owner_id uuid default null)
 returns table (currency text, pending bigint, available bigint, in_transit bigint, paid bigint, owed bigint)

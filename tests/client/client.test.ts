@@ -6,7 +6,13 @@ import { toReferralError } from '../../client/errors.ts'
 import { createReferralClient, createStaffClient } from '../../client/index.ts'
 import { deliver } from '../../scripts/demo/stripe.ts'
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
-import { anonymousOverHttp, type Caller, personOverHttp, sceneOverHttp } from '../support/http.ts'
+import {
+  anonymousOverHttp,
+  type Caller,
+  operatorOverHttp,
+  personOverHttp,
+  sceneOverHttp,
+} from '../support/http.ts'
 
 const stack = inject('stack')
 const clientOf = ({ supabase }: Caller) => createReferralClient(supabase)
@@ -217,6 +223,24 @@ describe('the staff client', () => {
     expect(
       (await staff.deactivateMember(org, mentor.id, { block: true })).data?.blocked_at,
     ).toBeTruthy()
+  })
+})
+
+describe('clicks', () => {
+  test('are counted for staff and for the code’s owner, per day, platform and channel', async () => {
+    const { org, admin, mentor, code } = await sceneOverHttp()
+    const click = { code, click_id: crypto.randomUUID(), platform: 'ios', channel: 'qr' }
+    const answer = await operatorOverHttp().rpc('record_click', click)
+    expect(answer.data).toBe(true)
+    const id = (await clientOf(mentor).getActiveCode(mentor.id, org)).data?.id ?? ''
+    const day = new Date().toISOString().slice(0, 10)
+    const counted = [{ day, platform: 'ios', channel: 'qr', clicks: 1 }]
+    expect((await createStaffClient(admin.supabase).codeClicks(id)).data).toEqual(counted)
+    const owner = createStaffClient(mentor.supabase)
+    expect((await owner.codeClicks(id, { fromDay: day, toDay: day })).data).toEqual(counted)
+    expect((await owner.codeClicks(id, { fromDay: '2026-01-01' })).error?.code).toBe(
+      'invalid_argument',
+    )
   })
 })
 

@@ -57,6 +57,7 @@ const people = ['authenticated', 'service_role']
 const everybody = ['anon', 'authenticated', 'service_role']
 const rpcs: Record<string, string[]> = {
   add_member: people,
+  code_clicks: people,
   code_usage_stats: people,
   code_uses: people,
   create_campaign_code: people,
@@ -86,6 +87,7 @@ const rpcs: Record<string, string[]> = {
   my_statement: people,
   org_liabilities: people,
   link_site: everybody,
+  maintain_clicks: ['service_role'],
   list_parked_events: ['service_role'],
   record_click: ['service_role'],
   record_payment: ['service_role'],
