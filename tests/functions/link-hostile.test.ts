@@ -34,3 +34,27 @@ test('there are 200 of them, no two the same', () => {
   expect(all.length).toBeGreaterThanOrEqual(200)
   expect(new Set(all).size).toBe(all.length)
 })
+
+test('an answer that leads elsewhere, says more or fails would be noticed', () => {
+  const answer = (location: string) => ({
+    status: 302,
+    headers: [['location', location]] as [string, string][],
+    rest: '',
+  })
+  const page = 'https://example.org/welcome'
+  for (const location of [
+    'https://evil.example/welcome?lang=en',
+    'https://example.org.evil.example/welcome?lang=en',
+    'https://example.org@evil.example/welcome?lang=en',
+    'https://example.org/other?lang=en',
+    `${page}?ref=${code}`,
+    `${page}?lang=en&url=https://evil.example`,
+    `${page}?lang=en#evil`,
+    'javascript:alert(1)',
+    '//example.org/welcome?lang=en',
+  ])
+    expect(wrongWith(answer(location), stored), location).toHaveLength(1)
+  expect(wrongWith({ status: 500, headers: [['set-cookie', 'a']], rest: '' }, stored)).toHaveLength(
+    2,
+  )
+})
