@@ -9,7 +9,7 @@ type Stored = {
 }
 
 /** What a redirect carries to the app or page. */
-export type Carried = { ref: string; click: string | null; utm: Record<string, string> }
+type Carried = { ref: string; click: string | null; utm: Record<string, string> }
 
 /** An address, given what it is to carry. */
 export type Destination = (carried: Carried) => string
