@@ -1,14 +1,7 @@
+import { Constants } from './database.types.ts'
+
 /** The ways in which a link is passed on, as its `via` says; no other is kept. */
-export const shareChannels = [
-  'qr',
-  'share',
-  'email',
-  'sms',
-  'whatsapp',
-  'social',
-  'web',
-  'print',
-] as const
+export const shareChannels = Constants.referral.Enums.click_channel
 
 export type ShareChannel = (typeof shareChannels)[number]
 
