@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import { makeCertificate } from '../support/certificate.ts'
 import { describeFront, fallbackUrl, secret, type Visit } from '../support/front.ts'
-import { sceneOverHttp } from '../support/http.ts'
+import { operatorOverHttp, sceneOverHttp } from '../support/http.ts'
 import { startNginx } from '../support/nginx.ts'
 import { startUpstream } from '../support/upstream.ts'
 
@@ -136,14 +136,21 @@ describe('docs/hosts/nginx.conf', () => {
     expect(upstream.count()).toBe(0)
   })
 
-  test('leads through the function itself to the organisation’s destination', async () => {
-    const { code } = await sceneOverHttp()
-    const { port, stop } = await startNginx({ functionsUrl: inject('stack').FUNCTIONS_URL, secret })
+  test('has the function believe it: its host’s links lead on, its apps are named', async () => {
+    const { FUNCTIONS_URL: functionsUrl, LINK_PROXY_SECRET } = inject('stack')
+    const [own, other] = [await sceneOverHttp(), await sceneOverHttp()]
+    const appId = 'ABCDE12345.org.example.app'
+    const changes = { link_origin: 'https://go.example.org', ios_app_ids: [appId] }
+    await operatorOverHttp().rpc('update_organisation', { org_id: own.org, changes }).throwOnError()
+    const { port, stop } = await startNginx({ functionsUrl, secret: LINK_PROXY_SECRET })
     onTestFinished(stop)
-    const answer = await visitOf(port)(`/link/${code.toLowerCase()}?via=qr`)
-    expect(answer.status).toBe(302)
-    expect(answer.headers.get('location')).toMatch(
-      new RegExp(`^https://example\\.org/welcome\\?lang=en&ref=${code}`),
+    const visit = visitOf(port)
+    const tap = async (code: string) => (await visit(`/link/${code}`)).headers.get('location')
+    expect(await tap(own.code.toLowerCase())).toContain(
+      `example.org/welcome?lang=en&ref=${own.code}`,
     )
+    expect(await tap(other.code)).not.toContain(other.code)
+    const association = await visit('/.well-known/apple-app-site-association')
+    expect(await association.text()).toContain(appId)
   })
 })

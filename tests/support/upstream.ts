@@ -8,7 +8,7 @@ import {
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 
-export type Seen = { method: string; url: string; headers: IncomingHttpHeaders; body: string }
+type Seen = { method: string; url: string; headers: IncomingHttpHeaders; body: string }
 
 /** `'none'` keeps the visitor waiting. */
 type Answer = { status: number; headers?: OutgoingHttpHeaders; body?: string } | 'none'
