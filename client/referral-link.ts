@@ -14,7 +14,10 @@ export type ReferralLink = {
   channel: ShareChannel | null
 }
 
-/** A code with what stands beside it; null where the text cannot be a code. The last of several values counts. */
+/**
+ * A code with what stands beside it; null where the text cannot be a code. Of several clicks the last counts, because a
+ * redirect adds its own after what the destination has; of several channels the first, as for `functions/link`.
+ */
 export function referralLink(
   code: string | undefined,
   parameters?: URLSearchParams,
@@ -22,7 +25,7 @@ export function referralLink(
   const written = code?.trim() ?? ''
   if (!canBeCode(written)) return null
   const click = parameters?.getAll('click').at(-1) ?? ''
-  const via = parameters?.getAll('via').at(-1)
+  const via = parameters?.get('via')
   return {
     code: written,
     clickId: uuid.test(click) ? click.toLowerCase() : null,

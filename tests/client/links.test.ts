@@ -9,6 +9,7 @@ import {
   shareUrl,
 } from '../../client/index.ts'
 import { codeText } from '../../client/link-text.ts'
+import { destinationsOf } from '../../functions/link/destinations.ts'
 import { installReferrers, linkTexts, origins } from '../fixtures/links.ts'
 
 const go = 'https://go.example.org'
@@ -105,6 +106,39 @@ describe('parseInstallReferrer', () => {
     fc.assert(
       fc.property(fc.oneof(nearLinks, fc.string({ unit: 'binary' })), (raw) => {
         expect(parseInstallReferrer(raw)?.code.length ?? 0).toBeLessThanOrEqual(128)
+      }),
+    )
+  })
+})
+
+describe('where the function leads', () => {
+  const lead = destinationsOf({
+    web_destination: 'https://example.org/welcome?ref=shop&click=none#top',
+    ios_destination: null,
+    android_destination: null,
+    android_package: 'org.example.app',
+  })
+  const carried = fc.record({
+    ref: codes,
+    click: fc.uuid(),
+    utm: fc.dictionary(fc.constantFrom('utm_source', 'utm_term'), fc.string({ unit: 'binary' })),
+  })
+
+  test('the web page’s address has code and click', () => {
+    fc.assert(
+      fc.property(carried, (given) => {
+        const found = parseReferralLink(lead.web?.(given) ?? '', origins)
+        expect(found).toEqual({ code: given.ref, clickId: given.click, channel: null })
+      }),
+    )
+  })
+
+  test('the Play Store’s address has a referrer with code and click', () => {
+    fc.assert(
+      fc.property(carried, (given) => {
+        const raw = new URL(lead.android?.(given) ?? '').searchParams.get('referrer')
+        const found = { code: given.ref, clickId: given.click, channel: null }
+        expect(parseInstallReferrer(raw ?? '')).toEqual(found)
       }),
     )
   })
