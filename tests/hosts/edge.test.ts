@@ -99,12 +99,15 @@ describe('the build of the Vercel project', () => {
     expect(stderr).toContain('apple-app-site-association: the function answered 404')
   })
 
-  test('is what vercel.json names, and serves Apple’s file as JSON', () => {
-    const { buildCommand, headers } = JSON.parse(readFileSync('docs/hosts/vercel.json', 'utf8'))
-    expect(buildCommand).toBe('node vercel-build.ts')
-    expect(headers).toContainEqual({
+  test('is what vercel.json names, which leads elsewhere whatever is no link and no file', () => {
+    const settings = JSON.parse(readFileSync('docs/hosts/vercel.json', 'utf8'))
+    expect(settings.buildCommand).toBe('node vercel-build.ts')
+    expect(settings.headers[0]).toEqual({
       source: '/.well-known/apple-app-site-association',
       headers: [{ key: 'Content-Type', value: 'application/json' }],
     })
+    const redirected = new RegExp(`^${settings.redirects[0].source}$`)
+    const paths = ['/', '/other', '/linkage', '/link/ABC', '/.well-known/assetlinks.json']
+    expect(paths.filter((path) => redirected.test(path))).toEqual(['/', '/other', '/linkage'])
   })
 })
