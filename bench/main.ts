@@ -1,14 +1,17 @@
 /**
  * `npm run bench`: what the hot paths cost, each beside something that anybody can judge, as a ratio of two rates which
- * are measured in turns in the same run. `-- NAME` runs one: lookups, rotation, redemption or ledger.
+ * are measured in turns in the same run. `-- NAME` runs one: lookups, rotation, redemption,
+ * ledger, clicks or links.
  */
 import { runMain, Sentence } from '../scripts/stack/sentence.ts'
+import { clicks } from './clicks.ts'
 import { ledger } from './ledger.ts'
+import { links } from './links.ts'
 import { lookups } from './lookups.ts'
 import { redemption } from './redemption.ts'
 import { rotation } from './rotation.ts'
 
-const benches = { lookups, rotation, redemption, ledger }
+const benches = { lookups, rotation, redemption, ledger, clicks, links }
 
 await runMain(async () => {
   const wanted = process.argv[2]

@@ -1,5 +1,5 @@
 import type { createCache } from './cache.ts'
-import { codeText } from './code-text.ts'
+import { codeText } from './link-text.ts'
 import { type Answer, type Result, settle } from './result.ts'
 import type { Code, CodeUses } from './rows.ts'
 import type { ReferralSchema } from './schema.ts'

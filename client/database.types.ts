@@ -275,11 +275,16 @@ export type Database = {
         Row: {
           active: boolean
           android_destination: string | null
+          android_fingerprints: string[]
           android_package: string | null
+          click_window: string
+          clicks_per_code: number
+          clicks_per_visitor: number
           code_length: number
           codes_per_member: number
           created_at: string
           id: string
+          ios_app_ids: string[]
           ios_destination: string | null
           link_origin: string | null
           max_uses_cap: number
@@ -296,11 +301,16 @@ export type Database = {
         Insert: {
           active?: boolean
           android_destination?: string | null
+          android_fingerprints?: string[]
           android_package?: string | null
+          click_window?: string
+          clicks_per_code?: number
+          clicks_per_visitor?: number
           code_length?: number
           codes_per_member?: number
           created_at?: string
           id?: string
+          ios_app_ids?: string[]
           ios_destination?: string | null
           link_origin?: string | null
           max_uses_cap?: number
@@ -316,11 +326,16 @@ export type Database = {
         Update: {
           active?: boolean
           android_destination?: string | null
+          android_fingerprints?: string[]
           android_package?: string | null
+          click_window?: string
+          clicks_per_code?: number
+          clicks_per_visitor?: number
           code_length?: number
           codes_per_member?: number
           created_at?: string
           id?: string
+          ios_app_ids?: string[]
           ios_destination?: string | null
           link_origin?: string | null
           max_uses_cap?: number
@@ -455,6 +470,8 @@ export type Database = {
       redemptions: {
         Row: {
           channel: string | null
+          click_id: string | null
+          clicked_at: string | null
           code_id: string
           confirmed_at: string | null
           decided_at: string | null
@@ -474,6 +491,8 @@ export type Database = {
         ComputedFields: never
         Insert: {
           channel?: string | null
+          click_id?: string | null
+          clicked_at?: string | null
           code_id: string
           confirmed_at?: string | null
           decided_at?: string | null
@@ -492,6 +511,8 @@ export type Database = {
         }
         Update: {
           channel?: string | null
+          click_id?: string | null
+          clicked_at?: string | null
           code_id?: string
           confirmed_at?: string | null
           decided_at?: string | null
@@ -551,6 +572,15 @@ export type Database = {
           isSetofReturn: false
         }
       }
+      code_clicks: {
+        Args: { code_id: string; from_day?: string; to_day?: string }
+        Returns: {
+          channel: Database['referral']['Enums']['click_channel']
+          clicks: number
+          day: string
+          platform: Database['referral']['Enums']['click_platform']
+        }[]
+      }
       code_usage_stats: {
         Args: { code_id: string }
         Returns: {
@@ -572,6 +602,8 @@ export type Database = {
         Args: { reason?: string; redemption_id: string }
         Returns: {
           channel: string | null
+          click_id: string | null
+          clicked_at: string | null
           code_id: string
           confirmed_at: string | null
           decided_at: string | null
@@ -680,11 +712,16 @@ export type Database = {
         Returns: {
           active: boolean
           android_destination: string | null
+          android_fingerprints: string[]
           android_package: string | null
+          click_window: string
+          clicks_per_code: number
+          clicks_per_visitor: number
           code_length: number
           codes_per_member: number
           created_at: string
           id: string
+          ios_app_ids: string[]
           ios_destination: string | null
           link_origin: string | null
           max_uses_cap: number
@@ -946,6 +983,16 @@ export type Database = {
           status: Database['referral']['Enums']['event_status']
         }[]
       }
+      link_site: {
+        Args: { host: string }
+        Returns: {
+          android_fingerprints: string[]
+          android_package: string
+          ios_app_ids: string[]
+          link_origin: string
+          web_destination: string
+        }[]
+      }
       list_parked_events: {
         Args: { after_event?: string; max_rows?: number }
         Returns: {
@@ -956,6 +1003,15 @@ export type Database = {
           reason: string
           received_at: string
           type: string
+        }[]
+      }
+      maintain_clicks: {
+        Args: { max_rows?: number; retention?: string }
+        Returns: {
+          clicks_removed: number
+          partitions_dropped: number
+          partitions_made: number
+          visitors_removed: number
         }[]
       }
       my_earnings: {
@@ -1068,6 +1124,18 @@ export type Database = {
           isSetofReturn: false
         }
       }
+      record_click: {
+        Args: {
+          address?: string
+          channel?: string
+          click_id: string
+          code: string
+          platform?: string
+          user_agent?: string
+          utm?: Json
+        }
+        Returns: boolean
+      }
       record_payment: {
         Args: {
           amount: number
@@ -1138,6 +1206,8 @@ export type Database = {
         Args: { reason?: string; redemption_id: string }
         Returns: {
           channel: string | null
+          click_id: string | null
+          clicked_at: string | null
           code_id: string
           confirmed_at: string | null
           decided_at: string | null
@@ -1328,11 +1398,16 @@ export type Database = {
         Returns: {
           active: boolean
           android_destination: string | null
+          android_fingerprints: string[]
           android_package: string | null
+          click_window: string
+          clicks_per_code: number
+          clicks_per_visitor: number
           code_length: number
           codes_per_member: number
           created_at: string
           id: string
+          ios_app_ids: string[]
           ios_destination: string | null
           link_origin: string | null
           max_uses_cap: number
@@ -1374,6 +1449,8 @@ export type Database = {
         Args: { after?: string; code_id: string; page_size?: number }
         Returns: {
           channel: string | null
+          click_id: string | null
+          clicked_at: string | null
           code_id: string
           confirmed_at: string | null
           decided_at: string | null
@@ -1401,6 +1478,8 @@ export type Database = {
         Args: { after?: string; org_id: string; page_size?: number; user_id: string }
         Returns: {
           channel: string | null
+          click_id: string | null
+          clicked_at: string | null
           code_id: string
           confirmed_at: string | null
           decided_at: string | null
@@ -1437,6 +1516,8 @@ export type Database = {
     }
     Enums: {
       account_kind: 'expense' | 'pending' | 'available' | 'in_transit' | 'paid' | 'reward'
+      click_channel: 'qr' | 'share' | 'email' | 'sms' | 'whatsapp' | 'social' | 'web' | 'print'
+      click_platform: 'ios' | 'android' | 'web'
       code_status: 'active' | 'suspended' | 'rotated' | 'invalidated' | 'expired'
       decision: 'confirmed' | 'rejected'
       event_status: 'applied' | 'duplicate' | 'ignored' | 'parked'
@@ -1495,6 +1576,7 @@ export type Database = {
         ios_destination: string | null
         android_destination: string | null
         android_package: string | null
+        link_origin: string | null
       }
     }
   }
@@ -1609,6 +1691,8 @@ export const Constants = {
   referral: {
     Enums: {
       account_kind: ['expense', 'pending', 'available', 'in_transit', 'paid', 'reward'],
+      click_channel: ['qr', 'share', 'email', 'sms', 'whatsapp', 'social', 'web', 'print'],
+      click_platform: ['ios', 'android', 'web'],
       code_status: ['active', 'suspended', 'rotated', 'invalidated', 'expired'],
       decision: ['confirmed', 'rejected'],
       event_status: ['applied', 'duplicate', 'ignored', 'parked'],

@@ -8,11 +8,17 @@ import { type AnySupabaseClient, referralSchema } from './schema.ts'
 
 export type { CodeSettings } from './codes.ts'
 export type { ReferralError, ReferralErrorCode } from './errors.ts'
+export { parseInstallReferrer } from './install-referrer.ts'
+export { parseReferralLink } from './link-text.ts'
+export { createReferralLinks, type ShareText, shareText, shareUrl } from './links.ts'
+export type { RedeemOptions } from './redemptions.ts'
+export { type ReferralLink, type ShareChannel, shareChannels } from './referral-link.ts'
 export type { Result } from './result.ts'
 export type {
   Batch,
   Code,
   CodeChange,
+  CodeClicks,
   CodeUsageStats,
   CodeUses,
   CommissionExplanation,

@@ -1,4 +1,4 @@
-import { codeText } from './code-text.ts'
+import { codeText } from './link-text.ts'
 import { type Answer, type Result, settle } from './result.ts'
 import type { Member, RedeemedCode, Referral, ResolvedCode } from './rows.ts'
 import type { ReferralSchema } from './schema.ts'
@@ -10,6 +10,18 @@ export const pageArguments = ({ after, pageSize }: Page) => ({
   ...(after === undefined ? {} : { after }),
   ...(pageSize === undefined ? {} : { page_size: pageSize }),
 })
+
+/**
+ * How a person came to a code, beside the code itself: what `parseReferralLink` or `parseInstallReferrer` found.
+ * `provenance` says where the click was found (in a `link` that opened the app unless given). It counts with a `clickId`
+ * only: without one a code is as good as typed.
+ */
+export type RedeemOptions = {
+  clickId?: string | null
+  provenance?: 'link' | 'install_referrer' | 'clipboard'
+  /** A label of yours or of the link's: `qr`, `share`. */
+  channel?: string | null
+}
 
 /** What a referee does with a code, and what a referrer sees of it. */
 export function redemptionCalls(referral: ReferralSchema) {
@@ -27,18 +39,25 @@ export function redemptionCalls(referral: ReferralSchema) {
 
     /**
      * Redeems a code, or a link that carries one, for the signed-in person. The same code again answers the same.
-     * `channel` is a label of yours: `qr`, `share`.
+     * With a `clickId` the redemption goes down as the click's; a click that is too old, or backs another redemption, is
+     * `invalid_click`: redeem without it then.
      *
      * Errors: `invalid_code`, `code_not_found`, `code_inactive`, `code_suspended`, `code_expired`,
      * `code_limit_reached`, `program_inactive`, `already_redeemed`, `self_referral`, `mutual_referral`,
-     * `new_users_only`, `rate_limited`, `not_signed_in`, `anonymous_user`, `busy`.
+     * `new_users_only`, `invalid_click`, `rate_limited`, `not_signed_in`, `anonymous_user`, `busy`.
+     *
+     * @example
+     * const link = links.parseReferralLink(openedUrl)
+     * if (link) await referrals.redeem(link.code, link)
      */
     async redeem(
       code: string,
-      { channel }: { channel?: string } = {},
+      { clickId, provenance = 'link', channel }: RedeemOptions = {},
     ): Promise<Result<RedeemedCode>> {
-      const via = channel === undefined ? {} : { channel }
-      const answer = await referral.rpc('redeem_code', { code: codeText(code), ...via }).single()
+      const click = clickId ? { click_id: clickId, provenance } : {}
+      const via = channel ? { channel } : {}
+      const args = { code: codeText(code), ...click, ...via }
+      const answer = await referral.rpc('redeem_code', args).single()
       return settle(answer as Answer<RedeemedCode>)
     },
 

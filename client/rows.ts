@@ -41,6 +41,7 @@ export type ResolvedCode = Nullable<
   | 'ios_destination'
   | 'android_destination'
   | 'android_package'
+  | 'link_origin'
 >
 
 /** A referral as its referrer sees it: never who. */
@@ -54,6 +55,9 @@ export type CodeUsageStats = Nullable<
   Schema['Functions']['code_usage_stats']['Returns'][number],
   'last_used' | 'recent_users'
 >
+
+/** How many clicks on a code counted on a day in UTC, on a platform and a channel. */
+export type CodeClicks = Nullable<Schema['Functions']['code_clicks']['Returns'][number], 'channel'>
 
 /** A batch of generated or imported campaign codes. */
 export type Batch = Schema['Functions']['generate_codes']['Returns'][number]

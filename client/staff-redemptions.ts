@@ -1,7 +1,7 @@
 import { reasonOf } from './reason.ts'
 import { type Page, pageArguments } from './redemptions.ts'
 import { type Answer, type Result, settle } from './result.ts'
-import type { CodeUsageStats, Liability, Redemption } from './rows.ts'
+import type { CodeClicks, CodeUsageStats, Liability, Redemption } from './rows.ts'
 import type { ReferralSchema } from './schema.ts'
 
 /** What staff see of redemptions, decide on them, and owe for them. */
@@ -28,6 +28,25 @@ export function staffRedemptionCalls(referral: ReferralSchema) {
     async codeUsageStats(codeId: string): Promise<Result<CodeUsageStats>> {
       const answer = await referral.rpc('code_usage_stats', { code_id: codeId }).single()
       return settle(answer as Answer<CodeUsageStats>)
+    },
+
+    /**
+     * How many clicks on a code counted, per day in UTC, platform and channel, oldest first. The days are inclusive, as
+     * `2026-11-21`, and 31 at most: the last 31 unless given. The code's owner may ask too.
+     *
+     * Errors: `code_not_found`, `invalid_argument`.
+     */
+    async codeClicks(
+      codeId: string,
+      { fromDay, toDay }: { fromDay?: string; toDay?: string } = {},
+    ): Promise<Result<CodeClicks[]>> {
+      return settle(
+        await referral.rpc('code_clicks', {
+          code_id: codeId,
+          ...(fromDay === undefined ? {} : { from_day: fromDay }),
+          ...(toDay === undefined ? {} : { to_day: toDay }),
+        }),
+      )
     },
 
     /** Confirms a redemption whatever was paid. Errors: `redemption_final`. */

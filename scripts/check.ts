@@ -20,6 +20,7 @@ const steps: [name: string, command: string][] = [
     'node scripts/schema.ts',
   ],
   ['tests', 'npm test'],
+  ['the link host behind nginx (on Debian: apt-get install nginx)', 'npm run test:nginx'],
 ]
 
 for (const [name, command] of steps) {

@@ -8,6 +8,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import postgres from 'postgres'
+import { clickMutations } from './mutate/click-mutations.ts'
 import { codeMutations } from './mutate/code-mutations.ts'
 import { applyMigrations, createProject } from './stack/database.ts'
 import { root } from './stack/root.ts'
@@ -35,7 +36,7 @@ async function catalogMutations(sql: postgres.Sql): Promise<Mutation[]> {
     from pg_policies where schemaname like 'referral%'
     union all
     select 'row-level security of ' || c.oid::regclass, format('alter table %s disable row level security', c.oid::regclass)
-    from pg_class as c where c.relnamespace::regnamespace::text like 'referral%' and c.relkind = 'r'
+    from pg_class as c where c.relnamespace::regnamespace::text like 'referral%' and c.relkind in ('r', 'p')
     union all
     select 'trigger ' || tgname, format('drop trigger %I on %s', tgname, tgrelid::regclass)
     from pg_trigger where not tgisinternal and tgrelid::regclass::text like 'referral%'
@@ -49,7 +50,7 @@ async function catalogMutations(sql: postgres.Sql): Promise<Mutation[]> {
 /** Changes of a function's text, made from what the database has: a text that is not there any more is an error. */
 async function functionMutations(sql: postgres.Sql): Promise<Mutation[]> {
   const made: Mutation[] = []
-  for (const { name, in: function_, replace, by } of codeMutations) {
+  for (const { name, in: function_, replace, by } of [...codeMutations, ...clickMutations]) {
     const [row] =
       await sql`select pg_get_functiondef(${`referral_private.${function_}`}::regproc) as text`
     const text = String(row?.text)

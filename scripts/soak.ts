@@ -1,7 +1,7 @@
 /**
  * `npm run soak`: the long proofs, with a table of what was proved, for docs/reliability.md. `-- --minutes N` repeats the
- * model of codes and the races with new seeds for as long; `-- --money` runs the proofs of money; without either, both, ten
- * minutes of codes.
+ * model of codes and the races with new seeds for as long; `-- --money` runs the proofs of money, `-- --links` those of links;
+ * without any, all, ten minutes of codes.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -28,13 +28,21 @@ const ofMoney = [
   'tests/concurrency/locks.test.ts',
   'tests/functions/signature.test.ts',
 ]
+/** Random requests to the deployed `link`. */
+const links = { LINK_REQUESTS: process.env.LINK_REQUESTS ?? '100000' }
+
 const crashes = Number(process.env.CRASHES ?? 100)
 
 const folder = mkdtempSync(join(tmpdir(), 'referbase-soak-'))
 const report = join(folder, 'report')
 
 /** Runs tests with the numbers of a soak; a failure ends it, with the seed. */
-function prove(files: string[], seed: string, numbers: Record<string, string>): void {
+function prove(
+  files: string[],
+  seed: string,
+  numbers: Record<string, string>,
+  needs: 'database' | 'stack' = 'database',
+): void {
   process.stdout.write(`seed ${seed}: ${files.join(' ')}\n`)
   const { status } = spawnSync(
     process.execPath,
@@ -42,14 +50,15 @@ function prove(files: string[], seed: string, numbers: Record<string, string>): 
     {
       cwd: root,
       stdio: ['ignore', 'ignore', 'inherit'],
-      // The tests that need the database only: no stack is started.
       env: {
         ...process.env,
         ...numbers,
         MODEL_SEED: seed,
         STORY_SEED: seed,
+        LINK_SEED: seed,
         SOAK_REPORT: report,
-        MUTATION: 'select',
+        // With a mutation, here one that changes nothing, no stack is started.
+        ...(needs === 'database' && { MUTATION: 'select' }),
       },
     },
   )
@@ -71,10 +80,16 @@ function table(more: Record<string, number>): string {
 }
 
 await runMain(async () => {
-  const options = { minutes: { type: 'string' }, money: { type: 'boolean' } } as const
+  const options = {
+    minutes: { type: 'string' },
+    money: { type: 'boolean' },
+    links: { type: 'boolean' },
+  } as const
   const { values } = parseArgs({ options })
-  const minutes = Number(values.minutes ?? (values.money ? 0 : 10))
-  if (!(minutes >= 0)) throw new Sentence('Usage: npm run soak -- [--minutes N] [--money]')
+  const all = Object.keys(values).length === 0
+  const minutes = Number(values.minutes ?? (all ? 10 : 0))
+  if (!(minutes >= 0))
+    throw new Sentence('Usage: npm run soak -- [--minutes N] [--money] [--links]')
   const more: Record<string, number> = {}
   try {
     let rounds = 0
@@ -83,7 +98,8 @@ await runMain(async () => {
         MODEL_RUNS: '500',
       })
     if (rounds) more['lives of codes, 50 commands or more each'] = rounds * 500
-    if (values.money || values.minutes === undefined) {
+    if (values.links || all) prove(['tests/functions/link-fuzz.test.ts'], newSeed(), links, 'stack')
+    if (values.money || all) {
       const asked = Object.keys(money).flatMap((name) =>
         process.env[name] ? [[name, process.env[name]]] : [],
       )

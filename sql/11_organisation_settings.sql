@@ -1,5 +1,5 @@
--- Settings of an organisation: changed by its admins, its Stripe account only by the operator, because whoever
--- sets the account receives that account's events.
+-- Settings of an organisation: changed by its admins, its Stripe account and its link host only by the operator, because
+-- whoever sets the account receives that account's events, and whoever sets the host says which apps open its links.
 create function referral_private.update_organisation(p_org_id uuid, p_changes jsonb)
 returns referral.organisations
 language plpgsql
@@ -10,8 +10,9 @@ set lock_timeout = '3s'
 as $$
 declare
   v_settings constant text[] := array[
-    'name', 'active', 'link_origin', 'web_destination', 'ios_destination', 'android_destination', 'android_package',
-    'code_length', 'codes_per_member', 'max_uses_cap', 'rotation_grace', 'redemptions_per_account', 'redemptions_per_address'
+    'name', 'active', 'web_destination', 'ios_destination', 'android_destination', 'android_package', 'ios_app_ids',
+    'android_fingerprints', 'code_length', 'codes_per_member', 'max_uses_cap', 'rotation_grace', 'redemptions_per_account',
+    'redemptions_per_address', 'click_window', 'clicks_per_visitor', 'clicks_per_code'
   ];
   v_old referral.organisations;
   v_new referral.organisations;
@@ -25,7 +26,7 @@ begin
   select string_agg(key, ', ') into v_unknown
   from jsonb_object_keys(p_changes) as key
   where key <> all (v_settings)
-    and not (key = 'stripe_account_id' and referral_private.is_operator());
+    and not (key in ('stripe_account_id', 'link_origin') and referral_private.is_operator());
   if v_unknown is not null then
     perform referral_private.raise_error('invalid_argument', 'changes: ' || v_unknown);
   end if;
@@ -43,9 +44,11 @@ begin
   set name = v_new.name, active = v_new.active, link_origin = v_new.link_origin,
     web_destination = v_new.web_destination, ios_destination = v_new.ios_destination,
     android_destination = v_new.android_destination, android_package = v_new.android_package,
+    ios_app_ids = v_new.ios_app_ids, android_fingerprints = v_new.android_fingerprints,
     code_length = v_new.code_length, codes_per_member = v_new.codes_per_member,
     max_uses_cap = v_new.max_uses_cap, rotation_grace = v_new.rotation_grace,
     redemptions_per_account = v_new.redemptions_per_account, redemptions_per_address = v_new.redemptions_per_address,
+    click_window = v_new.click_window, clicks_per_visitor = v_new.clicks_per_visitor, clicks_per_code = v_new.clicks_per_code,
     updated_at = clock_timestamp()
   where o.id = p_org_id
   returning * into v_new;

@@ -100,7 +100,8 @@ create type referral.resolved_code as (
   web_destination text,
   ios_destination text,
   android_destination text,
-  android_package text
+  android_package text,
+  link_origin text
 );
 
 -- What anyone may know of a redeemable code; nothing at all of any other, whatever the reason.
@@ -114,7 +115,7 @@ as $$
 begin
   return query
   select c.code, o.name, p.name, m.display_name,
-    o.web_destination, o.ios_destination, o.android_destination, o.android_package
+    o.web_destination, o.ios_destination, o.android_destination, o.android_package, o.link_origin
   from referral.codes as c
   join referral.organisations as o on o.id = c.org_id
   join referral.programs as p on p.id = c.program_id

@@ -26,6 +26,9 @@ create table referral.redemptions (
   status referral.redemption_status not null default 'pending',
   provenance referral.provenance not null default 'typed',
   channel text,
+  -- Copied from the click, which is forgotten with its month.
+  click_id uuid,
+  clicked_at timestamptz,
   redeemed_at timestamptz not null default clock_timestamp(),
   confirmed_at timestamptz,
   decision referral.decision,
@@ -42,6 +45,9 @@ create table referral.redemptions (
       on delete restrict,
   constraint redemptions_no_self_referral check (referee_id != referrer_id),
   constraint redemptions_channel_is_a_label check (channel ~ '^[a-z0-9_]{1,32}$'),
+  constraint redemptions_proved_by_a_click
+    check ((provenance in ('link', 'install_referrer', 'clipboard')) = (click_id is not null)),
+  constraint redemptions_clicked_say_when check ((click_id is null) = (clicked_at is null)),
   constraint redemptions_decided_say_when check ((decision is null) = (decided_at is null)),
   constraint redemptions_rejected_by_decision check ((status = 'rejected') = coalesce(decision = 'rejected', false)),
   constraint redemptions_decision_reason_is_500_at_most check (length(decision_reason) <= 500),
@@ -56,6 +62,8 @@ create unique index redemptions_no_mutual_pair on referral.redemptions (
   greatest(referrer_id, referee_id)
 )
 where referrer_id is not null;
+
+create unique index redemptions_one_per_click on referral.redemptions (org_id, click_id) where click_id is not null;
 
 create index redemptions_by_referrer on referral.redemptions (referrer_id, org_id, redeemed_at, id);
 

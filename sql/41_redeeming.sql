@@ -87,6 +87,7 @@ declare
   v_key text := referral_private.normalise_code(p_code);
   v_code referral.codes;
   v_terms referral.program_terms;
+  v_click referral_private.clicks;
   v_redemption referral.redemptions;
   v_account text;
   v_is_payer boolean;
@@ -95,11 +96,12 @@ begin
   if v_key is null then
     perform referral_private.raise_error('invalid_code');
   end if;
-  -- A client may say `typed` freely; every other provenance is proved by a click, and there is none without an id.
-  if p_click_id is not null or p_provenance is distinct from 'typed' then
-    perform referral_private.raise_error(
-      case when p_provenance in ('typed', 'link', 'install_referrer', 'clipboard') then 'invalid_click' else 'invalid_argument' end
-    );
+  -- A client may say `typed` freely; every other provenance is proved by a click.
+  if coalesce(p_provenance not in ('typed', 'link', 'install_referrer', 'clipboard'), true) then
+    perform referral_private.raise_error('invalid_argument', 'provenance');
+  end if;
+  if (p_provenance = 'typed') <> (p_click_id is null) then
+    perform referral_private.raise_error('invalid_click');
   end if;
 
   select * into v_code from referral.codes as c where c.code_key = v_key;
@@ -120,8 +122,14 @@ begin
 
   if not found then
     v_terms := referral_private.require_redeemable(v_code, v_user_id);
-    insert into referral.redemptions (org_id, program_id, terms_version, code_id, referrer_id, referee_id, channel)
-    values (v_code.org_id, v_code.program_id, v_terms.version, v_code.id, v_code.referrer_id, v_user_id, p_channel)
+    v_click := referral_private.click_of(v_code, p_click_id);
+    insert into referral.redemptions (
+      org_id, program_id, terms_version, code_id, referrer_id, referee_id, provenance, channel, click_id, clicked_at
+    )
+    values (
+      v_code.org_id, v_code.program_id, v_terms.version, v_code.id, v_code.referrer_id, v_user_id,
+      p_provenance::referral.provenance, coalesce(v_click.channel::text, p_channel), v_click.click_id, v_click.clicked_at
+    )
     on conflict do nothing
     returning * into v_redemption;
 
@@ -137,11 +145,16 @@ begin
         where r.org_id = v_redemption.org_id and r.id = v_redemption.id;
       end if;
     else
-      -- Either the same person was faster on another connection, or the referrer has redeemed this person's code.
+      -- The same person was faster on another connection, or somebody else with the click, or the referrer has redeemed
+      -- this person's code.
       select * into v_redemption
       from referral.redemptions as r
       where r.org_id = v_code.org_id and r.program_id = v_code.program_id and r.referee_id = v_user_id;
-      if not found then
+      if not found and exists (
+        select from referral.redemptions as r where r.org_id = v_code.org_id and r.click_id = p_click_id
+      ) then
+        perform referral_private.raise_error('invalid_click');
+      elsif v_redemption.id is null then
         perform referral_private.raise_error('mutual_referral');
       end if;
     end if;

@@ -30,8 +30,9 @@ $$;
 
 revoke execute on function referral_private.client_address from public;
 
--- What one subscriber has of addresses: the address itself, or its /64 network for IPv6. Null for what is no address.
-create function referral_private.network_of(p_address text)
+-- The network of an address: as long as one subscriber's is, a /64, for IPv6, and as long as is asked for IPv4. Null for what
+-- is no address.
+create function referral_private.network_of(p_address text, p_ipv4_length int)
 returns text
 language plpgsql
 immutable
@@ -42,7 +43,7 @@ declare
   v_address inet;
 begin
   v_address := regexp_replace(p_address, '^::ffff:(?=\d+\.)', '', 'i');
-  return host(network(set_masklen(v_address, case family(v_address) when 6 then 64 else 32 end)));
+  return host(network(set_masklen(v_address, case family(v_address) when 6 then 64 else p_ipv4_length end)));
 exception
   when invalid_text_representation then
     return null;
@@ -61,7 +62,7 @@ set search_path = ''
 as $$
 declare
   v_organisation referral.organisations;
-  v_address text := referral_private.network_of(referral_private.client_address());
+  v_address text := referral_private.network_of(referral_private.client_address(), 32);
 begin
   select * into strict v_organisation from referral.organisations as o where o.id = p_org_id;
   perform referral_private.count_within(p_org_id, 'account:' || p_user_id, v_organisation.redemptions_per_account);

@@ -32,7 +32,7 @@ as $$
 $$;
 
 comment on function referral.update_organisation is
-  'Changes settings: name, active, link_origin, web_destination, ios_destination, android_destination (https), android_package, code_length, codes_per_member, max_uses_cap, rotation_grace; redemptions_per_account, redemptions_per_address (per hour); and stripe_account_id, operator only. Unknown keys are refused. Admins and the operator. Errors: not_signed_in, not_a_member, not_allowed, organisation_not_found, invalid_argument, stripe_account_taken, stripe_account_fixed, busy.';
+  'Changes settings: name, active, web_destination, ios_destination, android_destination (https), android_package, ios_app_ids (TEAMID.bundle.id), android_fingerprints (SHA-256, AB:CD:…), code_length, codes_per_member, max_uses_cap, rotation_grace; redemptions_per_account, redemptions_per_address (per hour); click_window (an interval of up to 90 days in which a click proves a redemption), clicks_per_visitor, clicks_per_code (kept of a code and day in UTC); and, operator only, stripe_account_id and link_origin (https, lower case, of one organisation only). Unknown keys are refused. Admins and the operator. Errors: not_signed_in, not_a_member, not_allowed, organisation_not_found, invalid_argument, stripe_account_taken, stripe_account_fixed, busy.';
 
 revoke execute on function referral.update_organisation from public;
 
@@ -473,11 +473,66 @@ end
 $$;
 
 comment on function referral.resolve_code is
-  'What anyone may know of a redeemable code: the code as shown, names, destinations. No row for every other, whatever the reason. Anyone.';
+  'What anyone may know of a redeemable code: the code as shown, names, destinations, and the organisation''s own link origin, if it has one. No row for every other, whatever the reason. Anyone.';
 
 revoke execute on function referral.resolve_code from public;
 
 grant execute on function referral.resolve_code to anon, authenticated, service_role;
+
+create function referral.link_site(host text)
+returns table (
+  link_origin text,
+  web_destination text,
+  ios_app_ids text[],
+  android_package text,
+  android_fingerprints text[]
+)
+language plpgsql
+stable
+rows 1
+security invoker
+set search_path = ''
+set statement_timeout = '5s'
+as $$
+begin
+  return query select s.* from referral_private.link_site(host) as s;
+end
+$$;
+
+comment on function referral.link_site is
+  'What anyone may know of a link host, such as go.example.org or go.example.org:8443: the destination of its organisation, and the apps that open its links. No row for a host that is nobody''s. Anyone.';
+
+revoke execute on function referral.link_site from public;
+
+grant execute on function referral.link_site to anon, authenticated, service_role;
+
+create function referral.record_click(
+  code text,
+  click_id uuid,
+  address text default null,
+  user_agent text default null,
+  platform text default 'web',
+  channel text default null,
+  utm jsonb default null
+)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '5s'
+as $$
+begin
+  return referral_private.record_click(code, click_id, address, user_agent, platform, channel, utm);
+end
+$$;
+
+comment on function referral.record_click is
+  'Records a click on a code, once per click id. True: it counts. False: the visitor has clicked on this code before on this day (UTC), or nothing was stored, because the code cannot be redeemed or as many clicks are stored as the organisation allows. Address and user agent tell visitors apart and are not stored. Platform: ios, android or web. Channel: one of the enum click_channel; any other is none. Utm: utm_source, utm_medium, utm_campaign, utm_term and utm_content, of up to 100 printable characters; the rest is left out. Operator only. Errors: invalid_argument, busy.';
+
+revoke execute on function referral.record_click from public;
+
+grant execute on function referral.record_click to service_role;
 
 create function referral.validate_code(code text)
 returns setof referral.resolved_code
@@ -520,7 +575,7 @@ end
 $$;
 
 comment on function referral.redeem_code is
-  'Redeems a code for the caller, once per program. The same code again answers with the same redemption. Channel: lower-case label of up to 32 characters. Signed-in people. Errors: not_signed_in, anonymous_user, invalid_code, code_not_found, code_inactive, code_suspended, code_expired, code_limit_reached, program_inactive, already_redeemed, self_referral, mutual_referral, new_users_only, rate_limited, invalid_click, invalid_argument, busy.';
+  'Redeems a code for the caller, once per program. The same code again answers with the same redemption. Provenance: typed, without a click; link, install_referrer and clipboard with the id of a click on this very code, not older than the organisation''s click_window, that backs no other redemption. Channel: lower-case label of up to 32 characters; the click''s own, where it has one, counts instead. Signed-in people. Errors: not_signed_in, anonymous_user, invalid_code, code_not_found, code_inactive, code_suspended, code_expired, code_limit_reached, program_inactive, already_redeemed, self_referral, mutual_referral, new_users_only, rate_limited, invalid_click, invalid_argument, busy.';
 
 revoke execute on function referral.redeem_code from public;
 
@@ -687,6 +742,24 @@ revoke execute on function referral.code_usage_stats from public;
 
 grant execute on function referral.code_usage_stats to authenticated, service_role;
 
+create function referral.code_clicks(code_id uuid, from_day date default null, to_day date default null)
+returns table (day date, platform referral.click_platform, channel referral.click_channel, clicks int)
+language sql
+stable
+security invoker
+set search_path = ''
+set statement_timeout = '5s'
+as $$
+  select d.* from referral_private.code_clicks(code_id, from_day, to_day) as d;
+$$;
+
+comment on function referral.code_clicks is
+  'How many clicks on a code counted, per day in UTC, platform and channel, oldest first; no channel is null. From `from_day` to `to_day`, 31 days at most: the last 31 unless given. The code''s owner, coordinators, admins and the operator. Errors: not_signed_in, anonymous_user, code_not_found, invalid_argument.';
+
+revoke execute on function referral.code_clicks from public;
+
+grant execute on function referral.code_clicks to authenticated, service_role;
+
 create function referral.confirm_redemption(redemption_id uuid, reason text default null)
 returns referral.redemptions
 language sql
@@ -794,6 +867,25 @@ comment on function referral.forget_counts is
 revoke execute on function referral.forget_counts from public;
 
 grant execute on function referral.forget_counts to service_role;
+
+create function referral.maintain_clicks(retention interval default '120 days', max_rows int default 100000)
+returns table (partitions_made int, partitions_dropped int, clicks_removed int, visitors_removed int)
+language sql
+volatile
+rows 1
+security invoker
+set search_path = ''
+set statement_timeout = '60s'
+as $$
+  select m.* from referral_private.maintain_clicks(retention, max_rows) as m;
+$$;
+
+comment on function referral.maintain_clicks is
+  'Keeps the storage of clicks: partitions for this month and the next two, none for months that ended before the retention (90 days at least); no visitor of a past day, and no key of one. Removes at most max_rows rows each of clicks and visitors, and says how much it did. For any scheduler, at any time. Operator only. Errors: invalid_argument, busy.';
+
+revoke execute on function referral.maintain_clicks from public;
+
+grant execute on function referral.maintain_clicks to service_role;
 
 create function referral.my_earnings(org_id uuid, owner_id uuid default null)
 returns table (currency text, pending bigint, available bigint, in_transit bigint, paid bigint, owed bigint)

@@ -9,6 +9,10 @@ export const functionErrors = {
     422,
     'This event has a version or a shape that is not known here. Nothing was stored.',
   ],
+  link_not_found: [404, 'There is no such link.'],
+  invalid_qr_settings: [400, 'size is a whole number from 256 to 1024, margin one from 0 to 16.'],
+  rate_limited: [429, 'Too much was asked for within this minute.'],
+  unavailable: [503, 'The database does not answer.'],
   internal_error: [500, 'The event could not be stored. Send it again.'],
 } as const satisfies Record<string, readonly [status: number, message: string]>
 

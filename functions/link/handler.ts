@@ -1,63 +1,69 @@
 import type { ReferralDatabase } from '../_shared/database.ts'
 import { errorResponse } from '../_shared/errors.ts'
+import { preflight } from './answers.ts'
+import { createRecorder } from './clicks.ts'
+import { createContents } from './contents.ts'
+import { createFinder } from './finder.ts'
+import { createFollower } from './follow.ts'
+import { routeOf } from './route.ts'
+import { visitorOf } from './visitor.ts'
 
-type Dependencies = { database: ReferralDatabase; fallback: string }
+type Dependencies = {
+  /** Looks up codes and hosts, with the publishable key. */
+  database: ReferralDatabase
+  /** Records clicks, with the secret key. */
+  operator: ReferralDatabase
+  /** Where links lead that lead nowhere else. */
+  fallback: string
+  /** Before `/link/…` in the links of an organisation that has no link origin. */
+  origin: string
+  /** What a proxy of the adopter’s shows to be believed; more than one while a secret is being replaced. */
+  proxySecrets?: readonly string[]
+  /** Keeps the instance alive until the promise is settled. */
+  waitUntil?: (promise: Promise<void>) => void
+  /** The clock, in milliseconds. */
+  now?: () => number
+}
 
 /**
- * `GET /link/<code>` redirects to the destination of the code's organisation, with the code as `ref`. Everything
- * else that a person can tap (an unknown, dead or malformed link, or a database that does not answer) redirects to
- * the fallback, so that nobody is left on an error page.
+ * Everything under `/link`: redirects, QR codes, what an app shows to whom a link welcomes, and the files that tie a link
+ * host to apps. Whoever taps a link is redirected, whatever fails. docs/links.md says where to.
  */
 export function createLinkHandler({
   database,
+  operator,
   fallback,
+  origin,
+  proxySecrets = [],
+  waitUntil = () => {},
+  now = Date.now,
 }: Dependencies): (request: Request) => Promise<Response> {
+  const finder = createFinder(database, now)
+  const record = createRecorder({ operator, waitUntil, now })
+  const follow = createFollower({ finder, record, fallback })
+  const { qr, context, association } = createContents({ finder, origin, now })
+
   return async (request) => {
-    if (request.method !== 'GET' && request.method !== 'HEAD') {
+    const { kind, text, query } = routeOf(request.url)
+    const isPublic = kind !== 'redirect'
+    if (request.method === 'OPTIONS' && isPublic) return preflight()
+    if (request.method !== 'GET' && request.method !== 'HEAD')
       return errorResponse('method_not_allowed', { allow: 'GET, HEAD' })
+
+    const asked = { request, text, query, visitor: visitorOf(request.headers, proxySecrets) }
+    switch (kind) {
+      case 'redirect':
+        return follow(asked)
+      case 'qr.svg':
+        return qr('svg', asked)
+      case 'qr.png':
+        return qr('png', asked)
+      case 'context':
+        return context(asked)
+      case 'apple-app-site-association':
+        return association('ios', asked.visitor)
+      case 'assetlinks.json':
+        return association('android', asked.visitor)
     }
-    const code = codeOf(new URL(request.url).pathname)
-    if (!code) return redirect(fallback)
-
-    // By POST: a code is arbitrary text, which must arrive as it is.
-    const { data, error } = await database.rpc('resolve_code', { code }).maybeSingle()
-    if (error) console.error(`resolve_code failed: ${error.code || 'no answer'}`)
-    const destination = data?.web_destination && destinationOf(data.web_destination)
-    if (!data?.code || !destination) return redirect(fallback)
-    return redirect(withReferral(destination, data.code))
   }
-}
-
-function codeOf(pathname: string): string | null {
-  const [, segment] = /^\/link\/([^/]{1,384})\/?$/.exec(pathname) ?? []
-  try {
-    const code = decodeURIComponent(segment ?? '')
-    return code.includes('\0') ? null : code
-  } catch {
-    return null
-  }
-}
-
-/** A stored destination, checked once more on the way out. */
-function destinationOf(stored: string): URL | null {
-  const url = URL.parse(stored)
-  return url?.protocol === 'https:' && !url.username && !url.password ? url : null
-}
-
-/** The destination with `ref` after what it has; not `code`, which auth clients take for a login. */
-function withReferral(destination: URL, code: string): string {
-  const { origin, pathname, search, hash } = destination
-  return `${origin}${pathname}${search ? `${search}&` : '?'}ref=${encodeURIComponent(code)}${hash}`
-}
-
-function redirect(location: string): Response {
-  return new Response(null, {
-    status: 302,
-    headers: {
-      location,
-      'cache-control': 'no-store',
-      'referrer-policy': 'no-referrer',
-      'x-robots-tag': 'noindex',
-    },
-  })
 }

@@ -8,19 +8,41 @@ const environment = readEnvironment(
     SUPABASE_URL: z.url(),
     SUPABASE_PUBLISHABLE_KEYS: apiKeys.optional(),
     SUPABASE_PUBLISHABLE_KEY: z.string().min(1).optional(),
+    SUPABASE_SECRET_KEYS: apiKeys.optional(),
+    SUPABASE_SECRET_KEY: z.string().min(1).optional(),
     LINK_FALLBACK_URL: z.url({ protocol: /^https$/ }),
+    // One secret, or several with commas between them while one replaces the other.
+    LINK_PROXY_SECRET: z
+      .string()
+      .transform((list) => list.split(',').map((secret) => secret.trim()))
+      .pipe(z.array(z.string().min(32)).min(1))
+      .optional(),
   },
   (name) => Deno.env.get(name),
 )
-const key = firstOf(
+const publishableKey = firstOf(
   'SUPABASE_PUBLISHABLE_KEYS',
   environment.SUPABASE_PUBLISHABLE_KEYS,
   environment.SUPABASE_PUBLISHABLE_KEY,
 )
+const secretKey = firstOf(
+  'SUPABASE_SECRET_KEYS',
+  environment.SUPABASE_SECRET_KEYS,
+  environment.SUPABASE_SECRET_KEY,
+)
+
+/** What Supabase’s runtime has beyond Deno. */
+const { EdgeRuntime } = globalThis as {
+  EdgeRuntime?: { waitUntil: (promise: Promise<void>) => void }
+}
 
 Deno.serve(
   createLinkHandler({
-    database: connect(environment.SUPABASE_URL, key),
+    database: connect(environment.SUPABASE_URL, publishableKey),
+    operator: connect(environment.SUPABASE_URL, secretKey),
     fallback: environment.LINK_FALLBACK_URL,
+    origin: `${new URL(environment.SUPABASE_URL).origin}/functions/v1`,
+    proxySecrets: environment.LINK_PROXY_SECRET ?? [],
+    waitUntil: (promise) => EdgeRuntime?.waitUntil(promise),
   }),
 )

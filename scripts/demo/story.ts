@@ -1,6 +1,7 @@
 /** The main job as a story, told over the public interfaces: supabase-js, fetch, and what Stripe sends. */
 import { createReferralClient } from '../../client/index.ts'
 import type { StackEnvironment } from '../stack/spawn.ts'
+import { followLinks, redeemClicked } from './link.ts'
 import { operator as asOperator, signUp } from './people.ts'
 import { deliver, paidCheckout } from './stripe.ts'
 
@@ -79,35 +80,20 @@ export async function* story(environment: StackEnvironment): AsyncGenerator<Step
       old.data?.status === 'rotated' && rotated.data?.status === 'active' && code !== old.data.code,
   }
 
-  const tap = await fetch(`${environment.FUNCTIONS_URL}/link/${code}`, { redirect: 'manual' })
-  yield {
-    title: 'The deep link leads to the organisation, with the code',
-    observed: `${tap.status} ${tap.headers.get('location')}`,
-    happened:
-      tap.status === 302 &&
-      tap.headers.get('location') === `https://example.com/welcome?ref=${code}`,
-  }
-
-  const deadTap = await fetch(`${environment.FUNCTIONS_URL}/link/${first.data?.code}`, {
-    redirect: 'manual',
-  })
-  yield {
-    title: 'The retired code leads to the safe default',
-    observed: `${deadTap.status} ${deadTap.headers.get('location')}`,
-    happened: deadTap.headers.get('location') === 'https://example.com/',
-  }
+  const retired = first.data?.code ?? ''
+  const clickId = yield* followLinks(environment, mentor, { ...rotated.data, retired })
 
   const friends = createReferralClient(friend.supabase)
-  const redeemed = await friends.redeem(code.toLowerCase().replaceAll('-', ' '))
+  const redeemed = await redeemClicked(friend, code, clickId)
   yield {
-    title: 'The friend types it in small letters with spaces, and redeems it',
+    title: 'The friend redeems it, with the click as the proof of where they came from',
     observed: redeemed.data?.status ?? redeemed.error?.code ?? '',
     happened: redeemed.data?.status === 'pending',
   }
 
-  const again = await friends.redeem(code)
+  const again = await friends.redeem(code.toLowerCase().replaceAll('-', ' '))
   yield {
-    title: 'Redeeming the same code again changes nothing',
+    title: 'Typing it once more, in small letters with spaces, changes nothing',
     observed: `the same redemption: ${again.data?.redemption_id === redeemed.data?.redemption_id}`,
     happened: again.data !== null && again.data.redemption_id === redeemed.data?.redemption_id,
   }

@@ -1,5 +1,5 @@
 /** Promises that stand in the text of a function: the text to replace, and what takes it away. */
-type CodeMutation = { name: string; in: string; replace: string; by: string }
+export type CodeMutation = { name: string; in: string; replace: string; by: string }
 
 export const codeMutations: CodeMutation[] = [
   { name: 'lock: the member row', in: 'lock_member', replace: 'for no key update', by: '' },

@@ -12,7 +12,10 @@ export const functionEnvironment = {
     'SUPABASE_URL',
     'SUPABASE_PUBLISHABLE_KEYS',
     'SUPABASE_PUBLISHABLE_KEY',
+    'SUPABASE_SECRET_KEYS',
+    'SUPABASE_SECRET_KEY',
     'LINK_FALLBACK_URL',
+    'LINK_PROXY_SECRET',
   ],
   'stripe-webhook': [
     'SUPABASE_URL',
@@ -24,16 +27,27 @@ export const functionEnvironment = {
 } as const
 
 type FunctionName = keyof typeof functionEnvironment
-export type Functions = { port: (name: string) => number | undefined; stop: () => Promise<void> }
+export type Functions = {
+  port: (name: string) => number | undefined
+  pid: (name: string) => number | undefined
+  stop: () => Promise<void>
+}
 
-type Settings = { home: string; apiPort: number; environment: Record<string, string> }
+type Settings = {
+  home: string
+  apiPort: number
+  environment: Record<string, string>
+  /** Those that are wanted; all, unless it is said. */
+  names?: FunctionName[]
+}
 
-/** Starts every function and waits until each listens. */
+/** Starts the functions and waits until each listens. */
 export async function startFunctions(settings: Settings): Promise<Functions> {
   const deno = join(root, 'node_modules/deno/deno')
   if (!existsSync(deno)) throw new Sentence('Deno is missing in node_modules: run "npm ci".')
   const running = new Map<string, Running>()
-  for (const name of Object.keys(functionEnvironment) as FunctionName[]) {
+  const { names = Object.keys(functionEnvironment) as FunctionName[] } = settings
+  for (const name of names) {
     running.set(name, startFunction(name, deno, await freePort(), settings))
   }
   const stop = async () => {
@@ -45,7 +59,11 @@ export async function startFunctions(settings: Settings): Promise<Functions> {
     await stop()
     throw error
   }
-  return { port: (name) => running.get(name)?.port, stop }
+  return {
+    port: (name) => running.get(name)?.port,
+    pid: (name) => running.get(name)?.child.pid,
+    stop,
+  }
 }
 
 type Running = { child: ChildProcess; port: number }

@@ -97,6 +97,10 @@ function trustworthyHeaders(c: Context<Bindings>): Headers {
   const headers = new Headers(c.req.raw.headers)
   for (const name of forwardingHeaders) headers.delete(name)
   const address = c.env.incoming.socket.remoteAddress
-  if (address) headers.set('x-forwarded-for', address)
+  if (address) {
+    // Hosted, Cloudflare sets both.
+    headers.set('cf-connecting-ip', address)
+    headers.set('x-forwarded-for', address)
+  }
   return headers
 }

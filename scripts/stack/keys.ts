@@ -3,17 +3,25 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** The secrets of a local stack: API keys in the form of a hosted project's, token and webhook secrets. */
-export type Keys = { publishable: string; secret: string; jwtSecret: string; webhookSecret: string }
+export type Keys = {
+  publishable: string
+  secret: string
+  jwtSecret: string
+  webhookSecret: string
+  proxySecret: string
+}
 
-/** The keys kept in the folder; drawn at random, and kept, the first time. */
+/** The keys kept in the folder; what is not there yet is drawn at random, and kept. */
 export function keysOf(home: string): Keys {
   const file = join(home, 'keys.json')
-  if (existsSync(file)) return JSON.parse(readFileSync(file, 'utf8')) as Keys
+  const kept: Partial<Keys> = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {}
   const keys: Keys = {
     publishable: `sb_publishable_${draw()}`,
     secret: `sb_secret_${draw()}`,
     jwtSecret: draw(),
     webhookSecret: `whsec_${draw()}`,
+    proxySecret: draw(),
+    ...kept,
   }
   writeFileSync(file, JSON.stringify(keys, null, 2), { mode: 0o600 })
   return keys

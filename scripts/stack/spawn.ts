@@ -16,6 +16,7 @@ const environmentShape = z.object({
   DATABASE_ADMIN_URL: z.string(),
   FUNCTIONS_URL: z.string(),
   STRIPE_WEBHOOK_SECRET: z.string(),
+  LINK_PROXY_SECRET: z.string(),
   JWT_SECRET: z.string(),
 })
 

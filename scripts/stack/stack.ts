@@ -79,6 +79,7 @@ export async function startStack({ fresh }: { fresh: boolean }): Promise<Stack> 
       DATABASE_ADMIN_URL: server.url('postgres', 'supabase_admin'),
       FUNCTIONS_URL: `${url}/functions/v1`,
       STRIPE_WEBHOOK_SECRET: keys.webhookSecret,
+      LINK_PROXY_SECRET: keys.proxySecret,
       JWT_SECRET: keys.jwtSecret,
     }
     const functions = await startFunctions({
@@ -91,6 +92,7 @@ export async function startStack({ fresh }: { fresh: boolean }): Promise<Stack> 
         STRIPE_WEBHOOK_SECRET: keys.webhookSecret,
         STRIPE_LIVEMODE: 'false',
         LINK_FALLBACK_URL: 'https://example.com/',
+        LINK_PROXY_SECRET: keys.proxySecret,
       },
     })
     stops.push(functions.stop)

@@ -195,6 +195,24 @@ $$;
 
 revoke execute on function referral_private.is_https_url from public;
 
+-- Up to 20 texts, each of which is wholly of this form.
+create function referral_private.are_all_like(p_texts text[], p_form text)
+returns boolean
+language sql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  select
+    cardinality(p_texts) <= 20
+    and not exists (
+      select from unnest(p_texts) as t (text) where t.text is null or t.text collate "C" !~ ('^(' || p_form || ')$')
+    );
+$$;
+
+revoke execute on function referral_private.are_all_like from public;
+
 create table referral.organisations (
   id uuid not null default gen_random_uuid(),
   slug text not null,
@@ -206,32 +224,50 @@ create table referral.organisations (
   ios_destination text,
   android_destination text,
   android_package text,
+  ios_app_ids text[] not null default '{}',
+  android_fingerprints text[] not null default '{}',
   code_length int not null default 8,
   codes_per_member int not null default 20,
   max_uses_cap int not null default 100000,
   rotation_grace interval not null default interval '7 days',
   redemptions_per_account int not null default 20,
   redemptions_per_address int not null default 200,
+  click_window interval not null default interval '30 days',
+  clicks_per_visitor int not null default 20,
+  clicks_per_code int not null default 50000,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint organisations_pkey primary key (id),
   constraint organisations_slug_is_unique unique (slug),
   constraint organisations_stripe_account_is_unique unique (stripe_account_id),
+  constraint organisations_link_origin_is_unique unique (link_origin),
   constraint organisations_slug_is_a_label check (slug ~ '^[a-z0-9](-?[a-z0-9]){0,62}$'),
   constraint organisations_name_is_1_to_120 check (length(name) between 1 and 120),
   constraint organisations_stripe_account_is_an_id check (stripe_account_id ~ '^acct_[A-Za-z0-9]{1,64}$'),
   constraint organisations_link_origin_is_https
-    check (referral_private.is_https_url(link_origin) and link_origin ~ '^https://[^/?#]+$'),
+    check (referral_private.is_https_url(link_origin) and link_origin collate "C" ~ '^https://[a-z0-9.-]+(:[0-9]+)?$'),
   constraint organisations_web_destination_is_https check (referral_private.is_https_url(web_destination)),
   constraint organisations_ios_destination_is_https check (referral_private.is_https_url(ios_destination)),
   constraint organisations_android_destination_is_https check (referral_private.is_https_url(android_destination)),
   constraint organisations_android_package_is_a_name
     check (android_package ~ '^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+$' and length(android_package) <= 255),
+  constraint organisations_ios_app_ids_are_ids
+    check (referral_private.are_all_like(ios_app_ids, '[A-Z0-9]{10}\.[A-Za-z0-9][A-Za-z0-9.-]{0,154}')),
+  constraint organisations_android_fingerprints_are_sha256
+    check (referral_private.are_all_like(android_fingerprints, '([0-9A-F]{2}:){31}[0-9A-F]{2}')),
   constraint organisations_code_length_is_8_to_16 check (code_length between 8 and 16),
   constraint organisations_codes_per_member_is_positive check (codes_per_member between 1 and 10000),
   constraint organisations_max_uses_cap_is_positive check (max_uses_cap between 1 and 1000000000),
   constraint organisations_redemptions_per_account_is_positive check (redemptions_per_account between 1 and 1000000),
   constraint organisations_redemptions_per_address_is_positive check (redemptions_per_address between 1 and 1000000),
+  constraint organisations_clicks_per_visitor_is_positive check (clicks_per_visitor between 1 and 1000),
+  constraint organisations_clicks_per_code_is_positive check (clicks_per_code between 1 and 10000000),
+  constraint organisations_click_window_is_a_quarter_at_most
+    check (
+      click_window between interval '1 hour' and interval '90 days'
+      and extract(year from click_window) = 0
+      and extract(month from click_window) = 0
+    ),
   constraint organisations_rotation_grace_is_a_quarter_at_most
     check (
       rotation_grace between interval '0' and interval '90 days'
@@ -394,8 +430,8 @@ revoke execute on function referral_private.create_organisation from public;
 
 grant execute on function referral_private.create_organisation to service_role;
 
--- Settings of an organisation: changed by its admins, its Stripe account only by the operator, because whoever
--- sets the account receives that account's events.
+-- Settings of an organisation: changed by its admins, its Stripe account and its link host only by the operator, because
+-- whoever sets the account receives that account's events, and whoever sets the host says which apps open its links.
 create function referral_private.update_organisation(p_org_id uuid, p_changes jsonb)
 returns referral.organisations
 language plpgsql
@@ -406,8 +442,9 @@ set lock_timeout = '3s'
 as $$
 declare
   v_settings constant text[] := array[
-    'name', 'active', 'link_origin', 'web_destination', 'ios_destination', 'android_destination', 'android_package',
-    'code_length', 'codes_per_member', 'max_uses_cap', 'rotation_grace', 'redemptions_per_account', 'redemptions_per_address'
+    'name', 'active', 'web_destination', 'ios_destination', 'android_destination', 'android_package', 'ios_app_ids',
+    'android_fingerprints', 'code_length', 'codes_per_member', 'max_uses_cap', 'rotation_grace', 'redemptions_per_account',
+    'redemptions_per_address', 'click_window', 'clicks_per_visitor', 'clicks_per_code'
   ];
   v_old referral.organisations;
   v_new referral.organisations;
@@ -421,7 +458,7 @@ begin
   select string_agg(key, ', ') into v_unknown
   from jsonb_object_keys(p_changes) as key
   where key <> all (v_settings)
-    and not (key = 'stripe_account_id' and referral_private.is_operator());
+    and not (key in ('stripe_account_id', 'link_origin') and referral_private.is_operator());
   if v_unknown is not null then
     perform referral_private.raise_error('invalid_argument', 'changes: ' || v_unknown);
   end if;
@@ -439,9 +476,11 @@ begin
   set name = v_new.name, active = v_new.active, link_origin = v_new.link_origin,
     web_destination = v_new.web_destination, ios_destination = v_new.ios_destination,
     android_destination = v_new.android_destination, android_package = v_new.android_package,
+    ios_app_ids = v_new.ios_app_ids, android_fingerprints = v_new.android_fingerprints,
     code_length = v_new.code_length, codes_per_member = v_new.codes_per_member,
     max_uses_cap = v_new.max_uses_cap, rotation_grace = v_new.rotation_grace,
     redemptions_per_account = v_new.redemptions_per_account, redemptions_per_address = v_new.redemptions_per_address,
+    click_window = v_new.click_window, clicks_per_visitor = v_new.clicks_per_visitor, clicks_per_code = v_new.clicks_per_code,
     updated_at = clock_timestamp()
   where o.id = p_org_id
   returning * into v_new;
@@ -815,6 +854,32 @@ create trigger members_record_their_changes
 after insert or update of role, deactivated_at, blocked_at on referral.members
 for each row
 execute function referral_private.record_member_change();
+
+-- The organisation behind a link host of its own: what the host's web pages and apps are, for whoever asks the host.
+create function referral_private.link_site(p_host text)
+returns table (
+  link_origin text,
+  web_destination text,
+  ios_app_ids text[],
+  android_package text,
+  android_fingerprints text[]
+)
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return query
+  select o.link_origin, o.web_destination, o.ios_app_ids, o.android_package, o.android_fingerprints
+  from referral.organisations as o
+  where o.link_origin = 'https://' || lower(p_host);
+end
+$$;
+
+revoke execute on function referral_private.link_site from public;
+
+grant execute on function referral_private.link_site to anon, authenticated, service_role;
 
 -- A program is what an organisation offers: to whom, for what, until when. Its terms are versioned and immutable,
 -- and a redemption keeps the version it was made under, so that changing a program never changes a promise.
@@ -2572,7 +2637,8 @@ create type referral.resolved_code as (
   web_destination text,
   ios_destination text,
   android_destination text,
-  android_package text
+  android_package text,
+  link_origin text
 );
 
 -- What anyone may know of a redeemable code; nothing at all of any other, whatever the reason.
@@ -2586,7 +2652,7 @@ as $$
 begin
   return query
   select c.code, o.name, p.name, m.display_name,
-    o.web_destination, o.ios_destination, o.android_destination, o.android_package
+    o.web_destination, o.ios_destination, o.android_destination, o.android_package, o.link_origin
   from referral.codes as c
   join referral.organisations as o on o.id = c.org_id
   join referral.programs as p on p.id = c.program_id
@@ -2835,6 +2901,273 @@ revoke execute on function referral_private.import_codes from public;
 
 grant execute on function referral_private.import_codes to authenticated, service_role;
 
+-- Who clicked, without knowing who: within a day and a code, clicks from one network with one user agent are one visitor's.
+-- Neither is stored, only their hash under a key of the day. Once the key is gone, nobody can tell whose it was.
+
+-- Not logged, so that the key is in no archive of the write-ahead log. After a crash there is a new one.
+create unlogged table referral_private.visitor_keys (
+  day date not null,
+  key bytea not null,
+  constraint visitor_keys_pkey primary key (day)
+);
+
+alter table referral_private.visitor_keys enable row level security;
+
+-- How many clicks on a code are stored of a visitor: whose first it is decides which one counts.
+create table referral_private.visitors (
+  org_id uuid not null,
+  code_id uuid not null,
+  visitor bytea not null,
+  day date not null,
+  clicks int not null,
+  constraint visitors_pkey primary key (org_id, code_id, visitor)
+);
+
+create index visitors_by_day on referral_private.visitors (day);
+
+alter table referral_private.visitors enable row level security;
+
+-- The key of a day in UTC, drawn when it is first asked for: 244 random bits. Whoever draws it removes those of the days before.
+create function referral_private.visitor_key(p_day date)
+returns bytea
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_key bytea;
+begin
+  select k.key into v_key from referral_private.visitor_keys as k where k.day = p_day;
+  if found then
+    return v_key;
+  end if;
+  delete from referral_private.visitor_keys as k where k.day < p_day;
+  insert into referral_private.visitor_keys (day, key)
+  values (p_day, uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))
+  on conflict do nothing;
+  select k.key into strict v_key from referral_private.visitor_keys as k where k.day = p_day;
+  return v_key;
+end
+$$;
+
+revoke execute on function referral_private.visitor_key from public;
+
+-- Without an address nothing tells visitors apart, and each click is a visitor's of its own. What follows the key is a hash, of
+-- one length always, which makes the outer hash one that only the key's holder can compute.
+create function referral_private.visitor_of(p_day date, p_click_id uuid, p_address text, p_user_agent text)
+returns bytea
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_known text := coalesce(
+    referral_private.network_of(p_address, 24) || ' ' || coalesce(p_user_agent, ''), p_click_id::text
+  );
+begin
+  return sha256(referral_private.visitor_key(p_day) || sha256(convert_to(v_known, 'UTF8')));
+end
+$$;
+
+revoke execute on function referral_private.visitor_of from public;
+
+-- A click says that somebody followed a code's link. It proves where a redemption came from, and is forgotten after some
+-- months; how many there were, per day, is kept.
+create type referral.click_platform as enum ('ios', 'android', 'web');
+
+create type referral.click_channel as enum ('qr', 'share', 'email', 'sms', 'whatsapp', 'social', 'web', 'print');
+
+-- By month in UTC. The months' partitions are made and dropped by maintain_clicks; until one is made, the default partition
+-- takes its clicks. Codes are never deleted, so that no foreign key is needed, which every click would check.
+create table referral_private.clicks (
+  org_id uuid not null,
+  code_id uuid not null,
+  click_id uuid not null,
+  clicked_at timestamptz not null,
+  visitor bytea not null,
+  counted boolean not null,
+  platform referral.click_platform not null,
+  channel referral.click_channel,
+  utm jsonb,
+  constraint clicks_pkey primary key (org_id, click_id, clicked_at)
+)
+partition by range (clicked_at);
+
+alter table referral_private.clicks enable row level security;
+
+create table referral_private.clicks_default partition of referral_private.clicks default;
+
+alter table referral_private.clicks_default enable row level security;
+
+-- How many clicks a code had on a day in UTC, so that nobody has to scan the clicks: those that count, and all that are stored.
+create table referral_private.click_days (
+  org_id uuid not null,
+  code_id uuid not null,
+  day date not null,
+  platform referral.click_platform not null,
+  -- The label of a click_channel, or nothing.
+  channel text not null,
+  clicks int not null,
+  stored int not null,
+  constraint click_days_pkey primary key (org_id, code_id, day, platform, channel),
+  constraint click_days_are_of_a_code
+    foreign key (org_id, code_id) references referral.codes (org_id, id)
+      on delete restrict
+);
+
+alter table referral_private.click_days enable row level security;
+
+-- The campaign parameters among these, each of 1 to 100 printable characters; null where there is none.
+create function referral_private.utm_of(p_parameters jsonb)
+returns jsonb
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+begin
+  if jsonb_typeof(p_parameters) <> 'object' then
+    return null;
+  end if;
+  return (
+    select jsonb_object_agg(given.key, given.value)
+    from jsonb_each(p_parameters) as given
+    where given.key in ('utm_source', 'utm_medium', 'utm_campaign', 'utm_term', 'utm_content')
+      and jsonb_typeof(given.value) = 'string'
+      and length(given.value #>> '{}') between 1 and 100
+      and given.value #>> '{}' !~ '[\u0001-\u001F\u007F-\u009F\u2028\u2029]'
+  );
+end
+$$;
+
+revoke execute on function referral_private.utm_of from public;
+
+-- Stores a click and says whether it counts. The code's limit comes first: past it, nothing at all is stored. The row that all
+-- clicks on a code share is locked last.
+create function referral_private.record_click(
+  p_code text,
+  p_click_id uuid,
+  p_address text,
+  p_user_agent text,
+  p_platform text,
+  p_channel text,
+  p_utm jsonb
+)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  v_channel referral.click_channel;
+  v_now timestamptz;
+  v_day date;
+  v_code referral.codes;
+  v_organisation referral.organisations;
+  v_visitor bytea;
+  v_counted boolean;
+begin
+  if p_click_id is null then
+    perform referral_private.raise_error('invalid_argument', 'click_id');
+  end if;
+  if coalesce(p_platform <> all (enum_range(null::referral.click_platform)::text[]), true) then
+    perform referral_private.raise_error('invalid_argument', 'platform');
+  end if;
+  if p_channel = any (enum_range(null::referral.click_channel)::text[]) then
+    v_channel := p_channel;
+  end if;
+  if not exists (select from referral_private.resolve_code(p_code)) then
+    return false;
+  end if;
+  select * into strict v_code from referral.codes as c where c.code_key = referral_private.normalise_code(p_code);
+  select * into strict v_organisation from referral.organisations as o where o.id = v_code.org_id;
+
+  -- The function may send a click twice: the lock lets the second find the first.
+  perform pg_advisory_xact_lock(hashtextextended('referral.click:' || p_click_id, 0));
+  v_now := clock_timestamp();
+  v_day := v_now at time zone 'utc';
+  select k.counted into v_counted
+  from referral_private.clicks as k
+  where k.org_id = v_code.org_id and k.click_id = p_click_id and k.clicked_at between v_now - interval '1 day' and v_now;
+  if found then
+    return v_counted;
+  end if;
+
+  if (
+    select coalesce(sum(d.stored), 0) from referral_private.click_days as d
+    where d.org_id = v_code.org_id and d.code_id = v_code.id and d.day = v_day
+  ) >= v_organisation.clicks_per_code then
+    return false;
+  end if;
+  v_visitor := referral_private.visitor_of(v_day, p_click_id, p_address, p_user_agent);
+  insert into referral_private.visitors as v (org_id, code_id, visitor, day, clicks)
+  values (v_code.org_id, v_code.id, v_visitor, v_day, 1)
+  on conflict on constraint visitors_pkey do update
+  set clicks = v.clicks + 1
+  where v.clicks < v_organisation.clicks_per_visitor
+  returning v.clicks = 1 into v_counted;
+  if not found then
+    return false;
+  end if;
+
+  insert into referral_private.clicks (org_id, code_id, click_id, clicked_at, visitor, counted, platform, channel, utm)
+  values (
+    v_code.org_id, v_code.id, p_click_id, v_now, v_visitor, v_counted, p_platform::referral.click_platform, v_channel,
+    referral_private.utm_of(p_utm)
+  );
+  insert into referral_private.click_days as d (org_id, code_id, day, platform, channel, clicks, stored)
+  values (
+    v_code.org_id, v_code.id, v_day, p_platform::referral.click_platform, coalesce(v_channel::text, ''), v_counted::int, 1
+  )
+  on conflict on constraint click_days_pkey do update
+  set clicks = d.clicks + excluded.clicks, stored = d.stored + 1;
+  return v_counted;
+exception
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.record_click from public;
+
+grant execute on function referral_private.record_click to service_role;
+
+-- The click on this very code that proves a redemption now, or nothing where none is given. Raises `invalid_click`.
+create function referral_private.click_of(p_code referral.codes, p_click_id uuid)
+returns referral_private.clicks
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  v_now timestamptz := clock_timestamp();
+  v_window interval;
+  v_click referral_private.clicks;
+begin
+  if p_click_id is null then
+    return null;
+  end if;
+  select o.click_window into strict v_window from referral.organisations as o where o.id = p_code.org_id;
+  select * into v_click
+  from referral_private.clicks as k
+  where k.org_id = p_code.org_id and k.click_id = p_click_id and k.clicked_at between v_now - v_window and v_now
+    and k.code_id = p_code.id;
+  if not found then
+    perform referral_private.raise_error('invalid_click');
+  end if;
+  return v_click;
+end
+$$;
+
+revoke execute on function referral_private.click_of from public;
+
 -- A redemption says that a referee used a code: the audit row of the use and the claim to a reward in one.
 -- It outlives the code's life and the referee's account, and stores the terms it was made under.
 create type referral.redemption_status as enum ('pending', 'confirmed', 'reversed', 'expired', 'rejected');
@@ -2863,6 +3196,9 @@ create table referral.redemptions (
   status referral.redemption_status not null default 'pending',
   provenance referral.provenance not null default 'typed',
   channel text,
+  -- Copied from the click, which is forgotten with its month.
+  click_id uuid,
+  clicked_at timestamptz,
   redeemed_at timestamptz not null default clock_timestamp(),
   confirmed_at timestamptz,
   decision referral.decision,
@@ -2879,6 +3215,9 @@ create table referral.redemptions (
       on delete restrict,
   constraint redemptions_no_self_referral check (referee_id != referrer_id),
   constraint redemptions_channel_is_a_label check (channel ~ '^[a-z0-9_]{1,32}$'),
+  constraint redemptions_proved_by_a_click
+    check ((provenance in ('link', 'install_referrer', 'clipboard')) = (click_id is not null)),
+  constraint redemptions_clicked_say_when check ((click_id is null) = (clicked_at is null)),
   constraint redemptions_decided_say_when check ((decision is null) = (decided_at is null)),
   constraint redemptions_rejected_by_decision check ((status = 'rejected') = coalesce(decision = 'rejected', false)),
   constraint redemptions_decision_reason_is_500_at_most check (length(decision_reason) <= 500),
@@ -2893,6 +3232,8 @@ create unique index redemptions_no_mutual_pair on referral.redemptions (
   greatest(referrer_id, referee_id)
 )
 where referrer_id is not null;
+
+create unique index redemptions_one_per_click on referral.redemptions (org_id, click_id) where click_id is not null;
 
 create index redemptions_by_referrer on referral.redemptions (referrer_id, org_id, redeemed_at, id);
 
@@ -3010,6 +3351,7 @@ declare
   v_key text := referral_private.normalise_code(p_code);
   v_code referral.codes;
   v_terms referral.program_terms;
+  v_click referral_private.clicks;
   v_redemption referral.redemptions;
   v_account text;
   v_is_payer boolean;
@@ -3018,11 +3360,12 @@ begin
   if v_key is null then
     perform referral_private.raise_error('invalid_code');
   end if;
-  -- A client may say `typed` freely; every other provenance is proved by a click, and there is none without an id.
-  if p_click_id is not null or p_provenance is distinct from 'typed' then
-    perform referral_private.raise_error(
-      case when p_provenance in ('typed', 'link', 'install_referrer', 'clipboard') then 'invalid_click' else 'invalid_argument' end
-    );
+  -- A client may say `typed` freely; every other provenance is proved by a click.
+  if coalesce(p_provenance not in ('typed', 'link', 'install_referrer', 'clipboard'), true) then
+    perform referral_private.raise_error('invalid_argument', 'provenance');
+  end if;
+  if (p_provenance = 'typed') <> (p_click_id is null) then
+    perform referral_private.raise_error('invalid_click');
   end if;
 
   select * into v_code from referral.codes as c where c.code_key = v_key;
@@ -3043,8 +3386,14 @@ begin
 
   if not found then
     v_terms := referral_private.require_redeemable(v_code, v_user_id);
-    insert into referral.redemptions (org_id, program_id, terms_version, code_id, referrer_id, referee_id, channel)
-    values (v_code.org_id, v_code.program_id, v_terms.version, v_code.id, v_code.referrer_id, v_user_id, p_channel)
+    v_click := referral_private.click_of(v_code, p_click_id);
+    insert into referral.redemptions (
+      org_id, program_id, terms_version, code_id, referrer_id, referee_id, provenance, channel, click_id, clicked_at
+    )
+    values (
+      v_code.org_id, v_code.program_id, v_terms.version, v_code.id, v_code.referrer_id, v_user_id,
+      p_provenance::referral.provenance, coalesce(v_click.channel::text, p_channel), v_click.click_id, v_click.clicked_at
+    )
     on conflict do nothing
     returning * into v_redemption;
 
@@ -3060,11 +3409,16 @@ begin
         where r.org_id = v_redemption.org_id and r.id = v_redemption.id;
       end if;
     else
-      -- Either the same person was faster on another connection, or the referrer has redeemed this person's code.
+      -- The same person was faster on another connection, or somebody else with the click, or the referrer has redeemed
+      -- this person's code.
       select * into v_redemption
       from referral.redemptions as r
       where r.org_id = v_code.org_id and r.program_id = v_code.program_id and r.referee_id = v_user_id;
-      if not found then
+      if not found and exists (
+        select from referral.redemptions as r where r.org_id = v_code.org_id and r.click_id = p_click_id
+      ) then
+        perform referral_private.raise_error('invalid_click');
+      elsif v_redemption.id is null then
         perform referral_private.raise_error('mutual_referral');
       end if;
     end if;
@@ -3492,8 +3846,9 @@ $$;
 
 revoke execute on function referral_private.client_address from public;
 
--- What one subscriber has of addresses: the address itself, or its /64 network for IPv6. Null for what is no address.
-create function referral_private.network_of(p_address text)
+-- The network of an address: as long as one subscriber's is, a /64, for IPv6, and as long as is asked for IPv4. Null for what
+-- is no address.
+create function referral_private.network_of(p_address text, p_ipv4_length int)
 returns text
 language plpgsql
 immutable
@@ -3504,7 +3859,7 @@ declare
   v_address inet;
 begin
   v_address := regexp_replace(p_address, '^::ffff:(?=\d+\.)', '', 'i');
-  return host(network(set_masklen(v_address, case family(v_address) when 6 then 64 else 32 end)));
+  return host(network(set_masklen(v_address, case family(v_address) when 6 then 64 else p_ipv4_length end)));
 exception
   when invalid_text_representation then
     return null;
@@ -3523,7 +3878,7 @@ set search_path = ''
 as $$
 declare
   v_organisation referral.organisations;
-  v_address text := referral_private.network_of(referral_private.client_address());
+  v_address text := referral_private.network_of(referral_private.client_address(), 32);
 begin
   select * into strict v_organisation from referral.organisations as o where o.id = p_org_id;
   perform referral_private.count_within(p_org_id, 'account:' || p_user_id, v_organisation.redemptions_per_account);
@@ -3839,6 +4194,170 @@ create trigger redemptions_record_their_changes
 after update of status, decision on referral.redemptions
 for each row
 execute function referral_private.record_redemption_change();
+
+-- How many clicks a code had: for its owner and for staff, from the counts per day.
+create function referral_private.code_clicks(p_code_id uuid, p_from_day date, p_to_day date)
+returns table (day date, platform referral.click_platform, channel referral.click_channel, clicks int)
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_to_day date := coalesce(p_to_day, (clock_timestamp() at time zone 'utc')::date);
+  v_from_day date := coalesce(p_from_day, v_to_day - 30);
+  v_code referral.codes;
+begin
+  select * into v_code from referral.codes as c where c.id = p_code_id;
+  if v_code.id is null
+    or not coalesce(referral_private.acts_with_role(v_code.org_id, 'coordinator'), false)
+    and v_code.referrer_id is distinct from referral_private.require_person()
+  then
+    perform referral_private.raise_error('code_not_found');
+  end if;
+  if v_from_day not between v_to_day - 30 and v_to_day then
+    perform referral_private.raise_error('invalid_argument', 'from_day');
+  end if;
+  return query
+  select d.day, d.platform, nullif(d.channel, '')::referral.click_channel, d.clicks
+  from referral_private.click_days as d
+  where d.org_id = v_code.org_id and d.code_id = p_code_id and d.day between v_from_day and v_to_day and d.clicks > 0
+  order by d.day, d.platform, d.channel;
+end
+$$;
+
+revoke execute on function referral_private.code_clicks from public;
+
+grant execute on function referral_private.code_clicks to authenticated, service_role;
+
+-- The job that keeps clicks: makes the partitions of months to come, and forgets what is past.
+
+-- The months, in UTC, that have a partition of their own.
+create function referral_private.click_months()
+returns table (partition name, month timestamp)
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  return query
+  select c.relname, to_date(c.relname, '"clicks_"YYYY_MM')::timestamp
+  from pg_catalog.pg_inherits as i
+  join pg_catalog.pg_class as c on c.oid = i.inhrelid
+  where i.inhparent = 'referral_private.clicks'::regclass and c.relname <> 'clicks_default';
+end
+$$;
+
+revoke execute on function referral_private.click_months from public;
+
+-- Makes a month's partition, unless the default partition has clicks of that month: then it keeps the month, where a look-up
+-- finds them as well, and nothing has to be moved while clicks wait. The table is locked.
+create function referral_private.make_click_partition(p_month timestamp)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_partition constant text := to_char(p_month, '"clicks_"YYYY_MM');
+  v_from constant timestamptz := p_month at time zone 'utc';
+  v_to constant timestamptz := (p_month + interval '1 month') at time zone 'utc';
+begin
+  if exists (select from referral_private.clicks_default as k where k.clicked_at >= v_from and k.clicked_at < v_to) then
+    return false;
+  end if;
+  execute format(
+    'create table referral_private.%I partition of referral_private.clicks for values from (%L) to (%L)', v_partition, v_from, v_to
+  );
+  execute format('alter table referral_private.%I enable row level security', v_partition);
+  execute format('revoke all on referral_private.%I from public, anon, authenticated, service_role', v_partition);
+  return true;
+end
+$$;
+
+revoke execute on function referral_private.make_click_partition from public;
+
+-- Makes the partitions of this month and the next two; drops those of months that ended before the retention began, and
+-- removes such clicks from the default partition; forgets the visitors of past days, and their keys. At most `p_max_rows` clicks
+-- and as many visitors: call again while that many were removed. The table is locked at once as much as is needed, and before
+-- its partitions, so that no click and no redemption can be in between.
+create function referral_private.maintain_clicks(p_retention interval, p_max_rows int)
+returns table (partitions_made int, partitions_dropped int, clicks_removed int, visitors_removed int)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_now timestamptz := clock_timestamp();
+  v_this_month constant timestamp := date_trunc('month', v_now at time zone 'utc');
+  v_kept_from timestamptz;
+  v_missing timestamp[];
+  v_month timestamp;
+  v_past name[];
+  v_partition name;
+begin
+  v_kept_from := v_now - p_retention;
+  -- No click_window is longer than 90 days.
+  if coalesce(v_kept_from > v_now - interval '90 days', true) then
+    perform referral_private.raise_error('invalid_argument', 'retention');
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('referral.maintain_clicks', 0));
+  v_missing := array(
+    select v_this_month + n * interval '1 month' from generate_series(0, 2) as n
+    except
+    select m.month from referral_private.click_months() as m
+    order by 1
+  );
+  v_past := array(
+    select m.partition from referral_private.click_months() as m
+    where (m.month + interval '1 month') at time zone 'utc' <= v_kept_from
+  );
+  if v_missing <> '{}' or v_past <> '{}' then
+    lock table only referral_private.clicks in access exclusive mode;
+  end if;
+  partitions_made := 0;
+  foreach v_month in array v_missing loop
+    partitions_made := partitions_made + referral_private.make_click_partition(v_month)::int;
+  end loop;
+  foreach v_partition in array v_past loop
+    execute format('drop table referral_private.%I', v_partition);
+  end loop;
+  partitions_dropped := cardinality(v_past);
+
+  delete from referral_private.clicks_default as k
+  using (
+    select d.org_id, d.click_id, d.clicked_at from referral_private.clicks_default as d
+    where d.clicked_at < v_kept_from
+    limit greatest(p_max_rows, 0)
+  ) as past
+  where (k.org_id, k.click_id, k.clicked_at) = (past.org_id, past.click_id, past.clicked_at);
+  get diagnostics clicks_removed = row_count;
+
+  delete from referral_private.visitor_keys as k where k.day < (v_now at time zone 'utc')::date;
+  delete from referral_private.visitors as v
+  using (
+    select d.org_id, d.code_id, d.visitor from referral_private.visitors as d
+    where d.day < (v_now at time zone 'utc')::date
+    limit greatest(p_max_rows, 0)
+  ) as past
+  where (v.org_id, v.code_id, v.visitor) = (past.org_id, past.code_id, past.visitor);
+  get diagnostics visitors_removed = row_count;
+  return next;
+exception
+  when datetime_field_overflow then
+    perform referral_private.raise_error('invalid_argument', 'retention');
+  when lock_not_available then
+    perform referral_private.raise_error('busy');
+end
+$$;
+
+revoke execute on function referral_private.maintain_clicks from public;
+
+grant execute on function referral_private.maintain_clicks to service_role;
 
 -- Facts about money and identity, as Stripe and other providers state them. They are keyed by Stripe account ('' is the
 -- platform's own), livemode and object, only grow, and hold no personal data. What is owed is a function of them alone.
@@ -7203,7 +7722,7 @@ as $$
 $$;
 
 comment on function referral.update_organisation is
-  'Changes settings: name, active, link_origin, web_destination, ios_destination, android_destination (https), android_package, code_length, codes_per_member, max_uses_cap, rotation_grace; redemptions_per_account, redemptions_per_address (per hour); and stripe_account_id, operator only. Unknown keys are refused. Admins and the operator. Errors: not_signed_in, not_a_member, not_allowed, organisation_not_found, invalid_argument, stripe_account_taken, stripe_account_fixed, busy.';
+  'Changes settings: name, active, web_destination, ios_destination, android_destination (https), android_package, ios_app_ids (TEAMID.bundle.id), android_fingerprints (SHA-256, AB:CD:…), code_length, codes_per_member, max_uses_cap, rotation_grace; redemptions_per_account, redemptions_per_address (per hour); click_window (an interval of up to 90 days in which a click proves a redemption), clicks_per_visitor, clicks_per_code (kept of a code and day in UTC); and, operator only, stripe_account_id and link_origin (https, lower case, of one organisation only). Unknown keys are refused. Admins and the operator. Errors: not_signed_in, not_a_member, not_allowed, organisation_not_found, invalid_argument, stripe_account_taken, stripe_account_fixed, busy.';
 
 revoke execute on function referral.update_organisation from public;
 
@@ -7644,11 +8163,66 @@ end
 $$;
 
 comment on function referral.resolve_code is
-  'What anyone may know of a redeemable code: the code as shown, names, destinations. No row for every other, whatever the reason. Anyone.';
+  'What anyone may know of a redeemable code: the code as shown, names, destinations, and the organisation''s own link origin, if it has one. No row for every other, whatever the reason. Anyone.';
 
 revoke execute on function referral.resolve_code from public;
 
 grant execute on function referral.resolve_code to anon, authenticated, service_role;
+
+create function referral.link_site(host text)
+returns table (
+  link_origin text,
+  web_destination text,
+  ios_app_ids text[],
+  android_package text,
+  android_fingerprints text[]
+)
+language plpgsql
+stable
+rows 1
+security invoker
+set search_path = ''
+set statement_timeout = '5s'
+as $$
+begin
+  return query select s.* from referral_private.link_site(host) as s;
+end
+$$;
+
+comment on function referral.link_site is
+  'What anyone may know of a link host, such as go.example.org or go.example.org:8443: the destination of its organisation, and the apps that open its links. No row for a host that is nobody''s. Anyone.';
+
+revoke execute on function referral.link_site from public;
+
+grant execute on function referral.link_site to anon, authenticated, service_role;
+
+create function referral.record_click(
+  code text,
+  click_id uuid,
+  address text default null,
+  user_agent text default null,
+  platform text default 'web',
+  channel text default null,
+  utm jsonb default null
+)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+set statement_timeout = '5s'
+as $$
+begin
+  return referral_private.record_click(code, click_id, address, user_agent, platform, channel, utm);
+end
+$$;
+
+comment on function referral.record_click is
+  'Records a click on a code, once per click id. True: it counts. False: the visitor has clicked on this code before on this day (UTC), or nothing was stored, because the code cannot be redeemed or as many clicks are stored as the organisation allows. Address and user agent tell visitors apart and are not stored. Platform: ios, android or web. Channel: one of the enum click_channel; any other is none. Utm: utm_source, utm_medium, utm_campaign, utm_term and utm_content, of up to 100 printable characters; the rest is left out. Operator only. Errors: invalid_argument, busy.';
+
+revoke execute on function referral.record_click from public;
+
+grant execute on function referral.record_click to service_role;
 
 create function referral.validate_code(code text)
 returns setof referral.resolved_code
@@ -7691,7 +8265,7 @@ end
 $$;
 
 comment on function referral.redeem_code is
-  'Redeems a code for the caller, once per program. The same code again answers with the same redemption. Channel: lower-case label of up to 32 characters. Signed-in people. Errors: not_signed_in, anonymous_user, invalid_code, code_not_found, code_inactive, code_suspended, code_expired, code_limit_reached, program_inactive, already_redeemed, self_referral, mutual_referral, new_users_only, rate_limited, invalid_click, invalid_argument, busy.';
+  'Redeems a code for the caller, once per program. The same code again answers with the same redemption. Provenance: typed, without a click; link, install_referrer and clipboard with the id of a click on this very code, not older than the organisation''s click_window, that backs no other redemption. Channel: lower-case label of up to 32 characters; the click''s own, where it has one, counts instead. Signed-in people. Errors: not_signed_in, anonymous_user, invalid_code, code_not_found, code_inactive, code_suspended, code_expired, code_limit_reached, program_inactive, already_redeemed, self_referral, mutual_referral, new_users_only, rate_limited, invalid_click, invalid_argument, busy.';
 
 revoke execute on function referral.redeem_code from public;
 
@@ -7858,6 +8432,24 @@ revoke execute on function referral.code_usage_stats from public;
 
 grant execute on function referral.code_usage_stats to authenticated, service_role;
 
+create function referral.code_clicks(code_id uuid, from_day date default null, to_day date default null)
+returns table (day date, platform referral.click_platform, channel referral.click_channel, clicks int)
+language sql
+stable
+security invoker
+set search_path = ''
+set statement_timeout = '5s'
+as $$
+  select d.* from referral_private.code_clicks(code_id, from_day, to_day) as d;
+$$;
+
+comment on function referral.code_clicks is
+  'How many clicks on a code counted, per day in UTC, platform and channel, oldest first; no channel is null. From `from_day` to `to_day`, 31 days at most: the last 31 unless given. The code''s owner, coordinators, admins and the operator. Errors: not_signed_in, anonymous_user, code_not_found, invalid_argument.';
+
+revoke execute on function referral.code_clicks from public;
+
+grant execute on function referral.code_clicks to authenticated, service_role;
+
 create function referral.confirm_redemption(redemption_id uuid, reason text default null)
 returns referral.redemptions
 language sql
@@ -7965,6 +8557,25 @@ comment on function referral.forget_counts is
 revoke execute on function referral.forget_counts from public;
 
 grant execute on function referral.forget_counts to service_role;
+
+create function referral.maintain_clicks(retention interval default '120 days', max_rows int default 100000)
+returns table (partitions_made int, partitions_dropped int, clicks_removed int, visitors_removed int)
+language sql
+volatile
+rows 1
+security invoker
+set search_path = ''
+set statement_timeout = '60s'
+as $$
+  select m.* from referral_private.maintain_clicks(retention, max_rows) as m;
+$$;
+
+comment on function referral.maintain_clicks is
+  'Keeps the storage of clicks: partitions for this month and the next two, none for months that ended before the retention (90 days at least); no visitor of a past day, and no key of one. Removes at most max_rows rows each of clicks and visitors, and says how much it did. For any scheduler, at any time. Operator only. Errors: invalid_argument, busy.';
+
+revoke execute on function referral.maintain_clicks from public;
+
+grant execute on function referral.maintain_clicks to service_role;
 
 create function referral.my_earnings(org_id uuid, owner_id uuid default null)
 returns table (currency text, pending bigint, available bigint, in_transit bigint, paid bigint, owed bigint)

@@ -1,12 +1,17 @@
 import { createClient } from '@supabase/supabase-js'
 import { describe, expect, inject, test } from 'vitest'
 import { createCache } from '../../client/cache.ts'
-import { codeText } from '../../client/code-text.ts'
 import { toReferralError } from '../../client/errors.ts'
 import { createReferralClient, createStaffClient } from '../../client/index.ts'
 import { deliver } from '../../scripts/demo/stripe.ts'
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
-import { anonymousOverHttp, type Caller, personOverHttp, sceneOverHttp } from '../support/http.ts'
+import {
+  anonymousOverHttp,
+  type Caller,
+  operatorOverHttp,
+  personOverHttp,
+  sceneOverHttp,
+} from '../support/http.ts'
 
 const stack = inject('stack')
 const clientOf = ({ supabase }: Caller) => createReferralClient(supabase)
@@ -65,6 +70,15 @@ describe('the client', () => {
     expect((await clientOf(mentor).myReferrals(org)).data).toMatchObject([
       { status: 'pending', channel: 'qr', confirmed_at: null },
     ])
+  })
+
+  test('claims a click only where it has one', async () => {
+    const { friend, code } = await sceneOverHttp()
+    const found = { code, clickId: null, channel: 'share' } as const
+    const none = { ...found, clickId: crypto.randomUUID() }
+    expect((await clientOf(friend).redeem(code, none)).error?.code).toBe('invalid_click')
+    const pasted = await clientOf(friend).redeem(code, { ...found, provenance: 'clipboard' })
+    expect(pasted.data?.status).toBe('pending')
   })
 
   test('gives the database’s refusals as they are', async () => {
@@ -220,6 +234,24 @@ describe('the staff client', () => {
   })
 })
 
+describe('clicks', () => {
+  test('are counted for staff and for the code’s owner, per day, platform and channel', async () => {
+    const { org, admin, mentor, code } = await sceneOverHttp()
+    const click = { code, click_id: crypto.randomUUID(), platform: 'ios', channel: 'qr' }
+    const answer = await operatorOverHttp().rpc('record_click', click)
+    expect(answer.data).toBe(true)
+    const id = (await clientOf(mentor).getActiveCode(mentor.id, org)).data?.id ?? ''
+    const day = new Date().toISOString().slice(0, 10)
+    const counted = [{ day, platform: 'ios', channel: 'qr', clicks: 1 }]
+    expect((await createStaffClient(admin.supabase).codeClicks(id)).data).toEqual(counted)
+    const owner = createStaffClient(mentor.supabase)
+    expect((await owner.codeClicks(id, { fromDay: day, toDay: day })).data).toEqual(counted)
+    expect((await owner.codeClicks(id, { fromDay: '2026-01-01' })).error?.code).toBe(
+      'invalid_argument',
+    )
+  })
+})
+
 describe('earnings', () => {
   test('are shown to their owner, entry by entry, with what they come from', async () => {
     const { org, admin, mentor, friend, code } = await sceneOverHttp()
@@ -288,21 +320,5 @@ describe('a call that the caller has no right to', () => {
     const refused = { code: '42501', message: 'permission denied' }
     expect(toReferralError(refused, 401).code).toBe('not_signed_in')
     expect(toReferralError(refused, 403).code).toBe('not_allowed')
-  })
-})
-
-describe('codeText', () => {
-  test.for([
-    [' 7KQ2-M9XT\n', '7KQ2-M9XT'],
-    ['https://go.example.org/link/7KQ2-M9XT', '7KQ2-M9XT'],
-    ['https://go.example.org/functions/v1/link/7KQ2-M9XT/?via=qr', '7KQ2-M9XT'],
-    ['HTTPS://example.org/welcome?lang=en&ref=7KQ2-M9XT#top', '7KQ2-M9XT'],
-    ['https://go.example.org/link/7KQ2%20M9XT', '7KQ2 M9XT'],
-    ['https://example.org/about', 'https://example.org/about'],
-    ['https://go.example.org/link/%', 'https://go.example.org/link/%'],
-    ['https://', 'https://'],
-    ['', ''],
-  ] as const)('takes %j as %j', ([text, code]) => {
-    expect(codeText(text)).toBe(code)
   })
 })

@@ -138,6 +138,8 @@ const event = (change: Record<string, string>) => {
   return `insert into referral_private.stripe_events (${Object.keys(row).join(', ')}) values (${Object.values(row).join(', ')})`
 }
 
+const clicked = { provenance: "'link'", click_id: `'${nobody}'`, clicked_at: 'now()' }
+
 const refused: Record<string, string> = {
   organisations_slug_is_unique: newOrganisation,
   organisations_stripe_account_is_unique: `${organisation("stripe_account_id = 'acct_1'")}; insert into referral.organisations (slug, name, stripe_account_id) values ('other', 'X', 'acct_1')`,
@@ -151,6 +153,12 @@ const refused: Record<string, string> = {
     "android_destination = 'http://example.org'",
   ),
   organisations_android_package_is_a_name: organisation("android_package = 'nopackage'"),
+  organisations_link_origin_is_unique: `${organisation("link_origin = 'https://go.example.org'")}; insert into referral.organisations (slug, name, link_origin) values ('other', 'X', 'https://go.example.org')`,
+  organisations_ios_app_ids_are_ids: organisation("ios_app_ids = '{com.example.app}'"),
+  organisations_android_fingerprints_are_sha256: organisation("android_fingerprints = '{ABCD}'"),
+  organisations_clicks_per_visitor_is_positive: organisation('clicks_per_visitor = 0'),
+  organisations_clicks_per_code_is_positive: organisation('clicks_per_code = 0'),
+  organisations_click_window_is_a_quarter_at_most: organisation("click_window = '3 months'"),
   organisations_code_length_is_8_to_16: organisation('code_length = 17'),
   organisations_codes_per_member_is_positive: organisation('codes_per_member = 0'),
   organisations_max_uses_cap_is_positive: organisation('max_uses_cap = 0'),
@@ -200,11 +208,23 @@ const refused: Record<string, string> = {
   redemptions_have_terms: redemption({ terms_version: '2' }),
   redemptions_no_self_referral: redemption({ referrer_id: `'${nobody}'` }),
   redemptions_channel_is_a_label: redemption({ channel: "'No Label'" }),
+  redemptions_proved_by_a_click: redemption({ provenance: "'link'" }),
+  redemptions_clicked_say_when: redemption({ clicked_at: 'now()' }),
+  redemptions_one_per_click: `${redemption(clicked)}; ${redemption({ ...clicked, referee_id: 'gen_random_uuid()' })}`,
   redemptions_decided_say_when: redemption({ decision: "'confirmed'" }),
   redemptions_rejected_by_decision: redemption({ status: "'rejected'" }),
   redemptions_decision_reason_is_500_at_most: redemption({ decision_reason: "repeat('x', 501)" }),
   redemptions_confirmed_say_when: redemption({ status: "'confirmed'" }),
   redemptions_pending_are_unconfirmed: redemption({ confirmed_at: 'now()' }),
+  click_days_are_of_a_code: insert('click_days', {
+    org_id: ':org',
+    code_id: `'${nobody}'`,
+    day: 'now()',
+    platform: `'web'`,
+    channel: `''`,
+    clicks: '1',
+    stored: '1',
+  }),
   redemption_changes_are_of_a_redemption: `insert into referral.redemption_changes (org_id, redemption_id, from_status, to_status) values (:org, '${nobody}', 'pending', 'expired')`,
   sign_up_claims_code_is_128_at_most: `insert into referral_private.sign_up_claims (user_id, code) values ('${nobody}', repeat('x', 129))`,
   payments_currency_is_a_code: payment({ currency: "'dollars'" }),

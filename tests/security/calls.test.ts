@@ -26,8 +26,12 @@ type Caller = (typeof callers)[number]
 async function stage(tx: Sql) {
   const here = await scene(tx)
   const there = await scene(tx)
+  const changes = { link_origin: 'https://go.example.org' }
+  await operator(tx).rpc('update_organisation', { org_id: here.org, changes })
   const { id, code } = await codeOf(here.mentor, here.org)
-  const [redeemed] = await here.friend.rpc('redeem_code', { code })
+  const click = { code, click_id: crypto.randomUUID() }
+  await operator(tx).rpc('record_click', click)
+  const [redeemed] = await here.friend.rpc('redeem_code', { ...click, provenance: 'link' })
   const actors: Record<Caller, Actor> = {
     anon: anonymous(tx),
     guest: person(tx, crypto.randomUUID(), { is_anonymous: true }),
@@ -56,6 +60,10 @@ const calls: Record<string, [(stage: Stage) => Record<string, unknown>, string]>
   add_member: [
     ({ org }) => ({ org_id: org, user_id: crypto.randomUUID() }),
     'denied anonymous_user not_a_member not_a_member not_allowed ok not_a_member ok ok',
+  ],
+  code_clicks: [
+    byId,
+    'denied anonymous_user code_not_found code_not_found ok ok code_not_found ok ok',
   ],
   code_usage_stats: [
     byId,
@@ -101,7 +109,9 @@ const calls: Record<string, [(stage: Stage) => Record<string, unknown>, string]>
     ({ org }) => ({ org_id: org, sale_id: 'in_none' }),
     'denied anonymous_user none none none none none none none',
   ],
+  link_site: [() => ({ host: 'go.example.org' }), 'ok ok ok ok ok ok ok ok ok'],
   list_parked_events: [nothing, 'denied denied denied denied denied denied denied denied none'],
+  maintain_clicks: [nothing, 'denied denied denied denied denied denied denied denied ok'],
   my_earnings: [
     ({ org, mentor }) => ({ org_id: org, owner_id: mentor.id }),
     'denied anonymous_user not_a_member not_a_member none none not_a_member none none',
@@ -113,6 +123,10 @@ const calls: Record<string, [(stage: Stage) => Record<string, unknown>, string]>
   org_liabilities: [
     org,
     'denied anonymous_user not_a_member not_a_member not_allowed not_allowed not_a_member none none',
+  ],
+  record_click: [
+    ({ code }) => ({ code, click_id: crypto.randomUUID() }),
+    'denied denied denied denied denied denied denied denied ok',
   ],
   record_payment: [
     ({ org, friend }) => ({

@@ -19,6 +19,9 @@ const tables = {
   'referral.redemption_changes_id_seq': [],
   'referral.redemptions': ['authenticated SELECT', 'service_role SELECT'],
   'referral_private.charges': [],
+  'referral_private.click_days': [],
+  'referral_private.clicks': [],
+  'referral_private.clicks_default': [],
   'referral_private.credit_note_refunds': [],
   'referral_private.credit_notes': [],
   'referral_private.dispute_transactions': [],
@@ -46,12 +49,15 @@ const tables = {
   'referral_private.reserved_words': [],
   'referral_private.sign_up_claims': [],
   'referral_private.stripe_events': [],
+  'referral_private.visitor_keys': [],
+  'referral_private.visitors': [],
 }
 
 const people = ['authenticated', 'service_role']
 const everybody = ['anon', 'authenticated', 'service_role']
 const rpcs: Record<string, string[]> = {
   add_member: people,
+  code_clicks: people,
   code_usage_stats: people,
   code_uses: people,
   create_campaign_code: people,
@@ -80,7 +86,10 @@ const rpcs: Record<string, string[]> = {
   my_earnings: people,
   my_statement: people,
   org_liabilities: people,
+  link_site: everybody,
+  maintain_clicks: ['service_role'],
   list_parked_events: ['service_role'],
+  record_click: ['service_role'],
   record_payment: ['service_role'],
   record_refund: ['service_role'],
   record_refund_reversed: ['service_role'],

@@ -113,6 +113,17 @@ test.for(['anon', 'authenticated', 'service_role'])('%s writes no table', (role)
   }),
 )
 
+test('clicks, and what tells visitors apart, are shown to nobody, the operator included', () =>
+  undone(sql, async (tx) => {
+    const { admin, mentor } = await stage(tx)
+    for (const actor of [anonymous(tx), mentor, admin, operator(tx)]) {
+      for (const table of ['clicks', 'clicks_default', 'click_days', 'visitors', 'visitor_keys'])
+        expect(await refusal(actor.run(`select from referral_private.${table}`)), table).toBe(
+          '42501',
+        )
+    }
+  }))
+
 test('a user id in an argument counts for nobody but its owner, staff and the operator', () =>
   undone(sql, async (tx) => {
     const { org, mentor, friend, there } = await stage(tx)
@@ -128,6 +139,7 @@ test('a user id in an argument counts for nobody but its owner, staff and the op
 test('reads run in a read-only transaction, as on a replica', () =>
   undone(sql, async (tx) => {
     const { org, mentor } = await stage(tx)
+    const [{ id } = {}] = await mentor.rpc('get_active_code', { org_id: org })
     await tx`set constraints all immediate`
     await tx`set transaction read only`
     for (const [rpc, args] of [
@@ -135,6 +147,8 @@ test('reads run in a read-only transaction, as on a replica', () =>
       ['find_code', { code: 'ABC' }],
       ['resolve_code', { code: 'ABC' }],
       ['my_referrals', { org_id: org }],
+      ['link_site', { host: 'go.example.org' }],
+      ['code_clicks', { code_id: id }],
     ] as const) {
       expect(Array.isArray(await mentor.rpc(rpc, args)), rpc).toBe(true)
     }

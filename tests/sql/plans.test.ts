@@ -3,6 +3,7 @@ import postgres from 'postgres'
 import { afterAll, expect, inject, test } from 'vitest'
 import { fillCodes } from '../../bench/fill.ts'
 import { operator } from '../support/actors.ts'
+import { linkScene, redeem } from '../support/clicks.ts'
 import { testDatabase, undone } from '../support/database.ts'
 import { codeOf, scene } from '../support/scene.ts'
 
@@ -15,17 +16,22 @@ const admin = postgres(inject('servers').admin.replace('DATABASE', named?.databa
 })
 afterAll(() => admin.end())
 
+const explain = `
+  load 'auto_explain';
+  set local auto_explain.log_min_duration = 0;
+  set local auto_explain.log_nested_statements = on;
+  set local client_min_messages = log`
+
+const scansIn = (plan: string) =>
+  plan.match(/(Seq Scan|Index\w* (Only )?Scan|Bitmap \w+ Scan) .*? on \w+|Seq Scan on \w+/g) ?? []
+
 /** How the tables are read by everything that redeeming, rotating and looking at a code run, inside the functions too. */
 async function scans(): Promise<string[]> {
   plans.length = 0
   await undone(admin, async (tx) => {
     const { org, mentor, friend } = await scene(tx)
     const { code, id } = await codeOf(mentor, org)
-    await tx.unsafe(`
-      load 'auto_explain';
-      set local auto_explain.log_min_duration = 0;
-      set local auto_explain.log_nested_statements = on;
-      set local client_min_messages = log`)
+    await tx.unsafe(explain)
     await friend.rpc('resolve_code', { code })
     await mentor.rpc('get_active_code', { org_id: org })
     await mentor.rpc('find_code', { code })
@@ -39,11 +45,21 @@ async function scans(): Promise<string[]> {
     await mentor.rpc('deactivate_code', { org_id: org })
     await operator(tx).rpc('expire_codes')
   })
-  return plans.flatMap(
-    (plan) =>
-      plan.match(/(Seq Scan|Index\w* (Only )?Scan|Bitmap \w+ Scan) .*? on \w+|Seq Scan on \w+/g) ??
-      [],
-  )
+  return plans.flatMap(scansIn)
+}
+
+/** How the tables are read by clicks, a redemption with one, and the counts of a code that had clicks before. */
+async function scansOfClicks(): Promise<string[]> {
+  plans.length = 0
+  await undone(admin, async (tx) => {
+    const { id, code, mentor, friend, click, clicked } = await linkScene(tx)
+    const click_id = await clicked()
+    await tx.unsafe(explain)
+    for (const _ of ['first', 'again']) await click({ click_id })
+    await redeem(friend, { code, click_id })
+    await mentor.rpc('code_clicks', { code_id: id })
+  })
+  return plans.flatMap(scansIn).filter((scan) => /click|visitor|redemptions/.test(scan))
 }
 
 test('before there are statistics, no look-up goes through an index that is for something else', async () => {
@@ -62,4 +78,29 @@ test('with 1,000,000 codes nothing reads a table of codes, members or redemption
   const used = await scans()
   expect(used).toContainEqual(expect.stringMatching(/^Index Scan using codes_key_is_unique/))
   expect(used.filter((scan) => /Seq Scan on (codes|members|redemptions)/.test(scan))).toEqual([])
+}, 120_000)
+
+test('with a year of clicks, those of the days in question are read, by an index', async () => {
+  await admin.unsafe(`
+    select referral_private.make_click_partition(date_trunc('month', now() at time zone 'utc') - n * interval '1 month')
+    from generate_series(-2, 12) as n;
+    insert into referral_private.clicks
+    select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), now() - n * interval '30 minutes', '', true, 'web'
+    from generate_series(1, 16000) as n;
+    insert into referral_private.visitors
+    select gen_random_uuid(), gen_random_uuid(), sha256(n::text::bytea), now(), 1 from generate_series(1, 10000) as n;
+    insert into referral_private.click_days
+    select c.org_id, c.id, now()::date - n, 'web', '', 1, 1
+    from (select * from referral.codes limit 100) as c, generate_series(1, 100) as n;
+    analyze referral_private.clicks, referral_private.visitors, referral_private.click_days`)
+  const [{ months } = { months: [] }] = await admin<{ months: string[] }[]>`
+    select array(
+      select distinct to_char(now() at time zone 'utc' - n * interval '1 day', '"clicks_"YYYY_MM')
+      from generate_series(0, 30) as n) as months`
+  const used = await scansOfClicks()
+  expect(used.filter((scan) => scan.includes('Seq Scan'))).toEqual([])
+  const read = new Set(
+    used.flatMap((scan) => scan.match(/clicks_\d{4}_\d\d$|clicks_default$/g) ?? []),
+  )
+  expect([...read].sort()).toEqual(months.sort())
 }, 120_000)

@@ -26,8 +26,8 @@ test('the demo shows every step and ends with 0, twice on one stack', async () =
   for (let time = 1; time <= 2; time++) {
     const { code, stdout, stderr } = await demoOn(inject('stack'))
     expect([code, stderr]).toEqual([0, ''])
-    expect(stdout.match(/^✓/gm)).toHaveLength(15)
-    expect(stdout).toContain('All 15 steps happened')
+    expect(stdout.match(/^✓/gm)).toHaveLength(16)
+    expect(stdout).toContain('All 16 steps happened')
   }
 })
 

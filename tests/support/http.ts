@@ -6,7 +6,7 @@ import { afterAll, inject } from 'vitest'
 import type { Database } from '../../client/database.types.ts'
 
 type Client = SupabaseClient<Database, 'referral'>
-export type Caller = { id: string; supabase: Client }
+export type Caller = { id: string; token: string; supabase: Client }
 
 const stack = () => inject('stack')
 
@@ -27,7 +27,7 @@ export async function personOverHttp(
     },
     secret,
   )
-  return { id, supabase: client(stack().SUPABASE_PUBLISHABLE_KEY, token) }
+  return { id, token, supabase: client(stack().SUPABASE_PUBLISHABLE_KEY, token) }
 }
 
 /** Somebody with the publishable key only. */

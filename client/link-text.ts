@@ -1,0 +1,90 @@
+import { type ReferralLink, referralLink } from './referral-link.ts'
+
+/**
+ * Finds our own link in what was opened, pasted or scanned, or a code that stands alone. Anything else is null, so that
+ * nothing of it need leave the phone; of several links the first of ours counts.
+ *
+ * `origins` are the addresses that are ours: the link origin (`<origin>/link/<code>`), and every web destination (any
+ * address on its host with `ref=<code>`). An origin that is no address is an error of the app's: it throws.
+ *
+ * @example
+ * parseReferralLink('Join me: https://go.example.org/link/7KQ2-M9XT?via=sms', ['https://go.example.org'])
+ * // { code: '7KQ2-M9XT', clickId: null, channel: 'sms' }
+ */
+export function parseReferralLink(text: string, origins: readonly string[]): ReferralLink | null {
+  const ours = origins.map((origin) => new URL(origin))
+  const isOurs = (host: string, path?: string) =>
+    ours.some(
+      (url) =>
+        url.host === host && (path === undefined || path === url.pathname.replace(/\/$/, '')),
+    )
+  return findLink(text, isOurs) ?? referralLink(text)
+}
+
+/**
+ * The code in a text that the app hands over as one: of a link on any host, or else the text itself, trimmed.
+ *
+ * @example codeText(' go.example.org/link/7KQ2-M9XT ') // '7KQ2-M9XT'
+ */
+export function codeText(text: string): string {
+  return findLink(text, () => true)?.code ?? text.trim()
+}
+
+type IsOurs = (host: string, path?: string) => boolean
+
+/** What an address in running text cannot hold, and what may stand right after one. */
+const edges =
+  /[\s<>()[\]{}"`“”„«»‹›\u200b-\u200f\u202a-\u202e\u2060-\u206f、。〈-】！（），：；？｛｝]+/
+const endings = ".,;:!?*_~'’…"
+
+function findLink(text: string, isOurs: IsOurs): ReferralLink | null {
+  const whole = text.trim()
+  if (!/\s/.test(whole)) {
+    const link = readAddress(whole, isOurs)
+    if (link) return link
+  }
+  for (const word of whole.split(edges)) {
+    const link = readAddress(word, isOurs)
+    if (link) return link
+  }
+  return null
+}
+
+/** What one address carries: the code in its path counts before that in its query, as for `functions/link`. */
+function readAddress(text: string, isOurs: IsOurs): ReferralLink | null {
+  const url = addressIn(text)
+  if (!url) return null
+  const [, path, segment] = /^(.*)\/link\/([^/]+)\/?$/.exec(url.pathname) ?? []
+  if (segment !== undefined && isOurs(url.host, path)) {
+    return referralLink(decoded(segment), url.searchParams)
+  }
+  if (!isOurs(url.host)) return null
+  return referralLink(url.searchParams.getAll('ref').at(-1), url.searchParams)
+}
+
+/**
+ * The http(s) address that a word is, also without its scheme; none that carries no code, none with user information, none
+ * beyond 4,096 characters.
+ */
+function addressIn(word: string): URL | null {
+  if (word.length > 4096 || !/\/link\/|[?&]ref=/.test(word)) return null
+  let end = word.length
+  while (endings.includes(word.charAt(end - 1)) && end > 0) end -= 1
+  const text = word.slice(0, end).replace(/^[^\da-z]+/i, '')
+  const [, scheme] = /^([a-z][\da-z+.-]*):\/\//i.exec(text) ?? []
+  if (scheme && !/^https?$/i.test(scheme)) return null
+  try {
+    const url = new URL(scheme ? text : `https://${text}`)
+    return url.username || url.password ? null : url
+  } catch {
+    return null
+  }
+}
+
+function decoded(segment: string): string | undefined {
+  try {
+    return decodeURIComponent(segment)
+  } catch {
+    return undefined
+  }
+}

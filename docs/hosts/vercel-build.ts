@@ -1,0 +1,16 @@
+/**
+ * The build of a Vercel project on the link host: fetches the two association files from functions/link, because Vercel
+ * serves `/.well-known` from files only. Deploy again after you changed the organisation's settings.
+ */
+import { mkdir, writeFile } from 'node:fs/promises'
+
+const { FUNCTIONS_URL = '', LINK_PROXY_SECRET = '', LINK_HOST = '' } = process.env
+
+await mkdir('public/.well-known', { recursive: true })
+for (const name of ['apple-app-site-association', 'assetlinks.json']) {
+  const answer = await fetch(`${FUNCTIONS_URL}/link/.well-known/${name}`, {
+    headers: { 'x-referral-proxy': LINK_PROXY_SECRET, 'x-referral-host': LINK_HOST },
+  })
+  if (!answer.ok) throw new Error(`${name}: the function answered ${answer.status}`)
+  await writeFile(`public/.well-known/${name}`, await answer.text())
+}

@@ -1,0 +1,22 @@
+/** Where a link was met: the channel that our own links name, and the campaign in the words of marketing. */
+export type Campaign = { channel: string | null; utm: Record<string, string> }
+
+const channels = ['qr', 'share', 'email', 'sms', 'whatsapp', 'social', 'web', 'print']
+const utmKeys = ['utm_source', 'utm_medium', 'utm_campaign', 'utm_term', 'utm_content']
+const printable = /^[\p{L}\p{M}\p{N}\p{P}\p{S} ]{1,100}$/u
+const none: Campaign = { channel: null, utm: {} }
+
+/**
+ * Reads `via` and the five `utm_` parameters of a query; of one that is there twice, the first. A channel that is not on
+ * the list is null, and a value that is longer than 100 characters or not printable is left out.
+ */
+export function campaignOf(query: string): Campaign {
+  if (query === '') return none
+  const parameters = new URLSearchParams(query)
+  const via = parameters.get('via') ?? ''
+  const utm = utmKeys.flatMap((key) => {
+    const value = parameters.get(key) ?? ''
+    return printable.test(value) ? [[key, value]] : []
+  })
+  return { channel: channels.includes(via) ? via : null, utm: Object.fromEntries(utm) }
+}

@@ -1,0 +1,54 @@
+import { encode as encodePng } from 'fast-png'
+import { encode as encodeQr, renderSVG } from 'uqr'
+
+export type QrFormat = 'svg' | 'png'
+
+/** Edge of the image in pixels, and the quiet zone in modules; four is what the standard asks for. */
+export type QrSettings = { size: number; margin: number }
+
+const bounds = {
+  size: { least: 256, most: 1_024, usual: 320 },
+  margin: { least: 0, most: 16, usual: 4 },
+}
+
+/** Reads `size` and `margin` of a query; null where one is not a whole number within its bounds. */
+export function qrSettingsOf(query: string): QrSettings | null {
+  const parameters = new URLSearchParams(query)
+  const number = (name: keyof typeof bounds) => {
+    const { least, most, usual } = bounds[name]
+    const text = parameters.get(name)
+    if (text === null) return usual
+    return /^\d{1,4}$/.test(text) && Number(text) >= least && Number(text) <= most
+      ? Number(text)
+      : null
+  }
+  const [size, margin] = [number('size'), number('margin')]
+  return size === null || margin === null ? null : { size, margin }
+}
+
+/** A QR code of the text, error correction M, as an image. */
+export function drawQr(format: QrFormat, text: string, settings: QrSettings): BodyInit {
+  return format === 'svg' ? drawSvg(text, settings) : drawPng(text, settings)
+}
+
+function drawSvg(text: string, { size, margin }: QrSettings): string {
+  const svg = renderSVG(text, { ecc: 'M', border: margin, pixelSize: 1 })
+  return svg.replace('<svg ', `<svg width="${size}" height="${size}" shape-rendering="crispEdges" `)
+}
+
+/** Modules are whole pixels, as large as fit; what is over widens the quiet zone. */
+function drawPng(text: string, { size, margin }: QrSettings): Uint8Array<ArrayBuffer> {
+  const { data: modules, size: count } = encodeQr(text, { ecc: 'M', border: 0 })
+  const scale = Math.max(1, Math.floor(size / (count + 2 * margin)))
+  const offset = Math.floor((size - scale * count) / 2)
+  const pixels = new Uint8Array(size * size).fill(255)
+  for (let y = 0; y < scale * count; y++) {
+    const row = modules[Math.floor(y / scale)] ?? []
+    for (let x = 0; x < scale * count; x++) {
+      if (row[Math.floor(x / scale)]) pixels[(y + offset) * size + x + offset] = 0
+    }
+  }
+  return Uint8Array.from(
+    encodePng({ width: size, height: size, channels: 1, depth: 8, data: pixels }),
+  )
+}

@@ -1,0 +1,71 @@
+-- Who clicked, without knowing who: within a day and a code, clicks from one network with one user agent are one visitor's.
+-- Neither is stored, only their hash under a key of the day. Once the key is gone, nobody can tell whose it was.
+
+-- Not logged, so that the key is in no archive of the write-ahead log. After a crash there is a new one.
+create unlogged table referral_private.visitor_keys (
+  day date not null,
+  key bytea not null,
+  constraint visitor_keys_pkey primary key (day)
+);
+
+alter table referral_private.visitor_keys enable row level security;
+
+-- How many clicks on a code are stored of a visitor: whose first it is decides which one counts.
+create table referral_private.visitors (
+  org_id uuid not null,
+  code_id uuid not null,
+  visitor bytea not null,
+  day date not null,
+  clicks int not null,
+  constraint visitors_pkey primary key (org_id, code_id, visitor)
+);
+
+create index visitors_by_day on referral_private.visitors (day);
+
+alter table referral_private.visitors enable row level security;
+
+-- The key of a day in UTC, drawn when it is first asked for: 244 random bits. Whoever draws it removes those of the days before.
+create function referral_private.visitor_key(p_day date)
+returns bytea
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_key bytea;
+begin
+  select k.key into v_key from referral_private.visitor_keys as k where k.day = p_day;
+  if found then
+    return v_key;
+  end if;
+  delete from referral_private.visitor_keys as k where k.day < p_day;
+  insert into referral_private.visitor_keys (day, key)
+  values (p_day, uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))
+  on conflict do nothing;
+  select k.key into strict v_key from referral_private.visitor_keys as k where k.day = p_day;
+  return v_key;
+end
+$$;
+
+revoke execute on function referral_private.visitor_key from public;
+
+-- Without an address nothing tells visitors apart, and each click is a visitor's of its own. What follows the key is a hash, of
+-- one length always, which makes the outer hash one that only the key's holder can compute.
+create function referral_private.visitor_of(p_day date, p_click_id uuid, p_address text, p_user_agent text)
+returns bytea
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_known text := coalesce(
+    referral_private.network_of(p_address, 24) || ' ' || coalesce(p_user_agent, ''), p_click_id::text
+  );
+begin
+  return sha256(referral_private.visitor_key(p_day) || sha256(convert_to(v_known, 'UTF8')));
+end
+$$;
+
+revoke execute on function referral_private.visitor_of from public;

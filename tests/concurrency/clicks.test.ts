@@ -1,0 +1,115 @@
+/** Clicks at once, and people who redeem with one. */
+import { describe, expect, test } from 'vitest'
+import { operator, person, refusal } from '../support/actors.ts'
+import { linkScene, redeem } from '../support/clicks.ts'
+import { testDatabase } from '../support/database.ts'
+import { sessions } from '../support/sessions.ts'
+
+const sql = await testDatabase()
+const times = (count: number) => Array.from({ length: count }, (_, i) => i)
+
+describe('one click', () => {
+  test('that two people redeem with at once is the first one’s', () =>
+    sessions(sql, async (one, other) => {
+      const { code, clicked } = await linkScene(sql)
+      const click_id = await clicked()
+      await redeem(person(one.tx), { code, click_id })
+      const second = refusal(redeem(person(other.tx), { code, click_id }))
+      await other.blocked()
+      await one.commit()
+      expect(await second).toBe('invalid_click')
+    }))
+
+  test('is the second one’s when the first gives up', () =>
+    sessions(sql, async (one, other) => {
+      const { code, clicked } = await linkScene(sql)
+      const click_id = await clicked()
+      await redeem(person(one.tx), { code, click_id })
+      const second = redeem(person(other.tx), { code, click_id })
+      await other.blocked()
+      await one.rollback()
+      expect(await second).toHaveLength(1)
+    }))
+
+  test('backs one redemption of 32 people who try at once', async () => {
+    const { org, code, clicked } = await linkScene(sql)
+    const click_id = await clicked()
+    const outcomes = await Promise.all(
+      times(32).map(() =>
+        redeem(person(sql), { code, click_id }).then(
+          () => 'ok',
+          (error) => refusal(Promise.reject(error)),
+        ),
+      ),
+    )
+    expect(outcomes.sort()).toEqual([...Array(31).fill('invalid_click'), 'ok'])
+    expect(await sql`select from referral.redemptions where org_id = ${org}`).toHaveLength(1)
+  })
+
+  test('that is sent 32 times at once is stored once, and every answer is the same', async () => {
+    const { click, stored } = await linkScene(sql)
+    const click_id = crypto.randomUUID()
+    const answers = await Promise.all(
+      times(32).map((n) => click({ click_id, address: `10.0.${n}.1` })),
+    )
+    expect(new Set(answers)).toEqual(new Set([true]))
+    expect(await stored()).toHaveLength(1)
+  })
+})
+
+describe('one visitor', () => {
+  test('who clicks 200 times at once counts once, and is stored as often as is allowed', async () => {
+    const { id, mentor, click, stored } = await linkScene(sql)
+    const answers = await Promise.all(times(200).map(() => click()))
+    expect(answers.filter(Boolean)).toHaveLength(1)
+    expect(await stored()).toHaveLength(20)
+    expect(await mentor.rpc('code_clicks', { code_id: id })).toMatchObject([{ clicks: 1 }])
+  })
+})
+
+describe('the first clicks of a day', () => {
+  test('by 32 visitors at once draw one key, and all count', async () => {
+    await sql`truncate referral_private.visitor_keys`
+    const { id, mentor, click } = await linkScene(sql)
+    const answers = await Promise.all(times(32).map((n) => click({ address: `10.1.${n}.1` })))
+    expect(answers.every(Boolean)).toBe(true)
+    expect(await sql`select from referral_private.visitor_keys`).toHaveLength(1)
+    expect(await mentor.rpc('code_clicks', { code_id: id })).toMatchObject([{ clicks: 32 }])
+  })
+})
+
+describe('maintain_clicks', () => {
+  test('waits for a click under way, and then leaves its month where the click is', () =>
+    sessions(sql, async (visitor, job) => {
+      await sql`truncate referral_private.clicks`
+      const { code } = await linkScene(sql)
+      const args = { code, click_id: crypto.randomUUID() }
+      await operator(visitor.tx).rpc('record_click', args)
+      const kept = operator(job.tx).rpc('maintain_clicks')
+      await job.blocked()
+      await visitor.commit()
+      expect(await kept).toMatchObject([{ partitions_made: 2 }])
+    }))
+
+  test('by four schedulers at once, among clicks and redemptions, makes each partition once and loses nothing', async () => {
+    const { code, clicked, click, stored } = await linkScene(sql)
+    const ids = await Promise.all(times(10).map(() => clicked()))
+    const answers = await Promise.all([
+      ...times(4).map(() => operator(sql).rpc('maintain_clicks')),
+      ...times(50).map((n) => click({ address: `10.2.${n}.1` })),
+      ...ids.map((click_id) => redeem(person(sql), { code, click_id })),
+    ])
+    const made = answers
+      .slice(0, 4)
+      .map((rows) => Number((rows as { partitions_made: number }[])[0]?.partitions_made))
+    expect(made.sort()).toEqual([0, 0, 0, 2])
+    expect(await stored()).toHaveLength(60)
+  })
+
+  test('answers busy rather than wait for a long transaction', () =>
+    sessions(sql, async (reader) => {
+      await sql`select referral_private.make_click_partition('2000-01-01')`
+      await reader.tx`select from referral_private.clicks limit 1`
+      expect(await refusal(operator(sql).rpc('maintain_clicks'))).toBe('busy')
+    }))
+})
