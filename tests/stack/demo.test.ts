@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { expect, inject, test } from 'vitest'
 import { execute } from '../../scripts/stack/database.ts'
 import { type StackEnvironment, spawnStack } from '../../scripts/stack/spawn.ts'
-import { type Ended, processesWith, start, until } from '../support/processes.ts'
+import { childrenOf, commandLine, type Ended, start, until } from '../support/processes.ts'
 
 async function demoOn(environment: StackEnvironment): Promise<Ended> {
   const folder = mkdtempSync(join(tmpdir(), 'referbase-demo-'))
@@ -65,8 +65,8 @@ test('the demo explains a wrong call in one sentence', async () => {
 
 test('a stack ends with the demo that started it, also when that is killed', async () => {
   const demo = start('demo.ts')
-  await until(() => processesWith('--until-stdin-ends').length > 1)
-  const before = processesWith('--until-stdin-ends').length
+  await until(() => childrenOf(demo.child.pid).length > 0)
+  const stack = childrenOf(demo.child.pid)
   demo.child.kill('SIGKILL')
-  await until(() => processesWith('--until-stdin-ends').length < before)
+  await until(() => stack.map(commandLine).every((line) => line === ''))
 })

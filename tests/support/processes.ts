@@ -39,21 +39,38 @@ export function start(
 
 /** The command lines of running processes that contain the text. */
 export function processesWith(text: string): string[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && name !== String(process.pid))
-    .map((pid) => {
-      try {
-        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')
-      } catch {
-        return ''
-      }
-    })
+  return processIds()
+    .filter((pid) => pid !== process.pid)
+    .map(commandLine)
     .filter((line) => line.includes(text))
 }
 
-/** Asks until the answer is yes; fails after ten seconds. */
+/** The processes that this one has started, and that still run. */
+export function childrenOf(parent: number | undefined): number[] {
+  return processIds().filter(
+    (pid) => read(`/proc/${pid}/stat`).split(') ')[1]?.split(' ')[1] === String(parent),
+  )
+}
+
+/** What a process was called with; nothing once it has ended. */
+export const commandLine = (pid: number) => read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ')
+
+const processIds = () =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+
+function read(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+/** Asks until the answer is yes; fails after half a minute. */
 export async function until(question: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 400; tries++) {
+  for (let tries = 0; tries < 1200; tries++) {
     if (question()) return
     await setTimeout(25)
   }
