@@ -107,6 +107,11 @@ begin
       join referral_private.payer_evidence as e on e.named = c.code_key
       where c.org_id = p_org_id and e.account in (v_old, v_new)
     )
+    or exists (
+      select from referral.codes as c
+      join referral_private.promotion_codes as p on p.code_key = c.code_key
+      where c.org_id = p_org_id and p.account in (v_old, v_new)
+    )
   then
     perform referral_private.raise_error('stripe_account_fixed');
   end if;

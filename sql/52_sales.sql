@@ -152,9 +152,12 @@ $$;
 
 revoke execute on function referral_private.sales_stated from public;
 
--- Makes these sales anew from the facts. Returns the payers, old and new, of those that changed by it.
+-- Sales that came, changed or went, and the payers that they had and have.
+create type referral_private.changed_sales as (sale_ids text[], payer_ids text[]);
+
+-- Makes these sales anew from the facts. Returns those that changed by it.
 create function referral_private.project_sales(p_account text, p_livemode boolean, p_sale_ids text[])
-returns text[]
+returns referral_private.changed_sales
 language plpgsql
 volatile
 security invoker
@@ -182,7 +185,7 @@ begin
     );
   end if;
   if v_made = v_known then
-    return '{}';
+    return ('{}'::text[], '{}'::text[])::referral_private.changed_sales;
   end if;
   v_changed := array(
     select coalesce(m.sale_id, k.sale_id)
@@ -194,7 +197,9 @@ begin
   where s.account = p_account and s.livemode = p_livemode and s.sale_id = any (v_changed);
   insert into referral_private.sales
   select m.* from unnest(v_made) as m where m.sale_id = any (v_changed);
-  return array(select distinct s.payer_id from unnest(v_known || v_made) as s where s.sale_id = any (v_changed));
+  return (
+    v_changed, array(select distinct s.payer_id from unnest(v_known || v_made) as s where s.sale_id = any (v_changed))
+  )::referral_private.changed_sales;
 end
 $$;
 

@@ -187,8 +187,8 @@ $$;
 
 revoke execute on function referral_private.settle_redemptions from public;
 
--- Settles everything that these payers and sales touch, and whoever else moved in rank by it. The account lock is held
--- exclusively.
+-- Settles all that is these payers', with whoever else moved in rank by it, and these sales, of which they are the payers,
+-- old and new. The account lock is held exclusively.
 create function referral_private.settle(
   p_account text,
   p_livemode boolean,
@@ -205,7 +205,8 @@ set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   v_names referral_private.payer_name[];
-  v_payers text[] := p_payer_ids;
+  -- A sale that is gone may have been all that linked its payer to a person: whoever it carries is settled too.
+  v_payers text[] := p_payer_ids || p_sale_ids;
   v_moved text[];
   v_evidence referral_private.evidence[];
   v_won referral_private.won_sale[];

@@ -372,6 +372,11 @@ as $$
 declare
   v_promotion jsonb := p_statement.object;
   v_key text := referral_private.normalise_code(v_promotion -> 'metadata' ->> 'referral_code');
+  v_known text := (
+    select p.code_key from referral_private.promotion_codes as p
+    where p.account = p_statement.account and p.livemode = p_statement.livemode
+      and p.promotion_code_id = v_promotion ->> 'id'
+  );
   v_stated referral_private.stated := ('{}'::text[], '{}'::text[]);
 begin
   if v_key is null then
@@ -384,6 +389,10 @@ begin
   on conflict on constraint promotion_codes_pkey do update
   set code_key = excluded.code_key, stated_at = excluded.stated_at, stated_by = excluded.stated_by
   where (excluded.stated_at, excluded.stated_by) > (p.stated_at, p.stated_by);
+  -- Stripe says the same again with every use of the code.
+  if not found or v_key = v_known then
+    return v_stated;
+  end if;
   v_stated.carriers := array(
     select distinct e.carrier from referral_private.payer_evidence as e
     where e.account = p_statement.account and e.livemode = p_statement.livemode

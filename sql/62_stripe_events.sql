@@ -110,6 +110,7 @@ declare
   );
   v_stated referral_private.stated;
   v_touched text[];
+  v_changed referral_private.changed_sales;
   v_payers text[];
 begin
   case referral_private.stated_by(p_event ->> 'type')
@@ -127,11 +128,12 @@ begin
     else return false;
   end case;
   v_touched := referral_private.touched_sales(p_account, p_livemode, v_stated.names || v_stated.carriers);
-  v_payers := referral_private.project_sales(p_account, p_livemode, v_touched)
+  v_changed := referral_private.project_sales(p_account, p_livemode, v_touched);
+  v_payers := v_changed.payer_ids
     || referral_private.payers_carried(p_account, p_livemode, v_stated.carriers, v_touched);
   -- What changed no sale, and nothing that anybody is known by, changes nothing that is owed.
   if cardinality(v_payers) > 0 then
-    perform referral_private.settle(p_account, p_livemode, v_payers, v_touched, p_event ->> 'id');
+    perform referral_private.settle(p_account, p_livemode, v_payers, v_changed.sale_ids, p_event ->> 'id');
   end if;
   return true;
 end

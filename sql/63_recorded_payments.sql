@@ -84,10 +84,10 @@ volatile
 security invoker
 set search_path = ''
 as $$
+declare
+  v_changed referral_private.changed_sales := referral_private.project_sales(p_account, true, array[p_payment_id]);
 begin
-  perform referral_private.settle(
-    p_account, true, referral_private.project_sales(p_account, true, array[p_payment_id]), array[p_payment_id], p_payment_id
-  );
+  perform referral_private.settle(p_account, true, v_changed.payer_ids, v_changed.sale_ids, p_payment_id);
 end
 $$;
 

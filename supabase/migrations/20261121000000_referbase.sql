@@ -539,6 +539,11 @@ begin
       join referral_private.payer_evidence as e on e.named = c.code_key
       where c.org_id = p_org_id and e.account in (v_old, v_new)
     )
+    or exists (
+      select from referral.codes as c
+      join referral_private.promotion_codes as p on p.code_key = c.code_key
+      where c.org_id = p_org_id and p.account in (v_old, v_new)
+    )
   then
     perform referral_private.raise_error('stripe_account_fixed');
   end if;
@@ -4794,9 +4799,12 @@ $$;
 
 revoke execute on function referral_private.sales_stated from public;
 
--- Makes these sales anew from the facts. Returns the payers, old and new, of those that changed by it.
+-- Sales that came, changed or went, and the payers that they had and have.
+create type referral_private.changed_sales as (sale_ids text[], payer_ids text[]);
+
+-- Makes these sales anew from the facts. Returns those that changed by it.
 create function referral_private.project_sales(p_account text, p_livemode boolean, p_sale_ids text[])
-returns text[]
+returns referral_private.changed_sales
 language plpgsql
 volatile
 security invoker
@@ -4824,7 +4832,7 @@ begin
     );
   end if;
   if v_made = v_known then
-    return '{}';
+    return ('{}'::text[], '{}'::text[])::referral_private.changed_sales;
   end if;
   v_changed := array(
     select coalesce(m.sale_id, k.sale_id)
@@ -4836,7 +4844,9 @@ begin
   where s.account = p_account and s.livemode = p_livemode and s.sale_id = any (v_changed);
   insert into referral_private.sales
   select m.* from unnest(v_made) as m where m.sale_id = any (v_changed);
-  return array(select distinct s.payer_id from unnest(v_known || v_made) as s where s.sale_id = any (v_changed));
+  return (
+    v_changed, array(select distinct s.payer_id from unnest(v_known || v_made) as s where s.sale_id = any (v_changed))
+  )::referral_private.changed_sales;
 end
 $$;
 
@@ -6120,8 +6130,8 @@ $$;
 
 revoke execute on function referral_private.settle_redemptions from public;
 
--- Settles everything that these payers and sales touch, and whoever else moved in rank by it. The account lock is held
--- exclusively.
+-- Settles all that is these payers', with whoever else moved in rank by it, and these sales, of which they are the payers,
+-- old and new. The account lock is held exclusively.
 create function referral_private.settle(
   p_account text,
   p_livemode boolean,
@@ -6138,7 +6148,8 @@ set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   v_names referral_private.payer_name[];
-  v_payers text[] := p_payer_ids;
+  -- A sale that is gone may have been all that linked its payer to a person: whoever it carries is settled too.
+  v_payers text[] := p_payer_ids || p_sale_ids;
   v_moved text[];
   v_evidence referral_private.evidence[];
   v_won referral_private.won_sale[];
@@ -6650,6 +6661,11 @@ as $$
 declare
   v_promotion jsonb := p_statement.object;
   v_key text := referral_private.normalise_code(v_promotion -> 'metadata' ->> 'referral_code');
+  v_known text := (
+    select p.code_key from referral_private.promotion_codes as p
+    where p.account = p_statement.account and p.livemode = p_statement.livemode
+      and p.promotion_code_id = v_promotion ->> 'id'
+  );
   v_stated referral_private.stated := ('{}'::text[], '{}'::text[]);
 begin
   if v_key is null then
@@ -6662,6 +6678,10 @@ begin
   on conflict on constraint promotion_codes_pkey do update
   set code_key = excluded.code_key, stated_at = excluded.stated_at, stated_by = excluded.stated_by
   where (excluded.stated_at, excluded.stated_by) > (p.stated_at, p.stated_by);
+  -- Stripe says the same again with every use of the code.
+  if not found or v_key = v_known then
+    return v_stated;
+  end if;
   v_stated.carriers := array(
     select distinct e.carrier from referral_private.payer_evidence as e
     where e.account = p_statement.account and e.livemode = p_statement.livemode
@@ -6942,6 +6962,7 @@ declare
   );
   v_stated referral_private.stated;
   v_touched text[];
+  v_changed referral_private.changed_sales;
   v_payers text[];
 begin
   case referral_private.stated_by(p_event ->> 'type')
@@ -6959,11 +6980,12 @@ begin
     else return false;
   end case;
   v_touched := referral_private.touched_sales(p_account, p_livemode, v_stated.names || v_stated.carriers);
-  v_payers := referral_private.project_sales(p_account, p_livemode, v_touched)
+  v_changed := referral_private.project_sales(p_account, p_livemode, v_touched);
+  v_payers := v_changed.payer_ids
     || referral_private.payers_carried(p_account, p_livemode, v_stated.carriers, v_touched);
   -- What changed no sale, and nothing that anybody is known by, changes nothing that is owed.
   if cardinality(v_payers) > 0 then
-    perform referral_private.settle(p_account, p_livemode, v_payers, v_touched, p_event ->> 'id');
+    perform referral_private.settle(p_account, p_livemode, v_payers, v_changed.sale_ids, p_event ->> 'id');
   end if;
   return true;
 end
@@ -7195,10 +7217,10 @@ volatile
 security invoker
 set search_path = ''
 as $$
+declare
+  v_changed referral_private.changed_sales := referral_private.project_sales(p_account, true, array[p_payment_id]);
 begin
-  perform referral_private.settle(
-    p_account, true, referral_private.project_sales(p_account, true, array[p_payment_id]), array[p_payment_id], p_payment_id
-  );
+  perform referral_private.settle(p_account, true, v_changed.payer_ids, v_changed.sale_ids, p_payment_id);
 end
 $$;
 

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { completedSession } from '../fixtures/stripe/checkout-session-completed.ts'
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
 import { paidInvoicePayment } from '../fixtures/stripe/invoice-payment-paid.ts'
+import { promotionCode } from '../fixtures/stripe/promotion-code.ts'
 import { refund } from '../fixtures/stripe/refund.ts'
 import { type Actor, operator, person, refusal } from '../support/actors.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
@@ -128,6 +129,19 @@ describe('an organisation that has earned or owes', () => {
       const { org, mentor } = await scene(tx, tenPercent)
       const { code } = await codeOf(mentor, org)
       await ingest(tx, completedSession({ customer: 'cus_1', reference: code, at: now() + 5 }))
+      const changes = { stripe_account_id: 'acct_1' }
+      expect(await refusal(operator(tx).rpc('update_organisation', { org_id: org, changes }))).toBe(
+        'stripe_account_fixed',
+      )
+    }))
+})
+
+describe('an organisation of which an account has heard by a promotion code', () => {
+  test('does not join that account', () =>
+    undone(sql, async (tx) => {
+      const { org, mentor } = await scene(tx, tenPercent)
+      const { code } = await codeOf(mentor, org)
+      await ingest(tx, promotionCode({ account: 'acct_1', id: 'promo_1', code }))
       const changes = { stripe_account_id: 'acct_1' }
       expect(await refusal(operator(tx).rpc('update_organisation', { org_id: org, changes }))).toBe(
         'stripe_account_fixed',
