@@ -15,6 +15,7 @@ import { runMain, Sentence } from './stack/sentence.ts'
 /** How much of each; the environment can say otherwise. */
 const money: Record<string, string> = {
   STORY_ORDERS: '8500',
+  MIXED_WORLDS: '5000',
   BURSTS: '220',
   DELIVERIES: '500',
   ROLLBACKS: '200',
@@ -23,6 +24,7 @@ const money: Record<string, string> = {
 }
 const ofMoney = [
   'tests/properties/stories.test.ts',
+  'tests/properties/mixed-events.test.ts',
   'tests/properties/amounts.test.ts',
   'tests/concurrency/money.test.ts',
   'tests/concurrency/locks.test.ts',
