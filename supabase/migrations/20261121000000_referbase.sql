@@ -1022,8 +1022,8 @@ begin
   perform referral_private.lock_account_of(v_program.org_id);
   perform from referral.organisations as o where o.id = v_program.org_id for no key update;
   select * into strict v_program from referral.programs as p where p.id = p_program_id;
+  v_now := clock_timestamp();
   if p_changes ? 'terms' then
-    v_now := clock_timestamp();
     update referral.program_terms as t
     set valid_to = v_now
     where t.org_id = v_program.org_id and t.program_id = p_program_id and t.valid_to is null;
@@ -1042,7 +1042,7 @@ begin
   where p.id = p_program_id
   returning * into v_program;
   perform referral_private.settle_program(
-    referral_private.account_of(v_program.org_id), p_program_id, coalesce(v_now, clock_timestamp())
+    referral_private.account_of(v_program.org_id), p_program_id, v_now
   );
   return v_program;
 exception
