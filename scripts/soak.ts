@@ -15,8 +15,8 @@ import { runMain, Sentence } from './stack/sentence.ts'
 /** How much of each; the environment can say otherwise. */
 const money: Record<string, string> = {
   STORY_ORDERS: '8500',
-  MIXED_WORLDS: '5000',
-  BURSTS: '220',
+  MIXED_WORLDS: '3000',
+  BURSTS: '160',
   DELIVERIES: '500',
   ROLLBACKS: '200',
   AMOUNTS: '200000',

@@ -153,9 +153,9 @@ begin
     is_default = p.is_default or p_changes ? 'is_default'
   where p.id = p_program_id
   returning * into v_program;
-  perform referral_private.settle_program(
-    referral_private.account_of(v_program.org_id), p_program_id, v_now
-  );
+  if p_changes ?| '{terms,active}'::text[] then
+    perform referral_private.settle_program(referral_private.account_of(v_program.org_id), p_program_id, v_now);
+  end if;
   return v_program;
 exception
   when check_violation then

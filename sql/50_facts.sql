@@ -178,6 +178,8 @@ create table referral_private.payer_evidence (
 
 create index payer_evidence_by_name on referral_private.payer_evidence (named);
 
+create index payer_evidence_by_time on referral_private.payer_evidence (carried_at);
+
 -- Which of our codes a promotion code belongs to, by its metadata.
 create table referral_private.promotion_codes (
   account text not null,

@@ -1041,9 +1041,9 @@ begin
     is_default = p.is_default or p_changes ? 'is_default'
   where p.id = p_program_id
   returning * into v_program;
-  perform referral_private.settle_program(
-    referral_private.account_of(v_program.org_id), p_program_id, v_now
-  );
+  if p_changes ?| '{terms,active}'::text[] then
+    perform referral_private.settle_program(referral_private.account_of(v_program.org_id), p_program_id, v_now);
+  end if;
   return v_program;
 exception
   when check_violation then
@@ -4543,6 +4543,8 @@ create table referral_private.payer_evidence (
 );
 
 create index payer_evidence_by_name on referral_private.payer_evidence (named);
+
+create index payer_evidence_by_time on referral_private.payer_evidence (carried_at);
 
 -- Which of our codes a promotion code belongs to, by its metadata.
 create table referral_private.promotion_codes (

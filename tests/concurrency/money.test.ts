@@ -31,6 +31,7 @@ test.for(stories.map((story) => [story.name, story] as const))(
         status: story.status ?? 'confirmed',
       })
     }
+    await checkLedger(sql)
     proved('stories, all events at once and twice', bursts)
   },
 )
@@ -54,4 +55,6 @@ test('a redemption, the session and the first invoice at once: the sale is alway
   const [row] = await mentor.rpc('my_earnings', { org_id: org })
   expect(Number(row?.pending)).toBe(rounds * 100)
   proved('redemptions racing their session and invoice', rounds)
+  const [all] = await sql`select count(*)::int as sales from referral_private.sales`
+  proved('sales of these two', Number(all?.sales))
 })

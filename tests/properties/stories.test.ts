@@ -28,10 +28,12 @@ test.for(stories.map((story) => [story.name, story] as const))(
       for (const order of all) {
         await tx`savepoint before_the_order`
         await deliver(tx, order)
+        await checkLedger(tx)
         expect(
           await ending(tx, staged as Staged),
           order.map(({ type }) => type).join(', '),
         ).toEqual(expected)
+        await checkLedger(tx)
         await tx`rollback to savepoint before_the_order`
       }
       proved('orders of stories, one ending each', all.length)
@@ -40,5 +42,4 @@ test.for(stories.map((story) => [story.name, story] as const))(
 
 async function deliver(tx: Sql, events: object[]): Promise<void> {
   for (const event of events) await operator(tx).rpc('ingest_stripe_event', { event })
-  await checkLedger(tx)
 }

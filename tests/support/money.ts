@@ -54,12 +54,9 @@ export async function release(sql: Sql): Promise<void> {
   }
 }
 
-/** Releases what is due, and gives what stands in the ledger, checked against itself. */
+/** Releases what is due, and gives what stands in the ledger. */
 export async function ending(sql: Sql, { org, mentor, other, redemption }: Staged) {
-  while (
-    Number((await operator(sql).rpc('release_due_commissions'))[0]?.release_due_commissions) > 0
-  );
-  await checkLedger(sql)
+  await release(sql)
   const [row] = await sql`select status from referral.redemptions where id = ${redemption}`
   return {
     ends: await balances(mentor, org),
@@ -91,11 +88,15 @@ export async function checkLedger(sql: Sql): Promise<void> {
   const off = await sql`
     with
       targets as (
-        select s.account, s.livemode, (t.sale).sale_id, t.owner_id, t.kind, sum(t.amount) as amount
-        from (select account, livemode, array_agg(distinct payer_id) as payers from referral_private.sales group by 1, 2) as s
+        -- Some payers at a time. Those that are linked to each other may come twice.
+        select distinct s.account, s.livemode, (t.sale).sale_id, t.owner_id, t.kind, t.amount
+        from (
+          select account, livemode, array_agg(distinct payer_id) as payers
+          from referral_private.sales
+          group by account, livemode, hashtext(payer_id) % 100
+        ) as s
         cross join lateral referral_private.targets_at(s.account, s.livemode, s.payers, clock_timestamp()) as t
         where t.owner_id is not null and t.amount > 0
-        group by 1, 2, 3, 4, 5
       ),
       posted as (
         select account, livemode, sale_id, owner_id, kind, amount from referral_private.postings where amount > 0
