@@ -421,6 +421,24 @@ export const codeMutations: CodeMutation[] = [
     by: 'v_names := array(select n from referral_private.names_of_payers(p_account, p_livemode, v_payers) as n);',
   },
   {
+    name: 'settling: sales that did not change',
+    in: 'apply_event',
+    replace: 'v_payers, v_changed.sale_ids,',
+    by: 'v_payers, v_touched,',
+  },
+  {
+    name: 'settling: whom a sale that is gone linked',
+    in: 'settle',
+    replace: 'p_payer_ids || p_sale_ids;',
+    by: 'p_payer_ids;',
+  },
+  {
+    name: 'settling: a promotion code stated again',
+    in: 'state_promotion_code',
+    replace: 'if not found or v_key = v_known then',
+    by: 'if false then',
+  },
+  {
     name: 'amounts: what was reversed',
     in: 'reward_on',
     replace: 'p_sale.paid - p_sale.reversed',
