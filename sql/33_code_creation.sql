@@ -40,6 +40,9 @@ begin
   if referral_private.is_reserved(referral_private.normalise_code(p_code.code)) then
     perform referral_private.raise_error('code_reserved');
   end if;
+  if p_code.code is not null and referral_private.is_named_ahead(referral_private.normalise_code(p_code.code)) then
+    perform referral_private.raise_error('code_taken');
+  end if;
   v_length := referral_private.drawn_length(p_code.org_id, p_code.program_id, p_code.quota_id is not null);
   for attempt in 1..20 loop
     v_string := coalesce(referral_private.show_code(p_code.code), referral_private.draw_code(v_length));

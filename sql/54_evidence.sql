@@ -302,3 +302,25 @@ end
 $$;
 
 revoke execute on function referral_private.evidence_of from public;
+
+-- Whether a purchase that is dated ahead, as those of test clocks are, names this before there is such a code: whoever had
+-- it now would be owed what nobody has settled.
+create function referral_private.is_named_ahead(p_key text)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  return exists (
+    select from referral_private.payer_evidence as e
+    left join referral_private.promotion_codes as p
+      on e.priority = 4 and p.promotion_code_id = e.named and p.account = e.account and p.livemode = e.livemode
+    where e.carried_at >= date_trunc('second', clock_timestamp()) and e.priority >= 3
+      and coalesce(p.code_key, e.named) = p_key
+  );
+end
+$$;
+
+revoke execute on function referral_private.is_named_ahead from public;

@@ -1919,6 +1919,9 @@ begin
   if referral_private.is_reserved(referral_private.normalise_code(p_code.code)) then
     perform referral_private.raise_error('code_reserved');
   end if;
+  if p_code.code is not null and referral_private.is_named_ahead(referral_private.normalise_code(p_code.code)) then
+    perform referral_private.raise_error('code_taken');
+  end if;
   v_length := referral_private.drawn_length(p_code.org_id, p_code.program_id, p_code.quota_id is not null);
   for attempt in 1..20 loop
     v_string := coalesce(referral_private.show_code(p_code.code), referral_private.draw_code(v_length));
@@ -5318,6 +5321,28 @@ end
 $$;
 
 revoke execute on function referral_private.evidence_of from public;
+
+-- Whether a purchase that is dated ahead, as those of test clocks are, names this before there is such a code: whoever had
+-- it now would be owed what nobody has settled.
+create function referral_private.is_named_ahead(p_key text)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  return exists (
+    select from referral_private.payer_evidence as e
+    left join referral_private.promotion_codes as p
+      on e.priority = 4 and p.promotion_code_id = e.named and p.account = e.account and p.livemode = e.livemode
+    where e.carried_at >= date_trunc('second', clock_timestamp()) and e.priority >= 3
+      and coalesce(p.code_key, e.named) = p_key
+  );
+end
+$$;
+
+revoke execute on function referral_private.is_named_ahead from public;
 
 -- The ledger: debits and credits in pairs, which are never changed. Each owner has accounts per kind and currency with a
 -- stored balance; the organisation's expense is the other side. Currencies never mix, nor do test mode and live mode.

@@ -123,3 +123,12 @@ test('a program that is switched off at the end of a second refuses what came in
     await admin.rpc('update_program', { program_id: program, changes: { active: false } })
     await checkLedger(tx)
   }))
+
+test('a string that a purchase dated ahead names is taken', () =>
+  undone(sql, async (tx) => {
+    const { org, coordinator } = await scene(tx, terms)
+    await ingest(tx, completedSession({ customer: 'cus_1', reference: 'FUTURE77', at }))
+    const chosen = { org_id: org, code: 'Future-77' }
+    expect(await refusal(coordinator.rpc('create_code', chosen))).toBe('code_taken')
+    expect(await coordinator.rpc('create_code', { ...chosen, code: 'FUTURE78' })).toHaveLength(1)
+  }))
