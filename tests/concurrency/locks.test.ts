@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { completedSession } from '../fixtures/stripe/checkout-session-completed.ts'
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
-import { operator, person, refusal } from '../support/actors.ts'
+import { operator, patiently, person, refusal } from '../support/actors.ts'
 import { testDatabase } from '../support/database.ts'
 import { ingest } from '../support/ingest.ts'
 import { codeOf, scene } from '../support/scene.ts'
@@ -150,8 +150,12 @@ describe('the account lock', () => {
     const { org, mentor } = await scene(sql)
     const { code } = await codeOf(mentor, org)
     const payers = Array.from({ length: 32 }, () => person(sql))
-    await Promise.all(payers.map(({ id }) => ingest(sql, completedSession({ userId: id }))))
-    const answers = await Promise.all(payers.map((payer) => payer.rpc('redeem_code', { code })))
+    await Promise.all(
+      payers.map(({ id }) => patiently(() => ingest(sql, completedSession({ userId: id })))),
+    )
+    const answers = await Promise.all(
+      payers.map((payer) => patiently(() => payer.rpc('redeem_code', { code }))),
+    )
     expect(answers.every(([answer]) => answer?.status === 'pending')).toBe(true)
   })
 })
@@ -161,7 +165,9 @@ describe('one event', () => {
     const rounds = often('DELIVERIES', 2)
     for (let round = 0; round < rounds; round++) {
       const event = paidInvoice()
-      const answers = await Promise.all(Array.from({ length: 32 }, () => ingest(sql, event)))
+      const answers = await Promise.all(
+        Array.from({ length: 32 }, () => patiently(() => ingest(sql, event))),
+      )
       expect(answers.filter((status) => status === 'applied')).toHaveLength(1)
       expect(answers.filter((status) => status === 'duplicate')).toHaveLength(31)
     }

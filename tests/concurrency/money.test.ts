@@ -5,7 +5,7 @@
 import { expect, test } from 'vitest'
 import { completedSession } from '../fixtures/stripe/checkout-session-completed.ts'
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
-import { operator, person } from '../support/actors.ts'
+import { operator, patiently, person } from '../support/actors.ts'
 import { testDatabase } from '../support/database.ts'
 import { reduced } from '../support/ingest.ts'
 import { checkLedger, ending, stageStory, stories } from '../support/money.ts'
@@ -14,7 +14,9 @@ import { often, proved } from '../support/soak.ts'
 
 const sql = await testDatabase()
 const bursts = often('BURSTS', 1)
-const ingest = (event: object) => operator(sql).rpc('ingest_stripe_event', { event })
+
+const ingest = (event: object) =>
+  patiently(() => operator(sql).rpc('ingest_stripe_event', { event }))
 
 test.for(stories.map((story) => [story.name, story] as const))(
   'at once: %s',
@@ -49,7 +51,7 @@ test('a redemption, the session and the first invoice at once: the sale is alway
       reduced(completedSession({ customer, userId: friend.id, at })),
       reduced(paidInvoice({ customer, at: at + 1 })),
     ])
-    await Promise.all([friend.rpc('redeem_code', { code }), ...events.map(ingest)])
+    await Promise.all([patiently(() => friend.rpc('redeem_code', { code })), ...events.map(ingest)])
   }
   await checkLedger(sql)
   const [row] = await mentor.rpc('my_earnings', { org_id: org })

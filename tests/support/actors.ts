@@ -65,6 +65,16 @@ function nested<Result>(
   return begun as Promise<Result>
 }
 
+/** Makes a call, and makes it again where it is answered busy, as Stripe and every good client do. */
+export async function patiently<Result>(call: () => Promise<Result>): Promise<Result> {
+  try {
+    return await call()
+  } catch (error) {
+    if ((await refusal(Promise.reject(error))) !== 'busy') throw error
+    return patiently(call)
+  }
+}
+
 /** The code with which a call is refused; a call that is not refused fails the test. */
 export async function refusal(call: Promise<unknown>): Promise<string> {
   const error = await call.then(
