@@ -15,6 +15,12 @@ export const clickMutations: CodeMutation[] = [
     by: 'null;\n  end if;',
   },
   {
+    name: 'click: busy instead of 55P03',
+    in: 'record_click',
+    replace: 'when lock_not_available then',
+    by: 'when division_by_zero then',
+  },
+  {
     name: 'click: of codes that can be redeemed',
     in: 'record_click',
     replace: 'if not exists (select from referral_private.resolve_code(p_code)) then',

@@ -1,7 +1,7 @@
 /** Clicks at once, and people who redeem with one. */
 import { describe, expect, test } from 'vitest'
 import { operator, person, refusal } from '../support/actors.ts'
-import { linkScene, redeem } from '../support/clicks.ts'
+import { linkScene, redeem, visitor } from '../support/clicks.ts'
 import { testDatabase } from '../support/database.ts'
 import { sessions } from '../support/sessions.ts'
 
@@ -67,6 +67,39 @@ describe('one visitor', () => {
   })
 })
 
+describe('many visitors', () => {
+  test('who click on three codes at once are counted as they are stored', async () => {
+    const codes = [await linkScene(sql), await linkScene(sql), await linkScene(sql)]
+    const via = ['qr', 'share', null]
+    const answers = await Promise.all(
+      times(300).map((n) => {
+        const { code } = codes[n % 3] ?? { code: '' }
+        return codes[0]?.click({ code, address: `10.3.${n % 30}.1`, channel: via[n % 7] ?? null })
+      }),
+    )
+    expect(answers.filter(Boolean)).toHaveLength(30)
+    const orgs = codes.map(({ org }) => org)
+    const [rows] = await sql`
+      select count(*)::int as stored, count(*) filter (where counted)::int as clicks
+      from referral_private.clicks where org_id in ${sql(orgs)}`
+    const [counts] = await sql`
+      select sum(stored)::int as stored, sum(clicks)::int as clicks
+      from referral_private.click_days where org_id in ${sql(orgs)}`
+    expect(rows).toEqual({ stored: 300, clicks: 30 })
+    expect(counts).toEqual(rows)
+  })
+})
+
+describe('a click that waits too long', () => {
+  test('is answered busy', () =>
+    sessions(sql, async (holder) => {
+      const { code, click } = await linkScene(sql)
+      const first = { code, click_id: crypto.randomUUID(), ...visitor }
+      await operator(holder.tx).rpc('record_click', first)
+      expect(await refusal(click())).toBe('busy')
+    }))
+})
+
 describe('the first clicks of a day', () => {
   test('by 32 visitors at once draw one key, and all count', async () => {
     await sql`truncate referral_private.visitor_keys`
@@ -80,14 +113,14 @@ describe('the first clicks of a day', () => {
 
 describe('maintain_clicks', () => {
   test('waits for a click under way, and then leaves its month where the click is', () =>
-    sessions(sql, async (visitor, job) => {
+    sessions(sql, async (clicker, job) => {
       await sql`truncate referral_private.clicks`
       const { code } = await linkScene(sql)
       const args = { code, click_id: crypto.randomUUID() }
-      await operator(visitor.tx).rpc('record_click', args)
+      await operator(clicker.tx).rpc('record_click', args)
       const kept = operator(job.tx).rpc('maintain_clicks')
       await job.blocked()
-      await visitor.commit()
+      await clicker.commit()
       expect(await kept).toMatchObject([{ partitions_made: 2 }])
     }))
 
