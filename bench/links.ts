@@ -9,7 +9,7 @@ import { type Deployed, onDeployedLink } from './deployed-link.ts'
 import { type Comparison, median } from './measure.ts'
 
 const rounds = 7
-const taps = 150
+const taps = 100
 const browser = 'Mozilla/5.0 (X11; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0'
 
 /** What a redirect costs beside a bare server, and what recording it and a database that does not answer add to it. */
@@ -43,7 +43,7 @@ async function wrk(url: string, seconds: number): Promise<number> {
   return Number(/Requests\/sec:\s+([\d.]+)/.exec(stdout)?.[1])
 }
 
-/** One visitor after the other, a hundredth of a second apart: below the limits, so that every click is recorded. */
+/** One visitor after the other, so far apart that every click is recorded, and that before the next one comes. */
 async function* latency({ link, environment }: Deployed): AsyncGenerator<Comparison> {
   const times = { off: [] as number[], on: [] as number[], paused: [] as number[] }
   await visits(link, {})
@@ -87,7 +87,7 @@ async function visits(url: string, more: Record<string, string>): Promise<number
         .end()
     })
     times.push(performance.now() - began)
-    await setTimeout(10)
+    await setTimeout(40)
   }
   agent.destroy()
   return times

@@ -21,19 +21,20 @@ const withoutPlayStore = /\bSilk\/|\bKF[A-Z]{2,6}\b|HarmonyOS|Windows Phone|IEMo
  * @param hint the header `Sec-CH-UA-Platform`, with its quotes
  */
 export function deviceOf(userAgent: string, hint: string | null): Device {
-  return deviceSaid(`${hint?.slice(0, 16) ?? ''}\n${userAgent.slice(0, 512)}`)
+  const { person, hasStore, platform } = said(userAgent.slice(0, 512))
+  if (!person || !hasStore) return { person, platform: 'web' }
+  if (hint === '"Android"') return { person, platform: 'android' }
+  return { person, platform: hint === '"iOS"' ? 'ios' : platform }
 }
 
-const deviceSaid = remember(1_000, (said): Device => {
-  const [hint = '', userAgent = ''] = said.split('\n')
-  const person = userAgent !== '' && !isbot(userAgent)
-  return { person, platform: person ? platformOf(userAgent, hint) : 'web' }
-})
+const said = remember(1_000, (userAgent): Device & { hasStore: boolean } => ({
+  person: userAgent !== '' && !isbot(userAgent),
+  hasStore: !withoutPlayStore.test(userAgent),
+  platform: platformOf(userAgent),
+}))
 
-function platformOf(userAgent: string, hint: string): Platform {
-  if (withoutPlayStore.test(userAgent)) return 'web'
-  if (hint === '"Android"') return 'android'
-  if (hint === '"iOS"' || /\b(?:iPhone|iPad|iPod)\b/.test(userAgent)) return 'ios'
+function platformOf(userAgent: string): Platform {
+  if (/\b(?:iPhone|iPad|iPod)\b/.test(userAgent)) return 'ios'
   return /\bAndroid\b/.test(userAgent) ? 'android' : 'web'
 }
 
@@ -41,5 +42,8 @@ const purposes = ['sec-purpose', 'purpose', 'x-purpose', 'x-moz']
 
 /** Is this fetched ahead, before anybody has decided to follow the link? */
 export function isAhead(headers: Headers): boolean {
-  return purposes.some((name) => /prefetch|prerender|preview/i.test(headers.get(name) ?? ''))
+  return purposes.some((name) => {
+    const purpose = headers.get(name)
+    return purpose !== null && /prefetch|prerender|preview/i.test(purpose)
+  })
 }

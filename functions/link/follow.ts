@@ -19,7 +19,8 @@ type Dependencies = {
  */
 export function createFollower({ finder, record, fallback }: Dependencies) {
   return async ({ request, text, query, visitor }: Asked): Promise<Response> => {
-    const code = text === null ? null : rowOf(await finder.codeOf(text, visitor))
+    const found = text === null ? { row: null } : finder.codeOf(text, visitor)
+    const code = rowOf(found instanceof Promise ? await found : found)
     const { headers, method } = request
     const userAgent = headers.get('user-agent') ?? ''
     const { platform, person } = deviceOf(userAgent, headers.get('sec-ch-ua-platform'))
@@ -28,8 +29,9 @@ export function createFollower({ finder, record, fallback }: Dependencies) {
 
     const campaign = campaignOf(query)
     const counts = person && method === 'GET' && !isAhead(headers)
-    const ref = code.code
-    const click = counts ? record({ code: ref, userAgent, platform, visitor, campaign }) : null
-    return redirect(destination({ ref, click, utm: campaign.utm }))
+    const click = counts
+      ? record({ code: code.code, userAgent, platform, visitor, campaign })
+      : null
+    return redirect(destination({ click, utm: campaign.utm }))
   }
 }
