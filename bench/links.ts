@@ -8,9 +8,10 @@ import { Sentence } from '../scripts/stack/sentence.ts'
 import { type Deployed, onDeployedLink } from './deployed-link.ts'
 import { type Comparison, median } from './measure.ts'
 
-const rounds = 7
+const rounds = { throughput: 15, latency: 7 }
 const taps = 100
-const browser = 'Mozilla/5.0 (X11; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0'
+const browser =
+  'Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1'
 
 /** What a redirect costs beside a bare server, and what recording it and a database that does not answer add to it. */
 export const links = () =>
@@ -23,9 +24,9 @@ export const links = () =>
 async function throughput({ link, bare }: Deployed): Promise<Comparison> {
   const rates = { link: [] as number[], bare: [] as number[] }
   for (const url of [bare, link]) await wrk(url, 2)
-  for (let round = 0; round < rounds; round++) {
-    rates.bare.push(await wrk(bare, 3))
-    rates.link.push(await wrk(link, 3))
+  for (let round = 0; round < rounds.throughput; round++) {
+    rates.bare.push(await wrk(bare, 1))
+    rates.link.push(await wrk(link, 1))
   }
   const what = 'a redirect from the cache beside a bare `Deno.serve` with a constant 302'
   return { what, rate: median(rates.link), beside: median(rates.bare), atLeast: 0.6 }
@@ -47,7 +48,7 @@ async function wrk(url: string, seconds: number): Promise<number> {
 async function* latency({ link, environment }: Deployed): AsyncGenerator<Comparison> {
   const times = { off: [] as number[], on: [] as number[], paused: [] as number[] }
   await visits(link, {})
-  for (let round = 0; round < rounds; round++) {
+  for (let round = 0; round < rounds.latency; round++) {
     times.off.push(...(await visits(link, { 'sec-purpose': 'prefetch' })))
     times.on.push(...(await visits(link, {})))
     const resume = await pause(environment.DATABASE_ADMIN_URL)

@@ -14,17 +14,15 @@ export type Device = {
 const withoutPlayStore = /\bSilk\/|\bKF[A-Z]{2,6}\b|HarmonyOS|Windows Phone|IEMobile|Tizen|KAIOS/
 
 /**
- * What a link is opened on: by the client hint where the browser sends one, else by the user agent. Programs get the web
- * destination, which has the preview. An iPad whose browser says that it is a Mac cannot be told from one, and gets the
+ * What a link is opened on, by the user agent; the client hint tells a tablet that asks for desktop pages. Programs get the
+ * web destination, which has the preview. An iPad whose browser says that it is a Mac cannot be told from one, and gets the
  * web destination too, whose page can ask for `navigator.maxTouchPoints`.
- *
- * @param hint the header `Sec-CH-UA-Platform`, with its quotes
  */
-export function deviceOf(userAgent: string, hint: string | null): Device {
+export function deviceOf(userAgent: string, headers: Headers): Device {
   const { person, hasStore, platform } = said(userAgent.slice(0, 512))
   if (!person || !hasStore) return { person, platform: 'web' }
-  if (hint === '"Android"') return { person, platform: 'android' }
-  return { person, platform: hint === '"iOS"' ? 'ios' : platform }
+  const isHinted = platform === 'web' && headers.get('sec-ch-ua-platform') === '"Android"'
+  return { person, platform: isHinted ? 'android' : platform }
 }
 
 const said = remember(1_000, (userAgent): Device & { hasStore: boolean } => ({
