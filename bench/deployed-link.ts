@@ -28,7 +28,12 @@ export async function* onDeployedLink<Row>(
     home,
     names: ['link'],
     apiPort: Number(new URL(environment.SUPABASE_URL).port),
-    environment: { ...environment, LINK_FALLBACK_URL: 'https://example.com/' },
+    environment: {
+      SUPABASE_URL: environment.SUPABASE_URL,
+      SUPABASE_PUBLISHABLE_KEY: environment.SUPABASE_PUBLISHABLE_KEY,
+      SUPABASE_SECRET_KEY: environment.SUPABASE_SECRET_KEY,
+      LINK_FALLBACK_URL: 'https://example.com/',
+    },
   })
   const bare = await startBare(home)
   try {

@@ -28,8 +28,12 @@ const patience = 5_000
 /** A minute’s clicks from one network (a school, a conference, a mobile carrier’s gateway) and of one instance. */
 const limits = { perNetwork: 120, perInstance: 6_000 }
 
-/** Gives the id under which the click is being recorded; null where it is not. */
-export type Recorder = (click: Click) => string | null
+export type Recorder = {
+  /** Is there room for one more click of this visitor’s? */
+  hasRoom: (visitor: Visitor) => boolean
+  /** Gives the id under which the click is being recorded. */
+  record: (click: Click) => string
+}
 
 /** Records clicks after the visitor was answered. */
 export function createRecorder({ operator, waitUntil, now }: Settings): Recorder {
@@ -55,14 +59,16 @@ export function createRecorder({ operator, waitUntil, now }: Settings): Recorder
     if (error) console.error(`record_click failed: ${error.code || 'no answer'}`)
   }
 
-  return (click) => {
-    if (inFlight >= maxInFlight || !mayRecord(click.visitor.network)) return null
-    const id = crypto.randomUUID()
-    inFlight += 1
-    const done = () => {
-      inFlight -= 1
-    }
-    waitUntil(record(id, click).then(done, done))
-    return id
+  return {
+    hasRoom: ({ network }) => inFlight < maxInFlight && mayRecord(network),
+    record: (click) => {
+      const id = crypto.randomUUID()
+      inFlight += 1
+      const done = () => {
+        inFlight -= 1
+      }
+      waitUntil(record(id, click).then(done, done))
+      return id
+    },
   }
 }

@@ -34,7 +34,7 @@ export function createCodeLookup(database: ReferralDatabase, now: () => number) 
         program: data.program_name ?? '',
         referrer: data.referrer_name,
         origin: data.link_origin,
-        destinations: destinationsOf(data),
+        destinations: destinationsOf(data.code, data),
       }
     },
   })

@@ -8,34 +8,36 @@ type Stored = {
   android_package: string | null
 }
 
-/** What a redirect carries to the app or page. */
-type Carried = { ref: string; click: string | null; utm: Record<string, string> }
+/** What a visit adds to an address: the click, and the campaign. */
+type Visit = { click: string | null; utm: Record<string, string> }
 
-/** An address, given what it is to carry. */
-export type Destination = (carried: Carried) => string
+/** An address, given the visit that it is for. */
+export type Destination = (visit: Visit) => string
 
 /**
- * The places that a link can lead to, each checked once more. A platform without a store of its own in the settings goes
- * to the web destination, and without that nowhere.
+ * The places that the link of a code can lead to, each checked once more. A platform without a store of its own in the
+ * settings goes to the web destination, and without that nowhere.
  */
-export function destinationsOf(stored: Stored): Record<Platform, Destination | null> {
-  const web = pageAt(stored.web_destination)
+export function destinationsOf(code: string, stored: Stored): Record<Platform, Destination | null> {
+  // `ref`, not `code`, which auth clients take for a login.
+  const ref = `ref=${encodeURIComponent(code)}`
+  const android = stored.android_destination ?? playStoreOf(stored.android_package)
+  const web = pageAt(stored.web_destination, ref)
   return {
     web,
     ios: appStoreAt(stored.ios_destination) ?? web,
-    android: playStoreAt(stored.android_destination ?? playStoreOf(stored.android_package)) ?? web,
+    android: playStoreAt(android, ref) ?? web,
   }
 }
 
 /** A page: with `ref`, `click` and the campaign after what its query has. */
-function pageAt(stored: string | null): Destination | null {
+function pageAt(stored: string | null, ref: string): Destination | null {
   const url = safeUrl(stored)
   if (!url) return null
   const { head, hash } = open(url)
-  const has = (key: string) => url.searchParams.has(key)
-  return ({ utm, ...carried }) => {
-    const ours = Object.entries(utm).filter(([key]) => !has(key))
-    return `${head}${queryOf(carried, ours)}${hash}`
+  return (visit) => {
+    const more = queryOf(visit, (key) => !url.searchParams.has(key))
+    return `${head}${ref}${more}${hash}`
   }
 }
 
@@ -46,13 +48,15 @@ function appStoreAt(stored: string | null): Destination | null {
 }
 
 /** Google’s store hands `referrer` to the app at its first start. Another place is a page like any other. */
-function playStoreAt(stored: string | null): Destination | null {
+function playStoreAt(stored: string | null, ref: string): Destination | null {
   const url = safeUrl(stored)
-  if (url?.host !== 'play.google.com') return pageAt(stored)
+  if (url?.host !== 'play.google.com') return pageAt(stored, ref)
   url.searchParams.delete('referrer')
   const { head, hash } = open(url)
-  return ({ utm, ...carried }) =>
-    `${head}referrer=${encodeURIComponent(queryOf(carried, Object.entries(utm)))}${hash}`
+  return (visit) => {
+    const referrer = `${ref}${queryOf(visit, () => true)}`
+    return `${head}referrer=${encodeURIComponent(referrer)}${hash}`
+  }
 }
 
 function playStoreOf(name: string | null): string | null {
@@ -70,8 +74,10 @@ function open({ origin, pathname, search, hash }: URL): { head: string; hash: st
   return { head: `${origin}${pathname}${search ? `${search}&` : '?'}`, hash }
 }
 
-/** `ref`, not `code`, which auth clients take for a login. */
-function queryOf({ ref, click }: Omit<Carried, 'utm'>, utm: [string, string][]): string {
-  const pairs = [['ref', ref], ...(click ? [['click', click]] : []), ...utm]
-  return pairs.map(([key, value = '']) => `${key}=${encodeURIComponent(value)}`).join('&')
+function queryOf({ click, utm }: Visit, isWanted: (key: string) => boolean): string {
+  let query = click ? `&click=${click}` : ''
+  for (const key in utm) {
+    if (isWanted(key)) query += `&${key}=${encodeURIComponent(utm[key] ?? '')}`
+  }
+  return query
 }

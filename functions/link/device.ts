@@ -14,26 +14,25 @@ export type Device = {
 const withoutPlayStore = /\bSilk\/|\bKF[A-Z]{2,6}\b|HarmonyOS|Windows Phone|IEMobile|Tizen|KAIOS/
 
 /**
- * What a link is opened on: by the client hint where the browser sends one, else by the user agent. Programs get the web
- * destination, which has the preview. An iPad whose browser says that it is a Mac cannot be told from one, and gets the
+ * What a link is opened on, by the user agent; the client hint tells a tablet that asks for desktop pages. Programs get the
+ * web destination, which has the preview. An iPad whose browser says that it is a Mac cannot be told from one, and gets the
  * web destination too, whose page can ask for `navigator.maxTouchPoints`.
- *
- * @param hint the header `Sec-CH-UA-Platform`, with its quotes
  */
-export function deviceOf(userAgent: string, hint: string | null): Device {
-  return deviceSaid(`${hint?.slice(0, 16) ?? ''}\n${userAgent.slice(0, 512)}`)
+export function deviceOf(userAgent: string, headers: Headers): Device {
+  const { person, hasStore, platform } = said(userAgent.slice(0, 512))
+  if (!person || !hasStore) return { person, platform: 'web' }
+  const isHinted = platform === 'web' && headers.get('sec-ch-ua-platform') === '"Android"'
+  return { person, platform: isHinted ? 'android' : platform }
 }
 
-const deviceSaid = remember(1_000, (said): Device => {
-  const [hint = '', userAgent = ''] = said.split('\n')
-  const person = userAgent !== '' && !isbot(userAgent)
-  return { person, platform: person ? platformOf(userAgent, hint) : 'web' }
-})
+const said = remember(1_000, (userAgent): Device & { hasStore: boolean } => ({
+  person: userAgent !== '' && !isbot(userAgent),
+  hasStore: !withoutPlayStore.test(userAgent),
+  platform: platformOf(userAgent),
+}))
 
-function platformOf(userAgent: string, hint: string): Platform {
-  if (withoutPlayStore.test(userAgent)) return 'web'
-  if (hint === '"Android"') return 'android'
-  if (hint === '"iOS"' || /\b(?:iPhone|iPad|iPod)\b/.test(userAgent)) return 'ios'
+function platformOf(userAgent: string): Platform {
+  if (/\b(?:iPhone|iPad|iPod)\b/.test(userAgent)) return 'ios'
   return /\bAndroid\b/.test(userAgent) ? 'android' : 'web'
 }
 
@@ -41,5 +40,8 @@ const purposes = ['sec-purpose', 'purpose', 'x-purpose', 'x-moz']
 
 /** Is this fetched ahead, before anybody has decided to follow the link? */
 export function isAhead(headers: Headers): boolean {
-  return purposes.some((name) => /prefetch|prerender|preview/i.test(headers.get(name) ?? ''))
+  return purposes.some((name) => {
+    const purpose = headers.get(name)
+    return purpose !== null && /prefetch|prerender|preview/i.test(purpose)
+  })
 }

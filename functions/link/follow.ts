@@ -8,7 +8,7 @@ import { rowOf } from './lookup.ts'
 
 type Dependencies = {
   finder: Finder
-  record: Recorder
+  clicks: Recorder
   /** Where links lead that lead nowhere else. */
   fallback: string
 }
@@ -17,19 +17,22 @@ type Dependencies = {
  * Redirects whoever taps a link: to the destination of the code’s organisation for their platform, or to the safe place.
  * The click is recorded if it is a person’s who follows the link now; only then is its id in the address.
  */
-export function createFollower({ finder, record, fallback }: Dependencies) {
+export function createFollower({ finder, clicks, fallback }: Dependencies) {
   return async ({ request, text, query, visitor }: Asked): Promise<Response> => {
-    const code = text === null ? null : rowOf(await finder.codeOf(text, visitor))
+    const found = text === null ? { row: null } : finder.codeOf(text, visitor)
+    const code = rowOf(found instanceof Promise ? await found : found)
     const { headers, method } = request
     const userAgent = headers.get('user-agent') ?? ''
-    const { platform, person } = deviceOf(userAgent, headers.get('sec-ch-ua-platform'))
+    const { platform, person } = deviceOf(userAgent, headers)
     const destination = code?.destinations[platform]
     if (!destination) return redirect(rowOf(await finder.siteOf(visitor))?.web ?? fallback)
 
     const campaign = campaignOf(query)
-    const counts = person && method === 'GET' && !isAhead(headers)
-    const ref = code.code
-    const click = counts ? record({ code: ref, userAgent, platform, visitor, campaign }) : null
-    return redirect(destination({ ref, click, utm: campaign.utm }))
+    // The cheapest question first: a flood must not cost more than it has to.
+    const counts = person && method === 'GET' && clicks.hasRoom(visitor) && !isAhead(headers)
+    const click = counts
+      ? clicks.record({ code: code.code, userAgent, platform, visitor, campaign })
+      : null
+    return redirect(destination({ click, utm: campaign.utm }))
   }
 }

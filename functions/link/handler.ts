@@ -39,8 +39,8 @@ export function createLinkHandler({
   now = Date.now,
 }: Dependencies): (request: Request) => Promise<Response> {
   const finder = createFinder(database, now)
-  const record = createRecorder({ operator, waitUntil, now })
-  const follow = createFollower({ finder, record, fallback })
+  const clicks = createRecorder({ operator, waitUntil, now })
+  const follow = createFollower({ finder, clicks, fallback })
   const { qr, context, association } = createContents({ finder, origin, now })
 
   return async (request) => {

@@ -30,8 +30,9 @@ export function createLimiter({ perNetwork, perInstance, now }: Settings) {
 
   return (network: string | null): boolean => {
     if (network) {
-      const window = windows.get(network) ?? { count: 0, until: 0 }
-      windows.set(network, window)
+      const known = windows.get(network)
+      const window = known ?? { count: 0, until: 0 }
+      if (!known) windows.set(network, window)
       if (!passes(window, perNetwork)) return false
     }
     return passes(instance, perInstance)

@@ -14,16 +14,13 @@ export type Route = {
   query: string
 }
 
-/** The parts of an address as it arrived: nothing is resolved, so that dots in a path lead nowhere. */
-const parts = /^[a-z]+:\/\/[^/?#]*([^?#]*)(?:\?([^#]*))?/i
-
-const paths =
-  /^\/link\/(?:\.well-known\/(apple-app-site-association|assetlinks\.json)|([^/]{1,384})(?:\/(qr\.svg|qr\.png|context))?\/?)$/
+/** An address as it arrived: nothing is resolved, so that dots in a path lead nowhere. */
+const address =
+  /^[a-z]+:\/\/[^/?#]*\/link\/(?:\.well-known\/(apple-app-site-association|assetlinks\.json)|([^/?#]{1,384})(?:\/(qr\.svg|qr\.png|context))?\/?)(?:\?([^#]*))?(?:#.*)?$/
 
 /** What an address under `/link/` asks for. What is none of it is a link without a code: somebody may have tapped it. */
 export function routeOf(url: string): Route {
-  const [, path = '', query = ''] = parts.exec(url) ?? []
-  const [, file, segment = '', part] = paths.exec(path) ?? []
+  const [, file, segment = '', part, query = ''] = address.exec(url) ?? []
   return { kind: (file ?? part ?? 'redirect') as Kind, text: decoded(segment), query }
 }
 

@@ -73,7 +73,8 @@ export async function startGateway(port: number) {
 
 function listen(app: Hono<Bindings>, port: number): Promise<ServerType> {
   return new Promise((resolve, reject) => {
-    const serverOptions = { maxHeaderSize: 64 * 1024 }
+    // A client that was busy for some seconds must not send into a connection that is being closed.
+    const serverOptions = { maxHeaderSize: 64 * 1024, keepAliveTimeout: 60_000 }
     const server = serve({ fetch: app.fetch, port, hostname: '127.0.0.1', serverOptions }, () =>
       resolve(server),
     )
