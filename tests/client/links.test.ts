@@ -112,12 +112,13 @@ describe('parseInstallReferrer', () => {
 })
 
 describe('where the function leads', () => {
-  const lead = destinationsOf({
-    web_destination: 'https://example.org/welcome?ref=shop&click=none#top',
-    ios_destination: null,
-    android_destination: null,
-    android_package: 'org.example.app',
-  })
+  const leads = (code: string) =>
+    destinationsOf(code, {
+      web_destination: 'https://example.org/welcome?ref=shop&click=none#top',
+      ios_destination: null,
+      android_destination: null,
+      android_package: 'org.example.app',
+    })
   const carried = fc.record({
     ref: codes,
     click: fc.uuid(),
@@ -127,7 +128,7 @@ describe('where the function leads', () => {
   test('the web page’s address has code and click', () => {
     fc.assert(
       fc.property(carried, (given) => {
-        const found = parseReferralLink(lead.web?.(given) ?? '', origins)
+        const found = parseReferralLink(leads(given.ref).web?.(given) ?? '', origins)
         expect(found).toEqual({ code: given.ref, clickId: given.click, channel: null })
       }),
     )
@@ -136,7 +137,7 @@ describe('where the function leads', () => {
   test('the Play Store’s address has a referrer with code and click', () => {
     fc.assert(
       fc.property(carried, (given) => {
-        const raw = new URL(lead.android?.(given) ?? '').searchParams.get('referrer')
+        const raw = new URL(leads(given.ref).android?.(given) ?? '').searchParams.get('referrer')
         const found = { code: given.ref, clickId: given.click, channel: null }
         expect(parseInstallReferrer(raw ?? '')).toEqual(found)
       }),
