@@ -78,7 +78,7 @@ test('with 1,000,000 codes nothing reads a table of codes, members or redemption
   const used = await scans()
   expect(used).toContainEqual(expect.stringMatching(/^Index Scan using codes_key_is_unique/))
   expect(used.filter((scan) => /Seq Scan on (codes|members|redemptions)/.test(scan))).toEqual([])
-}, 120_000)
+}, 300_000)
 
 test('with a year of clicks, those of the days in question are read, by an index', async () => {
   await admin.unsafe(`
@@ -103,4 +103,4 @@ test('with a year of clicks, those of the days in question are read, by an index
     used.flatMap((scan) => scan.match(/clicks_\d{4}_\d\d$|clicks_default$/g) ?? []),
   )
   expect([...read].sort()).toEqual(months.sort())
-}, 120_000)
+}, 300_000)
