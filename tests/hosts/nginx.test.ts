@@ -86,6 +86,9 @@ describe('docs/hosts/nginx.conf', () => {
       '/link/ABC%0aX:%20y',
       '/link/%00',
       '/link/\\..\\rest',
+      '/link/a%2fb%2fc%2fd%2fe/../../../../rest/v1/',
+      '/link/a%2Fb%2Fc%2Fd%2Fe/%2e%2e/.%2e/%2E./../auth/v1/authorize',
+      '/link/a%2fb%2fc%2fd%2fe\\..\\..\\..\\..\\rest',
     ]) {
       await visit(path)
       const reached = new URL(upstream.last()?.url ?? '/functions/v1/link/', upstream.functionsUrl)
