@@ -19,12 +19,14 @@ type Dependencies = {
  */
 export function createFollower({ finder, record, fallback }: Dependencies) {
   return async ({ request, text, query, visitor }: Asked): Promise<Response> => {
+    // Asked at once, so that nobody waits for a database that hangs twice.
+    const site = visitor.host === null ? null : finder.siteOf(visitor)
     const code = text === null ? null : rowOf(await finder.codeOf(text, visitor))
     const { headers, method } = request
     const userAgent = headers.get('user-agent') ?? ''
     const { platform, person } = deviceOf(userAgent, headers.get('sec-ch-ua-platform'))
     const destination = code?.destinations[platform]
-    if (!destination) return redirect(rowOf(await finder.siteOf(visitor))?.web ?? fallback)
+    if (!destination) return redirect((site && rowOf(await site)?.web) ?? fallback)
 
     const campaign = campaignOf(query)
     const counts = person && method === 'GET' && !isAhead(headers)
