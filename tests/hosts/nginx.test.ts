@@ -96,6 +96,13 @@ describe('docs/hosts/nginx.conf', () => {
     }
   })
 
+  test('passes on the longest address that the function makes', async () => {
+    const { upstream, visit } = await nginx()
+    const location = `https://example.org/?utm_term=${'%25F0%259F%2598%2580'.repeat(500)}`
+    upstream.answerWith({ status: 302, headers: { location } })
+    expect((await visit('/link/ABC')).headers.get('location')).toBe(location)
+  })
+
   test('names its own host, whatever host a visitor names', async () => {
     const { upstream, visit } = await nginx()
     await visit('/link/ABC', { headers: { host: 'evil.example' } })
