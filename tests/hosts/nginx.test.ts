@@ -127,6 +127,14 @@ describe('docs/hosts/nginx.conf', () => {
     expect((await visit('/.well-known/assetlinks.json')).status).toBe(502)
   })
 
+  test('writes down nobody who followed a link, also when the functions fail', async () => {
+    const { upstream, visit, log } = await nginx()
+    await visit('/link/ABC')
+    await upstream.stop()
+    await visit('/link/ABC')
+    expect(log().join('')).not.toMatch(/client|ABC/)
+  })
+
   test('leads to the fallback when the functions keep the visitor waiting', async () => {
     const { upstream, visit } = await nginx()
     upstream.answerWith('none')
