@@ -50,9 +50,17 @@ $$;
 
 revoke execute on function referral_private.visitor_key from public;
 
--- Without an address nothing tells visitors apart, and each click is a visitor's of its own. What follows the key is a hash, of
--- one length always, which makes the outer hash one that only the key's holder can compute.
-create function referral_private.visitor_of(p_day date, p_click_id uuid, p_address text, p_user_agent text)
+-- A visitor of one code has nothing in common with one of another: whoever redeems is known by their click, and must not show
+-- on which other links they clicked that day. Without an address nothing tells visitors apart, and each click is a visitor's of
+-- its own. What follows the key is a hash, of one length always, which makes the outer hash one that only the key's holder can
+-- compute.
+create function referral_private.visitor_of(
+  p_day date,
+  p_code_id uuid,
+  p_click_id uuid,
+  p_address text,
+  p_user_agent text
+)
 returns bytea
 language plpgsql
 volatile
@@ -60,7 +68,7 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_known text := coalesce(
+  v_known text := p_code_id || ' ' || coalesce(
     referral_private.network_of(p_address, 24) || ' ' || coalesce(p_user_agent, ''), p_click_id::text
   );
 begin

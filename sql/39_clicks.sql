@@ -129,7 +129,7 @@ begin
   ) >= v_organisation.clicks_per_code then
     return false;
   end if;
-  v_visitor := referral_private.visitor_of(v_day, p_click_id, p_address, p_user_agent);
+  v_visitor := referral_private.visitor_of(v_day, v_code.id, p_click_id, p_address, p_user_agent);
   insert into referral_private.visitors as v (org_id, code_id, visitor, day, clicks)
   values (v_code.org_id, v_code.id, v_visitor, v_day, 1)
   on conflict on constraint visitors_pkey do update

@@ -25,9 +25,11 @@ export function createFinder(database: ReferralDatabase, now: () => number): Fin
     host === null ? { row: null } : sites(host, () => mayAsk(network))
 
   const codeOnHost = async (code: ReturnType<typeof codes>, visitor: Visitor) => {
-    const [found, site] = await Promise.all([code, siteOf(visitor)])
+    const asked = siteOf(visitor)
+    const found = await code
     if (typeof found === 'string' || found.row?.origin === `https://${visitor.host}`) return found
     // A host of nobody’s is shared by all; on an organisation’s own host others’ codes are none.
+    const site = await asked
     return typeof site === 'string' ? site : site.row ? { row: null } : found
   }
 

@@ -19,13 +19,15 @@ type Dependencies = {
  */
 export function createFollower({ finder, clicks, fallback }: Dependencies) {
   return async ({ request, text, query, visitor }: Asked): Promise<Response> => {
+    // Asked at once, so that nobody waits for a database that hangs twice.
+    const site = visitor.host === null ? null : finder.siteOf(visitor)
     const found = text === null ? { row: null } : finder.codeOf(text, visitor)
     const code = rowOf(found instanceof Promise ? await found : found)
     const { headers, method } = request
     const userAgent = headers.get('user-agent') ?? ''
     const { platform, person } = deviceOf(userAgent, headers)
     const destination = code?.destinations[platform]
-    if (!destination) return redirect(rowOf(await finder.siteOf(visitor))?.web ?? fallback)
+    if (!destination) return redirect((site && rowOf(await site)?.web) ?? fallback)
 
     const campaign = campaignOf(query)
     // The cheapest question first: a flood must not cost more than it has to.

@@ -75,6 +75,12 @@ export const clickMutations: CodeMutation[] = [
     by: "'' ||",
   },
   {
+    name: 'click: a visitor of one code only',
+    in: 'visitor_of',
+    replace: "p_code_id || ' ' ||",
+    by: "'' ||",
+  },
+  {
     name: 'click: the network instead of the address',
     in: 'visitor_of',
     replace: 'network_of(p_address, 24)',

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { expect, inject, test } from 'vitest'
 import { hostileLinks } from '../fixtures/hostile-links.ts'
 import { userAgents } from '../fixtures/user-agents.ts'
 import { destinations, fallback, linkScene, startLink } from '../support/link.ts'
@@ -17,7 +17,9 @@ const batch = 100
 /** What hosted Supabase gives a function, in bytes. */
 const memoryOfAnInstance = 256 * 2 ** 20
 
-const { code } = await linkScene()
+const linkHost = `go-${crypto.randomUUID()}.example.org`
+const { code } = await linkScene({ link_origin: `https://${linkHost}` })
+const secret = inject('stack').LINK_PROXY_SECRET
 const { port, pid } = await startLink()
 const stored = [
   fallback,
@@ -69,6 +71,7 @@ const value = fc.oneof(
   fc.ipV6(),
   fc.domain(),
   fc.string({ unit: 'binary-ascii', maxLength: 40 }),
+  fc.constantFrom(linkHost, linkHost.toUpperCase(), `${linkHost}:443`, `${linkHost}.`),
   fc.constantFrom('"Android"', '"iOS"', 'prefetch', 'preview', 'x'.repeat(5_000)),
 )
 const names = [
@@ -84,6 +87,8 @@ const visit = fc.record({
       value.map((text) => text.replaceAll(/[^ -~]/g, '~')),
     )
     .map((headers) => ({ ...headers })),
+  // Half of them come through a proxy that proves itself, so that what it says is read.
+  proof: fc.constantFrom({}, { 'x-referral-proxy': secret }),
 })
 
 const agent = new Agent({ keepAlive: true, maxSockets: 16 })
@@ -111,7 +116,7 @@ test(`random requests fail nothing, lead nowhere else and fill no memory (seed $
     const visits = fc.sample(visit, { seed: seed + n, numRuns: Math.min(batch, requests - n) })
     await Promise.all(
       visits.map(async (one) => {
-        const answer = await ask(one)
+        const answer = await ask({ ...one, headers: { ...one.headers, ...one.proof } })
         expect(wrongWith(answer, stored), `seed ${seed}: ${JSON.stringify(one)}`).toEqual([])
         statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1)
       }),

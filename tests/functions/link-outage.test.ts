@@ -1,5 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { destinations, fallback, leadsTo, linkHandler, linkScene } from '../support/link.ts'
+import {
+  destinations,
+  fallback,
+  leadsTo,
+  linkHandler,
+  linkScene,
+  throughProxy,
+} from '../support/link.ts'
 import { startRelay } from '../support/relay.ts'
 
 const { code, operator, org } = await linkScene()
@@ -121,6 +128,25 @@ describe('with the database away', () => {
     expect(logged).toMatch(/^a look-up failed: /)
     expect(logged).not.toMatch(new RegExp(`10\\.9|Firefox|${code}`))
     expect(await tap('OTHER-CODE')).toBe(fallback)
+  })
+
+  test('a link host’s database that hangs is asked once for the code and once for the host', async () => {
+    const { ask } = linkOnRelay()
+    relay.mode = 'hang'
+    expect(await leadsTo(ask(`/link/${code}`, throughProxy('go.example.org')))).toBe(fallback)
+    expect(relay.requests.sort()).toEqual(['link_site', 'resolve_code'])
+  })
+
+  test('a code of the host’s own that was asked for before waits for nothing', async () => {
+    const host = `go-${crypto.randomUUID()}.example.org`
+    const own = await linkScene({ link_origin: `https://${host}` })
+    const { ask, tap } = linkOnRelay()
+    await tap(own.code)
+    relay.mode = 'hang'
+    const location = await leadsTo(ask(`/link/${own.code}`, throughProxy(host), { method: 'HEAD' }))
+    expect(location).toBe(`${destinations.web_destination}&ref=${own.code}`)
+    expect(console.error).not.toHaveBeenCalled()
+    await expect.poll(() => relay.requests).toContain('link_site')
   })
 
   test('100 look-ups wait at once at most; more lead to the safe default without waiting', async () => {

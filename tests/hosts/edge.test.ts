@@ -1,5 +1,5 @@
 /** The link host on Cloudflare Workers and on Vercel: what they run, over a real connection. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
@@ -67,14 +67,14 @@ describe('a link leads to the fallback', () => {
 
 describe('the build of the Vercel project', () => {
   /** Runs the build in a folder of its own, against functions that answer so. */
-  async function build(status: number) {
+  async function build(status: number, on = '') {
     const folder = mkdtempSync(join(tmpdir(), 'referbase-vercel-'))
     const upstream = await startUpstream()
     onTestFinished(async () => {
       rmSync(folder, { recursive: true })
       await upstream.stop()
     })
-    upstream.answerWith({ status, body: '{"of":"go.example.org"}' })
+    upstream.answerWith({ status, body: '{"of":"go.example.org"}', on })
     const env = { PATH: process.env.PATH, ...environmentFor(upstream.functionsUrl) }
     const { ended } = start('../docs/hosts/vercel-build.ts', [], { cwd: folder, env })
     return { folder, upstream, ...(await ended) }
@@ -93,10 +93,22 @@ describe('the build of the Vercel project', () => {
     })
   })
 
+  test('makes the one file of an organisation with one app', async () => {
+    const { folder, code } = await build(200, 'assetlinks.json')
+    expect(code).toBe(0)
+    expect(readdirSync(join(folder, 'public/.well-known'))).toEqual(['assetlinks.json'])
+  })
+
   test('fails where the function has none', async () => {
     const { code, stderr } = await build(404)
     expect(code).toBe(1)
-    expect(stderr).toContain('apple-app-site-association: the function answered 404')
+    expect(stderr).toContain('the function has none of apple-app-site-association, assetlinks.json')
+  })
+
+  test('fails where the function fails', async () => {
+    const { code, stderr } = await build(503)
+    expect(code).toBe(1)
+    expect(stderr).toContain('apple-app-site-association: the function answered 503')
   })
 
   test('is what vercel.json names, which leads elsewhere whatever is no link and no file', () => {

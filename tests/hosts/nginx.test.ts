@@ -86,11 +86,21 @@ describe('docs/hosts/nginx.conf', () => {
       '/link/ABC%0aX:%20y',
       '/link/%00',
       '/link/\\..\\rest',
+      '/link/a%2fb%2fc%2fd%2fe/../../../../rest/v1/',
+      '/link/a%2Fb%2Fc%2Fd%2Fe/%2e%2e/.%2e/%2E./../auth/v1/authorize',
+      '/link/a%2fb%2fc%2fd%2fe\\..\\..\\..\\..\\rest',
     ]) {
       await visit(path)
       const reached = new URL(upstream.last()?.url ?? '/functions/v1/link/', upstream.functionsUrl)
       expect(reached.pathname, path).toMatch(/^\/functions\/v1\/link\//)
     }
+  })
+
+  test('passes on the longest address that the function makes', async () => {
+    const { upstream, visit } = await nginx()
+    const location = `https://example.org/?utm_term=${'%25F0%259F%2598%2580'.repeat(500)}`
+    upstream.answerWith({ status: 302, headers: { location } })
+    expect((await visit('/link/ABC')).headers.get('location')).toBe(location)
   })
 
   test('names its own host, whatever host a visitor names', async () => {
@@ -115,6 +125,14 @@ describe('docs/hosts/nginx.conf', () => {
     await upstream.stop()
     expect((await visit('/link/ABC')).headers.get('location')).toBe(fallbackUrl)
     expect((await visit('/.well-known/assetlinks.json')).status).toBe(502)
+  })
+
+  test('writes down nobody who followed a link, also when the functions fail', async () => {
+    const { upstream, visit, log } = await nginx()
+    await visit('/link/ABC')
+    await upstream.stop()
+    await visit('/link/ABC')
+    expect(log().join('')).not.toMatch(/client|ABC/)
   })
 
   test('leads to the fallback when the functions keep the visitor waiting', async () => {

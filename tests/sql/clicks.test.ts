@@ -76,6 +76,16 @@ describe('record_click', () => {
       expect([await click(), await click({ code: other.code })]).toEqual([true, true])
     }))
 
+  test('leaves nothing in common between a visitor’s clicks on two codes', () =>
+    undone(sql, async (tx) => {
+      const { org, coordinator, click, stored } = await linkScene(tx)
+      const other = await codeOf(coordinator, org)
+      await click()
+      await click({ code: other.code })
+      const [one, another] = await stored()
+      expect(one?.visitor).not.toEqual(another?.visitor)
+    }))
+
   test('counts a visitor on another day again, under another key, the old one being gone', () =>
     undone(sql, async (tx) => {
       const { click, stored } = await linkScene(tx)

@@ -18,7 +18,7 @@ type Settings = {
 /** Debian puts it where only root looks for programs. */
 const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` }
 
-/** Starts it and waits until it listens: `port` by TLS, `plainPort` without. */
+/** Starts it and waits until it listens: `port` by TLS, `plainPort` without; `log` is what it wrote down. */
 export async function startNginx({ functionsUrl, secret, trusted }: Settings) {
   if (spawnSync('nginx', ['-v'], { env }).error)
     throw new Error('nginx is missing: install it, on Debian with "apt-get install nginx"')
@@ -38,6 +38,7 @@ export async function startNginx({ functionsUrl, secret, trusted }: Settings) {
       '/etc/letsencrypt/live/go.example.org/privkey.pem': certificate.key,
       'https://YOUR-PROJECT.supabase.co/functions/v1': functionsUrl,
       '/etc/nginx/referral-secret.conf': join(folder, 'secret.conf'),
+      '/var/log/nginx/error.log': join(folder, 'site.log'),
       '/etc/ssl/certs/ca-certificates.crt': trusted ?? certificate.file,
     }),
   )
@@ -66,7 +67,9 @@ http { ${temporary} include ${folder}/site.conf; }`
     if (child.exitCode !== null) throw new Error(`nginx did not start: ${errors}`)
     await setTimeout(20)
   }
-  return { port, plainPort, stop }
+  const log = () =>
+    ['error.log', 'site.log'].map((name) => readFileSync(join(folder, name), 'utf8'))
+  return { port, plainPort, stop, log }
 }
 
 /** Replaces each text, and fails where one is not there: a test of another file would prove nothing. */

@@ -10,8 +10,8 @@ import type { AddressInfo } from 'node:net'
 
 type Seen = { method: string; url: string; headers: IncomingHttpHeaders; body: string }
 
-/** `'none'` keeps the visitor waiting. */
-type Answer = { status: number; headers?: OutgoingHttpHeaders; body?: string } | 'none'
+/** `'none'` keeps the visitor waiting. `on` says for which path alone; others are not found then. */
+type Answer = { status: number; headers?: OutgoingHttpHeaders; body?: string; on?: string } | 'none'
 
 const redirect: Answer = {
   status: 302,
@@ -32,7 +32,9 @@ export async function startUpstream(tls?: { cert: Buffer; key: Buffer }) {
     for await (const chunk of request) body += chunk
     const { method = '', url = '', headers } = request
     seen.push({ method, url, headers, body })
-    if (answer !== 'none') response.writeHead(answer.status, answer.headers).end(answer.body)
+    if (answer === 'none') return
+    if (answer.on && !url.endsWith(answer.on)) response.writeHead(404).end()
+    else response.writeHead(answer.status, answer.headers).end(answer.body)
   }
   const server = tls ? createTlsServer(tls, listener) : createServer(listener)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
