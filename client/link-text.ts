@@ -18,8 +18,19 @@ export function parseReferralLink(text: string, origins: readonly string[]): Ref
       (url) =>
         url.host === host && (path === undefined || path === url.pathname.replace(/\/$/, '')),
     )
-  return findLink(text, isOurs) ?? referralLink(text)
+  return (
+    findLink(text, isOurs) ?? (isOneCode(text.normalize('NFKC').trim()) ? referralLink(text) : null)
+  )
 }
+
+/**
+ * Whether a text is one word, or a code in groups of four as it is shown, with blanks between: not a sentence, a pass
+ * phrase or the number of a card, which are nobody's to send.
+ */
+const isOneCode = (text: string) =>
+  /^\S+$/.test(text)
+    ? !/^[\d-]{13,}$/.test(text)
+    : /^[^\W_]{4}(?:\s[^\W_]{4}){1,3}$/.test(text) && /[a-z]/i.test(text)
 
 /**
  * The code in a text that the app hands over as one: of a link on any host, or else the text itself, trimmed.
