@@ -14,7 +14,7 @@ import { runMain, Sentence } from './stack/sentence.ts'
 
 /** How much of each; the environment can say otherwise. */
 const money: Record<string, string> = {
-  STORY_ORDERS: '8500',
+  STORY_ORDERS: '5000',
   MIXED_WORLDS: '3000',
   BURSTS: '160',
   DELIVERIES: '500',

@@ -38,7 +38,9 @@ test.for(stories.map((story) => [story.name, story] as const))(
   },
 )
 
-test('a redemption, the session and the first invoice at once: the sale is always won', async () => {
+test('a redemption, the session and the first invoice at once: the sale is always won', {
+  timeout: 3_600_000,
+}, async () => {
   const terms = { enrolment: 'open', commission: { kind: 'percent', bps: 1000 }, hold_days: 0 }
   const { org, mentor } = await scene(sql, terms)
   const { code } = await codeOf(mentor, org)

@@ -13,31 +13,41 @@ const sql = await testDatabase()
 const orders = often('STORY_ORDERS', 12)
 const seed = Number(process.env.STORY_SEED ?? Date.now() % 2 ** 31)
 
+/** So many orders share a transaction: what an order leaves behind when it is rolled back slows down those after it. */
+const together = 50
+
 test.for(stories.map((story) => [story.name, story] as const))(
   `%s (seed ${seed})`,
   { timeout: 3_600_000 },
-  ([, story]) =>
-    undone(sql, async (tx) => {
-      const staged = await stageStory(tx, story)
-      const expected = {
-        ends: story.ends,
-        other: story.other ?? {},
-        status: story.status ?? 'confirmed',
-      }
-      const all = inOrders(staged.events, orders, seed)
-      for (const order of all) {
-        await tx`savepoint before_the_order`
-        await deliver(tx, order)
-        await checkLedger(tx)
-        expect(
-          await ending(tx, staged as Staged),
-          order.map(({ type }) => type).join(', '),
-        ).toEqual(expected)
-        await checkLedger(tx)
-        await tx`rollback to savepoint before_the_order`
-      }
-      proved('orders of stories, one ending each', all.length)
-    }),
+  async ([, story]) => {
+    const expected = {
+      ends: story.ends,
+      other: story.other ?? {},
+      status: story.status ?? 'confirmed',
+    }
+    let all: number[][] | null = null
+    let proven = 0
+    do
+      await undone(sql, async (tx) => {
+        const staged = await stageStory(tx, story)
+        all ??= inOrders([...staged.events.keys()], orders, seed)
+        for (const places of all.slice(proven, proven + together)) {
+          const order = places.flatMap((place) => staged.events[place] ?? [])
+          await tx`savepoint before_the_order`
+          await deliver(tx, order)
+          await checkLedger(tx)
+          expect(
+            await ending(tx, staged as Staged),
+            order.map(({ type }) => type).join(', '),
+          ).toEqual(expected)
+          await checkLedger(tx)
+          await tx`rollback to savepoint before_the_order`
+        }
+        proved('orders of stories, one ending each', all.slice(proven, proven + together).length)
+        proven += together
+      })
+    while (proven < (all ?? []).length)
+  },
 )
 
 async function deliver(tx: Sql, events: object[]): Promise<void> {
