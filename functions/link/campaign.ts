@@ -1,7 +1,9 @@
+import { Constants } from '../../client/database.types.ts'
+
 /** Where a link was met: the channel that our own links name, and the campaign in the words of marketing. */
 export type Campaign = { channel: string | null; utm: Record<string, string> }
 
-const channels = ['qr', 'share', 'email', 'sms', 'whatsapp', 'social', 'web', 'print']
+const channels: readonly string[] = Constants.referral.Enums.click_channel
 const utmKeys = ['utm_source', 'utm_medium', 'utm_campaign', 'utm_term', 'utm_content']
 const printable = /^[\p{L}\p{M}\p{N}\p{P}\p{S} ]{1,100}$/u
 const none: Campaign = { channel: null, utm: {} }

@@ -32,7 +32,7 @@ test.for(stories.map((story) => [story.name, story] as const))(
         const staged = await stageStory(tx, story)
         all ??= inOrders([...staged.events.keys()], orders, seed)
         for (const places of all.slice(proven, proven + together)) {
-          const order = places.flatMap((place) => staged.events[place] ?? [])
+          const order = places.map((place): Record<string, unknown> => staged.events[place] ?? {})
           await tx`savepoint before_the_order`
           await deliver(tx, order)
           await checkLedger(tx)
