@@ -16,7 +16,7 @@ import { runMain, Sentence } from './stack/sentence.ts'
 const money: Record<string, string> = {
   STORY_ORDERS: '5000',
   MIXED_WORLDS: '3000',
-  BURSTS: '160',
+  BURSTS: '170',
   DELIVERIES: '500',
   ROLLBACKS: '200',
   AMOUNTS: '200000',
