@@ -84,7 +84,10 @@ export async function checkLedger(sql: Sql): Promise<void> {
     where a.kind <> 'expense'
     group by a.org_id, a.account_id
     having a.balance <> coalesce(sum(case when e.credit_account_id = a.account_id then e.amount else -e.amount end), 0)`
-  if (wrong.length) throw new Error(`balance and rows differ: ${JSON.stringify(wrong)}`)
+  if (wrong.length)
+    throw new Error(
+      `balance and rows differ: ${wrong.map((row) => Object.values(row).join(' ')).join('; ')}`,
+    )
   const off = await sql`
     with
       targets as (
@@ -102,5 +105,8 @@ export async function checkLedger(sql: Sql): Promise<void> {
         select account, livemode, sale_id, owner_id, kind, amount from referral_private.postings where amount > 0
       )
     (select * from targets except select * from posted) union all (select * from posted except select * from targets)`
-  if (off.length) throw new Error(`posted and target differ: ${JSON.stringify(off)}`)
+  if (off.length)
+    throw new Error(
+      `posted and target differ: ${off.map((row) => Object.values(row).join(' ')).join('; ')}`,
+    )
 }
