@@ -1,3 +1,5 @@
+import { remember } from './remember.ts'
+
 type Kind =
   | 'redirect'
   | 'qr.svg'
@@ -19,7 +21,9 @@ const address =
   /^[a-z]+:\/\/[^/?#]*\/link\/(?:\.well-known\/(apple-app-site-association|assetlinks\.json)|([^/?#]{1,384})(?:\/(qr\.svg|qr\.png|context))?\/?)(?:\?([^#]*))?(?:#.*)?$/
 
 /** What an address under `/link/` asks for. What is none of it is a link without a code: somebody may have tapped it. */
-export function routeOf(url: string): Route {
+export const routeOf = (url: string): Route => (url.length <= 512 ? known(url) : read(url))
+
+function read(url: string): Route {
   const [, file, segment = '', part, query = ''] = address.exec(url) ?? []
   return { kind: (file ?? part ?? 'redirect') as Kind, text: decoded(segment), query }
 }
@@ -32,3 +36,6 @@ function decoded(segment: string): string | null {
     return null
   }
 }
+
+/** Links that many people tap are read once. */
+const known = remember(1_000, read)
