@@ -7,7 +7,7 @@ export const functionErrors = {
   wrong_mode: [400, 'This endpoint takes events of the other mode: live or test.'],
   unknown_event_shape: [
     422,
-    'This event has a version or a shape that is not known here. Nothing was stored.',
+    'The event is signed, but a value in it cannot be stored. Nothing was stored.',
   ],
   link_not_found: [404, 'There is no such link.'],
   invalid_qr_settings: [400, 'size is a whole number from 256 to 1024, margin one from 0 to 16.'],

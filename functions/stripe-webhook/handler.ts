@@ -17,9 +17,12 @@ type Dependencies = {
 const pauses = [100, 300, 900]
 
 /**
- * Takes deliveries from Stripe: verifies the signature on the raw bytes, reduces the event to what the ledger needs,
- * and hands it to one RPC. Nothing reaches the database before the signature is verified. First delivery, duplicate,
- * ignored and parked events answer 200 alike; what could not be stored answers 500 or 422, so that Stripe sends it again.
+ * Takes deliveries from Stripe: verifies the signature on the raw bytes, reduces the event to the fields that the ledger
+ * needs, and passes it to one RPC. Nothing reaches the database before the signature is verified.
+ *
+ * A first delivery, a duplicate, an ignored event and a parked event (unknown API version or fields) all return 200. 422
+ * means that a value in the signed event cannot be stored, 500 that the database failed. Nothing is stored in both cases,
+ * and Stripe sends the event again.
  */
 export function createWebhookHandler(
   dependencies: Dependencies,
@@ -50,7 +53,7 @@ async function store(database: ReferralDatabase, event: object): Promise<Respons
       .rpc('ingest_stripe_event', { event: { ...event } })
       .single()
     if (!error) return Response.json({ status: data.status })
-    // Class 22 is data that Postgres cannot take, such as text with U+0000.
+    // A value that cannot be stored: one that breaks a constraint, or (class 22) text with U+0000, a number out of range.
     if (error.code === 'invalid_event' || /^22/.test(error.code)) {
       return errorResponse('unknown_event_shape')
     }
