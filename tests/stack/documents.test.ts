@@ -1,0 +1,26 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { supabase } from '../../scripts/stack/supabase.ts'
+
+const names = readdirSync('docs').filter((name) => name.endsWith('.md'))
+const documents = ['README.md', 'CONTRIBUTING.md', ...names.map((name) => `docs/${name}`)]
+const text = documents.map((name) => readFileSync(name, 'utf8')).join('\n')
+
+test('no table of the documents is padded', () => {
+  const rows = text.match(/^\|.*\|$/gm) ?? []
+  expect(rows.length).toBeGreaterThan(100)
+  expect(rows.filter((row) => /-{4}| {2,}\|/.test(row))).toEqual([])
+})
+
+const commands = new Set(
+  [...text.matchAll(/npx supabase ([^\n`#]+)/g)].map(([, command = '']) => command.trim()),
+)
+
+test.each([...commands])('supabase %s: its database and its options', async (command) => {
+  const [name = ''] = /^[a-z]+( [a-z]+)*/.exec(command) ?? []
+  const options = command.match(/--[a-z-]+/g) ?? []
+  const { stdout: help } = await supabase([...name.split(' '), '--help'])
+  expect(help).toContain(`USAGE\n  supabase ${name} `)
+  if (help.includes('Local by default.')) expect(options).toContain('--remote')
+  expect(options.filter((option) => !help.includes(`  ${option}`))).toEqual([])
+})
