@@ -6,8 +6,8 @@
 import { spawnSync } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { CliError, runMain } from './stack/cli-error.ts'
 import { root } from './stack/root.ts'
-import { runMain, Sentence } from './stack/sentence.ts'
 
 type Entry = {
   resolved?: string
@@ -79,12 +79,12 @@ function platformOf(name: string): Pick<Entry, 'os' | 'cpu' | 'libc'> {
 /** Fails where `npm ci` would refuse the lock file, or where it names the host that a package once came from. */
 function requireInstallable(packages: Record<string, Entry>): void {
   const [named] = Object.entries(packages).find(([, { resolved }]) => resolved) ?? []
-  if (named) throw new Sentence(`package-lock.json names a host for ${named}: remove "resolved".`)
+  if (named) throw new CliError(`package-lock.json names a host for ${named}: remove "resolved".`)
   const npm = ['ci', '--dry-run', '--ignore-scripts', '--no-audit', '--no-fund']
   const { status, stderr } = spawnSync('npm', npm, { cwd: root, encoding: 'utf8' })
   if (status === 0) return
   const reason = stderr.split('\n').find((line) => /Missing|Invalid|EUSAGE/.test(line))
-  throw new Sentence(`npm ci refuses package-lock.json: ${reason ?? stderr}`)
+  throw new CliError(`npm ci refuses package-lock.json: ${reason ?? stderr}`)
 }
 
 if (import.meta.main) {
@@ -95,7 +95,7 @@ if (import.meta.main) {
     const names = Object.keys(missing)
     if (process.argv.includes('--check')) {
       if (names.length) {
-        throw new Sentence(`package-lock.json lacks ${names.join(', ')}: run "npm run lock".`)
+        throw new CliError(`package-lock.json lacks ${names.join(', ')}: run "npm run lock".`)
       }
       requireInstallable(lock.packages)
       return

@@ -4,11 +4,11 @@
  */
 import { connect } from '../functions/_shared/database.ts'
 import { reduceEvent } from '../functions/stripe-webhook/event.ts'
-import { runMain, Sentence } from './stack/sentence.ts'
+import { CliError, runMain } from './stack/cli-error.ts'
 
 await runMain(async () => {
   const { SUPABASE_URL: url, SUPABASE_SECRET_KEY: key } = process.env
-  if (!url || !key) throw new Sentence('Set SUPABASE_URL and SUPABASE_SECRET_KEY.')
+  if (!url || !key) throw new CliError('Set SUPABASE_URL and SUPABASE_SECRET_KEY.')
   const database = connect(url, key)
   let looked = 0
   for (let after_event: string | undefined; ; ) {
@@ -16,7 +16,7 @@ await runMain(async () => {
       max_rows: 1000,
       ...(after_event && { after_event }),
     })
-    if (error) throw new Sentence(`The parked events cannot be read: ${error.message}`)
+    if (error) throw new CliError(`The parked events cannot be read: ${error.message}`)
     for (const { event_id, type, reason, event } of parked) {
       const reduced = await reduceEvent(new TextEncoder().encode(JSON.stringify(event)))
       const answer =

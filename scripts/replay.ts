@@ -4,7 +4,7 @@
  * decisions of staff. Then compares what everybody has with the source. Both are Postgres URLs of the schema's owner.
  */
 import postgres from 'postgres'
-import { runMain, Sentence } from './stack/sentence.ts'
+import { CliError, runMain } from './stack/cli-error.ts'
 
 /** Tables that are copied as they are, in the order of their references. */
 const copied = [
@@ -22,12 +22,12 @@ const usage = 'npm run replay -- SOURCE TARGET'
 
 await runMain(async () => {
   const [from, to, ...more] = process.argv.slice(2)
-  if (!from || !to || more.length) throw new Sentence(`Two databases are needed: ${usage}`)
+  if (!from || !to || more.length) throw new CliError(`Two databases are needed: ${usage}`)
   const source = connect(from)
   const target = connect(to)
   try {
     const [row] = await target`select exists (select from referral.organisations) as used`
-    if (row?.used) throw new Sentence('The target is not empty.')
+    if (row?.used) throw new CliError('The target is not empty.')
     await copyAges(source, target)
     for (const table of copied) await copy(source, target, table)
     // What payments say is left to the replay; what staff decided stands.
@@ -39,7 +39,7 @@ await runMain(async () => {
     process.stdout.write(
       `${events} events and ${records} records replayed, ${differences.length} differences\n`,
     )
-    if (differences.length) throw new Sentence(differences.slice(0, 20).join('\n'))
+    if (differences.length) throw new CliError(differences.slice(0, 20).join('\n'))
   } finally {
     await Promise.all([source.end(), target.end()])
   }

@@ -9,8 +9,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { crash } from './soak/crash.ts'
+import { CliError, runMain } from './stack/cli-error.ts'
 import { root } from './stack/root.ts'
-import { runMain, Sentence } from './stack/sentence.ts'
 
 /** How much of each; the environment can say otherwise. */
 const money: Record<string, string> = {
@@ -64,7 +64,7 @@ function prove(
       },
     },
   )
-  if (status !== 0) throw new Sentence(`It failed, with seed ${seed}.`)
+  if (status !== 0) throw new CliError(`It failed, with seed ${seed}.`)
 }
 
 const newSeed = () => String(Math.floor(Math.random() * 2 ** 31))
@@ -91,7 +91,7 @@ await runMain(async () => {
   const all = Object.keys(values).length === 0
   const minutes = Number(values.minutes ?? (all ? 10 : 0))
   if (!(minutes >= 0))
-    throw new Sentence('Usage: npm run soak -- [--minutes N] [--money] [--links]')
+    throw new CliError('Usage: npm run soak -- [--minutes N] [--money] [--links]')
   const more: Record<string, number> = {}
   try {
     let rounds = 0

@@ -4,7 +4,7 @@
  */
 import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { runMain, Sentence } from './stack/sentence.ts'
+import { CliError, runMain } from './stack/cli-error.ts'
 import { type Stack, startStack } from './stack/stack.ts'
 
 await runMain(async () => {
@@ -51,7 +51,7 @@ function readArguments() {
       },
     }).values
   } catch (error) {
-    throw new Sentence(
+    throw new CliError(
       `${(error as Error).message}. Usage: npm start -- [--fresh] [--env-file FILE]`,
     )
   }
@@ -64,7 +64,7 @@ function prepareEnvironmentFile(file: string): void {
     rmSync(file, { force: true })
     rmSync(`${file}.new`)
   } catch {
-    throw new Sentence(`The env file ${file} cannot be written.`)
+    throw new CliError(`The env file ${file} cannot be written.`)
   }
 }
 

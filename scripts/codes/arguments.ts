@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { createClient } from '@supabase/supabase-js'
 import { z } from 'zod'
-import { Sentence } from '../stack/sentence.ts'
+import { CliError } from '../stack/cli-error.ts'
 
 const environment = z.object({ SUPABASE_URL: z.url(), SUPABASE_SECRET_KEY: z.string().min(1) })
 
@@ -12,18 +12,18 @@ const environment = z.object({ SUPABASE_URL: z.url(), SUPABASE_SECRET_KEY: z.str
 export function readArguments(usage: string) {
   const set = environment.safeParse(process.env)
   if (!set.success)
-    throw new Sentence('Set SUPABASE_URL and SUPABASE_SECRET_KEY in the environment.')
+    throw new CliError('Set SUPABASE_URL and SUPABASE_SECRET_KEY in the environment.')
   const options = { org: { type: 'string' }, program: { type: 'string' } } as const
   const parsed = (() => {
     try {
       return parseArgs({ options, allowPositionals: true })
     } catch (error) {
-      throw new Sentence(`${(error as Error).message}. Usage: ${usage}`)
+      throw new CliError(`${(error as Error).message}. Usage: ${usage}`)
     }
   })()
   const { org, program } = parsed.values
   const [file] = parsed.positionals
-  if (!org || !file) throw new Sentence(`Usage: ${usage}`)
+  if (!org || !file) throw new CliError(`Usage: ${usage}`)
   const supabase = createClient(set.data.SUPABASE_URL, set.data.SUPABASE_SECRET_KEY)
   return { supabase, org, program, file }
 }

@@ -11,12 +11,12 @@ import postgres from 'postgres'
 import { person } from '../../tests/support/actors.ts'
 import { checkLedger, release } from '../../tests/support/money.ts'
 import { codeOf, scene } from '../../tests/support/scene.ts'
+import { CliError } from '../stack/cli-error.ts'
 import { applyMigrations, createProject, createRoles } from '../stack/database.ts'
 import { postgresIdentity, temporaryHome } from '../stack/home.ts'
 import { freePort } from '../stack/ports.ts'
 import { startPostgres } from '../stack/postgres.ts'
 import { root } from '../stack/root.ts'
-import { Sentence } from '../stack/sentence.ts'
 
 const terms = {
   enrolment: 'open',
@@ -101,8 +101,8 @@ async function check(sql: postgres.Sql, acknowledged: string[]): Promise<void> {
     const found = new Map(kept.map(({ event_id, settled }) => [event_id, settled]))
     const lost = acknowledged.filter((id) => !found.has(id))
     const half = kept.filter(({ settled }) => !settled)
-    if (lost.length) throw new Sentence(`Acknowledged and lost: ${lost.join(', ')}`)
-    if (half.length) throw new Sentence(`Half applied: ${half.map(({ event_id }) => event_id)}`)
+    if (lost.length) throw new CliError(`Acknowledged and lost: ${lost.join(', ')}`)
+    if (half.length) throw new CliError(`Half applied: ${half.map(({ event_id }) => event_id)}`)
     await release(sql)
     await checkLedger(sql)
   } finally {

@@ -4,9 +4,9 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { getAuthSchemaSql } from '@supabase/lite'
 import postgres from 'postgres'
+import { CliError } from './cli-error.ts'
 import type { Postgres } from './postgres.ts'
 import { root } from './root.ts'
-import { Sentence } from './sentence.ts'
 import { supabase } from './supabase.ts'
 
 const bootstrap = join(root, 'scripts/stack/bootstrap')
@@ -48,7 +48,7 @@ export async function applyMigrations(server: Postgres, database: string): Promi
   ])
   if (code !== 0) {
     const reason = `${stderr}\n${stdout}`.split('\n').find((line) => /^error/i.test(line)) ?? stderr
-    throw new Sentence(`A migration failed, and nothing of it was applied: ${reason.trim()}`)
+    throw new CliError(`A migration failed, and nothing of it was applied: ${reason.trim()}`)
   }
 }
 

@@ -2,9 +2,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createWriteStream, existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { CliError } from './cli-error.ts'
 import { freePort } from './ports.ts'
 import { root } from './root.ts'
-import { Sentence } from './sentence.ts'
 
 /** The environment that each function reads, by name: what it is given here is all that it may see. */
 export const functionEnvironment = {
@@ -44,7 +44,7 @@ type Settings = {
 /** Starts the functions and waits until each listens. */
 export async function startFunctions(settings: Settings): Promise<Functions> {
   const deno = join(root, 'node_modules/deno/deno')
-  if (!existsSync(deno)) throw new Sentence('Deno is missing in node_modules: run "npm ci".')
+  if (!existsSync(deno)) throw new CliError('Deno is missing in node_modules: run "npm ci".')
   const running = new Map<string, Running>()
   const { names = Object.keys(functionEnvironment) as FunctionName[] } = settings
   for (const name of names) {
@@ -123,7 +123,7 @@ function listening(name: string, child: ChildProcess): Promise<void> {
     child.stderr?.on('data', read)
     child.once('exit', () => {
       const reason = output.split('\n').find((line) => /error|missing/i.test(line)) ?? output
-      reject(new Sentence(`The function "${name}" did not start: ${reason.trim()}`))
+      reject(new CliError(`The function "${name}" did not start: ${reason.trim()}`))
     })
   })
 }

@@ -19,9 +19,9 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { CliError } from './cli-error.ts'
 import { stopLeftover } from './leftover.ts'
 import { root } from './root.ts'
-import { Sentence } from './sentence.ts'
 
 const temporaryPrefix = 'referbase-run-'
 
@@ -38,7 +38,7 @@ export function postgresIdentity(): Identity {
     .map((name) => users.find((fields) => fields[0] === name))
     .find(Boolean)
   if (!user)
-    throw new Sentence(
+    throw new CliError(
       'Postgres cannot run as root, and this machine has no user "postgres" or "nobody".',
     )
   return { uid: Number(user[2]), gid: Number(user[3]) }
@@ -51,7 +51,7 @@ export function lastingHome(identity: Identity): string {
     mkdirSync(inside, { recursive: true, mode: 0o755 })
     accessSync(inside, constants.W_OK)
   } catch {
-    throw new Sentence(
+    throw new CliError(
       `${inside} cannot be written by this user: run "npm start -- --fresh", or start as its owner.`,
     )
   }
@@ -63,7 +63,7 @@ export function lastingHome(identity: Identity): string {
   mkdirSync(outside, { recursive: true, mode: 0o755 })
   const { uid, mode } = statSync(outside)
   if (uid !== process.getuid?.() || (mode & 0o022) !== 0) {
-    throw new Sentence(
+    throw new CliError(
       `${outside} belongs to somebody else or can be written by others: remove it, and start again.`,
     )
   }
@@ -73,7 +73,7 @@ export function lastingHome(identity: Identity): string {
 /** A new temporary folder for a stack; those of runs that were killed are stopped and removed first. */
 export function temporaryHome(identity: Identity = {}): string {
   const parent = [tmpdir(), '/tmp', '/var/tmp'].find((folder) => canReach(folder, identity))
-  if (!parent) throw new Sentence(`The user that runs Postgres cannot reach ${tmpdir()}.`)
+  if (!parent) throw new CliError(`The user that runs Postgres cannot reach ${tmpdir()}.`)
   for (const name of readdirSync(parent).filter((entry) => entry.startsWith(temporaryPrefix))) {
     const folder = join(parent, name)
     if (

@@ -1,5 +1,5 @@
 import { createServer } from 'node:net'
-import { Sentence } from './sentence.ts'
+import { CliError } from './cli-error.ts'
 
 /** Passes when nothing listens on the port of 127.0.0.1; otherwise says what to do. */
 export async function requireFreePort(port: number): Promise<void> {
@@ -8,8 +8,8 @@ export async function requireFreePort(port: number): Promise<void> {
   })
 }
 
-export function portInUse(port: number): Sentence {
-  return new Sentence(
+export function portInUse(port: number): CliError {
+  return new CliError(
     `Port ${port} is in use: stop what listens there, or run "npm start -- --fresh", which takes free ports.`,
   )
 }

@@ -4,9 +4,9 @@ import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { z } from 'zod'
+import { CliError } from './cli-error.ts'
 import { temporaryHome } from './home.ts'
 import { root } from './root.ts'
-import { Sentence } from './sentence.ts'
 
 const environmentShape = z.object({
   SUPABASE_URL: z.string(),
@@ -25,7 +25,7 @@ export type StackEnvironment = z.infer<typeof environmentShape>
 
 /** Reads an env file of `npm start`. */
 export function readEnvironmentFile(file: string): StackEnvironment {
-  if (!existsSync(file)) throw new Sentence(`There is no env file ${file}.`)
+  if (!existsSync(file)) throw new CliError(`There is no env file ${file}.`)
   const lines = readFileSync(file, 'utf8').split('\n').filter(Boolean)
   const entries = lines.map((line) => [
     line.slice(0, line.indexOf('=')),
@@ -62,7 +62,7 @@ export async function spawnStack(): Promise<{
   while (!existsSync(file)) {
     if (child.exitCode !== null) {
       await stop()
-      throw new Sentence(`The local stack did not start: ${errors.trim()}`)
+      throw new CliError(`The local stack did not start: ${errors.trim()}`)
     }
     await setTimeout(50)
   }

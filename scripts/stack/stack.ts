@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { startApi } from './api.ts'
+import { CliError } from './cli-error.ts'
 import {
   applyMigrations,
   createProject,
@@ -17,7 +18,6 @@ import { stopLeftover } from './leftover.ts'
 import { freePort, requireFreePort } from './ports.ts'
 import { startPostgres } from './postgres.ts'
 import { root } from './root.ts'
-import { Sentence } from './sentence.ts'
 
 export type Stack = {
   environment: Record<string, string>
@@ -110,7 +110,7 @@ async function requireSameMigrations(done: string): Promise<void> {
   const now = await migrationHashes()
   const applied = Object.entries(JSON.parse(readFileSync(done, 'utf8')) as Record<string, string>)
   if (applied.every(([name, hash]) => now[name] === hash)) return
-  throw new Sentence(
+  throw new CliError(
     `The schema has changed since the data was made: run "npm start -- --fresh" for an empty stack, or remove ${dirname(done)} to begin again.`,
   )
 }
@@ -131,7 +131,7 @@ async function requireAnswers(environment: {
       redirect: 'manual',
     })
     if (status >= 400)
-      throw new Sentence(
+      throw new CliError(
         `The stack started, but ${path} answers ${status}; its logs are in the data folder.`,
       )
   }
