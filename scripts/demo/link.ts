@@ -31,7 +31,7 @@ export async function* followLinks(
 
   const dead = await follow(environment, retired)
   yield {
-    title: 'The retired code leads to the safe default',
+    title: 'The retired code leads to the fallback URL',
     observed: `${dead.status} ${dead.location}`,
     happened: dead.location === 'https://example.com/',
   }
