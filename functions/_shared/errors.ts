@@ -12,7 +12,7 @@ export const functionErrors = {
   link_not_found: [404, 'There is no such link.'],
   invalid_qr_settings: [400, 'size is a whole number from 256 to 1024, margin one from 0 to 16.'],
   rate_limited: [429, 'Too many requests within this minute.'],
-  unavailable: [503, 'The database does not answer.'],
+  unavailable: [503, 'The database does not respond.'],
   internal_error: [500, 'The event could not be stored. Send it again.'],
 } as const satisfies Record<string, readonly [status: number, message: string]>
 

@@ -40,7 +40,7 @@ export function createCachedLookup<Row>({ fetchRow, now }: Settings<Row>) {
       entries.set(key, { row, until })
       return { row }
     } catch (error) {
-      console.error(`a look-up failed: ${(error as { code?: string }).code || 'no answer'}`)
+      console.error(`a look-up failed: ${(error as { code?: string }).code || 'no response'}`)
       if (stale) entries.set(key, { ...stale, until: now() + lifetimes.failed })
       return stale ?? 'unavailable'
     } finally {

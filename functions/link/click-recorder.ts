@@ -56,7 +56,7 @@ export function createClickRecorder({ operator, waitUntil, now }: Settings): Cli
         ...(channel && { channel }),
       })
       .abortSignal(AbortSignal.timeout(timeout))
-    if (error) console.error(`record_click failed: ${error.code || 'no answer'}`)
+    if (error) console.error(`record_click failed: ${error.code || 'no response'}`)
   }
 
   return {

@@ -58,7 +58,7 @@ async function store(database: ReferralDatabase, event: object): Promise<Respons
       return errorResponse('unknown_event_shape')
     }
     if (pause === null || !['40001', '40P01', 'busy'].includes(error.code)) {
-      console.error(`ingest_stripe_event failed: ${error.code || 'no answer'}`)
+      console.error(`ingest_stripe_event failed: ${error.code || 'no response'}`)
       break
     }
     await new Promise((resolve) => setTimeout(resolve, pause))
