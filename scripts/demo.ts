@@ -1,6 +1,6 @@
 /**
- * `npm run demo`: one referral travels the whole way, over HTTP only. Prints what was observed at each step and ends
- * with exit code 0 only if every step happened. `--env-file FILE` runs it on a stack that runs already.
+ * `npm run demo`: runs one referral from the code to the commission, over HTTP only. It prints an observation per step, and
+ * exits with code 0 only if every step succeeds. `--env-file FILE` uses a stack that is already running.
  */
 import { parseArgs } from 'node:util'
 import { story } from './demo/story.ts'

@@ -1,6 +1,6 @@
 /**
- * `npm run parked`: lists the Stripe events that could not be read when they came, and applies those that this version can
- * read. The project is named by SUPABASE_URL and SUPABASE_SECRET_KEY.
+ * `npm run parked`: lists the parked Stripe events, and applies the events that this version can read. The project is given
+ * by SUPABASE_URL and SUPABASE_SECRET_KEY.
  */
 import { connect } from '../functions/_shared/database.ts'
 import { reduceEvent } from '../functions/stripe-webhook/event.ts'
@@ -32,5 +32,5 @@ await runMain(async () => {
     after_event = parked.at(-1)?.event_id
     if (!after_event) break
   }
-  process.stdout.write(`${looked} parked events looked at\n`)
+  process.stdout.write(`${looked} parked events read\n`)
 })

@@ -1,6 +1,6 @@
 /**
- * `npm start`: runs the local stack until Ctrl-C. `--fresh`: empty, temporary, on free ports. `--env-file FILE`: where its
- * URLs and keys are written once everything answers. `--until-stdin-ends`: for a parent process that may be killed.
+ * `npm start`: runs the local stack until Ctrl-C. `--fresh` starts an empty, temporary stack on free ports. `--env-file FILE`
+ * writes its URLs and keys there when all services respond. `--until-stdin-ends` stops it with its parent process.
  */
 import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
@@ -30,14 +30,14 @@ await runMain(async () => {
       process.stdout.write('\nstopping …\n')
     }
   } catch (error) {
-    // Ctrl-C reaches the programs that are being started, too; that they failed is no news then.
+    // Ctrl-C also ends the programs that are starting. Their errors are expected then.
     if (!stopping) throw error
   } finally {
     if (environmentFile) rmSync(environmentFile, { force: true })
     await stack?.stop()
   }
   process.stdout.write('stopped\n')
-  // Streams to log files may be open still; nothing else is.
+  // Only streams to log files can still be open.
   process.exit(0)
 })
 
@@ -57,7 +57,7 @@ function readArguments() {
   }
 }
 
-/** Whoever waits for the file must not find an old one, nor start a stack whose keys cannot be written. */
+/** Removes an old file, so that no process reads it, and fails early if the file cannot be written. */
 function prepareEnvironmentFile(file: string): void {
   try {
     writeFileSync(`${file}.new`, '', { mode: 0o600 })
@@ -68,7 +68,7 @@ function prepareEnvironmentFile(file: string): void {
   }
 }
 
-/** Whoever waits for the file must find it whole. */
+/** Writes the file in one step, so that a waiting process reads it whole. */
 function writeEnvironmentFile(file: string, { environment }: Stack): void {
   const lines = Object.entries(environment).map(([name, value]) => `${name}=${value}\n`)
   writeFileSync(`${file}.new`, lines.join(''), { mode: 0o600 })

@@ -6,8 +6,8 @@ import { CliError } from '../stack/cli-error.ts'
 const environment = z.object({ SUPABASE_URL: z.url(), SUPABASE_SECRET_KEY: z.string().min(1) })
 
 /**
- * What both scripts are called with: `--org ID`, `--program ID` and a file; who they act as comes from the environment,
- * SUPABASE_URL and SUPABASE_SECRET_KEY.
+ * Reads the arguments of both scripts: `--org ID`, `--program ID` and a file. SUPABASE_URL and SUPABASE_SECRET_KEY come from
+ * the environment.
  */
 export function readArguments(usage: string) {
   const set = environment.safeParse(process.env)

@@ -1,7 +1,6 @@
 /**
- * `npm run codes:import -- --org ID [--program ID] FILE`: takes campaign codes from a CSV file with the columns code,
- * max_uses, expires_at and description, of which code is needed. All rows or none: where some cannot be taken, each is
- * listed with its line.
+ * `npm run codes:import -- --org ID [--program ID] FILE`: imports campaign codes from a CSV file with the columns code
+ * (required), max_uses, expires_at and description. It imports all rows or none, and lists every refused row with its line.
  */
 import { readFileSync } from 'node:fs'
 import { SingleBar } from 'cli-progress'
@@ -63,7 +62,7 @@ function readRows(file: string): Row[] {
   }
 }
 
-/** Empty cells are left out; a limit that is no number is passed on as it is, for the database to refuse by its line. */
+/** Omits empty cells. A limit that is not a number is passed on unchanged, so that the database refuses its row. */
 function toCode({
   code = '',
   max_uses,

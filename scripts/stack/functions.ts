@@ -1,4 +1,4 @@
-/** The edge functions of the local stack: each its deployed `index.ts` in a Deno of its own, with only what it needs. */
+/** The edge functions of the local stack. Each runs its deployed `index.ts` in a Deno process of its own. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createWriteStream, existsSync } from 'node:fs'
 import { join } from 'node:path'
@@ -6,7 +6,7 @@ import { CliError } from './cli-error.ts'
 import { freePort } from './ports.ts'
 import { root } from './root.ts'
 
-/** The environment that each function reads, by name: what it is given here is all that it may see. */
+/** The environment variables of each function. It may read no others. */
 export const functionEnvironment = {
   link: [
     'SUPABASE_URL',
@@ -37,7 +37,7 @@ type Settings = {
   home: string
   apiPort: number
   environment: Record<string, string>
-  /** Those that are wanted; all, unless it is said. */
+  /** The functions to start; all by default. */
   names?: FunctionName[]
 }
 
@@ -111,7 +111,7 @@ function startFunction(
   return { child, port }
 }
 
-/** Deno says that it listens; a function that ends before that says why on standard error. */
+/** Waits for Deno's message that it listens. A function that ends before that prints the reason to standard error. */
 function listening(name: string, child: ChildProcess): Promise<void> {
   return new Promise((resolve, reject) => {
     let output = ''

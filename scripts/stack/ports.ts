@@ -1,7 +1,7 @@
 import { createServer } from 'node:net'
 import { CliError } from './cli-error.ts'
 
-/** Passes when nothing listens on the port of 127.0.0.1; otherwise says what to do. */
+/** Throws an error that says what to do if a process listens on the port of 127.0.0.1. */
 export async function requireFreePort(port: number): Promise<void> {
   await listen(port).catch(() => {
     throw portInUse(port)
@@ -14,7 +14,7 @@ export function portInUse(port: number): CliError {
   )
 }
 
-/** A port that is free now. */
+/** Returns a free port. */
 export function freePort(): Promise<number> {
   return listen(0)
 }

