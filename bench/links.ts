@@ -4,7 +4,7 @@ import { Agent, request } from 'node:http'
 import { setTimeout } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import postgres from 'postgres'
-import { Sentence } from '../scripts/stack/sentence.ts'
+import { CliError } from '../scripts/stack/cli-error.ts'
 import { type Deployed, onDeployedLink } from './deployed-link.ts'
 import { type Comparison, median } from './measure.ts'
 
@@ -38,9 +38,9 @@ async function wrk(url: string, seconds: number): Promise<number> {
   const headers = ['-H', `User-Agent: ${browser}`, '-H', 'CF-Connecting-IP: 198.51.100.7']
   const options = ['-t', '1', '-c', '16', '-d', `${seconds}s`, ...headers, url]
   const { stdout } = await execute('wrk', options).catch(() => {
-    throw new Sentence('This bench needs wrk, for example by: apt-get install wrk')
+    throw new CliError('This bench needs wrk, for example by: apt-get install wrk')
   })
-  if (/Non-2xx|Socket errors/.test(stdout)) throw new Sentence(`Requests failed:\n${stdout}`)
+  if (/Non-2xx|Socket errors/.test(stdout)) throw new CliError(`Requests failed:\n${stdout}`)
   return Number(/Requests\/sec:\s+([\d.]+)/.exec(stdout)?.[1])
 }
 

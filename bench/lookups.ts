@@ -1,5 +1,5 @@
 import postgres from 'postgres'
-import { Sentence } from '../scripts/stack/sentence.ts'
+import { CliError } from '../scripts/stack/cli-error.ts'
 import { code } from './fill.ts'
 import { type Comparison, compare } from './measure.ts'
 import { filled, onServer } from './scene.ts'
@@ -47,5 +47,5 @@ async function requireIndex(url: string): Promise<void> {
   await sql.end()
   const text = plan.map((row) => row['QUERY PLAN']).join('\n')
   if (!text.includes('codes_key_is_unique') || text.includes('Seq Scan on codes'))
-    throw new Sentence(`Not by the index:\n${text}`)
+    throw new CliError(`Not by the index:\n${text}`)
 }

@@ -3,7 +3,7 @@
  * are measured in turns in the same run. `-- NAME` runs one: lookups, rotation, redemption,
  * ledger, clicks or links.
  */
-import { runMain, Sentence } from '../scripts/stack/sentence.ts'
+import { CliError, runMain } from '../scripts/stack/cli-error.ts'
 import { clicks } from './clicks.ts'
 import { ledger } from './ledger.ts'
 import { links } from './links.ts'
@@ -16,7 +16,7 @@ const benches = { lookups, rotation, redemption, ledger, clicks, links }
 await runMain(async () => {
   const wanted = process.argv[2]
   if (wanted && !(wanted in benches))
-    throw new Sentence(`There is no bench "${wanted}": ${Object.keys(benches).join(', ')}.`)
+    throw new CliError(`There is no bench "${wanted}": ${Object.keys(benches).join(', ')}.`)
   process.stdout.write('| measured | per second | ratio | at least |\n| --- | --- | --- | --- |\n')
   const missed: string[] = []
   for (const [name, bench] of Object.entries(benches)) {
@@ -29,5 +29,5 @@ await runMain(async () => {
       if (Number(ratio) < atLeast) missed.push(what)
     }
   }
-  if (missed.length) throw new Sentence(`Below what is wanted: ${missed.join('; ')}.`)
+  if (missed.length) throw new CliError(`Below what is wanted: ${missed.join('; ')}.`)
 })

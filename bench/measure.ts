@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import postgres from 'postgres'
-import { Sentence } from '../scripts/stack/sentence.ts'
+import { CliError } from '../scripts/stack/cli-error.ts'
 
 /** One statement, again and again, in which `:n` stands for a number drawn from 1 to `upTo`. */
 export type Workload = { url: string; statement: string; upTo: number; connections: number }
@@ -47,7 +47,7 @@ async function pgbench(
     const { stdout } = await execute('pgbench', [...options.map(String), url])
     return Number(/tps = ([\d.]+)/.exec(stdout)?.[1])
   } catch (error) {
-    throw new Sentence(`A transaction failed: ${(error as { stderr?: string }).stderr}`)
+    throw new CliError(`A transaction failed: ${(error as { stderr?: string }).stderr}`)
   } finally {
     rmSync(folder, { recursive: true })
   }

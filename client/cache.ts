@@ -1,8 +1,7 @@
 /**
- * A small memory of answers, for screens that ask again and again. An entry is good for `seconds`, or until what it holds
- * expires; 0 switches it off.
- * At most 100 entries are kept, the oldest go first. An answer that was asked for before the last `clear` may be older
- * than what was cleared for, and is not kept.
+ * A cache of results, for screens that poll. An entry is valid for `seconds`, or until its value expires. 0 switches the
+ * cache off. It holds 100 entries at most, and drops the oldest first. A result that was requested before the last `clear`
+ * can be stale, so it is not stored.
  */
 export function createCache<Value>(seconds: number) {
   const entries = new Map<string, { value: Value; until: number }>()
@@ -12,11 +11,11 @@ export function createCache<Value>(seconds: number) {
       const entry = entries.get(key)
       return entry && entry.until > Date.now() ? entry.value : undefined
     },
-    /** Call before asking; keeps the answer once it is there. */
-    keeper(key: string): (value: Value, expiresAt?: string | null) => void {
-      const asked = clears
+    /** Call it before the request. Returns the function that stores the result. */
+    prepare(key: string): (value: Value, expiresAt?: string | null) => void {
+      const clearsBefore = clears
       return (value, expiresAt) => {
-        if (seconds <= 0 || asked !== clears) return
+        if (seconds <= 0 || clearsBefore !== clears) return
         entries.delete(key)
         const end = expiresAt ? Date.parse(expiresAt) : Number.POSITIVE_INFINITY
         entries.set(key, { value, until: Math.min(Date.now() + seconds * 1000, end) })

@@ -1,10 +1,10 @@
 import type { createCache } from './cache.ts'
 import { codeText } from './link-text.ts'
-import { type Answer, type Result, settle } from './result.ts'
+import { type Result, type SupabaseResponse, toResult } from './result.ts'
 import type { Code, CodeUses } from './rows.ts'
 import type { ReferralSchema } from './schema.ts'
 
-/** Settings of a new code. Without `max_uses` there is no limit; `expires_at` is ISO 8601. */
+/** Settings of a new code. Without `max_uses` there is no limit. `expires_at` is ISO 8601. */
 export type CodeSettings = {
   program_id?: string
   max_uses?: number
@@ -14,17 +14,17 @@ export type CodeSettings = {
 
 type Cache = ReturnType<typeof createCache<Code>>
 
-/** What a referrer, or staff for them, does with codes. */
+/** Calls about codes, for a referrer, or for staff on behalf of a referrer. */
 export function codeCalls(referral: ReferralSchema, activeCodes: Cache) {
-  const written = <Data>(answer: Answer<Data>): Result<Data> => {
+  const afterWrite = <Data>(response: SupabaseResponse<Data>): Result<Data> => {
     activeCodes.clear()
-    return settle(answer)
+    return toResult(response)
   }
 
   return {
     /**
-     * Creates a referrer's code, in the organisation's default program unless `program_id` is given. Choosing the code,
-     * a limit and an expiry are for staff.
+     * Creates a referrer's code, in the organisation's default program unless `program_id` is given. Only staff may set
+     * `code`, `max_uses` and `expires_at`.
      *
      * Errors: `active_code_exists`, `code_taken`, `code_reserved`, `invalid_code`, `not_a_member`, `not_allowed`,
      * `member_not_found`, `member_deactivated`, `member_blocked`, `not_invited`, `program_not_found`,
@@ -37,83 +37,83 @@ export function codeCalls(referral: ReferralSchema, activeCodes: Cache) {
       settings: CodeSettings = {},
     ): Promise<Result<Code>> {
       const args = { org_id: orgId, referrer_id: referrerId, ...settings }
-      return written(
+      return afterWrite(
         await referral.rpc('create_code', code === undefined ? args : { ...args, code }),
       )
     },
 
     /**
-     * The signed-in person's active code, or a new one. Where the program's enrolment is open they become a member by
-     * asking. In the default program unless another is given.
+     * Returns the signed-in person's active code, or creates one. If the program's enrolment is open, the call makes them a
+     * member. The program is the default one unless `programId` is given.
      *
-     * Errors: `not_invited`, `active_in_other_program`, and those of `createCode`.
+     * Errors: `not_invited`, `active_in_other_program`, and the errors of `createCode`.
      */
     async getOrCreateCode(orgId: string, programId?: string): Promise<Result<Code>> {
       const program = programId === undefined ? {} : { program_id: programId }
-      return written(await referral.rpc('get_or_create_code', { org_id: orgId, ...program }))
+      return afterWrite(await referral.rpc('get_or_create_code', { org_id: orgId, ...program }))
     },
 
     /**
-     * The referrer's active code, or null. A code is remembered for `cacheSeconds`, and not past its expiry; that there is
-     * none is not. What staff or another device do is seen when that time is over.
+     * Returns the referrer's active code, or null. A code is cached for `cacheSeconds`, but not past its expiry; null is not
+     * cached. A change by staff or by another device shows after that time.
      *
-     * Errors: `not_a_member` and `not_allowed` for whoever is neither the referrer nor staff.
+     * Errors: `not_a_member` and `not_allowed` if the caller is neither the referrer nor staff.
      */
     async getActiveCode(referrerId: string, orgId: string): Promise<Result<Code | null>> {
       const key = `${orgId} ${referrerId}`
-      const remembered = activeCodes.get(key)
-      if (remembered) return { data: remembered, error: null }
-      const keep = activeCodes.keeper(key)
-      const found = await referral
+      const cached = activeCodes.get(key)
+      if (cached) return { data: cached, error: null }
+      const store = activeCodes.prepare(key)
+      const response = await referral
         .rpc('get_active_code', { org_id: orgId, referrer_id: referrerId })
         .maybeSingle()
-      const answer = settle(found as Answer<Code | null>)
-      if (answer.data) keep(answer.data, answer.data.expires_at)
-      return answer
+      const result = toResult(response as SupabaseResponse<Code | null>)
+      if (result.data) store(result.data, result.data.expires_at)
+      return result
     },
 
     /**
-     * The code that this text means, in any status, case and spacing, also inside a link; null where there is none,
-     * or none that the caller may see.
+     * Finds a code by its text, in any status. Case and spacing do not matter, and the text can be a link. Null if there is
+     * no such code, or if the caller may not see it.
      */
     async findByCode(code: string): Promise<Result<Code | null>> {
-      return settle(await referral.rpc('find_code', { code: codeText(code) }).maybeSingle())
+      return toResult(await referral.rpc('find_code', { code: codeText(code) }).maybeSingle())
     },
 
     /**
-     * Retires the active code and issues the next, in one step. `grace` keeps the old one redeemable for a while,
-     * as an interval: `'2 days'`, `'PT12H'`. Choosing the new code is for staff.
+     * Retires the active code and creates the next one, in one transaction. The old code stays redeemable for `grace`, an
+     * interval such as `'2 days'` or `'PT12H'`. Only staff may set `code`.
      *
-     * Errors: as `createCode`, and `no_active_code`.
+     * Errors: `no_active_code`, and the errors of `createCode`.
      */
     async rotateCode(
       referrerId: string,
       orgId: string,
       options: { code?: string; grace?: string; reason?: string } = {},
     ): Promise<Result<Code>> {
-      return written(
+      return afterWrite(
         await referral.rpc('rotate_code', { org_id: orgId, referrer_id: referrerId, ...options }),
       )
     },
 
-    /** Ends the active code for good and returns it; null where there was none, which is not an error. */
+    /** Ends the active code permanently and returns it. Null if there is none. */
     async deactivateCode(
       referrerId: string,
       orgId: string,
       reason?: string,
     ): Promise<Result<Code | null>> {
-      const because = reason === undefined ? {} : { reason }
-      return written(
+      const given = reason === undefined ? {} : { reason }
+      return afterWrite(
         await referral
-          .rpc('deactivate_code', { org_id: orgId, referrer_id: referrerId, ...because })
+          .rpc('deactivate_code', { org_id: orgId, referrer_id: referrerId, ...given })
           .maybeSingle(),
       )
     },
 
     /**
-     * A page of the organisation's codes that the caller may see, newest first. `limit` is 100 unless given, 1,000 at
-     * most; for the next page, pass the last code of this one as `after`. `referrerId`, `programId` and `batchId` narrow
-     * it; `usable` leaves out what is suspended, rotated or has ended.
+     * Returns a page of the organisation's codes that the caller may see, newest first. `limit` is 100 unless given, 1,000
+     * at most. For the next page, pass the last code of this page as `after`. `referrerId`, `programId` and `batchId` filter
+     * the list. `usable` leaves out codes that are suspended, rotated or ended.
      */
     async listCodesByOrganisation(
       orgId: string,
@@ -131,15 +131,15 @@ export function codeCalls(referral: ReferralSchema, activeCodes: Cache) {
         codes = codes.or(
           `created_at.lt."${after.created_at}",and(created_at.eq."${after.created_at}",id.gt."${after.id}")`,
         )
-      const answer = settle(
+      const result = toResult(
         await codes.order('created_at', { ascending: false }).order('id').limit(limit),
       )
-      return answer.error ? answer : { ...answer, data: answer.data.map(asOfNow) }
+      return result.error ? result : { ...result, data: result.data.map(asOfNow) }
     },
 
-    /** How often each of up to 1,000 codes was used, and how often it may be: those that the caller may see. */
+    /** Returns the uses and the limits of up to 1,000 codes. Codes that the caller may not see are left out. */
     async codeUses(codeIds: string[]): Promise<Result<CodeUses[]>> {
-      return settle(await referral.rpc('code_uses', { code_ids: codeIds }))
+      return toResult(await referral.rpc('code_uses', { code_ids: codeIds }))
     },
   }
 }
@@ -153,7 +153,7 @@ type CodeFilter = {
   usable?: boolean
 }
 
-/** A code past its time is expired, also before a job has stored that. */
+/** Shows a code past its expiry as expired, also before the job has stored that. */
 function asOfNow(code: Code): Code {
   const inUse = code.status === 'active' || code.status === 'suspended'
   const isPast = code.expires_at !== null && Date.parse(code.expires_at) <= Date.now()

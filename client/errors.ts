@@ -1,4 +1,4 @@
-/** What a call can fail with: every code that the database raises, and two of the client's own. */
+/** The error codes of a call: every code that the database raises, and two of the client. */
 export const referralErrorCodes = [
   'not_signed_in',
   'anonymous_user',
@@ -44,27 +44,27 @@ export const referralErrorCodes = [
   'invalid_rows',
   'rate_limited',
   'busy',
-  // The client's own: no answer came; an answer came that nobody foresaw (its own code is in `details`).
+  // The client's own: the request got no response; the error has an unknown code, which is in `details`.
   'unreachable',
   'unexpected',
 ] as const
 
 export type ReferralErrorCode = (typeof referralErrorCodes)[number]
 
-/** An error as supabase-js gives it, with a `code` to switch on. Each is explained in docs/errors.md. */
+/** An error as supabase-js returns it, with one of our codes. docs/errors.md explains each code. */
 export type ReferralError = {
   code: ReferralErrorCode
-  /** A sentence for developers; write your own for people. */
+  /** A message for developers. Show people your own text. */
   message: string
   details: string | null
 }
 
 type PlatformError = { code?: string; message: string; details?: string | null }
 
-/** SQL's "no right to call this": 401 for the anonymous role, 403 for whoever is signed in. */
+/** SQL's `insufficient_privilege`. The status is 401 for the anonymous role, and 403 for a signed-in person. */
 const notAllowed = '42501'
 
-/** Refusals of the platform, before any of our SQL runs, that mean the same as one of our codes. */
+/** Errors that the platform raises before our SQL runs, and our code for each. */
 const platformCodes: Record<string, ReferralErrorCode> = {
   '22P02': 'invalid_argument', // not a UUID, not a number
   '22P05': 'invalid_argument', // U+0000 in JSON
@@ -78,7 +78,7 @@ const platformCodes: Record<string, ReferralErrorCode> = {
   PGRST303: 'not_signed_in', // a token that has expired
 }
 
-/** Gives an error of supabase-js one of our codes. */
+/** Maps an error of supabase-js to one of our codes. */
 export function toReferralError(
   { code = '', message, details }: PlatformError,
   status?: number,

@@ -1,4 +1,4 @@
-/** The typed client: what a mobile app does with codes, redemptions and earnings, over supabase-js. */
+/** The typed client for an app: codes, redemptions and earnings, over supabase-js. */
 import { createCache } from './cache.ts'
 import { codeCalls } from './codes.ts'
 import { earningCalls } from './earnings.ts'
@@ -39,9 +39,9 @@ export type { CampaignCode, ImportedCode } from './staff-codes.ts'
 export type ReferralClient = ReturnType<typeof createReferralClient>
 
 /**
- * Wraps a supabase-js client. Who is signed in there is who acts here. `cacheSeconds` is how long `getActiveCode`
- * remembers its answer, for QR screens that poll it: 10 unless given, 0 switches it off. Its own writes, and a change of
- * the session, make it forget.
+ * Wraps a supabase-js client. The person who is signed in there is the caller. `cacheSeconds` is how long `getActiveCode`
+ * caches a code, for QR screens that poll it: 10 unless given, 0 switches the cache off. A write by this client and a
+ * change of the session clear the cache.
  *
  * @example
  * const referrals = createReferralClient(createClient(url, publishableKey))
@@ -54,13 +54,13 @@ export function createReferralClient(supabase: AnySupabaseClient, { cacheSeconds
   try {
     supabase.auth.onAuthStateChange(() => activeCodes.clear())
   } catch {
-    // A client that is given its tokens has no session of its own, and cannot say when the person changes.
+    // A client with the option `accessToken` has no session, and `auth` throws. The app calls `clearCache` then.
   }
   return {
     ...codeCalls(referral, activeCodes),
     ...redemptionCalls(referral),
     ...earningCalls(referral),
-    /** Forgets what is cached; for apps that give supabase-js its tokens, when the person changes. */
+    /** Clears the cache. Apps that pass `accessToken` to supabase-js call it when another person signs in. */
     clearCache: () => activeCodes.clear(),
   }
 }

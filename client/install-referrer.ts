@@ -1,8 +1,8 @@
 import { type ReferralLink, referralLink } from './referral-link.ts'
 
 /**
- * Reads what Google Play kept of the link through the installation: `ref=<code>&click=<uuid>`, encoded or not, twice at
- * most. Null where the app was found in another way, as in Play's `utm_source=google-play&utm_medium=organic`.
+ * Reads the install referrer of Google Play: `ref=<code>&click=<uuid>`, which can be URL-encoded up to twice. Null if the
+ * person did not come from a link, as in Play's `utm_source=google-play&utm_medium=organic`.
  *
  * @example
  * parseInstallReferrer('ref=7KQ2-M9XT&click=1f8f4a34-93a9-4b6e-8b9f-6d7d2d1f2c11')

@@ -1,11 +1,11 @@
 import { type ReferralLink, referralLink } from './referral-link.ts'
 
 /**
- * Finds our own link in what was opened, pasted or scanned, or a code that stands alone. Anything else is null, so that
- * nothing of it need leave the phone; of several links the first of ours counts.
+ * Finds your link in a text that was opened, pasted or scanned, or a code that is the whole text. Null for any other text,
+ * so that it does not leave the phone. Of several links the first of yours counts.
  *
- * `origins` are the addresses that are ours: the link origin (`<origin>/link/<code>`), and every web destination (any
- * address on its host with `ref=<code>`). An origin that is no address is an error of the app's: it throws.
+ * `origins` are your addresses: the link origin (`<origin>/link/<code>`), and every web destination (any URL on its host
+ * with `ref=<code>`). It throws if an origin is not a URL.
  *
  * @example
  * parseReferralLink('Join me: https://go.example.org/link/7KQ2-M9XT?via=sms', ['https://go.example.org'])
@@ -24,8 +24,8 @@ export function parseReferralLink(text: string, origins: readonly string[]): Ref
 }
 
 /**
- * Whether a text is one word, or a code in groups of four as it is shown, with blanks between: not a sentence, a pass
- * phrase or the number of a card, which are nobody's to send.
+ * Whether a text is one word, or a code in groups of four with spaces between them. Sentences, pass phrases and card
+ * numbers are not, because they must not leave the phone.
  */
 const isOneCode = (text: string) =>
   /^\S+$/.test(text)
@@ -33,7 +33,7 @@ const isOneCode = (text: string) =>
     : /^[^\W_]{4}(?:\s[^\W_]{4}){1,3}$/.test(text) && /[a-z]/i.test(text)
 
 /**
- * The code in a text that the app hands over as one: of a link on any host, or else the text itself, trimmed.
+ * Returns the code in a text that the app passes as a code: the code of a link on any host, or else the trimmed text.
  *
  * @example codeText(' go.example.org/link/7KQ2-M9XT ') // '7KQ2-M9XT'
  */
@@ -43,7 +43,7 @@ export function codeText(text: string): string {
 
 type IsOurs = (host: string, path?: string) => boolean
 
-/** What an address in running text cannot hold, and what may stand right after one. */
+/** Characters that cannot be part of a URL in running text, and characters that can follow one. */
 const edges =
   /[\s<>()[\]{}"`“”„«»‹›\u200b-\u200f\u202a-\u202e\u2060-\u206f、。〈-】！（），：；？｛｝]+/
 const endings = ".,;:!?*_~'’…"
@@ -61,7 +61,7 @@ function findLink(text: string, isOurs: IsOurs): ReferralLink | null {
   return null
 }
 
-/** What one address carries: the code in its path counts before that in its query, as for `functions/link`. */
+/** Reads the link of one URL. A code in the path counts before one in the query, as in `functions/link`. */
 function readAddress(text: string, isOurs: IsOurs): ReferralLink | null {
   const url = addressIn(text)
   if (!url) return null
@@ -74,8 +74,8 @@ function readAddress(text: string, isOurs: IsOurs): ReferralLink | null {
 }
 
 /**
- * The http(s) address that a word is, also without its scheme; none that carries no code, none with user information, none
- * beyond 4,096 characters.
+ * Reads a word as an http(s) URL, with or without its scheme. Null without a code, with user information, or over 4,096
+ * characters.
  */
 function addressIn(word: string): URL | null {
   if (word.length > 4096 || !/\/link\/|[?&]ref=/.test(word)) return null

@@ -2,8 +2,8 @@ import { parseReferralLink } from './link-text.ts'
 import type { ReferralLink, ShareChannel } from './referral-link.ts'
 
 /**
- * The link of a code. `origin` is the organisation's link origin, or, where it has no host of its own,
- * `https://<project>.supabase.co/functions/v1`. `channel` says how it is passed on.
+ * Returns the link of a code. `origin` is the organisation's link origin, or `https://<project>.supabase.co/functions/v1`
+ * if it has none. `channel` is the way in which the person shares the link.
  *
  * @example shareUrl('https://go.example.org', '7KQ2-M9XT', 'email') // 'https://go.example.org/link/7KQ2-M9XT?via=email'
  */
@@ -13,14 +13,14 @@ export function shareUrl(origin: string, code: string, channel?: ShareChannel): 
 }
 
 export type ShareText = {
-  /** A sentence of yours with `{url}` and, for who must type it, `{code}`. Without one: the code, and the link below it. */
+  /** Your text, with `{url}` and `{code}` as placeholders. The default is the code with the link below it. */
   template?: string
-  /** How it is passed on; `share`, as from a share sheet, unless given. */
+  /** The way in which the person shares it. The default is `share`, for a share sheet. */
   channel?: ShareChannel
 }
 
 /**
- * A text to share, with nothing of a person in it but their code.
+ * Returns a text to share. It holds no personal data except the code.
  *
  * @example
  * shareText('https://go.example.org', '7KQ2-M9XT', { template: 'Join me with {code}: {url}', channel: 'sms' })
@@ -36,8 +36,8 @@ export function shareText(
 }
 
 /**
- * Links of one organisation: `origin` is where they live, `destinations` the web addresses that they lead to. Needs no
- * connection and no session.
+ * The link functions for one organisation. `origin` is its link origin, and `destinations` are the web destinations of its
+ * links. It needs no connection and no session.
  *
  * @example
  * const links = createReferralLinks({ origin: 'https://go.example.org', destinations: ['https://example.org/welcome'] })
@@ -52,11 +52,11 @@ export function createReferralLinks({
 }) {
   const origins = [origin, ...destinations]
   return {
-    /** As `shareUrl`, on this origin. */
+    /** Calls `shareUrl` with this origin. */
     shareUrl: (code: string, channel?: ShareChannel): string => shareUrl(origin, code, channel),
-    /** As `shareText`, on this origin. */
+    /** Calls `shareText` with this origin. */
     shareText: (code: string, options?: ShareText): string => shareText(origin, code, options),
-    /** As `parseReferralLink`, for this origin and these destinations. */
+    /** Calls `parseReferralLink` with this origin and these destinations. */
     parseReferralLink: (text: string): ReferralLink | null => parseReferralLink(text, origins),
   }
 }

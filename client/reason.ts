@@ -1,2 +1,2 @@
-/** The `reason` argument of a call, left out where none is given. */
+/** The `reason` argument of a call, or no argument without a reason. */
 export const reasonOf = (reason?: string) => (reason === undefined ? {} : { reason })

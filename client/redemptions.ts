@@ -1,9 +1,9 @@
 import { codeText } from './link-text.ts'
-import { type Answer, type Result, settle } from './result.ts'
+import { type Result, type SupabaseResponse, toResult } from './result.ts'
 import type { Member, RedeemedCode, Referral, ResolvedCode } from './rows.ts'
 import type { ReferralSchema } from './schema.ts'
 
-/** A page of a list: `pageSize` is 100 unless given, 1,000 at most; `after` the id that ended the page before. */
+/** A page of a list. `pageSize` is 100 unless given, 1,000 at most. `after` is the last id of the previous page. */
 export type Page = { after?: string; pageSize?: number }
 
 export const pageArguments = ({ after, pageSize }: Page) => ({
@@ -12,35 +12,34 @@ export const pageArguments = ({ after, pageSize }: Page) => ({
 })
 
 /**
- * How a person came to a code, beside the code itself: what `parseReferralLink` or `parseInstallReferrer` found.
- * `provenance` says where the click was found (in a `link` that opened the app unless given). It counts with a `clickId`
- * only: without one a code is as good as typed.
+ * How a person came to a code: the result of `parseReferralLink` or `parseInstallReferrer`. `provenance` is the source of
+ * the click, `link` unless given. It has an effect only with a `clickId`; without one the code counts as typed.
  */
 export type RedeemOptions = {
   clickId?: string | null
   provenance?: 'link' | 'install_referrer' | 'clipboard'
-  /** A label of yours or of the link's: `qr`, `share`. */
+  /** The channel of the link, or your own label, such as `qr` or `share`. */
   channel?: string | null
 }
 
-/** What a referee does with a code, and what a referrer sees of it. */
+/** Calls about redemptions, for a referee and for a referrer. */
 export function redemptionCalls(referral: ReferralSchema) {
   return {
     /**
-     * Says before redeeming whether the signed-in person could: what a link shows of the code, or the reason why not.
-     * Without an account, null is the one answer for every code that cannot be redeemed.
+     * Checks whether the signed-in person could redeem a code. Returns the code's public fields, or the error that `redeem`
+     * would return. Without an account, it returns null for every code that cannot be redeemed.
      *
-     * Errors: those of `redeem`.
+     * Errors: the errors of `redeem`.
      */
     async validate(code: string): Promise<Result<ResolvedCode | null>> {
-      const answer = await referral.rpc('validate_code', { code: codeText(code) }).maybeSingle()
-      return settle(answer as Answer<ResolvedCode | null>)
+      const response = await referral.rpc('validate_code', { code: codeText(code) }).maybeSingle()
+      return toResult(response as SupabaseResponse<ResolvedCode | null>)
     },
 
     /**
-     * Redeems a code, or a link that carries one, for the signed-in person. The same code again answers the same.
-     * With a `clickId` the redemption goes down as the click's; a click that is too old, or backs another redemption, is
-     * `invalid_click`: redeem without it then.
+     * Redeems a code, or the code in a link, for the signed-in person. The same code again returns the same redemption.
+     * With a `clickId` the redemption is attributed to that click. A click that is too old, or that another redemption has,
+     * is refused with `invalid_click`: call again without it.
      *
      * Errors: `invalid_code`, `code_not_found`, `code_inactive`, `code_suspended`, `code_expired`,
      * `code_limit_reached`, `program_inactive`, `already_redeemed`, `self_referral`, `mutual_referral`,
@@ -57,53 +56,53 @@ export function redemptionCalls(referral: ReferralSchema) {
       const click = clickId ? { click_id: clickId, provenance } : {}
       const via = channel ? { channel } : {}
       const args = { code: codeText(code), ...click, ...via }
-      const answer = await referral.rpc('redeem_code', args).single()
-      return settle(answer as Answer<RedeemedCode>)
+      const response = await referral.rpc('redeem_code', args).single()
+      return toResult(response as SupabaseResponse<RedeemedCode>)
     },
 
     /**
-     * Redeems the code that the person gave at sign-up; null where they gave none, or none that could ever be redeemed.
+     * Redeems the code that the person gave at sign-up. Null if they gave none, or if it can never be redeemed.
      *
-     * Errors, after which the code stays for another try: `rate_limited`, `code_suspended`, `program_inactive`, `busy`.
+     * Errors: `rate_limited`, `code_suspended`, `program_inactive`, `busy`. The code is kept, so that you can call again.
      */
     async redeemSignUpCode(): Promise<Result<RedeemedCode | null>> {
-      const answer = await referral.rpc('redeem_sign_up_code').maybeSingle()
-      return settle(answer as Answer<RedeemedCode | null>)
+      const response = await referral.rpc('redeem_sign_up_code').maybeSingle()
+      return toResult(response as SupabaseResponse<RedeemedCode | null>)
     },
 
-    /** What anyone may know of a code that can be redeemed now; null is the one answer for every other. */
+    /** Returns the public fields of a code that can be redeemed now, or null. */
     async resolve(code: string): Promise<Result<ResolvedCode | null>> {
-      const answer = await referral.rpc('resolve_code', { code: codeText(code) }).maybeSingle()
-      return settle(answer as Answer<ResolvedCode | null>)
+      const response = await referral.rpc('resolve_code', { code: codeText(code) }).maybeSingle()
+      return toResult(response as SupabaseResponse<ResolvedCode | null>)
     },
 
-    /** Says how the person is called in an organisation, and whether whoever opens their link may read it. */
+    /** Sets the person's name in an organisation. `isPublic` shows it to every visitor of their link. */
     async setMyName(
       orgId: string,
       name: string,
       { isPublic = false }: { isPublic?: boolean } = {},
     ): Promise<Result<Member>> {
       const args = { org_id: orgId, display_name: name, public_name: isPublic }
-      return settle(await referral.rpc('set_my_name', args))
+      return toResult(await referral.rpc('set_my_name', args))
     },
 
-    /** The person's redemption in a program, the organisation's default unless given, or null. */
+    /** Returns the person's redemption in a program, or null. The program is the default one unless given. */
     async myRedemption(orgId: string, programId?: string): Promise<Result<RedeemedCode | null>> {
       const program = programId === undefined ? {} : { program_id: programId }
-      const answer = await referral
+      const response = await referral
         .rpc('my_redemption', { org_id: orgId, ...program })
         .maybeSingle()
-      return settle(answer as Answer<RedeemedCode | null>)
+      return toResult(response as SupabaseResponse<RedeemedCode | null>)
     },
 
-    /** Has the person redeemed this very code? */
+    /** Returns whether the person has redeemed this code. */
     async hasRedeemed(code: string): Promise<Result<boolean>> {
-      return settle(await referral.rpc('has_redeemed', { code: codeText(code) }))
+      return toResult(await referral.rpc('has_redeemed', { code: codeText(code) }))
     },
 
-    /** The person's referrals in an organisation, newest first, page by page: status and times, never who. */
+    /** Returns a page of the person's referrals in an organisation, newest first. It does not show who the referees are. */
     async myReferrals(orgId: string, page: Page = {}): Promise<Result<Referral[]>> {
-      return settle(await referral.rpc('my_referrals', { org_id: orgId, ...pageArguments(page) }))
+      return toResult(await referral.rpc('my_referrals', { org_id: orgId, ...pageArguments(page) }))
     },
   }
 }

@@ -1,22 +1,22 @@
 import { Constants } from './database.types.ts'
 
-/** The ways in which a link is passed on, as its `via` says; no other is kept. */
+/** The channels of a link, which are the values of its `via`. Other values are dropped. */
 export const shareChannels = Constants.referral.Enums.click_channel
 
 export type ShareChannel = (typeof shareChannels)[number]
 
-/** What a link, a pasted text or an install referrer carries. */
+/** The content of a link, a pasted text or an install referrer. */
 export type ReferralLink = {
-  /** As it was written, 128 characters at most. Which code it is, and whether it is one, the database decides. */
+  /** The code as it was written, 128 characters at most. The database decides whether it is a code. */
   code: string
-  /** The click that led here, a UUID, for `redeem`; null where there is none. */
+  /** The UUID of the click, for `redeem`, or null. */
   clickId: string | null
   channel: ShareChannel | null
 }
 
 /**
- * A code with what stands beside it; null where the text cannot be a code. Of several clicks the last counts, because a
- * redirect adds its own after what the destination has; of several channels the first, as for `functions/link`.
+ * Reads a code with its click and channel. Null if the text cannot be a code. Of several clicks the last counts, because a
+ * redirect appends its own. Of several channels the first counts, as in `functions/link`.
  */
 export function referralLink(
   code: string | undefined,
@@ -35,7 +35,7 @@ export function referralLink(
 
 const uuid = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/i
 
-/** 3 to 32 letters and digits, however spaced: what else a person pastes by mistake stays on the phone. */
+/** Whether a text is 3 to 32 letters and digits, with any spacing. Other text does not leave the phone. */
 function canBeCode(text: string): boolean {
   return (
     text.length <= 128 &&

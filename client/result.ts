@@ -1,16 +1,17 @@
 import type { PostgrestError } from '@supabase/supabase-js'
 import { type ReferralError, toReferralError } from './errors.ts'
 
-/** `data` or `error`, as supabase-js answers; never both. */
+/** Either `data` or `error`, as supabase-js returns them. */
 export type Result<Data> = { data: Data; error: null } | { data: null; error: ReferralError }
 
-export type Answer<Data> =
+/** A response of supabase-js, with its HTTP status. */
+export type SupabaseResponse<Data> =
   | { data: Data; error: null; status?: number }
   | { data: null; error: PostgrestError; status?: number }
 
-/** Gives the error of an answer, if there is one, a code of ours. */
-export function settle<Data>(answer: Answer<Data>): Result<Data> {
-  return answer.error
-    ? { data: null, error: toReferralError(answer.error, answer.status) }
-    : { data: answer.data, error: null }
+/** Turns a response into a result, and maps its error to one of our codes. */
+export function toResult<Data>(response: SupabaseResponse<Data>): Result<Data> {
+  return response.error
+    ? { data: null, error: toReferralError(response.error, response.status) }
+    : { data: response.data, error: null }
 }

@@ -1,10 +1,10 @@
 import type { CodeSettings } from './codes.ts'
 import { reasonOf } from './reason.ts'
-import { type Answer, type Result, settle } from './result.ts'
+import { type Result, type SupabaseResponse, toResult } from './result.ts'
 import type { Batch, Code, CodeChange } from './rows.ts'
 import type { ReferralSchema } from './schema.ts'
 
-/** Settings of a new campaign code. Without `max_uses` there is no limit; `expires_at` is ISO 8601. */
+/** Settings of a new campaign code. Without `max_uses` there is no limit. `expires_at` is ISO 8601. */
 export type CampaignCode = CodeSettings & { code?: string; beneficiary_id?: string }
 
 /** A row of an import. */
@@ -12,61 +12,65 @@ export type ImportedCode = Pick<CampaignCode, 'max_uses' | 'expires_at' | 'descr
   code: string
 }
 
-/** What staff do with codes: the organisation's own, and any by its id. */
+/** Calls about codes, for staff: campaign codes, and any code by its id. */
 export function staffCodeCalls(referral: ReferralSchema) {
   return {
-    /** Creates a code of the organisation's own. Errors: `code_taken`, `code_reserved`, `invalid_code`, `too_many_codes`, `invalid_argument`. */
+    /** Creates a campaign code, which belongs to the organisation. Errors: `code_taken`, `code_reserved`, `invalid_code`, `too_many_codes`, `invalid_argument`. */
     async createCampaignCode(orgId: string, code: CampaignCode = {}): Promise<Result<Code>> {
-      return settle(await referral.rpc('create_campaign_code', { org_id: orgId, ...code }))
+      return toResult(await referral.rpc('create_campaign_code', { org_id: orgId, ...code }))
     },
 
-    /** Draws 1 to 10,000 campaign codes in one call. Errors: `invalid_argument`. */
+    /** Generates 1 to 10,000 campaign codes. Errors: `invalid_argument`. */
     async generateCodes(
       orgId: string,
       count: number,
       shared: Omit<CampaignCode, 'code' | 'beneficiary_id'> = {},
     ): Promise<Result<Batch>> {
-      const answer = await referral
+      const response = await referral
         .rpc('generate_codes', { org_id: orgId, count, ...shared })
         .single()
-      return settle(answer as Answer<Batch>)
+      return toResult(response as SupabaseResponse<Batch>)
     },
 
-    /** Takes all of the rows or none. Errors: `invalid_rows`, whose `details` is JSON: `[{"row": 3, "code": "code_taken"}]`. */
+    /** Imports all rows or none. Errors: `invalid_rows`, whose `details` is JSON: `[{"row": 3, "code": "code_taken"}]`. */
     async importCodes(
       orgId: string,
       rows: ImportedCode[],
       programId?: string,
     ): Promise<Result<Batch>> {
       const program = programId === undefined ? {} : { program_id: programId }
-      const answer = await referral
+      const response = await referral
         .rpc('import_codes', { org_id: orgId, rows, ...program })
         .single()
-      return settle(answer as Answer<Batch>)
+      return toResult(response as SupabaseResponse<Batch>)
     },
 
     /**
-     * Takes an active code out of use until it is reactivated; the grace of the referrer's earlier codes ends for good.
+     * Suspends an active code until `reactivateCode`. The grace of the referrer's earlier codes ends permanently.
      * Errors: `code_final`.
      */
     async suspendCode(codeId: string, reason?: string): Promise<Result<Code>> {
-      return settle(await referral.rpc('suspend_code', { code_id: codeId, ...reasonOf(reason) }))
+      return toResult(await referral.rpc('suspend_code', { code_id: codeId, ...reasonOf(reason) }))
     },
 
-    /** Brings a suspended code back. Errors: `code_final`. */
+    /** Reactivates a suspended code. Errors: `code_final`. */
     async reactivateCode(codeId: string, reason?: string): Promise<Result<Code>> {
-      return settle(await referral.rpc('reactivate_code', { code_id: codeId, ...reasonOf(reason) }))
+      return toResult(
+        await referral.rpc('reactivate_code', { code_id: codeId, ...reasonOf(reason) }),
+      )
     },
 
-    /** Ends any code for good, and the grace of the referrer's earlier ones; `block` keeps new codes from them. */
+    /** Ends a code permanently, and the grace of the referrer's earlier codes. `block` refuses them new codes. */
     async endCode(
       codeId: string,
       { reason, block = false }: { reason?: string; block?: boolean } = {},
     ): Promise<Result<Code>> {
-      return settle(await referral.rpc('end_code', { code_id: codeId, block, ...reasonOf(reason) }))
+      return toResult(
+        await referral.rpc('end_code', { code_id: codeId, block, ...reasonOf(reason) }),
+      )
     },
 
-    /** Edits a code; null takes the limit or the expiry away. An ended code: its description only. Errors: `code_final`, `invalid_argument`. */
+    /** Updates a code. Null removes a limit or an expiry. Of an ended code only the description can change. Errors: `code_final`, `invalid_argument`. */
     async updateCode(
       codeId: string,
       changes: {
@@ -75,12 +79,14 @@ export function staffCodeCalls(referral: ReferralSchema) {
         max_uses?: number | null
       },
     ): Promise<Result<Code>> {
-      return settle(await referral.rpc('update_code', { code_id: codeId, changes }))
+      return toResult(await referral.rpc('update_code', { code_id: codeId, changes }))
     },
 
-    /** Every change of a code, oldest first: status, actor, reason, time. */
+    /** Returns the changes of a code, oldest first: status, actor, reason and time. */
     async codeChanges(codeId: string): Promise<Result<CodeChange[]>> {
-      return settle(await referral.from('code_changes').select().eq('code_id', codeId).order('id'))
+      return toResult(
+        await referral.from('code_changes').select().eq('code_id', codeId).order('id'),
+      )
     },
   }
 }

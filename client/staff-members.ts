@@ -1,45 +1,47 @@
 import { reasonOf } from './reason.ts'
-import { type Result, settle } from './result.ts'
+import { type Result, toResult } from './result.ts'
 import type { Member, Organisation, Program } from './rows.ts'
 import type { ReferralSchema } from './schema.ts'
 
 type Role = Member['role']
 type Changes = Record<string, string | number | boolean | null | object>
 
-/** What staff do with members, programs and the organisation itself. */
+/** Calls about members, programs and the organisation, for staff. */
 export function staffMemberCalls(referral: ReferralSchema) {
   return {
-    /** Lets a person in: coordinators add members, admins anyone. Errors: `member_exists`, `member_deactivated`, `not_allowed`. */
+    /** Adds a person. Coordinators add members, admins add any role. Errors: `member_exists`, `member_deactivated`, `not_allowed`. */
     async addMember(orgId: string, userId: string, role: Role = 'member'): Promise<Result<Member>> {
-      return settle(await referral.rpc('add_member', { org_id: orgId, user_id: userId, role }))
+      return toResult(await referral.rpc('add_member', { org_id: orgId, user_id: userId, role }))
     },
 
-    /** Admins only. Errors: `last_admin`, `member_not_found`, `not_allowed`. */
+    /** Sets a member's role. Admins only. Errors: `last_admin`, `member_not_found`, `not_allowed`. */
     async setMemberRole(orgId: string, userId: string, role: Role): Promise<Result<Member>> {
-      return settle(await referral.rpc('set_member_role', { org_id: orgId, user_id: userId, role }))
+      return toResult(
+        await referral.rpc('set_member_role', { org_id: orgId, user_id: userId, role }),
+      )
     },
 
-    /** Takes a member's rights and ends their codes; `block` keeps new codes from them. Errors: `last_admin`, `not_allowed`. */
+    /** Removes a member's rights and ends their codes. `block` refuses them new codes. Errors: `last_admin`, `not_allowed`. */
     async deactivateMember(
       orgId: string,
       userId: string,
       { reason, block = false }: { reason?: string; block?: boolean } = {},
     ): Promise<Result<Member>> {
       const args = { org_id: orgId, user_id: userId, block, ...reasonOf(reason) }
-      return settle(await referral.rpc('deactivate_member', args))
+      return toResult(await referral.rpc('deactivate_member', args))
     },
 
-    /** Gives a member their role back; ended codes stay ended. `unblock`, for admins, lets them have codes again. */
+    /** Restores a member's role. Ended codes stay ended. `unblock`, for admins, allows them new codes again. */
     async reactivateMember(
       orgId: string,
       userId: string,
       { reason, unblock = false }: { reason?: string; unblock?: boolean } = {},
     ): Promise<Result<Member>> {
       const args = { org_id: orgId, user_id: userId, unblock, ...reasonOf(reason) }
-      return settle(await referral.rpc('reactivate_member', args))
+      return toResult(await referral.rpc('reactivate_member', args))
     },
 
-    /** Creates a program; the organisation's first is its default. Errors: `program_exists`, `invalid_terms`, `not_allowed`. */
+    /** Creates a program. The organisation's first program is its default. Errors: `program_exists`, `invalid_terms`, `not_allowed`. */
     async createProgram(
       orgId: string,
       key: string,
@@ -47,19 +49,19 @@ export function staffMemberCalls(referral: ReferralSchema) {
       terms: Changes = {},
     ): Promise<Result<Program>> {
       const args = { org_id: orgId, key, name, terms: terms as never }
-      return settle(await referral.rpc('create_program', args))
+      return toResult(await referral.rpc('create_program', args))
     },
 
-    /** Changes `name`, `active`, `is_default` (to true) and `terms`, which become a new version. Errors: `program_not_found`, `invalid_terms`. */
+    /** Changes `name`, `active`, `is_default` (to true) and `terms`, which are stored as a new version. Errors: `program_not_found`, `invalid_terms`. */
     async updateProgram(programId: string, changes: Changes): Promise<Result<Program>> {
       const args = { program_id: programId, changes: changes as never }
-      return settle(await referral.rpc('update_program', args))
+      return toResult(await referral.rpc('update_program', args))
     },
 
     /** Changes settings of the organisation. Admins only. Errors: `invalid_argument`, `not_allowed`. */
     async updateOrganisation(orgId: string, changes: Changes): Promise<Result<Organisation>> {
       const args = { org_id: orgId, changes: changes as never }
-      return settle(await referral.rpc('update_organisation', args))
+      return toResult(await referral.rpc('update_organisation', args))
     },
   }
 }

@@ -1,38 +1,39 @@
 import { reasonOf } from './reason.ts'
 import { type Page, pageArguments } from './redemptions.ts'
-import { type Answer, type Result, settle } from './result.ts'
+import { type Result, type SupabaseResponse, toResult } from './result.ts'
 import type { CodeClicks, CodeUsageStats, Liability, Redemption } from './rows.ts'
 import type { ReferralSchema } from './schema.ts'
 
-/** What staff see of redemptions, decide on them, and owe for them. */
+/** Calls about redemptions, decisions and liabilities, for staff. */
 export function staffRedemptionCalls(referral: ReferralSchema) {
   return {
-    /** Who redeemed a code, newest first, page by page. */
+    /** Returns a page of the redemptions of a code, newest first. */
     async usageForCode(codeId: string, page: Page = {}): Promise<Result<Redemption[]>> {
-      return settle(
+      return toResult(
         await referral.rpc('usage_for_code', { code_id: codeId, ...pageArguments(page) }),
       )
     },
 
-    /** What a person redeemed in the organisation, newest first, page by page. */
+    /** Returns a page of a person's redemptions in the organisation, newest first. */
     async usageForUser(
       orgId: string,
       userId: string,
       page: Page = {},
     ): Promise<Result<Redemption[]>> {
-      const whose = { org_id: orgId, user_id: userId }
-      return settle(await referral.rpc('usage_for_user', { ...whose, ...pageArguments(page) }))
+      const subject = { org_id: orgId, user_id: userId }
+      return toResult(await referral.rpc('usage_for_user', { ...subject, ...pageArguments(page) }))
     },
 
-    /** How much a code was used. The code's owner may ask too, and gets no identities. */
+    /** Returns the usage figures of a code. The code's owner may call it too, and gets no identities. */
     async codeUsageStats(codeId: string): Promise<Result<CodeUsageStats>> {
-      const answer = await referral.rpc('code_usage_stats', { code_id: codeId }).single()
-      return settle(answer as Answer<CodeUsageStats>)
+      const response = await referral.rpc('code_usage_stats', { code_id: codeId }).single()
+      return toResult(response as SupabaseResponse<CodeUsageStats>)
     },
 
     /**
-     * How many clicks on a code counted, per day in UTC, platform and channel, oldest first. The days are inclusive, as
-     * `2026-11-21`, and 31 at most: the last 31 unless given. The code's owner may ask too.
+     * Returns the counted clicks on a code, per day in UTC, platform and channel, oldest first. `fromDay` and `toDay` are
+     * inclusive dates such as `2026-11-21`, 31 days at most. The default is the last 31 days. The code's owner may call it
+     * too.
      *
      * Errors: `code_not_found`, `invalid_argument`.
      */
@@ -40,7 +41,7 @@ export function staffRedemptionCalls(referral: ReferralSchema) {
       codeId: string,
       { fromDay, toDay }: { fromDay?: string; toDay?: string } = {},
     ): Promise<Result<CodeClicks[]>> {
-      return settle(
+      return toResult(
         await referral.rpc('code_clicks', {
           code_id: codeId,
           ...(fromDay === undefined ? {} : { from_day: fromDay }),
@@ -49,9 +50,9 @@ export function staffRedemptionCalls(referral: ReferralSchema) {
       )
     },
 
-    /** Confirms a redemption whatever was paid. Errors: `redemption_final`. */
+    /** Confirms a redemption, with or without a payment. Errors: `redemption_final`. */
     async confirmRedemption(redemptionId: string, reason?: string): Promise<Result<Redemption>> {
-      return settle(
+      return toResult(
         await referral.rpc('confirm_redemption', {
           redemption_id: redemptionId,
           ...reasonOf(reason),
@@ -59,9 +60,9 @@ export function staffRedemptionCalls(referral: ReferralSchema) {
       )
     },
 
-    /** Rejects a redemption for good. */
+    /** Rejects a redemption permanently. */
     async rejectRedemption(redemptionId: string, reason?: string): Promise<Result<Redemption>> {
-      return settle(
+      return toResult(
         await referral.rpc('reject_redemption', {
           redemption_id: redemptionId,
           ...reasonOf(reason),
@@ -69,9 +70,9 @@ export function staffRedemptionCalls(referral: ReferralSchema) {
       )
     },
 
-    /** What the organisation owes each owner of codes, and each referee as a reward, per currency in minor units. For admins. */
+    /** Returns the amounts that the organisation owes: commissions of owners and rewards of referees, per currency in minor units. Admins only. */
     async orgLiabilities(orgId: string): Promise<Result<Liability[]>> {
-      return settle(await referral.rpc('org_liabilities', { org_id: orgId }))
+      return toResult(await referral.rpc('org_liabilities', { org_id: orgId }))
     },
   }
 }

@@ -1,4 +1,4 @@
-/** The typed client for staff: codes by their id, campaign codes, who used them, decisions, members and programs. */
+/** The typed client for staff: codes by id, campaign codes, redemptions, decisions, members and programs. */
 import { type AnySupabaseClient, referralSchema } from './schema.ts'
 import { staffCodeCalls } from './staff-codes.ts'
 import { staffMemberCalls } from './staff-members.ts'
@@ -7,8 +7,8 @@ import { staffRedemptionCalls } from './staff-redemptions.ts'
 export type StaffClient = ReturnType<typeof createStaffClient>
 
 /**
- * Wraps a supabase-js client in which a coordinator or an admin is signed in, or, on a server, one with the secret key.
- * Calls about a code or a redemption of another organisation answer `code_not_found` or `redemption_not_found`.
+ * Wraps a supabase-js client. A coordinator or an admin is signed in there, or, on a server, it has the secret key. For a
+ * code or a redemption of another organisation the calls return `code_not_found` or `redemption_not_found`.
  *
  * @example
  * const staff = createStaffClient(supabase)

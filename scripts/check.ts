@@ -1,4 +1,4 @@
-/** `npm run check`: the one gate, step by step; the first step that fails is named, and ends it. */
+/** `npm run check`: runs all checks in order. It prints the first step that fails, and stops there. */
 import { spawnSync } from 'node:child_process'
 import { root } from './stack/root.ts'
 

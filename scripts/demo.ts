@@ -1,10 +1,10 @@
 /**
- * `npm run demo`: one referral travels the whole way, over HTTP only. Prints what was observed at each step and ends
- * with exit code 0 only if every step happened. `--env-file FILE` runs it on a stack that runs already.
+ * `npm run demo`: runs one referral from the code to the commission, over HTTP only. It prints an observation per step, and
+ * exits with code 0 only if every step succeeds. `--env-file FILE` uses a stack that is already running.
  */
 import { parseArgs } from 'node:util'
 import { story } from './demo/story.ts'
-import { runMain, Sentence } from './stack/sentence.ts'
+import { CliError, runMain } from './stack/cli-error.ts'
 import { readEnvironmentFile, type StackEnvironment, spawnStack } from './stack/spawn.ts'
 
 await runMain(async () => {
@@ -23,7 +23,7 @@ function readArguments(): string | undefined {
   try {
     return parseArgs({ options: { 'env-file': { type: 'string' } } }).values['env-file']
   } catch (error) {
-    throw new Sentence(`${(error as Error).message}. Usage: npm run demo -- [--env-file FILE]`)
+    throw new CliError(`${(error as Error).message}. Usage: npm run demo -- [--env-file FILE]`)
   }
 }
 
@@ -35,7 +35,7 @@ async function tell(environment: StackEnvironment): Promise<void> {
     process.stdout.write(
       `${step.happened ? '✓' : '✗'} ${String(count).padStart(2)}  ${step.title}\n        ${step.observed}\n`,
     )
-    if (!step.happened) throw new Sentence(`The demo failed at step ${count}: ${step.title}`)
+    if (!step.happened) throw new CliError(`The demo failed at step ${count}: ${step.title}`)
   }
   const seconds = ((performance.now() - began) / 1000).toFixed(1)
   process.stdout.write(

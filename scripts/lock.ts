@@ -1,13 +1,13 @@
 /**
  * `npm run lock`: completes package-lock.json, so that `npm ci` accepts it on every platform. npm leaves out optional
- * packages that the registry did not have when the lock was made, and later refuses the lock for lacking them.
- * `--check` writes nothing and fails where an entry is missing.
+ * packages that the registry did not have when the lock was made, and later refuses a lock without them. `--check` writes
+ * nothing, and fails if an entry is missing.
  */
 import { spawnSync } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { CliError, runMain } from './stack/cli-error.ts'
 import { root } from './stack/root.ts'
-import { runMain, Sentence } from './stack/sentence.ts'
 
 type Entry = {
   resolved?: string
@@ -20,7 +20,7 @@ type Entry = {
   optionalDependencies?: Record<string, string>
 }
 
-/** The entries that a lock file's packages name as optional and that it lacks, by their place in node_modules. */
+/** The missing entries of optional packages, by their path in node_modules. */
 export function missingEntries(packages: Record<string, Entry>): Record<string, Entry> {
   const missing: Record<string, Entry> = {}
   for (const [parent, { optionalDependencies = {}, dev }] of Object.entries(packages)) {
@@ -28,7 +28,7 @@ export function missingEntries(packages: Record<string, Entry>): Record<string, 
       if (`node_modules/${name}` in packages || `${parent}/node_modules/${name}` in packages)
         continue
       const { os, cpu, libc } = platformOf(name)
-      // Keys in npm's order, which it would restore otherwise.
+      // In npm's order of keys, which npm would restore otherwise.
       missing[`node_modules/${name}`] = {
         version: version.replace(/^[\^~]/, ''),
         ...(cpu && { cpu }),
@@ -62,7 +62,7 @@ const processors = {
   wasm32: 'wasm32',
 }
 
-/** Which machines a package is for, as its name says it: `@scope/tool-linux-x64-musl`. */
+/** Reads a package's platforms from its name, such as `@scope/tool-linux-x64-musl`. */
 function platformOf(name: string): Pick<Entry, 'os' | 'cpu' | 'libc'> {
   const words = name.slice(name.indexOf('/') + 1).split('-')
   const pick = (table: Record<string, string>) => words.flatMap((word) => table[word] ?? [])
@@ -76,15 +76,15 @@ function platformOf(name: string): Pick<Entry, 'os' | 'cpu' | 'libc'> {
   }
 }
 
-/** Fails where `npm ci` would refuse the lock file, or where it names the host that a package once came from. */
+/** Fails if `npm ci` would refuse the lock file, or if an entry names the host of a registry. */
 function requireInstallable(packages: Record<string, Entry>): void {
   const [named] = Object.entries(packages).find(([, { resolved }]) => resolved) ?? []
-  if (named) throw new Sentence(`package-lock.json names a host for ${named}: remove "resolved".`)
+  if (named) throw new CliError(`package-lock.json names a host for ${named}: remove "resolved".`)
   const npm = ['ci', '--dry-run', '--ignore-scripts', '--no-audit', '--no-fund']
   const { status, stderr } = spawnSync('npm', npm, { cwd: root, encoding: 'utf8' })
   if (status === 0) return
   const reason = stderr.split('\n').find((line) => /Missing|Invalid|EUSAGE/.test(line))
-  throw new Sentence(`npm ci refuses package-lock.json: ${reason ?? stderr}`)
+  throw new CliError(`npm ci refuses package-lock.json: ${reason ?? stderr}`)
 }
 
 if (import.meta.main) {
@@ -95,7 +95,7 @@ if (import.meta.main) {
     const names = Object.keys(missing)
     if (process.argv.includes('--check')) {
       if (names.length) {
-        throw new Sentence(`package-lock.json lacks ${names.join(', ')}: run "npm run lock".`)
+        throw new CliError(`package-lock.json lacks ${names.join(', ')}: run "npm run lock".`)
       }
       requireInstallable(lock.packages)
       return

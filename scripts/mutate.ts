@@ -10,9 +10,9 @@ import { dirname, join } from 'node:path'
 import postgres from 'postgres'
 import { clickMutations } from './mutate/click-mutations.ts'
 import { codeMutations } from './mutate/code-mutations.ts'
+import { CliError, runMain } from './stack/cli-error.ts'
 import { applyMigrations, createProject } from './stack/database.ts'
 import { root } from './stack/root.ts'
-import { runMain, Sentence } from './stack/sentence.ts'
 import { startThrowawayPostgres } from './stack/throwaway.ts'
 
 export type Mutation = { name: string; sql: string }
@@ -55,7 +55,7 @@ async function functionMutations(sql: postgres.Sql): Promise<Mutation[]> {
       await sql`select pg_get_functiondef(${`referral_private.${function_}`}::regproc) as text`
     const text = String(row?.text)
     if (!text.includes(replace))
-      throw new Sentence(`The mutation "${name}" finds no "${replace}" in ${function_}.`)
+      throw new CliError(`The mutation "${name}" finds no "${replace}" in ${function_}.`)
     made.push({ name, sql: text.replace(replace, by) })
   }
   return made
@@ -99,11 +99,11 @@ type Report = {
 
 /** The first failed test in vitest's report; without one, the mutation is no valid SQL, and proves nothing. */
 function failedTest(report: string): string {
-  if (!existsSync(report)) throw new Sentence('The tests did not start: the mutation is not valid.')
+  if (!existsSync(report)) throw new CliError('The tests did not start: the mutation is not valid.')
   const { testResults } = JSON.parse(readFileSync(report, 'utf8')) as Report
   const results = testResults.flatMap(({ assertionResults }) => assertionResults)
   const failed = results.find(({ status }) => status === 'failed')?.fullName
-  if (!failed) throw new Sentence('The tests failed without a failed test.')
+  if (!failed) throw new CliError('The tests failed without a failed test.')
   return failed
 }
 
@@ -135,5 +135,5 @@ await runMain(async () => {
   }
   await Promise.all(Array.from({ length: Math.max(1, availableParallelism() - 1) }, work))
   process.stdout.write(`\n${total} mutations, ${total - survived.length} killed\n`)
-  if (survived.length) throw new Sentence(`No test notices: ${survived.join('; ')}`)
+  if (survived.length) throw new CliError(`No test notices: ${survived.join('; ')}`)
 })

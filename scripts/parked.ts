@@ -1,14 +1,14 @@
 /**
- * `npm run parked`: lists the Stripe events that could not be read when they came, and applies those that this version can
- * read. The project is named by SUPABASE_URL and SUPABASE_SECRET_KEY.
+ * `npm run parked`: lists the parked Stripe events, and applies the events that this version can read. The project is given
+ * by SUPABASE_URL and SUPABASE_SECRET_KEY.
  */
 import { connect } from '../functions/_shared/database.ts'
 import { reduceEvent } from '../functions/stripe-webhook/event.ts'
-import { runMain, Sentence } from './stack/sentence.ts'
+import { CliError, runMain } from './stack/cli-error.ts'
 
 await runMain(async () => {
   const { SUPABASE_URL: url, SUPABASE_SECRET_KEY: key } = process.env
-  if (!url || !key) throw new Sentence('Set SUPABASE_URL and SUPABASE_SECRET_KEY.')
+  if (!url || !key) throw new CliError('Set SUPABASE_URL and SUPABASE_SECRET_KEY.')
   const database = connect(url, key)
   let looked = 0
   for (let after_event: string | undefined; ; ) {
@@ -16,7 +16,7 @@ await runMain(async () => {
       max_rows: 1000,
       ...(after_event && { after_event }),
     })
-    if (error) throw new Sentence(`The parked events cannot be read: ${error.message}`)
+    if (error) throw new CliError(`The parked events cannot be read: ${error.message}`)
     for (const { event_id, type, reason, event } of parked) {
       const reduced = await reduceEvent(new TextEncoder().encode(JSON.stringify(event)))
       const answer =
@@ -32,5 +32,5 @@ await runMain(async () => {
     after_event = parked.at(-1)?.event_id
     if (!after_event) break
   }
-  process.stdout.write(`${looked} parked events looked at\n`)
+  process.stdout.write(`${looked} parked events read\n`)
 })

@@ -1,12 +1,13 @@
 /**
- * `npm run replay -- SOURCE TARGET`: makes facts and ledger anew, in an empty migrated database, from what cannot be derived:
- * the inbox, the records of other providers, organisations, programs with their terms and switches, codes, redemptions and
- * decisions of staff. Then compares what everybody has with the source. Both are Postgres URLs of the schema's owner.
+ * `npm run replay -- SOURCE TARGET`: rebuilds facts and ledger in an empty migrated database from the data that cannot be
+ * derived: the inbox, the records of other providers, organisations, programs with their terms and switches, codes,
+ * redemptions and decisions of staff. Then it compares all balances with the source. Both are Postgres URLs of the schema's
+ * owner.
  */
 import postgres from 'postgres'
-import { runMain, Sentence } from './stack/sentence.ts'
+import { CliError, runMain } from './stack/cli-error.ts'
 
-/** Tables that are copied as they are, in the order of their references. */
+/** The tables that are copied unchanged, in the order of their references. */
 const copied = [
   'referral.organisations',
   'referral.members',
@@ -22,15 +23,15 @@ const usage = 'npm run replay -- SOURCE TARGET'
 
 await runMain(async () => {
   const [from, to, ...more] = process.argv.slice(2)
-  if (!from || !to || more.length) throw new Sentence(`Two databases are needed: ${usage}`)
+  if (!from || !to || more.length) throw new CliError(`Two databases are needed: ${usage}`)
   const source = connect(from)
   const target = connect(to)
   try {
     const [row] = await target`select exists (select from referral.organisations) as used`
-    if (row?.used) throw new Sentence('The target is not empty.')
+    if (row?.used) throw new CliError('The target is not empty.')
     await copyAges(source, target)
     for (const table of copied) await copy(source, target, table)
-    // What payments say is left to the replay; what staff decided stands.
+    // The replay confirms by payments again. Decisions of staff are kept.
     await target`
       update referral.redemptions set status = 'pending', confirmed_at = null where decision is null and status <> 'expired'`
     const events = await replayEvents(source, target)
@@ -39,7 +40,7 @@ await runMain(async () => {
     process.stdout.write(
       `${events} events and ${records} records replayed, ${differences.length} differences\n`,
     )
-    if (differences.length) throw new Sentence(differences.slice(0, 20).join('\n'))
+    if (differences.length) throw new CliError(differences.slice(0, 20).join('\n'))
   } finally {
     await Promise.all([source.end(), target.end()])
   }
@@ -49,7 +50,7 @@ function connect(url: string): postgres.Sql {
   return postgres(url, { max: 1, onnotice: () => {} })
 }
 
-/** How old users are, also of those who are gone: programs for new users ask. */
+/** Copies when users were created, also deleted users, because programs for new users read it. */
 async function copyAges(source: postgres.Sql, target: postgres.Sql): Promise<void> {
   const users = await source`
     select id, created_at::text from auth.users
@@ -62,7 +63,7 @@ async function copyAges(source: postgres.Sql, target: postgres.Sql): Promise<voi
     select id, created_at from jsonb_to_recordset(${target.json([...users])}) as u (id uuid, created_at timestamptz)`
 }
 
-/** Copies a table's rows past its triggers: they noted in the source what happened there. */
+/** Copies a table's rows without its triggers, which ran in the source already. */
 async function copy(source: postgres.Sql, target: postgres.Sql, table: string): Promise<void> {
   const columns = (
     await source<{ name: string }[]>`
@@ -121,7 +122,7 @@ async function replayRecords(source: postgres.Sql, target: postgres.Sql): Promis
   return records.length
 }
 
-/** What everybody has, and how every redemption stands, once everything due is released in both. */
+/** Compares all balances and all redemptions, after every due commission is released in both databases. */
 async function compare(source: postgres.Sql, target: postgres.Sql): Promise<string[]> {
   const standing = async (sql: postgres.Sql) => {
     for (let due = 1; due > 0; ) {

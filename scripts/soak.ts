@@ -1,7 +1,7 @@
 /**
- * `npm run soak`: the long proofs, with a table of what was proved, for docs/reliability.md. `-- --minutes N` repeats the
- * model of codes and the races with new seeds for as long; `-- --money` runs the proofs of money, `-- --links` those of links;
- * without any, all, ten minutes of codes.
+ * `npm run soak`: runs the long proofs, and prints a table for docs/reliability.md. `-- --minutes N` repeats the model of
+ * codes and the races with new seeds for N minutes. `-- --money` runs the proofs of money, `-- --links` the proofs of links.
+ * Without an option it runs all, with ten minutes of codes.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -9,10 +9,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { crash } from './soak/crash.ts'
+import { CliError, runMain } from './stack/cli-error.ts'
 import { root } from './stack/root.ts'
-import { runMain, Sentence } from './stack/sentence.ts'
 
-/** How much of each; the environment can say otherwise. */
+/** How often each proof runs. The environment can override it. */
 const money: Record<string, string> = {
   STORY_ORDERS: '5000',
   MIXED_WORLDS: '3000',
@@ -38,7 +38,7 @@ const crashes = Number(process.env.CRASHES ?? 100)
 const folder = mkdtempSync(join(tmpdir(), 'referbase-soak-'))
 const report = join(folder, 'report')
 
-/** Runs tests with the numbers of a soak; a failure ends it, with the seed. */
+/** Runs tests with the numbers of a soak. On a failure it stops, and prints the seed. */
 function prove(
   files: string[],
   seed: string,
@@ -64,12 +64,12 @@ function prove(
       },
     },
   )
-  if (status !== 0) throw new Sentence(`It failed, with seed ${seed}.`)
+  if (status !== 0) throw new CliError(`A proof failed, with seed ${seed}.`)
 }
 
 const newSeed = () => String(Math.floor(Math.random() * 2 ** 31))
 
-/** Everything that the tests noted, summed up. */
+/** The sums of the counts that the tests reported. */
 function table(more: Record<string, number>): string {
   const lines = existsSync(report) ? readFileSync(report, 'utf8').trim().split('\n') : []
   const counts = new Map<string, number>(Object.entries(more))
@@ -91,7 +91,7 @@ await runMain(async () => {
   const all = Object.keys(values).length === 0
   const minutes = Number(values.minutes ?? (all ? 10 : 0))
   if (!(minutes >= 0))
-    throw new Sentence('Usage: npm run soak -- [--minutes N] [--money] [--links]')
+    throw new CliError('Usage: npm run soak -- [--minutes N] [--money] [--links]')
   const more: Record<string, number> = {}
   try {
     let rounds = 0

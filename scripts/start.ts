@@ -1,10 +1,10 @@
 /**
- * `npm start`: runs the local stack until Ctrl-C. `--fresh`: empty, temporary, on free ports. `--env-file FILE`: where its
- * URLs and keys are written once everything answers. `--until-stdin-ends`: for a parent process that may be killed.
+ * `npm start`: runs the local stack until Ctrl-C. `--fresh` starts an empty, temporary stack on free ports. `--env-file FILE`
+ * writes its URLs and keys there when all services respond. `--until-stdin-ends` stops it with its parent process.
  */
 import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { runMain, Sentence } from './stack/sentence.ts'
+import { CliError, runMain } from './stack/cli-error.ts'
 import { type Stack, startStack } from './stack/stack.ts'
 
 await runMain(async () => {
@@ -30,14 +30,14 @@ await runMain(async () => {
       process.stdout.write('\nstopping …\n')
     }
   } catch (error) {
-    // Ctrl-C reaches the programs that are being started, too; that they failed is no news then.
+    // Ctrl-C also ends the programs that are starting. Their errors are expected then.
     if (!stopping) throw error
   } finally {
     if (environmentFile) rmSync(environmentFile, { force: true })
     await stack?.stop()
   }
   process.stdout.write('stopped\n')
-  // Streams to log files may be open still; nothing else is.
+  // Only streams to log files can still be open.
   process.exit(0)
 })
 
@@ -51,24 +51,24 @@ function readArguments() {
       },
     }).values
   } catch (error) {
-    throw new Sentence(
+    throw new CliError(
       `${(error as Error).message}. Usage: npm start -- [--fresh] [--env-file FILE]`,
     )
   }
 }
 
-/** Whoever waits for the file must not find an old one, nor start a stack whose keys cannot be written. */
+/** Removes an old file, so that no process reads it, and fails early if the file cannot be written. */
 function prepareEnvironmentFile(file: string): void {
   try {
     writeFileSync(`${file}.new`, '', { mode: 0o600 })
     rmSync(file, { force: true })
     rmSync(`${file}.new`)
   } catch {
-    throw new Sentence(`The env file ${file} cannot be written.`)
+    throw new CliError(`The env file ${file} cannot be written.`)
   }
 }
 
-/** Whoever waits for the file must find it whole. */
+/** Writes the file in one step, so that a waiting process reads it whole. */
 function writeEnvironmentFile(file: string, { environment }: Stack): void {
   const lines = Object.entries(environment).map(([name, value]) => `${name}=${value}\n`)
   writeFileSync(`${file}.new`, lines.join(''), { mode: 0o600 })

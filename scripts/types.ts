@@ -1,8 +1,8 @@
 /** `npm run types`: writes client/database.types.ts from the migrated database. */
 import { writeFile } from 'node:fs/promises'
 import { typesFile, typesOf } from './schema.ts'
+import { runMain } from './stack/cli-error.ts'
 import { applyMigrations, createProject } from './stack/database.ts'
-import { runMain } from './stack/sentence.ts'
 import { startThrowawayPostgres } from './stack/throwaway.ts'
 
 await runMain(async () => {

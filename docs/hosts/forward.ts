@@ -28,7 +28,7 @@ const keptBack = [
 
 /**
  * Answers a request to the link host by asking functions/link, which takes the visitor's address and the host from here
- * because of the secret. What is no link leads to the fallback; so does a link when the functions do not answer.
+ * because of the secret. What is no link leads to the fallback URL; so does a link when the functions do not answer.
  */
 export async function forward(request: Request, front: Front): Promise<Response> {
   const { host, pathname, search } = new URL(request.url)

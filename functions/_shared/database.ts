@@ -3,7 +3,7 @@ import type { Database } from '../../client/database.types.ts'
 
 export type ReferralDatabase = SupabaseClient<Database, 'referral'>
 
-/** A client on schema `referral` that acts with an API key, and keeps no session. */
+/** A client of schema `referral` with an API key and without a session. */
 export function connect(url: string, key: string): ReferralDatabase {
   return createClient<Database, 'referral'>(url, key, {
     db: { schema: 'referral' },

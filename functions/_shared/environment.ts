@@ -1,8 +1,8 @@
 import { z } from 'zod'
 
 /**
- * Reads the environment once, at start. What is missing or malformed is named, never its value, and the function
- * does not start.
+ * Reads the environment once, at start. If a variable is missing or malformed, it throws an error with the variable's name,
+ * not with its value, and the function does not start.
  */
 export function readEnvironment<Shape extends z.ZodRawShape>(
   shape: Shape,
@@ -15,7 +15,7 @@ export function readEnvironment<Shape extends z.ZodRawShape>(
   throw missing(names.join(', '))
 }
 
-/** The first value that is set; none is an error that names the variable. */
+/** The first value that is set. Throws an error with the variable's name if there is none. */
 export function firstOf(name: string, ...values: (string | undefined)[]): string {
   const value = values.find((candidate) => candidate !== undefined)
   if (value === undefined) throw missing(name)
@@ -26,7 +26,7 @@ function missing(names: string): Error {
   return new Error(`missing or malformed in the environment: ${names}`)
 }
 
-/** The hosted platform's map of API keys, as JSON: `{"default":"sb_…"}`. The default one is used. */
+/** The hosted platform's map of API keys as JSON, `{"default":"sb_…"}`. Returns the default key. */
 export const apiKeys = z
   .string()
   .transform((text, context) => {

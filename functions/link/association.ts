@@ -1,4 +1,4 @@
-/** What an organisation has stored about its apps. */
+/** The apps that an organisation has stored. */
 type Apps = {
   ios_app_ids: string[]
   android_package: string | null
@@ -6,8 +6,8 @@ type Apps = {
 }
 
 /**
- * The file by which Apple’s devices open an organisation’s links in its app: `/link/<code>`, and none of the parts below a
- * code. Null where there is no app.
+ * The file that lets Apple’s devices open an organisation’s links in its app: `/link/<code>`, but no path below a code.
+ * Null without an app.
  *
  * @see https://developer.apple.com/documentation/xcode/supporting-associated-domains
  */
@@ -18,7 +18,7 @@ export function appleAssociation({ ios_app_ids: appIDs }: Apps): object | null {
 }
 
 /**
- * The file by which Android opens an organisation’s links in its app. Null where there is no app or no fingerprint.
+ * The file that lets Android open an organisation’s links in its app. Null without an app or a fingerprint.
  *
  * @see https://developers.google.com/digital-asset-links/v1/getting-started
  */

@@ -1,6 +1,6 @@
 import { Constants } from '../../client/database.types.ts'
 
-/** Where a link was met: the channel that our own links name, and the campaign in the words of marketing. */
+/** How a visitor came to a link: our own channel (`via`), and the `utm_` parameters. */
 export type Campaign = { channel: string | null; utm: Record<string, string> }
 
 const channels: readonly string[] = Constants.referral.Enums.click_channel
@@ -9,8 +9,8 @@ const printable = /^[\p{L}\p{M}\p{N}\p{P}\p{S} ]{1,100}$/u
 const none: Campaign = { channel: null, utm: {} }
 
 /**
- * Reads `via` and the five `utm_` parameters of a query; of one that is there twice, the first. A channel that is not on
- * the list is null, and a value that is longer than 100 characters or not printable is left out.
+ * Reads `via` and the five `utm_` parameters of a query. Of a repeated parameter the first counts. An unknown channel is
+ * null. A value over 100 characters, or with a character that is not printable, is left out.
  */
 export function campaignOf(query: string): Campaign {
   if (query === '') return none

@@ -1,6 +1,6 @@
 import type { Platform } from './device.ts'
 
-/** What an organisation has stored about where its links lead. */
+/** The destinations that an organisation has stored. */
 type Stored = {
   web_destination: string | null
   ios_destination: string | null
@@ -8,18 +8,18 @@ type Stored = {
   android_package: string | null
 }
 
-/** What a visit adds to an address: the click, and the campaign. */
+/** The parameters that a visit adds to a destination. */
 type Visit = { click: string | null; utm: Record<string, string> }
 
-/** An address, given the visit that it is for. */
+/** Returns the URL for a visit. */
 export type Destination = (visit: Visit) => string
 
 /**
- * The places that the link of a code can lead to, each checked once more. A platform without a store of its own in the
- * settings goes to the web destination, and without that nowhere.
+ * The destinations of a code’s link, each validated again. A platform without a destination of its own gets the web
+ * destination, or null if there is none.
  */
 export function destinationsOf(code: string, stored: Stored): Record<Platform, Destination | null> {
-  // `ref`, not `code`, which auth clients take for a login.
+  // `ref`, not `code`: auth clients read `code` as a login code.
   const ref = `ref=${encodeURIComponent(code)}`
   const android = stored.android_destination ?? playStoreOf(stored.android_package)
   const web = pageAt(stored.web_destination, ref)
@@ -30,7 +30,7 @@ export function destinationsOf(code: string, stored: Stored): Record<Platform, D
   }
 }
 
-/** A page: with `ref`, `click` and the campaign after what its query has. */
+/** A web page. `ref`, `click` and the campaign follow its own query. */
 function pageAt(stored: string | null, ref: string): Destination | null {
   const url = safeUrl(stored)
   if (!url) return null
@@ -41,13 +41,13 @@ function pageAt(stored: string | null, ref: string): Destination | null {
   }
 }
 
-/** Apple’s store takes nothing along; who installs the app there types or pastes the code. */
+/** Apple’s store passes no parameters on. The person types or pastes the code in the app. */
 function appStoreAt(stored: string | null): Destination | null {
   const url = safeUrl(stored)
   return url && (() => url.href)
 }
 
-/** Google’s store hands `referrer` to the app at its first start. Another place is a page like any other. */
+/** Google’s store passes `referrer` to the app at its first start. Any other URL is a web page. */
 function playStoreAt(stored: string | null, ref: string): Destination | null {
   const url = safeUrl(stored)
   if (url?.host !== 'play.google.com') return pageAt(stored, ref)
@@ -63,13 +63,13 @@ function playStoreOf(name: string | null): string | null {
   return name && `https://play.google.com/store/apps/details?id=${encodeURIComponent(name)}`
 }
 
-/** A stored address, if it is one that a link may lead to: https, and no user information. */
+/** The stored URL if a link may redirect to it: https, without user information. */
 export function safeUrl(stored: string | null): URL | null {
   const url = stored === null ? null : URL.parse(stored)
   return url?.protocol === 'https:' && !url.username && !url.password ? url : null
 }
 
-/** The address up to where a parameter can follow. */
+/** Splits a URL at the place where a parameter can follow. */
 function open({ origin, pathname, search, hash }: URL): { head: string; hash: string } {
   return { head: `${origin}${pathname}${search ? `${search}&` : '?'}`, hash }
 }

@@ -1,31 +1,32 @@
 import { isbot } from 'isbot'
-import { remember } from './remember.ts'
+import { memoize } from './memoize.ts'
 
-/** Where somebody can install an app from: Apple’s store, Google’s, or neither. */
+/** Where the visitor can install an app: from Apple’s store (`ios`), from Google’s (`android`), or from neither (`web`). */
 export type Platform = 'ios' | 'android' | 'web'
 
 export type Device = {
   platform: Platform
-  /** Not a crawler, not a program that draws a preview, and not one that does not say what it is. */
+  /** False for a crawler, for a program that draws a preview, and without a user agent. */
   person: boolean
 }
 
-/** Android without Google’s store (Amazon’s tablets, Huawei’s phones), and those who only claim to be Android. */
+/** Android devices without Google’s store (Amazon’s tablets, Huawei’s phones), and systems that only claim to be Android. */
 const withoutPlayStore = /\bSilk\/|\bKF[A-Z]{2,6}\b|HarmonyOS|Windows Phone|IEMobile|Tizen|KAIOS/
 
 /**
- * What a link is opened on, by the user agent; the client hint tells a tablet that asks for desktop pages. Programs get the
- * web destination, which has the preview. An iPad whose browser says that it is a Mac cannot be told from one, and gets the
- * web destination too, whose page can ask for `navigator.maxTouchPoints`.
+ * The visitor’s device, by the user agent. The client hint reveals an Android tablet that requests desktop pages.
+ *
+ * Programs get the web destination, which has the preview. An iPad whose browser claims to be a Mac gets it too; the page
+ * there can check `navigator.maxTouchPoints`.
  */
 export function deviceOf(userAgent: string, headers: Headers): Device {
-  const { person, hasStore, platform } = said(userAgent.slice(0, 512))
+  const { person, hasStore, platform } = parsed(userAgent.slice(0, 512))
   if (!person || !hasStore) return { person, platform: 'web' }
   const isHinted = platform === 'web' && headers.get('sec-ch-ua-platform') === '"Android"'
   return { person, platform: isHinted ? 'android' : platform }
 }
 
-const said = remember(1_000, (userAgent): Device & { hasStore: boolean } => ({
+const parsed = memoize(1_000, (userAgent): Device & { hasStore: boolean } => ({
   person: userAgent !== '' && !isbot(userAgent),
   hasStore: !withoutPlayStore.test(userAgent),
   platform: platformOf(userAgent),
@@ -38,8 +39,8 @@ function platformOf(userAgent: string): Platform {
 
 const purposes = ['sec-purpose', 'purpose', 'x-purpose', 'x-moz']
 
-/** Is this fetched ahead, before anybody has decided to follow the link? */
-export function isAhead(headers: Headers): boolean {
+/** Whether a browser fetches the link in advance, before the person has opened it. */
+export function isPrefetch(headers: Headers): boolean {
   return purposes.some((name) => {
     const purpose = headers.get(name)
     return purpose !== null && /prefetch|prerender|preview/i.test(purpose)

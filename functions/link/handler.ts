@@ -1,10 +1,10 @@
 import type { ReferralDatabase } from '../_shared/database.ts'
 import { errorResponse } from '../_shared/errors.ts'
-import { preflight } from './answers.ts'
-import { createRecorder } from './clicks.ts'
-import { createContents } from './contents.ts'
+import { createClickRecorder } from './click-recorder.ts'
 import { createFinder } from './finder.ts'
-import { createFollower } from './follow.ts'
+import { createRedirector } from './redirector.ts'
+import { createResources } from './resources.ts'
+import { preflight } from './responses.ts'
 import { routeOf } from './route.ts'
 import { visitorOf } from './visitor.ts'
 
@@ -13,11 +13,11 @@ type Dependencies = {
   database: ReferralDatabase
   /** Records clicks, with the secret key. */
   operator: ReferralDatabase
-  /** Where links lead that lead nowhere else. */
-  fallback: string
-  /** Before `/link/…` in the links of an organisation that has no link origin. */
+  /** The fallback URL without a link host. */
+  fallbackUrl: string
+  /** The address before `/link/…`, for an organisation without a link origin. */
   origin: string
-  /** What a proxy of the adopter’s shows to be believed; more than one while a secret is being replaced. */
+  /** The secrets that authenticate the adopter’s proxy; more than one while a secret is replaced. */
   proxySecrets?: readonly string[]
   /** Keeps the instance alive until the promise is settled. */
   waitUntil?: (promise: Promise<void>) => void
@@ -26,22 +26,22 @@ type Dependencies = {
 }
 
 /**
- * Everything under `/link`: redirects, QR codes, what an app shows to whom a link welcomes, and the files that tie a link
- * host to apps. Whoever taps a link is redirected, whatever fails. docs/links.md says where to.
+ * Handles every request under `/link`: redirects, QR codes, the context for an app, and the association files of a link
+ * host. A link always redirects, also when the database fails. docs/links.md lists the locations.
  */
 export function createLinkHandler({
   database,
   operator,
-  fallback,
+  fallbackUrl,
   origin,
   proxySecrets = [],
   waitUntil = () => {},
   now = Date.now,
 }: Dependencies): (request: Request) => Promise<Response> {
   const finder = createFinder(database, now)
-  const clicks = createRecorder({ operator, waitUntil, now })
-  const follow = createFollower({ finder, clicks, fallback })
-  const { qr, context, association } = createContents({ finder, origin, now })
+  const clicks = createClickRecorder({ operator, waitUntil, now })
+  const redirect = createRedirector({ finder, clicks, fallbackUrl })
+  const { qr, context, association } = createResources({ finder, origin, now })
 
   return async (request) => {
     const { kind, text, query } = routeOf(request.url)
@@ -50,20 +50,20 @@ export function createLinkHandler({
     if (request.method !== 'GET' && request.method !== 'HEAD')
       return errorResponse('method_not_allowed', { allow: 'GET, HEAD' })
 
-    const asked = { request, text, query, visitor: visitorOf(request.headers, proxySecrets) }
+    const codeRequest = { request, text, query, visitor: visitorOf(request.headers, proxySecrets) }
     switch (kind) {
       case 'redirect':
-        return follow(asked)
+        return redirect(codeRequest)
       case 'qr.svg':
-        return qr('svg', asked)
+        return qr('svg', codeRequest)
       case 'qr.png':
-        return qr('png', asked)
+        return qr('png', codeRequest)
       case 'context':
-        return context(asked)
+        return context(codeRequest)
       case 'apple-app-site-association':
-        return association('ios', asked.visitor)
+        return association('ios', codeRequest.visitor)
       case 'assetlinks.json':
-        return association('android', asked.visitor)
+        return association('android', codeRequest.visitor)
     }
   }
 }

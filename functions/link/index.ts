@@ -11,7 +11,7 @@ const environment = readEnvironment(
     SUPABASE_SECRET_KEYS: apiKeys.optional(),
     SUPABASE_SECRET_KEY: z.string().min(1).optional(),
     LINK_FALLBACK_URL: z.url({ protocol: /^https$/ }),
-    // One secret, or several with commas between them while one replaces the other.
+    // One secret, or several separated by commas while one replaces another.
     LINK_PROXY_SECRET: z
       .string()
       .transform((list) => list.split(',').map((secret) => secret.trim()))
@@ -31,7 +31,7 @@ const secretKey = firstOf(
   environment.SUPABASE_SECRET_KEY,
 )
 
-/** What Supabase’s runtime has beyond Deno. */
+/** The global that Supabase’s runtime adds to Deno’s. */
 const { EdgeRuntime } = globalThis as {
   EdgeRuntime?: { waitUntil: (promise: Promise<void>) => void }
 }
@@ -40,7 +40,7 @@ Deno.serve(
   createLinkHandler({
     database: connect(environment.SUPABASE_URL, publishableKey),
     operator: connect(environment.SUPABASE_URL, secretKey),
-    fallback: environment.LINK_FALLBACK_URL,
+    fallbackUrl: environment.LINK_FALLBACK_URL,
     origin: `${new URL(environment.SUPABASE_URL).origin}/functions/v1`,
     proxySecrets: environment.LINK_PROXY_SECRET ?? [],
     waitUntil: (promise) => EdgeRuntime?.waitUntil(promise),

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 
 type Settings = {
-  /** How often within a minute for one network, and for all together. */
+  /** The most calls per minute, for one network and for all networks together. */
   perNetwork: number
   perInstance: number
   /** The clock, in milliseconds. */
@@ -10,13 +10,13 @@ type Settings = {
 
 const minute = 60_000
 
-/** How many networks are remembered; of more, those that were quiet longest are forgotten. */
+/** How many networks are tracked. Beyond that the least recently active ones are dropped. */
 const networks = 10_000
 
 /**
- * Says whether something may happen once more within this minute, for a visitor’s network and for this instance of the
- * function. What a network may not do does not count for the instance, so that one flood does not stop everybody. A
- * visitor without an address is held by the second limit alone.
+ * Counts calls per minute, for a visitor’s network and for this instance of the function. Returns false above either limit.
+ * A call that its network’s limit refuses does not count for the instance, so that one flood does not block others. For a
+ * visitor without an address only the instance’s limit applies.
  */
 export function createLimiter({ perNetwork, perInstance, now }: Settings) {
   const windows = new LRUCache<string, { count: number; until: number }>({ max: networks })

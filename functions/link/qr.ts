@@ -3,22 +3,22 @@ import { encode as encodeQr, renderSVG } from 'uqr'
 
 export type QrFormat = 'svg' | 'png'
 
-/** Edge of the image in pixels, and the quiet zone in modules; four is what the standard asks for. */
+/** The edge of the image in pixels, and the quiet zone in modules. The standard requires four. */
 export type QrSettings = { size: number; margin: number }
 
 const bounds = {
-  size: { least: 256, most: 1_024, usual: 320 },
-  margin: { least: 0, most: 16, usual: 4 },
+  size: { min: 256, max: 1_024, default: 320 },
+  margin: { min: 0, max: 16, default: 4 },
 }
 
-/** Reads `size` and `margin` of a query; null where one is not a whole number within its bounds. */
+/** Reads `size` and `margin` of a query. Null if one is not a whole number within its bounds. */
 export function qrSettingsOf(query: string): QrSettings | null {
   const parameters = new URLSearchParams(query)
   const number = (name: keyof typeof bounds) => {
-    const { least, most, usual } = bounds[name]
+    const { min, max, default: usual } = bounds[name]
     const text = parameters.get(name)
     if (text === null) return usual
-    return /^\d{1,4}$/.test(text) && Number(text) >= least && Number(text) <= most
+    return /^\d{1,4}$/.test(text) && Number(text) >= min && Number(text) <= max
       ? Number(text)
       : null
   }
@@ -26,7 +26,7 @@ export function qrSettingsOf(query: string): QrSettings | null {
   return size === null || margin === null ? null : { size, margin }
 }
 
-/** A QR code of the text, error correction M, as an image. */
+/** Draws a QR code of the text, with error correction M. */
 export function drawQr(format: QrFormat, text: string, settings: QrSettings): BodyInit {
   return format === 'svg' ? drawSvg(text, settings) : drawPng(text, settings)
 }
@@ -36,7 +36,7 @@ function drawSvg(text: string, { size, margin }: QrSettings): string {
   return svg.replace('<svg ', `<svg width="${size}" height="${size}" shape-rendering="crispEdges" `)
 }
 
-/** Modules are whole pixels, as large as fit; what is over widens the quiet zone. */
+/** Modules are whole pixels, as large as fit. The remaining pixels widen the quiet zone. */
 function drawPng(text: string, { size, margin }: QrSettings): Uint8Array<ArrayBuffer> {
   const { data: modules, size: count } = encodeQr(text, { ecc: 'M', border: 0 })
   const scale = Math.max(1, Math.floor(size / (count + 2 * margin)))

@@ -1,4 +1,4 @@
-import { remember } from './remember.ts'
+import { memoize } from './memoize.ts'
 
 type Kind =
   | 'redirect'
@@ -10,20 +10,20 @@ type Kind =
 
 export type Route = {
   kind: Kind
-  /** What stands in the place of the code; null where nothing can. */
+  /** The text in the place of the code. Null if it cannot be a code. */
   text: string | null
-  /** What follows the question mark. */
+  /** The text after the question mark. */
   query: string
 }
 
-/** An address as it arrived: nothing is resolved, so that dots in a path lead nowhere. */
+/** Matches the URL as it arrived. Dots in the path are not resolved. */
 const address =
   /^[a-z]+:\/\/[^/?#]*\/link\/(?:\.well-known\/(apple-app-site-association|assetlinks\.json)|([^/?#]{1,384})(?:\/(qr\.svg|qr\.png|context))?\/?)(?:\?([^#]*))?(?:#.*)?$/
 
-/** What an address under `/link/` asks for. What is none of it is a link without a code: somebody may have tapped it. */
-export const routeOf = (url: string): Route => (url.length <= 512 ? known(url) : read(url))
+/** The route of a URL under `/link/`. An unknown path is a link without a code, because a person may have tapped it. */
+export const routeOf = (url: string): Route => (url.length <= 512 ? parseMemoized(url) : parse(url))
 
-function read(url: string): Route {
+function parse(url: string): Route {
   const [, file, segment = '', part, query = ''] = address.exec(url) ?? []
   return { kind: (file ?? part ?? 'redirect') as Kind, text: decoded(segment), query }
 }
@@ -37,5 +37,5 @@ function decoded(segment: string): string | null {
   }
 }
 
-/** Links that many people tap are read once. */
-const known = remember(1_000, read)
+/** A link that many people tap is parsed once. */
+const parseMemoized = memoize(1_000, parse)

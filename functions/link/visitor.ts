@@ -1,34 +1,35 @@
 import ipaddr from 'ipaddr.js'
-import { remember } from './remember.ts'
+import { memoize } from './memoize.ts'
 
 export type Visitor = {
-  /** The address, where the platform or a proxy that proved itself says it. */
+  /** The IP address, from the platform or from an authenticated proxy. */
   address: string | null
-  /** What one subscriber has of addresses: the IPv4 address, or the /64 network of an IPv6 address. */
+  /** The addresses of one subscriber: the IPv4 address, or the /64 network of an IPv6 address. */
   network: string | null
-  /** The link host that a proxy which proved itself stands for; null where the function is called directly. */
+  /** The link host, from an authenticated proxy. Null if the function is called directly. */
   host: string | null
 }
 
 /**
- * Who asks, from headers that can be believed: those of the adopter’s proxy where it shows the secret, else what
- * Cloudflare in front of hosted Supabase says. `X-Forwarded-For` and `Host` are never read: anybody can write them.
+ * The visitor, from headers that a visitor cannot forge: those of the adopter’s proxy if it sends the secret, else
+ * Cloudflare’s, which stands in front of hosted Supabase. `X-Forwarded-For` and `Host` are never read, because a visitor
+ * can set them.
  */
 export function visitorOf(headers: Headers, secrets: readonly string[]): Visitor {
-  const proof = secrets.length > 0 ? headers.get('x-referral-proxy') : null
-  const proven = proof !== null && secrets.some((secret) => equal(proof, secret))
-  const address = headers.get(proven ? 'x-referral-visitor' : 'cf-connecting-ip') ?? ''
-  const host = proven ? hostOf(headers.get('x-referral-host')) : null
-  return { ...(address.length <= 45 ? placeOf(address) : nowhere), host }
+  const secret = secrets.length > 0 ? headers.get('x-referral-proxy') : null
+  const isProxy = secret !== null && secrets.some((known) => equal(secret, known))
+  const address = headers.get(isProxy ? 'x-referral-visitor' : 'cf-connecting-ip') ?? ''
+  const host = isProxy ? hostOf(headers.get('x-referral-host')) : null
+  return { ...(address.length <= 45 ? addressOf(address) : noAddress), host }
 }
 
-type Place = Pick<Visitor, 'address' | 'network'>
+type Address = Pick<Visitor, 'address' | 'network'>
 
-const nowhere: Place = { address: null, network: null }
+const noAddress: Address = { address: null, network: null }
 
-const placeOf = remember(1_000, (text): Place => {
+const addressOf = memoize(1_000, (text): Address => {
   const isAddress = ipaddr.IPv4.isValidFourPartDecimal(text) || ipaddr.IPv6.isValid(text)
-  if (!isAddress) return nowhere
+  if (!isAddress) return noAddress
   const parsed = ipaddr.process(text)
   const address = parsed.toString()
   if (parsed.kind() === 'ipv4') return { address, network: address }
@@ -40,7 +41,7 @@ function hostOf(text: string | null): string | null {
   return /^[a-z0-9.-]{1,253}(?::\d{1,5})?$/.test(host) ? host : null
 }
 
-/** Compares in a time that tells nothing but the length. */
+/** Compares in a time that depends on the length alone. */
 function equal(left: string, right: string): boolean {
   let difference = left.length ^ right.length
   for (let at = 0; at < left.length; at++) {

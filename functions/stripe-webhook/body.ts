@@ -1,6 +1,6 @@
 const limit = 256 * 1024
 
-/** The body's bytes; null where it is larger than 256 KiB, of which no more than the limit is read. */
+/** Reads the body. Null if it is larger than 256 KiB; reading stops there. */
 export async function readBody(request: Request): Promise<Uint8Array | null> {
   const chunks: Uint8Array[] = []
   let size = 0

@@ -1,12 +1,12 @@
 import Stripe from 'stripe'
 import { z } from 'zod'
 import * as objects from './objects.ts'
-import { withoutPersonal } from './personal.ts'
+import { withoutPersonalData } from './personal-data.ts'
 
-/** The fields of a Stripe event that reach the database; nothing personal is among them. */
+/** The fields of a Stripe event that reach the database. None is personal. */
 export type ReducedEvent = z.infer<typeof envelope> & {
   body_sha256: string
-  /** Why it cannot be read yet, where it cannot. */
+  /** The reason why this version cannot read the event. */
   parked?: string
   data: { object: object }
 }
@@ -26,8 +26,8 @@ const envelope = z.object({
     .optional(),
 })
 
-/** What is read of each type of event; of any other, only that it came. */
-const shapes = new Map<string, z.ZodType<object>>([
+/** The schema of the object of each event type. The object of any other type is dropped. */
+export const schemas = new Map<string, z.ZodType<object>>([
   ['checkout.session.completed', objects.checkoutSession],
   ['checkout.session.async_payment_succeeded', objects.checkoutSession],
   ['payment_intent.succeeded', objects.paymentIntent],
@@ -52,13 +52,14 @@ const shapes = new Map<string, z.ZodType<object>>([
   ['promotion_code.updated', objects.promotionCode],
 ])
 
-/** Since basil, payments are joined as they are read here; what is newer than the SDK is not known yet. */
+/** The known API versions: from basil, which joined payments as they are read here, to the SDK's. */
 const versions = { from: '2025-03-31', to: Stripe.API_VERSION.slice(0, 10) }
 
 /**
- * Parses a verified body and keeps what is needed. An event of a type that carries money or identity whose API version or
- * fields are not as known must not be guessed at, and not be lost either: it is `parked` with the reason, whole but for
- * personal fields. Null where the body is no event.
+ * Parses a verified body and keeps the fields that the database needs. Null if the body is not an event.
+ *
+ * An event of a listed type with an unknown API version or unknown fields is `parked` with the reason: its object is kept
+ * whole, without personal fields, and a later version can read it.
  */
 export async function reduceEvent(body: Uint8Array): Promise<ReducedEvent | null> {
   const whole = parseJson(body)
@@ -66,16 +67,16 @@ export async function reduceEvent(body: Uint8Array): Promise<ReducedEvent | null
   if (!parsed.success) return null
   const { data, ...event } = parsed.data
   const body_sha256 = await sha256(body)
-  const shape = shapes.get(event.type)
-  if (!shape) return { ...event, body_sha256, data: { object: {} } }
+  const schema = schemas.get(event.type)
+  if (!schema) return { ...event, body_sha256, data: { object: {} } }
   const park = (parked: string) => ({
     ...event,
     body_sha256,
     parked,
-    data: { object: withoutPersonal(data.object) },
+    data: { object: withoutPersonalData(data.object) },
   })
   if (!isKnownVersion(event.api_version)) return park(`version ${event.api_version}`)
-  const object = shape.safeParse(data.object)
+  const object = schema.safeParse(data.object)
   if (object.success) return { ...event, body_sha256, data: { object: object.data } }
   const unknown = new Set(object.error.issues.map(({ path }) => path.join('.')))
   return park(`shape of ${[...unknown].join(', ')}`.slice(0, 500))

@@ -6,14 +6,14 @@ import { verifySignature } from './signature.ts'
 
 type Dependencies = {
   database: ReferralDatabase
-  /** Signing secrets that count, `whsec_…`. */
+  /** The signing secrets, `whsec_…`; more than one while a secret is replaced. */
   secrets: readonly string[]
-  /** Does this endpoint take live events, or test ones? */
+  /** Whether this endpoint takes live events (true) or test events (false). */
   livemode: boolean
   now?: () => number
 }
 
-/** How long to wait before each further try, in milliseconds. */
+/** The pause before each retry, in milliseconds. */
 const pauses = [100, 300, 900]
 
 /**
@@ -40,7 +40,7 @@ export function createWebhookHandler(
     const event = await reduceEvent(body)
     if (!event) return errorResponse('invalid_body')
     if (event.livemode !== livemode) {
-      // A Connect endpoint in live mode is also sent its accounts' test events: those are nobody's mistake.
+      // Stripe also sends a live Connect endpoint the test events of its accounts, which is not an error.
       return event.account ? Response.json({ status: 'ignored' }) : errorResponse('wrong_mode')
     }
     return store(database, event)
@@ -58,7 +58,7 @@ async function store(database: ReferralDatabase, event: object): Promise<Respons
       return errorResponse('unknown_event_shape')
     }
     if (pause === null || !['40001', '40P01', 'busy'].includes(error.code)) {
-      console.error(`ingest_stripe_event failed: ${error.code || 'no answer'}`)
+      console.error(`ingest_stripe_event failed: ${error.code || 'no response'}`)
       break
     }
     await new Promise((resolve) => setTimeout(resolve, pause))

@@ -1,18 +1,18 @@
-/** The fields that are read of each Stripe object, by the names Stripe gives them. Everything else is dropped. */
+/** The schema of each Stripe object, under Stripe's field names. Other fields are dropped. */
 import { z } from 'zod'
 
 const amount = z.int()
 const currency = z.string().regex(/^[a-z]{3}$/)
 const id = z.string().regex(/^[a-zA-Z0-9_]{1,255}$/)
 
-/** A customer's id, which an app may have chosen itself. */
+/** A customer's id. An app can choose it itself. */
 const customerId = z.string().regex(/^[A-Za-z0-9_.:-]{1,255}$/)
 const customer = z
   .union([customerId, z.object({ id: customerId }).transform((object) => object.id)])
   .nullish()
   .transform((value) => value ?? null)
 
-/** A reference to another object: its id, also where the object was sent expanded. */
+/** The id of another object, also if Stripe sends that object expanded. */
 const reference = z
   .union([id, z.object({ id }).transform((object) => object.id)])
   .nullish()
@@ -21,12 +21,12 @@ const reference = z
 const uuid = z.string().regex(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i)
 const code = z.string().regex(/^[0-9A-Za-z](-?[0-9A-Za-z]){2,31}$/)
 
-/** Our keys in an object's metadata; of another form, those that name somebody are as good as absent. */
+/** Our keys in an object's metadata. A value of another form is dropped. */
 const metadata = z
   .object({
     referral_redemption_id: uuid.optional().catch(undefined),
     referral_user_id: uuid.optional().catch(undefined),
-    // A restriction that cannot be read restricts to nobody.
+    // An invalid restriction becomes the nil UUID, which no organisation has.
     referral_org_id: uuid.optional().catch('00000000-0000-0000-0000-000000000000'),
     referral_code: code.optional().catch(undefined),
   })
@@ -49,7 +49,7 @@ export const checkoutSession = z.object({
   subscription: reference,
   invoice: reference,
   discounts: z.array(z.object({ promotion_code: reference })).nullish(),
-  // Any text of the app's; kept only where it can mean a user or a code, so that nothing else stays in the inbox.
+  // The app's own text. It is kept only if it has the form of a user id or a code.
   client_reference_id: z.union([uuid, code]).nullable().catch(null),
   metadata,
 })
@@ -99,7 +99,7 @@ export const invoicePayment = z.object({
   }),
 })
 
-/** A payment that is named by its intent, by its charge, or by both. */
+/** The payment: its intent, its charge, or both. */
 const ofPayment = { payment_intent: reference, charge: reference }
 
 /** https://docs.stripe.com/api/refunds/object */

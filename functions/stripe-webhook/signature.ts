@@ -1,11 +1,11 @@
 import Stripe from 'stripe'
 
 type Delivery = {
-  /** The body as it arrived, byte for byte. */
+  /** The raw bytes of the body. */
   body: Uint8Array
   /** The header `Stripe-Signature`. */
   header: string
-  /** Secrets that count; more than one while a secret is being replaced. */
+  /** The signing secrets; more than one while a secret is replaced. */
   secrets: readonly string[]
   /** The time of arrival, in milliseconds. */
   now: number
@@ -14,8 +14,8 @@ type Delivery = {
 const toleranceSeconds = 300
 
 /**
- * Is the delivery signed with one of the secrets, no longer than five minutes ago and not in the future? The SDK
- * lets timestamps of the future and of another form pass, so the timestamp is checked here first.
+ * Whether one of the secrets signed the delivery, at most five minutes before or after `now`. The timestamp is checked here
+ * first, because the SDK accepts timestamps in the future and of another form.
  */
 export async function verifySignature({ body, header, secrets, now }: Delivery): Promise<boolean> {
   const timestamps = header.split(',').filter((part) => part.trim().startsWith('t='))
@@ -30,7 +30,7 @@ export async function verifySignature({ body, header, secrets, now }: Delivery):
       if (await signature?.verifyHeaderAsync(body, header, secret, toleranceSeconds, crypto, now))
         return true
     } catch {
-      // The error carries the payload and the header: it is neither kept nor logged.
+      // The error holds the payload and the header, so it is not logged.
     }
   }
   return false

@@ -1,29 +1,29 @@
 import { parseArgs } from 'node:util'
 import { createClient } from '@supabase/supabase-js'
 import { z } from 'zod'
-import { Sentence } from '../stack/sentence.ts'
+import { CliError } from '../stack/cli-error.ts'
 
 const environment = z.object({ SUPABASE_URL: z.url(), SUPABASE_SECRET_KEY: z.string().min(1) })
 
 /**
- * What both scripts are called with: `--org ID`, `--program ID` and a file; who they act as comes from the environment,
- * SUPABASE_URL and SUPABASE_SECRET_KEY.
+ * Reads the arguments of both scripts: `--org ID`, `--program ID` and a file. SUPABASE_URL and SUPABASE_SECRET_KEY come from
+ * the environment.
  */
 export function readArguments(usage: string) {
   const set = environment.safeParse(process.env)
   if (!set.success)
-    throw new Sentence('Set SUPABASE_URL and SUPABASE_SECRET_KEY in the environment.')
+    throw new CliError('Set SUPABASE_URL and SUPABASE_SECRET_KEY in the environment.')
   const options = { org: { type: 'string' }, program: { type: 'string' } } as const
   const parsed = (() => {
     try {
       return parseArgs({ options, allowPositionals: true })
     } catch (error) {
-      throw new Sentence(`${(error as Error).message}. Usage: ${usage}`)
+      throw new CliError(`${(error as Error).message}. Usage: ${usage}`)
     }
   })()
   const { org, program } = parsed.values
   const [file] = parsed.positionals
-  if (!org || !file) throw new Sentence(`Usage: ${usage}`)
+  if (!org || !file) throw new CliError(`Usage: ${usage}`)
   const supabase = createClient(set.data.SUPABASE_URL, set.data.SUPABASE_SECRET_KEY)
   return { supabase, org, program, file }
 }

@@ -5,7 +5,7 @@ import { createWriteStream } from 'node:fs'
 import { SingleBar } from 'cli-progress'
 import { stringify } from 'csv-stringify'
 import { type Code, createReferralClient } from '../../client/index.ts'
-import { runMain, Sentence } from '../stack/sentence.ts'
+import { CliError, runMain } from '../stack/cli-error.ts'
 import { readArguments } from './arguments.ts'
 
 const usage = 'npm run codes:export -- --org ID [--program ID] FILE'
@@ -34,10 +34,10 @@ await runMain(async () => {
   for (let after: Code | undefined; ; ) {
     const filter = { limit: 1000, ...(after && { after }), ...(program && { programId: program }) }
     const { data, error } = await referrals.listCodesByOrganisation(org, filter)
-    if (error) throw new Sentence(`The codes cannot be read: ${error.code}. ${error.message}`)
+    if (error) throw new CliError(`The codes cannot be read: ${error.code}. ${error.message}`)
     const uses = await referrals.codeUses(data.map(({ id }) => id))
     if (uses.error)
-      throw new Sentence(`The uses cannot be read: ${uses.error.code}. ${uses.error.message}`)
+      throw new CliError(`The uses cannot be read: ${uses.error.code}. ${uses.error.message}`)
     const usesOf = new Map(uses.data.map((row) => [row.code_id, row]))
     for (const code of data) csv.write({ ...code, ...usesOf.get(code.id) })
     written += data.length

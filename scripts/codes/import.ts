@@ -1,14 +1,13 @@
 /**
- * `npm run codes:import -- --org ID [--program ID] FILE`: takes campaign codes from a CSV file with the columns code,
- * max_uses, expires_at and description, of which code is needed. All rows or none: where some cannot be taken, each is
- * listed with its line.
+ * `npm run codes:import -- --org ID [--program ID] FILE`: imports campaign codes from a CSV file with the columns code
+ * (required), max_uses, expires_at and description. It imports all rows or none, and lists every refused row with its line.
  */
 import { readFileSync } from 'node:fs'
 import { SingleBar } from 'cli-progress'
 import { parse } from 'csv-parse/sync'
 import { z } from 'zod'
 import { createStaffClient, type ImportedCode } from '../../client/index.ts'
-import { runMain, Sentence } from '../stack/sentence.ts'
+import { CliError, runMain } from '../stack/cli-error.ts'
 import { readArguments } from './arguments.ts'
 
 const usage = 'npm run codes:import -- --org ID [--program ID] FILE'
@@ -19,7 +18,7 @@ await runMain(async () => {
   const { supabase, org, program, file } = readArguments(usage)
   const rows = readRows(file)
   if (rows.length > limit)
-    throw new Sentence(
+    throw new CliError(
       `${file} has ${rows.length} rows; ${limit} can be taken at once, all or none.`,
     )
   const bar = new SingleBar({ format: '{bar} {value}/{total} {step}', stream: process.stderr })
@@ -36,11 +35,11 @@ await runMain(async () => {
     return
   }
   if (error.code !== 'invalid_rows')
-    throw new Sentence(`Nothing was taken: ${error.code}. ${error.message}`)
+    throw new CliError(`Nothing was taken: ${error.code}. ${error.message}`)
   for (const { row, code } of refusals.parse(JSON.parse(error.details ?? '[]'))) {
     process.stderr.write(`line ${rows[row - 1]?.line}: ${code}: ${rows[row - 1]?.value.code}\n`)
   }
-  throw new Sentence('Nothing was taken: correct these lines, and try again.')
+  throw new CliError('Nothing was taken: correct these lines, and try again.')
 })
 
 type Row = { line: number; value: ImportedCode }
@@ -59,11 +58,11 @@ function readRows(file: string): Row[] {
     )
     return records.map(({ record, info }) => ({ line: info.lines, value: toCode(record) }))
   } catch (error) {
-    throw new Sentence(`${file} cannot be read as CSV: ${(error as Error).message}`)
+    throw new CliError(`${file} cannot be read as CSV: ${(error as Error).message}`)
   }
 }
 
-/** Empty cells are left out; a limit that is no number is passed on as it is, for the database to refuse by its line. */
+/** Omits empty cells. A limit that is not a number is passed on unchanged, so that the database refuses its row. */
 function toCode({
   code = '',
   max_uses,

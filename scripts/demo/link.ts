@@ -7,7 +7,7 @@ const browser = 'Mozilla/5.0 (X11; Linux x86_64; rv:127.0) Gecko/20100101 Firefo
 
 type Links = { code?: string; id?: string; retired: string }
 
-/** The friend follows the mentor’s link, and one that has ended. Gives the id of the click. */
+/** The friend follows the mentor’s link, and the link of an ended code. Returns the id of the click. */
 export async function* followLinks(
   environment: StackEnvironment,
   mentor: Person,
@@ -31,20 +31,20 @@ export async function* followLinks(
 
   const dead = await follow(environment, retired)
   yield {
-    title: 'The retired code leads to the safe default',
+    title: 'The retired code leads to the fallback URL',
     observed: `${dead.status} ${dead.location}`,
     happened: dead.location === 'https://example.com/',
   }
   return tap.clickId
 }
 
-/** Redeems a code with the click that its link gave. */
+/** Redeems a code with the click of its link. */
 export async function redeemClicked({ supabase }: Person, code: string, click_id: string) {
   const call = { code, click_id, provenance: 'link' }
   return supabase.schema('referral').rpc('redeem_code', call).single()
 }
 
-/** Follows a link as somebody's browser does who has scanned a QR code. */
+/** Follows a link as a browser does after the scan of a QR code. */
 async function follow({ FUNCTIONS_URL }: StackEnvironment, code: string) {
   const { status, headers } = await fetch(`${FUNCTIONS_URL}/link/${code}?via=qr`, {
     redirect: 'manual',
@@ -54,7 +54,7 @@ async function follow({ FUNCTIONS_URL }: StackEnvironment, code: string) {
   return { status, location, clickId: URL.parse(location)?.searchParams.get('click') ?? '' }
 }
 
-/** The counted clicks of one's own code; they are recorded after the visitor was answered, so it may take a moment. */
+/** The counted clicks of the person's own code. It polls, because a click is recorded after the response. */
 async function clicksOf({ supabase }: Person, code_id: string) {
   for (let tries = 0; tries < 50; tries++) {
     const { data } = await supabase.schema('referral').rpc('code_clicks', { code_id })

@@ -4,7 +4,7 @@ import type { StackEnvironment } from '../stack/spawn.ts'
 
 const noSession = { auth: { persistSession: false, autoRefreshToken: false } }
 
-/** A person with an account, signed in. */
+/** A person who is signed in. */
 export type Person = { id: string; supabase: SupabaseClient<Database> }
 
 /** Signs a new person up through the Auth API. */
@@ -17,7 +17,7 @@ export async function signUp(environment: StackEnvironment, name: string): Promi
   return { id: data.user.id, supabase }
 }
 
-/** The operator: whoever holds the secret key. */
+/** The operator, who has the secret key. */
 export function operator({ SUPABASE_URL, SUPABASE_SECRET_KEY }: StackEnvironment) {
   return createClient<Database>(SUPABASE_URL, SUPABASE_SECRET_KEY, noSession).schema('referral')
 }

@@ -1,14 +1,14 @@
-/** The main job as a story, told over the public interfaces: supabase-js, fetch, and what Stripe sends. */
+/** The story of the demo, over the public interfaces: supabase-js, fetch and Stripe's events. */
 import { createReferralClient } from '../../client/index.ts'
 import type { StackEnvironment } from '../stack/spawn.ts'
 import { followLinks, redeemClicked } from './link.ts'
 import { operator as asOperator, signUp } from './people.ts'
 import { deliver, paidCheckout } from './stripe.ts'
 
-/** One step: what should happen, what was observed, and whether that is it. */
+/** One step: the expectation, the observation, and whether they agree. */
 export type Step = { title: string; observed: string; happened: boolean }
 
-/** Tells the story step by step. A step that did not happen is the last one that makes sense. */
+/** Yields the steps in order. After a step that failed the later ones have no meaning. */
 export async function* story(environment: StackEnvironment): AsyncGenerator<Step> {
   const [admin, mentor, friend, stranger] = await Promise.all(
     ['admin', 'mentor', 'friend', 'stranger'].map((name) => signUp(environment, name)),

@@ -1,7 +1,7 @@
 import Stripe from 'stripe'
 import type { StackEnvironment } from '../stack/spawn.ts'
 
-/** The text of the event that Stripe sends when a person has paid 49.00 in a one-off checkout. */
+/** The JSON of Stripe's event after a one-off checkout of 49.00. */
 export function paidCheckout({ userId }: { userId: string }): string {
   const id = crypto.randomUUID().replaceAll('-', '')
   const created = Math.floor(Date.now() / 1000)
@@ -35,7 +35,7 @@ export function paidCheckout({ userId }: { userId: string }): string {
   })
 }
 
-/** Delivers an event to the webhook, signed as Stripe signs. */
+/** Delivers an event to the webhook, with Stripe's signature. */
 export async function deliver(
   { FUNCTIONS_URL, STRIPE_WEBHOOK_SECRET }: StackEnvironment,
   payload: string,

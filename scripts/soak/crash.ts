@@ -1,6 +1,6 @@
 /**
- * Kills Postgres in the middle of its work, again and again: what was answered must be there after recovery, what was not
- * must be there wholly or not at all, and the ledger must be what the facts say.
+ * Kills Postgres under load, several times. After each recovery every acknowledged event must be stored, every other event
+ * stored as a whole or not at all, and the ledger must equal the facts.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -11,12 +11,12 @@ import postgres from 'postgres'
 import { person } from '../../tests/support/actors.ts'
 import { checkLedger, release } from '../../tests/support/money.ts'
 import { codeOf, scene } from '../../tests/support/scene.ts'
+import { CliError } from '../stack/cli-error.ts'
 import { applyMigrations, createProject, createRoles } from '../stack/database.ts'
 import { postgresIdentity, temporaryHome } from '../stack/home.ts'
 import { freePort } from '../stack/ports.ts'
 import { startPostgres } from '../stack/postgres.ts'
 import { root } from '../stack/root.ts'
-import { Sentence } from '../stack/sentence.ts'
 
 const terms = {
   enrolment: 'open',
@@ -25,7 +25,7 @@ const terms = {
   hold_days: 0,
 }
 
-/** Answers how many deliveries were acknowledged before a crash, over all crashes. */
+/** Returns how many deliveries were acknowledged before a crash, over all crashes. */
 export async function crash(times: number): Promise<number> {
   const identity = postgresIdentity()
   const home = temporaryHome(identity)
@@ -79,7 +79,7 @@ export async function crash(times: number): Promise<number> {
   return acknowledged.length
 }
 
-/** Starts on what the crash left; the shared memory of the dead may take a moment to go. */
+/** Restarts Postgres after a crash. It retries, because the old shared memory is released after a moment. */
 async function restarted(settings: Parameters<typeof startPostgres>[0]) {
   for (let tries = 0; ; tries++) {
     try {
@@ -101,8 +101,8 @@ async function check(sql: postgres.Sql, acknowledged: string[]): Promise<void> {
     const found = new Map(kept.map(({ event_id, settled }) => [event_id, settled]))
     const lost = acknowledged.filter((id) => !found.has(id))
     const half = kept.filter(({ settled }) => !settled)
-    if (lost.length) throw new Sentence(`Acknowledged and lost: ${lost.join(', ')}`)
-    if (half.length) throw new Sentence(`Half applied: ${half.map(({ event_id }) => event_id)}`)
+    if (lost.length) throw new CliError(`Acknowledged and lost: ${lost.join(', ')}`)
+    if (half.length) throw new CliError(`Half applied: ${half.map(({ event_id }) => event_id)}`)
     await release(sql)
     await checkLedger(sql)
   } finally {

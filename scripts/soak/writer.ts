@@ -1,6 +1,7 @@
 /**
- * `writer.ts URL USER CUSTOMER SECONDS`: delivers paid invoices of a user over four connections until the database is gone,
- * and prints the id of each event that was acknowledged. A process of its own: it ends with its connections.
+ * `writer.ts URL USER CUSTOMER SECONDS`: delivers paid invoices of a user over four connections until Postgres is killed, and
+ * prints the id of each acknowledged event. It is a process of its own, because postgres.js ends the process with the
+ * connections.
  */
 import postgres from 'postgres'
 import { paidInvoice } from '../../tests/fixtures/stripe/invoice-paid.ts'

@@ -8,7 +8,7 @@ export type Api = { fetch: (request: Request) => Promise<Response>; stop: () => 
 
 type Settings = { databaseUrl: string; keys: Keys; log: string }
 
-/** Starts the API on a database. What it prints, sixteen lines for each refused call, goes to the log file. */
+/** Starts the API on a database. Its output, sixteen lines for each refused call, goes to the log file. */
 export async function startApi({ databaseUrl, keys, log }: Settings): Promise<Api> {
   const file = createWriteStream(log, { flags: 'a' })
   globalThis.console = new Console({ stdout: file, stderr: file })
@@ -19,7 +19,7 @@ export async function startApi({ databaseUrl, keys, log }: Settings): Promise<Ap
     url: databaseUrl,
     postgresOptions: { max: 40, onnotice: () => {}, types },
   })
-  // Left to itself it grants ALL on every table with row-level security, which would hide a missing or excess grant.
+  // By default it grants ALL on every table with row-level security, which would hide a missing or excess grant.
   Object.assign(connection, { ensureRlsContext: async () => true })
   const app = new App({
     connection,
@@ -36,7 +36,7 @@ export async function startApi({ databaseUrl, keys, log }: Settings): Promise<Ap
   return {
     // Without a peer address the admin mode stays off.
     fetch: async (request) => app.fetch(request, { peerAddress: null }),
-    // A connection that a cut request has left behind is never given back: Postgres ends it when it stops.
+    // `close` waits for the connections of aborted requests, which Postgres ends when it stops.
     stop: () => Promise.race([connection.close(), setTimeout(1000)]),
   }
 }
@@ -44,7 +44,7 @@ export async function startApi({ databaseUrl, keys, log }: Settings): Promise<Ap
 const json = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value))
 const sameText = (value: unknown) => String(value)
 
-/** Values as PostgREST renders them. */
+/** Renders values as PostgREST does. */
 const types = {
   json: { to: 114, from: [114], serialize: json, parse: JSON.parse },
   jsonb: { to: 3802, from: [3802], serialize: json, parse: JSON.parse },

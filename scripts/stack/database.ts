@@ -1,12 +1,12 @@
-/** Databases of the local stack: made as a hosted project has them, then migrated. */
+/** Databases of the local stack, created as in a hosted project and then migrated. */
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { getAuthSchemaSql } from '@supabase/lite'
 import postgres from 'postgres'
+import { CliError } from './cli-error.ts'
 import type { Postgres } from './postgres.ts'
 import { root } from './root.ts'
-import { Sentence } from './sentence.ts'
 import { supabase } from './supabase.ts'
 
 const bootstrap = join(root, 'scripts/stack/bootstrap')
@@ -23,12 +23,12 @@ export async function execute(url: string, sql: string | { file: string }): Prom
   }
 }
 
-/** Makes the roles of a hosted project in a new cluster. */
+/** Creates the roles of a hosted project in a new cluster. */
 export async function createRoles(server: Postgres): Promise<void> {
   await execute(server.url('postgres', 'supabase_admin'), { file: join(bootstrap, 'roles.sql') })
 }
 
-/** Turns an empty database into what a hosted project has before its first migration. */
+/** Sets an empty database up as a hosted project's before its first migration. */
 export async function createProject(server: Postgres, database: string): Promise<void> {
   const admin = server.url(database, 'supabase_admin')
   await execute(
@@ -48,11 +48,11 @@ export async function applyMigrations(server: Postgres, database: string): Promi
   ])
   if (code !== 0) {
     const reason = `${stderr}\n${stdout}`.split('\n').find((line) => /^error/i.test(line)) ?? stderr
-    throw new Sentence(`A migration failed, and nothing of it was applied: ${reason.trim()}`)
+    throw new CliError(`A migration failed, and nothing of it was applied: ${reason.trim()}`)
   }
 }
 
-/** The hash of each migration: the CLI compares versions only, so an edit of an applied one is noticed by this. */
+/** The hash of each migration. The CLI compares versions only, and does not notice an edited migration. */
 export async function migrationHashes(): Promise<Record<string, string>> {
   const folder = join(root, 'supabase/migrations')
   const names = (await readdir(folder)).sort()

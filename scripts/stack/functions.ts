@@ -1,12 +1,12 @@
-/** The edge functions of the local stack: each its deployed `index.ts` in a Deno of its own, with only what it needs. */
+/** The edge functions of the local stack. Each runs its deployed `index.ts` in a Deno process of its own. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createWriteStream, existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { CliError } from './cli-error.ts'
 import { freePort } from './ports.ts'
 import { root } from './root.ts'
-import { Sentence } from './sentence.ts'
 
-/** The environment that each function reads, by name: what it is given here is all that it may see. */
+/** The environment variables of each function. It may read no others. */
 export const functionEnvironment = {
   link: [
     'SUPABASE_URL',
@@ -37,14 +37,14 @@ type Settings = {
   home: string
   apiPort: number
   environment: Record<string, string>
-  /** Those that are wanted; all, unless it is said. */
+  /** The functions to start; all by default. */
   names?: FunctionName[]
 }
 
 /** Starts the functions and waits until each listens. */
 export async function startFunctions(settings: Settings): Promise<Functions> {
   const deno = join(root, 'node_modules/deno/deno')
-  if (!existsSync(deno)) throw new Sentence('Deno is missing in node_modules: run "npm ci".')
+  if (!existsSync(deno)) throw new CliError('Deno is missing in node_modules: run "npm ci".')
   const running = new Map<string, Running>()
   const { names = Object.keys(functionEnvironment) as FunctionName[] } = settings
   for (const name of names) {
@@ -111,7 +111,7 @@ function startFunction(
   return { child, port }
 }
 
-/** Deno says that it listens; a function that ends before that says why on standard error. */
+/** Waits for Deno's message that it listens. A function that ends before that prints the reason to standard error. */
 function listening(name: string, child: ChildProcess): Promise<void> {
   return new Promise((resolve, reject) => {
     let output = ''
@@ -123,7 +123,7 @@ function listening(name: string, child: ChildProcess): Promise<void> {
     child.stderr?.on('data', read)
     child.once('exit', () => {
       const reason = output.split('\n').find((line) => /error|missing/i.test(line)) ?? output
-      reject(new Sentence(`The function "${name}" did not start: ${reason.trim()}`))
+      reject(new CliError(`The function "${name}" did not start: ${reason.trim()}`))
     })
   })
 }

@@ -8,7 +8,7 @@ import type { Api } from './api.ts'
 import type { Functions } from './functions.ts'
 import { portInUse } from './ports.ts'
 
-/** What the gateway passes requests on to, once it is there. */
+/** The services behind the gateway. */
 export type Services = { api: Api; functions: Functions }
 type Bindings = { Bindings: HttpBindings }
 
@@ -23,8 +23,8 @@ const forwardingHeaders = [
 ]
 
 /**
- * Listens on 127.0.0.1, and answers 503 until `open` gives it something to pass requests on to. What a visitor says of
- * their own address is dropped; the socket's address takes its place.
+ * Listens on 127.0.0.1, and responds with 503 until `open` is called with the services. It replaces the address headers of
+ * a request by the socket's address.
  */
 export async function startGateway(port: number) {
   let services: Services | undefined
@@ -53,7 +53,7 @@ export async function startGateway(port: number) {
       headers: trustworthyHeaders(c),
       redirect: 'manual',
     })
-    // Answered before the whole body was read: the connection cannot carry another request.
+    // The response precedes the end of the body, so the connection cannot carry another request.
     if (!c.env.incoming.complete) response.headers.set('connection', 'close')
     return response
   }
@@ -73,7 +73,7 @@ export async function startGateway(port: number) {
 
 function listen(app: Hono<Bindings>, port: number): Promise<ServerType> {
   return new Promise((resolve, reject) => {
-    // A client that was busy for some seconds must not send into a connection that is being closed.
+    // A client that pauses for some seconds must not reuse a connection that the server is closing.
     const serverOptions = { maxHeaderSize: 64 * 1024, keepAliveTimeout: 60_000 }
     const server = serve({ fetch: app.fetch, port, hostname: '127.0.0.1', serverOptions }, () =>
       resolve(server),
@@ -82,7 +82,7 @@ function listen(app: Hono<Bindings>, port: number): Promise<ServerType> {
   })
 }
 
-const sentences = {
+const messages = {
   body_too_large: 'The body is larger than 2 MiB.',
   starting: 'The local stack is starting.',
   method_not_allowed: 'This method is not allowed here.',
@@ -90,8 +90,8 @@ const sentences = {
   bad_gateway: 'The service did not answer.',
 }
 
-function refuse(c: Context, code: keyof typeof sentences, status: ContentfulStatusCode): Response {
-  return c.json({ code, message: sentences[code], details: null, hint: null }, status)
+function refuse(c: Context, code: keyof typeof messages, status: ContentfulStatusCode): Response {
+  return c.json({ code, message: messages[code], details: null, hint: null }, status)
 }
 
 function trustworthyHeaders(c: Context<Bindings>): Headers {
@@ -99,7 +99,7 @@ function trustworthyHeaders(c: Context<Bindings>): Headers {
   for (const name of forwardingHeaders) headers.delete(name)
   const address = c.env.incoming.socket.remoteAddress
   if (address) {
-    // Hosted, Cloudflare sets both.
+    // In a hosted project Cloudflare sets both.
     headers.set('cf-connecting-ip', address)
     headers.set('x-forwarded-for', address)
   }

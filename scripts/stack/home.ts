@@ -1,6 +1,6 @@
 /**
- * The folder in which a stack keeps its data, keys and logs: `.referbase` in the repository, or a temporary one.
- * Postgres refuses to run as root; root's stacks run it as another user, who must be able to reach the folder.
+ * The folder of a stack's data, keys and logs: `.referbase` in the repository, or a temporary folder. Postgres refuses to
+ * run as root. If the current user is root, Postgres runs as another user, who must be able to reach the folder.
  */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -19,16 +19,16 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { CliError } from './cli-error.ts'
 import { stopLeftover } from './leftover.ts'
 import { root } from './root.ts'
-import { Sentence } from './sentence.ts'
 
 const temporaryPrefix = 'referbase-run-'
 
-/** The user that Postgres runs as; nothing where the current user will do. */
+/** The user that Postgres runs as. Empty for the current user. */
 export type Identity = { uid: number; gid: number } | Record<string, never>
 
-/** The user for Postgres: `postgres` or `nobody` where the current user is root, else the current user. */
+/** The user for Postgres: `postgres` or `nobody` if the current user is root, else the current user. */
 export function postgresIdentity(): Identity {
   if (process.getuid?.() !== 0) return {}
   const users = readFileSync('/etc/passwd', 'utf8')
@@ -38,20 +38,20 @@ export function postgresIdentity(): Identity {
     .map((name) => users.find((fields) => fields[0] === name))
     .find(Boolean)
   if (!user)
-    throw new Sentence(
+    throw new CliError(
       'Postgres cannot run as root, and this machine has no user "postgres" or "nobody".',
     )
   return { uid: Number(user[2]), gid: Number(user[3]) }
 }
 
-/** The folder that is kept between runs. */
+/** The folder that persists between runs. */
 export function lastingHome(identity: Identity): string {
   const inside = join(root, '.referbase')
   try {
     mkdirSync(inside, { recursive: true, mode: 0o755 })
     accessSync(inside, constants.W_OK)
   } catch {
-    throw new Sentence(
+    throw new CliError(
       `${inside} cannot be written by this user: run "npm start -- --fresh", or start as its owner.`,
     )
   }
@@ -63,17 +63,17 @@ export function lastingHome(identity: Identity): string {
   mkdirSync(outside, { recursive: true, mode: 0o755 })
   const { uid, mode } = statSync(outside)
   if (uid !== process.getuid?.() || (mode & 0o022) !== 0) {
-    throw new Sentence(
-      `${outside} belongs to somebody else or can be written by others: remove it, and start again.`,
+    throw new CliError(
+      `${outside} belongs to another user or is writable by others: remove it, and start again.`,
     )
   }
   return outside
 }
 
-/** A new temporary folder for a stack; those of runs that were killed are stopped and removed first. */
+/** Makes a temporary folder for a stack. First it stops and removes the stacks of killed runs. */
 export function temporaryHome(identity: Identity = {}): string {
   const parent = [tmpdir(), '/tmp', '/var/tmp'].find((folder) => canReach(folder, identity))
-  if (!parent) throw new Sentence(`The user that runs Postgres cannot reach ${tmpdir()}.`)
+  if (!parent) throw new CliError(`The user that runs Postgres cannot reach ${tmpdir()}.`)
   for (const name of readdirSync(parent).filter((entry) => entry.startsWith(temporaryPrefix))) {
     const folder = join(parent, name)
     if (
@@ -102,7 +102,7 @@ function ownerIsAlive(folder: string): boolean {
   }
 }
 
-/** Can this user see what is in the folder? */
+/** Whether this user can read the folder. */
 export function canReach(path: string, identity: Identity): boolean {
   return (
     spawnSync('/bin/sh', ['-c', 'test -r "$1" && test -x "$1"', 'sh', path], {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** The secrets of a local stack: API keys in the form of a hosted project's, token and webhook secrets. */
+/** The secrets of a local stack. The API keys have the form of a hosted project's. */
 export type Keys = {
   publishable: string
   secret: string
@@ -11,7 +11,7 @@ export type Keys = {
   proxySecret: string
 }
 
-/** The keys kept in the folder; what is not there yet is drawn at random, and kept. */
+/** Reads the keys from the folder. It generates the missing ones, and stores them. */
 export function keysOf(home: string): Keys {
   const file = join(home, 'keys.json')
   const kept: Partial<Keys> = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {}

@@ -3,8 +3,8 @@ import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 
 /**
- * Stops the Postgres that a killed run left behind on this data folder, and removes its pid file. Another process
- * that has since got the same pid is left alone: its command line does not name the folder.
+ * Stops the Postgres that a killed run left on this data folder, and removes its pid file. A different process with the same
+ * pid is not stopped, because its command line does not name the folder.
  */
 export function stopLeftover(data: string): void {
   const file = join(data, 'postmaster.pid')

@@ -1,20 +1,20 @@
 import { createServer } from 'node:net'
-import { Sentence } from './sentence.ts'
+import { CliError } from './cli-error.ts'
 
-/** Passes when nothing listens on the port of 127.0.0.1; otherwise says what to do. */
+/** Throws an error that says what to do if a process listens on the port of 127.0.0.1. */
 export async function requireFreePort(port: number): Promise<void> {
   await listen(port).catch(() => {
     throw portInUse(port)
   })
 }
 
-export function portInUse(port: number): Sentence {
-  return new Sentence(
+export function portInUse(port: number): CliError {
+  return new CliError(
     `Port ${port} is in use: stop what listens there, or run "npm start -- --fresh", which takes free ports.`,
   )
 }
 
-/** A port that is free now. */
+/** Returns a free port. */
 export function freePort(): Promise<number> {
   return listen(0)
 }

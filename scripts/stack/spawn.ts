@@ -1,12 +1,12 @@
-/** A fresh local stack in a process of its own, started as a user starts it. */
+/** Starts a fresh local stack in a process of its own, as a user does. */
 import { spawn } from 'node:child_process'
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { z } from 'zod'
+import { CliError } from './cli-error.ts'
 import { temporaryHome } from './home.ts'
 import { root } from './root.ts'
-import { Sentence } from './sentence.ts'
 
 const environmentShape = z.object({
   SUPABASE_URL: z.string(),
@@ -20,12 +20,12 @@ const environmentShape = z.object({
   JWT_SECRET: z.string(),
 })
 
-/** What `npm start -- --env-file FILE` writes. */
+/** The variables that `npm start -- --env-file FILE` writes. */
 export type StackEnvironment = z.infer<typeof environmentShape>
 
 /** Reads an env file of `npm start`. */
 export function readEnvironmentFile(file: string): StackEnvironment {
-  if (!existsSync(file)) throw new Sentence(`There is no env file ${file}.`)
+  if (!existsSync(file)) throw new CliError(`There is no env file ${file}.`)
   const lines = readFileSync(file, 'utf8').split('\n').filter(Boolean)
   const entries = lines.map((line) => [
     line.slice(0, line.indexOf('=')),
@@ -34,7 +34,7 @@ export function readEnvironmentFile(file: string): StackEnvironment {
   return environmentShape.parse(Object.fromEntries(entries))
 }
 
-/** Starts `npm start -- --fresh` and waits until everything answers. It ends when this process ends, however. */
+/** Runs `npm start -- --fresh` and waits until every service responds. It ends when this process ends, even by kill -9. */
 export async function spawnStack(): Promise<{
   environment: StackEnvironment
   stop: () => Promise<void>
@@ -62,7 +62,7 @@ export async function spawnStack(): Promise<{
   while (!existsSync(file)) {
     if (child.exitCode !== null) {
       await stop()
-      throw new Sentence(`The local stack did not start: ${errors.trim()}`)
+      throw new CliError(`The local stack did not start: ${errors.trim()}`)
     }
     await setTimeout(50)
   }

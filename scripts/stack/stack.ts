@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { startApi } from './api.ts'
+import { CliError } from './cli-error.ts'
 import {
   applyMigrations,
   createProject,
@@ -17,7 +18,6 @@ import { stopLeftover } from './leftover.ts'
 import { freePort, requireFreePort } from './ports.ts'
 import { startPostgres } from './postgres.ts'
 import { root } from './root.ts'
-import { Sentence } from './sentence.ts'
 
 export type Stack = {
   environment: Record<string, string>
@@ -26,8 +26,8 @@ export type Stack = {
 }
 
 /**
- * Starts everything, and returns once everything answers. A fresh stack is empty, lives in a temporary folder on
- * free ports, and is gone when it stops; the other one keeps its data and listens on 54321 and 54322.
+ * Starts all services, and returns when all respond. A fresh stack is empty, has a temporary folder and free ports, and is
+ * removed when it stops. The other stack keeps its data, and listens on 54321 and 54322.
  */
 export async function startStack({ fresh }: { fresh: boolean }): Promise<Stack> {
   const stops: (() => Promise<void> | void)[] = []
@@ -37,7 +37,7 @@ export async function startStack({ fresh }: { fresh: boolean }): Promise<Stack> 
   try {
     const identity = postgresIdentity()
     const [apiPort, databasePort] = fresh ? [await freePort(), await freePort()] : [54321, 54322]
-    // The port first: whoever holds it is the one stack that may touch the data that is kept.
+    // The port comes first: only the stack that holds it may touch the persistent data.
     const gateway = await startGateway(apiPort)
     stops.push(gateway.stop)
     const home = fresh ? temporaryHome(identity) : lastingHome(identity)
@@ -48,7 +48,7 @@ export async function startStack({ fresh }: { fresh: boolean }): Promise<Stack> 
     const firstStart = !existsSync(done)
     stopLeftover(data)
     await requireFreePort(databasePort)
-    // Without the marker that is written last, a first start was cut off: begin again.
+    // The marker is written last. Without it the first start was interrupted, and starts again.
     if (firstStart) rmSync(data, { recursive: true, force: true })
     else await requireSameMigrations(done)
 
@@ -105,12 +105,12 @@ export async function startStack({ fresh }: { fresh: boolean }): Promise<Stack> 
   }
 }
 
-/** The CLI compares versions only: an edit of an applied migration would silently not reach the database. */
+/** The CLI compares versions only, and would silently skip an edited migration. */
 async function requireSameMigrations(done: string): Promise<void> {
   const now = await migrationHashes()
   const applied = Object.entries(JSON.parse(readFileSync(done, 'utf8')) as Record<string, string>)
   if (applied.every(([name, hash]) => now[name] === hash)) return
-  throw new Sentence(
+  throw new CliError(
     `The schema has changed since the data was made: run "npm start -- --fresh" for an empty stack, or remove ${dirname(done)} to begin again.`,
   )
 }
@@ -131,7 +131,7 @@ async function requireAnswers(environment: {
       redirect: 'manual',
     })
     if (status >= 400)
-      throw new Sentence(
+      throw new CliError(
         `The stack started, but ${path} answers ${status}; its logs are in the data folder.`,
       )
   }

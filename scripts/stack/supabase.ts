@@ -1,4 +1,4 @@
-/** The Supabase CLI, as scripts call it: without questions, telemetry or colours. */
+/** The Supabase CLI for scripts: without prompts, telemetry and colours. */
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { root } from './root.ts'

@@ -5,7 +5,7 @@ import { freePort } from './ports.ts'
 import { type Postgres, startPostgres } from './postgres.ts'
 
 /**
- * A Postgres server for one purpose, with a hosted project's roles and no project yet; stopping removes it. Unless it is
+ * Starts a temporary Postgres server with a hosted project's roles and no project. Stopping removes its data. Without
  * `durable` it does not wait for the disk.
  */
 export async function startThrowawayPostgres(

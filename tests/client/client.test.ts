@@ -145,7 +145,7 @@ describe('the cache of getActiveCode', () => {
 
   test('does not keep an answer that was asked for before a write', () => {
     const cache = createCache<string>(60)
-    const keep = cache.keeper('key')
+    const keep = cache.prepare('key')
     cache.clear()
     keep('old')
     expect(cache.get('key')).toBeUndefined()
@@ -153,7 +153,7 @@ describe('the cache of getActiveCode', () => {
 
   test('forgets the oldest of more than a hundred', () => {
     const cache = createCache<number>(60)
-    for (let i = 0; i <= 100; i++) cache.keeper(`key ${i}`)(i)
+    for (let i = 0; i <= 100; i++) cache.prepare(`key ${i}`)(i)
     expect([cache.get('key 0'), cache.get('key 1'), cache.get('key 100')]).toEqual([
       undefined,
       1,

@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { expect, inject, test } from 'vitest'
 import { hostileLinks } from '../fixtures/hostile-links.ts'
 import { userAgents } from '../fixtures/user-agents.ts'
-import { destinations, fallback, linkScene, startLink } from '../support/link.ts'
+import { destinations, fallbackUrl, linkScene, startLink } from '../support/link.ts'
 import type { RawAnswer } from '../support/raw-http.ts'
 import { wrongWith } from '../support/safe-answer.ts'
 import { often, proved } from '../support/soak.ts'
@@ -22,7 +22,7 @@ const { code } = await linkScene({ link_origin: `https://${linkHost}` })
 const secret = inject('stack').LINK_PROXY_SECRET
 const { port, pid } = await startLink()
 const stored = [
-  fallback,
+  fallbackUrl,
   destinations.web_destination,
   destinations.ios_destination,
   `https://play.google.com/store/apps/details?id=${destinations.android_package}`,

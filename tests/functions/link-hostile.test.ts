@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest'
 import { hostileLinks } from '../fixtures/hostile-links.ts'
-import { anyAddress, destinations, fallback, linkScene, startLink } from '../support/link.ts'
+import { anyAddress, destinations, fallbackUrl, linkScene, startLink } from '../support/link.ts'
 import { sendRaw } from '../support/raw-http.ts'
 import { wrongWith } from '../support/safe-answer.ts'
 
 const { code } = await linkScene()
 const { port } = await startLink()
 const playStore = `https://play.google.com/store/apps/details?id=${destinations.android_package}`
-const stored = [fallback, destinations.web_destination, destinations.ios_destination, playStore]
+const stored = [fallbackUrl, destinations.web_destination, destinations.ios_destination, playStore]
 
 test.for(hostileLinks)('links that want to $intention lead nowhere else', async ({ requests }) => {
   for (const { target, headers = [], method = 'GET' } of requests) {

@@ -2,7 +2,7 @@ import { describe, expect, inject, test } from 'vitest'
 import {
   anyAddress,
   destinations,
-  fallback,
+  fallbackUrl,
   leadsTo,
   linkHandler,
   linkScene,
@@ -43,7 +43,7 @@ describe('a link host', () => {
   ] as const)('that is shared finds every code: %s', async ([, headers]) => {
     for (const { code } of [one, other, shared])
       expect(await to(code, headers())).toContain(`ref=${code}`)
-    expect(await to('UNKNOWN', headers())).toBe(fallback)
+    expect(await to('UNKNOWN', headers())).toBe(fallbackUrl)
   })
 
   test.for([
@@ -127,9 +127,9 @@ describe('a visitor’s address', () => {
       leadsTo(ask(`/link/${shared.code}`, visitor, { method: 'HEAD' }))
   }
 
-  test('that has asked for too much is led to the fallback; others are not', async () => {
+  test('that has asked for too much is led to the fallback URL; others are not', async () => {
     const knock = await spend(() => ({ 'cf-connecting-ip': '10.1.2.3' }))
-    expect(await knock({ 'cf-connecting-ip': '10.1.2.3' })).toBe(fallback)
+    expect(await knock({ 'cf-connecting-ip': '10.1.2.3' })).toBe(fallbackUrl)
     expect(await knock({ 'cf-connecting-ip': '10.1.2.4' })).toContain('ref=')
   })
 
@@ -143,23 +143,23 @@ describe('a visitor’s address', () => {
       'x-referral-visitor': anyAddress(),
     })
     const knock = await spend(forged)
-    expect(await knock(forged())).toBe(fallback)
+    expect(await knock(forged())).toBe(fallbackUrl)
   })
 
   test('behind the adopter’s proxy is the visitor’s, not the proxy’s', async () => {
     const proxy = { 'cf-connecting-ip': '10.5.5.5' }
     const knock = await spend(() => ({ ...proxy, ...throughProxy('', '10.1.1.1') }))
-    expect(await knock({ ...proxy, ...throughProxy('', '10.1.1.1') })).toBe(fallback)
+    expect(await knock({ ...proxy, ...throughProxy('', '10.1.1.1') })).toBe(fallbackUrl)
     expect(await knock({ ...proxy, ...throughProxy('', '10.1.1.2') })).toContain('ref=')
   })
 
   test('of IPv6 counts with its network of 64 bits, one in IPv4’s clothes as IPv4', async () => {
     let n = 0
     const knock = await spend(() => ({ 'cf-connecting-ip': `2001:db8:0:1::${++n}` }))
-    expect(await knock({ 'cf-connecting-ip': '2001:db8::1:ffff:0:0:1' })).toBe(fallback)
+    expect(await knock({ 'cf-connecting-ip': '2001:db8::1:ffff:0:0:1' })).toBe(fallbackUrl)
     expect(await knock({ 'cf-connecting-ip': '2001:db8:0:2::1' })).toContain('ref=')
     const mapped = await spend(() => ({ 'cf-connecting-ip': '::ffff:10.1.2.3' }))
-    expect(await mapped({ 'cf-connecting-ip': '10.1.2.3' })).toBe(fallback)
+    expect(await mapped({ 'cf-connecting-ip': '10.1.2.3' })).toBe(fallbackUrl)
   })
 
   test.for([{}, { 'cf-connecting-ip': 'unknown' }, { 'cf-connecting-ip': '1.2' }])(

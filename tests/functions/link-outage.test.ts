@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import {
   destinations,
-  fallback,
+  fallbackUrl,
   leadsTo,
   linkHandler,
   linkScene,
@@ -68,12 +68,12 @@ describe('an answer', () => {
     await tap(code)
     await operator.rpc('suspend_code', { code_id: id }).throwOnError()
     seconds(60)
-    expect(await tap(code)).toBe(fallback)
+    expect(await tap(code)).toBe(fallbackUrl)
   })
 
   test('for text that is too long is not the answer for the code in it', async () => {
     const { tap } = linkOnRelay()
-    expect(await tap(`${code}${'-'.repeat(200)}`)).toBe(fallback)
+    expect(await tap(`${code}${'-'.repeat(200)}`)).toBe(fallbackUrl)
     expect(await tap()).toBe(page)
   })
 })
@@ -99,13 +99,13 @@ describe('with the database away', () => {
     expect(relay.requests.length).toBe(asked + 1)
     relay.mode = 'pass'
     seconds(10)
-    expect(await tap(code)).toBe(fallback)
+    expect(await tap(code)).toBe(fallbackUrl)
   })
 
-  test('other codes lead to the safe default, and find their way again at once', async () => {
+  test('other codes lead to the fallback URL, and find their way again at once', async () => {
     const { tap } = linkOnRelay()
     relay.mode = 'cut'
-    expect(await tap()).toBe(fallback)
+    expect(await tap()).toBe(fallbackUrl)
     relay.mode = 'pass'
     expect(await tap()).toBe(page)
   })
@@ -123,17 +123,17 @@ describe('with the database away', () => {
     const { ask, tap } = linkOnRelay()
     relay.mode = 'hang'
     const headers = { 'cf-connecting-ip': '10.9.8.7', 'user-agent': 'Firefox/127.0' }
-    expect(await leadsTo(ask(`/link/${code}`, headers))).toBe(fallback)
+    expect(await leadsTo(ask(`/link/${code}`, headers))).toBe(fallbackUrl)
     const logged = vi.mocked(console.error).mock.calls.flat().join('\n')
     expect(logged).toMatch(/^a look-up failed: /)
     expect(logged).not.toMatch(new RegExp(`10\\.9|Firefox|${code}`))
-    expect(await tap('OTHER-CODE')).toBe(fallback)
+    expect(await tap('OTHER-CODE')).toBe(fallbackUrl)
   })
 
   test('a link host’s database that hangs is asked once for the code and once for the host', async () => {
     const { ask } = linkOnRelay()
     relay.mode = 'hang'
-    expect(await leadsTo(ask(`/link/${code}`, throughProxy('go.example.org')))).toBe(fallback)
+    expect(await leadsTo(ask(`/link/${code}`, throughProxy('go.example.org')))).toBe(fallbackUrl)
     expect(relay.requests.sort()).toEqual(['link_site', 'resolve_code'])
   })
 
@@ -149,11 +149,11 @@ describe('with the database away', () => {
     await expect.poll(() => relay.requests).toContain('link_site')
   })
 
-  test('100 look-ups wait at once at most; more lead to the safe default without waiting', async () => {
+  test('100 look-ups wait at once at most; more lead to the fallback URL without waiting', async () => {
     const { tap } = linkOnRelay()
     relay.mode = 'hang'
     const waiting = Array.from({ length: 100 }, (_, n) => tap(`WAITING-${n}`))
-    expect(await tap('ONE-MORE')).toBe(fallback)
+    expect(await tap('ONE-MORE')).toBe(fallbackUrl)
     await expect.poll(() => relay.requests.length).toBe(100)
     await Promise.all(waiting)
     expect(relay.requests).toHaveLength(100)

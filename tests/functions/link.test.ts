@@ -1,6 +1,6 @@
 import { describe, expect, inject, test } from 'vitest'
 import { sceneOverHttp } from '../support/http.ts'
-import { fallback, linkHandler, linkScene, throughProxy } from '../support/link.ts'
+import { fallbackUrl, linkHandler, linkScene, throughProxy } from '../support/link.ts'
 
 const stack = inject('stack')
 const { code, mentor, org } = await sceneOverHttp()
@@ -44,15 +44,15 @@ describe('GET /link/<code>', () => {
     expect(response.headers.get('location')).toBe(`https://example.org/welcome?lang=en&ref=${code}`)
   })
 
-  test('leads to the safe default once the code has ended', async () => {
+  test('leads to the fallback URL once the code has ended', async () => {
     const { data: next } = await mentor.supabase.rpc('rotate_code', { org_id: org }).throwOnError()
     await mentor.supabase.rpc('deactivate_code', { org_id: org }).throwOnError()
-    expect((await tap(`/${next.code}`)).headers.get('location')).toBe(fallback)
+    expect((await tap(`/${next.code}`)).headers.get('location')).toBe(fallbackUrl)
   })
 
   test('answers HEAD as GET', async () => {
     const response = await tap('/UNKNOWN', { method: 'HEAD' })
-    expect([response.status, response.headers.get('location')]).toEqual([302, fallback])
+    expect([response.status, response.headers.get('location')]).toEqual([302, fallbackUrl])
   })
 
   test.for(['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS'])(
@@ -101,11 +101,11 @@ describe('a destination', async () => {
     expect(location).toBe('https://apps.example.org/android?ref=CODE')
   })
 
-  test('is the web’s where the platform has none, and the safe default where there is no web', async () => {
+  test('is the web’s where the platform has none, and the fallback URL where there is no web', async () => {
     const none = { ios_destination: null, android_package: null }
     const page = 'https://example.org/welcome?lang=en&ref=CODE'
     expect([await to(none, iphone), await to(none, android)]).toEqual([page, page])
-    expect(await to({ ...none, web_destination: null }, iphone)).toBe(fallback)
+    expect(await to({ ...none, web_destination: null }, iphone)).toBe(fallbackUrl)
   })
 
   test('keeps its own query, campaign and fragment', async () => {

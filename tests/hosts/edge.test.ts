@@ -46,7 +46,7 @@ describeFront(
   { own: 'x-real-ip' },
 )
 
-describe('a link leads to the fallback', () => {
+describe('a link leads to the fallback URL', () => {
   const ask = (functionsUrl: string, path: string) =>
     worker.fetch(new Request(`https://go.example.org${path}`), environmentFor(functionsUrl))
 

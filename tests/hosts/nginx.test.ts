@@ -120,7 +120,7 @@ describe('docs/hosts/nginx.conf', () => {
     expect(location).toBe('https://go.example.org/link/ABC?via=print')
   })
 
-  test('leads to the fallback when nothing listens where the functions should be', async () => {
+  test('leads to the fallback URL when nothing listens where the functions should be', async () => {
     const { upstream, visit } = await nginx()
     await upstream.stop()
     expect((await visit('/link/ABC')).headers.get('location')).toBe(fallbackUrl)
@@ -135,7 +135,7 @@ describe('docs/hosts/nginx.conf', () => {
     expect(log().join('')).not.toMatch(/client|ABC/)
   })
 
-  test('leads to the fallback when the functions keep the visitor waiting', async () => {
+  test('leads to the fallback URL when the functions keep the visitor waiting', async () => {
     const { upstream, visit } = await nginx()
     upstream.answerWith('none')
     expect((await visit('/link/ABC')).headers.get('location')).toBe(fallbackUrl)

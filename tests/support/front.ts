@@ -120,7 +120,7 @@ export function describeFront(
     })
 
     test.for([500, 502, 503, 504])(
-      'leads to the fallback when the functions answer %i',
+      'leads to the fallback URL when the functions answer %i',
       async (status) => {
         upstream.answerWith({ status })
         const answer = await visit('/link/ABC')

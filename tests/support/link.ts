@@ -8,7 +8,7 @@ import { createLinkHandler } from '../../functions/link/handler.ts'
 import { startFunctions } from '../../scripts/stack/functions.ts'
 import { operatorOverHttp } from './http.ts'
 
-export const fallback = 'https://example.com/'
+export const fallbackUrl = 'https://example.com/'
 
 /** Where the organisation of `linkScene` leads to. */
 export const destinations = {
@@ -27,7 +27,7 @@ export function linkHandler({ url = stack().SUPABASE_URL, ...settings }: Setting
   const handler = createLinkHandler({
     database: connect(url, stack().SUPABASE_PUBLISHABLE_KEY),
     operator: connect(url, stack().SUPABASE_SECRET_KEY),
-    fallback,
+    fallbackUrl,
     origin: 'https://project.example.co/functions/v1',
     proxySecrets: [stack().LINK_PROXY_SECRET],
     waitUntil: (promise) => afterwards.push(promise),
@@ -88,7 +88,7 @@ export async function startLink() {
       SUPABASE_PUBLISHABLE_KEY,
       SUPABASE_SECRET_KEY,
       LINK_PROXY_SECRET,
-      LINK_FALLBACK_URL: fallback,
+      LINK_FALLBACK_URL: fallbackUrl,
     },
   })
   afterAll(async () => {

@@ -5,7 +5,7 @@ import { createLimiter } from './limiter.ts'
 import type { Visitor } from './visitor.ts'
 
 type Settings = {
-  /** Acts with the secret key: nobody else may record clicks. */
+  /** A client with the secret key, which recording needs. */
   operator: ReferralDatabase
   /** Keeps the instance alive until the promise is settled. */
   waitUntil: (promise: Promise<void>) => void
@@ -21,27 +21,27 @@ type Click = {
   campaign: Campaign
 }
 
-/** How many recordings are under way at most, and how long one may take, in milliseconds. */
+/** The most recordings at once, and the time-out of one in milliseconds. */
 const maxInFlight = 50
-const patience = 5_000
+const timeout = 5_000
 
-/** A minute’s clicks from one network (a school, a conference, a mobile carrier’s gateway) and of one instance. */
+/** Clicks per minute, from one network (a school, a conference, a mobile carrier’s gateway) and for one instance. */
 const limits = { perNetwork: 120, perInstance: 6_000 }
 
-export type Recorder = {
-  /** Is there room for one more click of this visitor’s? */
+export type ClickRecorder = {
+  /** Whether one more click of this visitor is within the limits. */
   hasRoom: (visitor: Visitor) => boolean
-  /** Gives the id under which the click is being recorded. */
+  /** Starts the recording, and returns the click’s id. */
   record: (click: Click) => string
 }
 
-/** Records clicks after the visitor was answered. */
-export function createRecorder({ operator, waitUntil, now }: Settings): Recorder {
+/** Records clicks after the response was sent. */
+export function createClickRecorder({ operator, waitUntil, now }: Settings): ClickRecorder {
   const mayRecord = createLimiter({ ...limits, now })
   let inFlight = 0
 
   async function record(id: string, click: Click): Promise<void> {
-    // A turn of the event loop later, when the answer is on its way.
+    // Wait one turn of the event loop, so that the response is sent first.
     await new Promise((resolve) => setTimeout(resolve))
     const { address } = click.visitor
     const { channel, utm } = click.campaign
@@ -55,8 +55,8 @@ export function createRecorder({ operator, waitUntil, now }: Settings): Recorder
         ...(address && { address }),
         ...(channel && { channel }),
       })
-      .abortSignal(AbortSignal.timeout(patience))
-    if (error) console.error(`record_click failed: ${error.code || 'no answer'}`)
+      .abortSignal(AbortSignal.timeout(timeout))
+    if (error) console.error(`record_click failed: ${error.code || 'no response'}`)
   }
 
   return {

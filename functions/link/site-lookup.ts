@@ -1,24 +1,24 @@
 import type { ReferralDatabase } from '../_shared/database.ts'
+import { createCachedLookup } from './cached-lookup.ts'
 import { safeUrl } from './destinations.ts'
-import { createLookup } from './lookup.ts'
 
-/** What the links of a host belong to: one organisation, with its apps. */
+/** The organisation that owns a link host, with its apps. */
 export type Site = {
-  /** Where its links lead that cannot be redeemed. */
+  /** The web destination, which is the fallback URL of the host’s links. */
   web: string | null
   ios_app_ids: string[]
   android_package: string | null
   android_fingerprints: string[]
 }
 
-/** Finds the organisation whose links are on a host. */
+/** Looks up the organisation that owns a link host. */
 export function createSiteLookup(database: ReferralDatabase, now: () => number) {
-  return createLookup<Site>({
+  return createCachedLookup<Site>({
     now,
-    ask: async (host, patience) => {
+    fetchRow: async (host, timeout) => {
       const { data } = await database
         .rpc('link_site', { host })
-        .abortSignal(AbortSignal.timeout(patience))
+        .abortSignal(AbortSignal.timeout(timeout))
         .throwOnError()
         .maybeSingle()
       if (!data?.link_origin) return null

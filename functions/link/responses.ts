@@ -1,11 +1,11 @@
 import { errorResponse, type FunctionErrorCode } from '../_shared/errors.ts'
 
-const onEvery = { 'referrer-policy': 'no-referrer', 'x-robots-tag': 'noindex' }
+const commonHeaders = { 'referrer-policy': 'no-referrer', 'x-robots-tag': 'noindex' }
 
-/** Nothing in these answers is meant for one site alone. */
+/** These responses are public, so pages of every origin may read them. */
 const anyOrigin = { 'access-control-allow-origin': '*' }
 
-/** Nobody keeps a redirect: each tap is one click, and where it leads depends on the device. */
+/** A redirect that no cache stores: each tap is one click, and the location depends on the device. */
 export function redirect(location: string): Response {
   return new Response(null, {
     status: 302,
@@ -18,7 +18,7 @@ export function redirect(location: string): Response {
   })
 }
 
-/** Content that may be kept for so many seconds; by link host, where a proxy names one. */
+/** Content that caches may store for `seconds`. It varies by link host, which a proxy names. */
 export function content(body: BodyInit, type: string, seconds: number): Response {
   const headers = {
     'content-type': type,
@@ -26,16 +26,21 @@ export function content(body: BodyInit, type: string, seconds: number): Response
     'x-content-type-options': 'nosniff',
     vary: 'x-referral-host, x-referral-proxy',
   }
-  return new Response(body, { headers: { ...headers, ...anyOrigin, ...onEvery } })
+  return new Response(body, { headers: { ...headers, ...anyOrigin, ...commonHeaders } })
 }
 
-/** An error that pages of any site can read, and nobody keeps; `seconds` says when to ask again. */
+/** An error that pages of every origin may read and that no cache stores. `seconds` becomes `Retry-After`. */
 export function refuse(code: FunctionErrorCode, seconds?: number): Response {
-  const again: Record<string, string> = seconds ? { 'retry-after': String(seconds) } : {}
-  return errorResponse(code, { 'cache-control': 'no-store', ...again, ...anyOrigin, ...onEvery })
+  const retry: Record<string, string> = seconds ? { 'retry-after': String(seconds) } : {}
+  return errorResponse(code, {
+    'cache-control': 'no-store',
+    ...retry,
+    ...anyOrigin,
+    ...commonHeaders,
+  })
 }
 
-/** Says to a browser what pages of other sites may ask. */
+/** The response to a CORS preflight request. */
 export function preflight(): Response {
   const headers = {
     'access-control-allow-methods': 'GET, HEAD',

@@ -1,4 +1,4 @@
-/** Fields of Stripe's objects that say who somebody is, or what an app wrote freely, wherever they stand. */
+/** Fields of Stripe's objects, at any depth, that identify a person or hold an app's free text. */
 const personal = new Set([
   'account_holder_name',
   'cancel_url',
@@ -46,12 +46,12 @@ const personal = new Set([
   'url',
 ])
 
-/** Keys of ours in metadata; every other value there is the app's own. */
-const ours = /^referral_/
+/** Our keys in metadata. Other keys are the app's. */
+const ownKey = /^referral_/
 const ownReference = /^[0-9A-Za-z-]{3,36}$/
 
-/** A copy of an object without what is personal. */
-export function withoutPersonal(value: object): object {
+/** Copies an object without personal fields. */
+export function withoutPersonalData(value: object): object {
   return copy(value) as object
 }
 
@@ -69,7 +69,7 @@ function copy(value: unknown): unknown {
             key,
             Object.fromEntries(
               Object.entries(inner).filter(
-                ([name, given]) => ours.test(name) && ownReference.test(String(given)),
+                ([name, given]) => ownKey.test(name) && ownReference.test(String(given)),
               ),
             ),
           ],

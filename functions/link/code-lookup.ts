@@ -1,30 +1,30 @@
 import type { ReferralDatabase } from '../_shared/database.ts'
+import { createCachedLookup } from './cached-lookup.ts'
 import { type Destination, destinationsOf } from './destinations.ts'
 import type { Platform } from './device.ts'
-import { createLookup } from './lookup.ts'
 
-/** A code that can be redeemed, and what may be known of it. */
+/** A code that can be redeemed, with its public fields. */
 export type Code = {
-  /** As it is shown. */
+  /** The code as people see it, with hyphens. */
   code: string
   organisation: string
   program: string
-  /** The referrer’s name, where they agreed to show it. */
+  /** The referrer’s name, if they made it public. */
   referrer: string | null
-  /** The organisation’s link origin, where it has one. */
+  /** The organisation’s link origin, or null. */
   origin: string | null
   destinations: Record<Platform, Destination | null>
 }
 
-/** Finds codes by what stands in a link. */
+/** Looks up codes by the text in a link. */
 export function createCodeLookup(database: ReferralDatabase, now: () => number) {
-  return createLookup<Code>({
+  return createCachedLookup<Code>({
     now,
-    ask: async (text, patience) => {
-      // By POST: a code is arbitrary text, which must arrive as it is.
+    fetchRow: async (text, timeout) => {
+      // By POST, because a code is arbitrary text and must arrive unchanged.
       const { data } = await database
         .rpc('resolve_code', { code: text })
-        .abortSignal(AbortSignal.timeout(patience))
+        .abortSignal(AbortSignal.timeout(timeout))
         .throwOnError()
         .maybeSingle()
       if (!data?.code) return null
