@@ -72,9 +72,9 @@ async function* besideMirror(server: Postgres, url: string): AsyncGenerator<Comp
   await sql.unsafe(`
     create function bench.note(event jsonb) returns void language plpgsql as $$
     begin
-      perform referral_private.lock_account('');
+      perform referral_private.lock_stripe_account('');
       insert into referral_private.stripe_events (
-        account, livemode, event_id, type, status, created_at, body_sha256, event
+        stripe_account, livemode, event_id, type, status, created_at, body_sha256, event
       )
       values (
         '', false, event ->> 'id', event ->> 'type', 'applied', now(), event ->> 'body_sha256', event
@@ -161,15 +161,15 @@ async function withSales(server: Postgres, database: string, sales: number): Pro
     url,
     `
     insert into referral_private.payments (
-      account, livemode, payment_id, source, customer_id, names_referral, currency, paid, total, sale_at, paid_at, stated_at, stated_by
+      stripe_account, livemode, payment_id, source, customer_id, names_referral, currency, paid, total, sale_at, paid_at, stated_at, stated_by
     )
     select '', false, 'in_old' || n, 'invoice', 'cus_old' || n, true, 'usd', 1000, 1000, now(), now(), now(), 'evt_old' || n
     from generate_series(1, ${sales}) as n;
     insert into referral_private.sales (
-      account, livemode, sale_id, payer_id, is_guest, currency, paid, reversed, total, sale_at, paid_at
+      stripe_account, livemode, sale_id, payer_id, is_guest, currency, paid, reversed, total, sale_at, paid_at
     )
     select '', false, 'in_old' || n, 'cus_old' || n, false, 'usd', 1000, 0, 1000, now(), now() from generate_series(1, ${sales}) as n;
-    insert into referral_private.payer_users (account, livemode, carrier, user_id)
+    insert into referral_private.payer_users (stripe_account, livemode, carrier, user_id)
     select '', false, 'cus_old' || n, md5('old' || n)::uuid from generate_series(1, ${sales}) as n;
     create function bench.event(n int) returns jsonb language sql volatile as $$
       select jsonb_build_object(
@@ -191,11 +191,11 @@ async function withEntries(server: Postgres, database: string, entries: number):
   await execute(
     url,
     `
-    insert into referral_private.ledger_accounts (org_id, livemode, owner_id, kind, currency, balance)
+    insert into referral_private.ledger_accounts (org_id, livemode, earner_id, kind, currency, balance)
     select bench.org_id(), true, case kind when 'expense' then null else ${referrer('1')} end, kind, 'usd', case kind when 'expense' then 0 else ${entries} end
     from unnest('{expense,available}'::referral.account_kind[]) as kind;
     insert into referral_private.ledger_entries (
-      org_id, debit_account_id, credit_account_id, amount, currency, reason_key, account, livemode, sale_id, caused_by
+      org_id, debit_account_id, credit_account_id, amount, currency, reason_key, stripe_account, livemode, sale_id, caused_by
     )
     select bench.org_id(), d.account_id, c.account_id, 1, 'usd', 'bench ' || n, '', false, 'in_' || n, 'evt_' || n
     from generate_series(1, ${entries}) as n, referral_private.ledger_accounts as d, referral_private.ledger_accounts as c

@@ -139,7 +139,8 @@ export function codeCalls(referral: ReferralSchema, activeCodes: Cache) {
 
     /** Returns the uses and the limits of up to 1,000 codes. Codes that the caller may not see are left out. */
     async codeUses(codeIds: string[]): Promise<Result<CodeUses[]>> {
-      return toResult(await referral.rpc('code_uses', { code_ids: codeIds }))
+      const response = await referral.rpc('code_uses', { code_ids: codeIds })
+      return toResult(response as SupabaseResponse<CodeUses[]>)
     },
   }
 }

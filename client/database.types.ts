@@ -84,9 +84,9 @@ export type Database = {
           code_key: string
           created_at: string
           created_by: string | null
-          deactivated_at: string | null
-          deactivated_by: string | null
           description: string | null
+          ended_at: string | null
+          ended_by: string | null
           expires_at: string | null
           id: string
           org_id: string
@@ -108,9 +108,9 @@ export type Database = {
           code_key?: never
           created_at?: string
           created_by?: string | null
-          deactivated_at?: string | null
-          deactivated_by?: string | null
           description?: string | null
+          ended_at?: string | null
+          ended_by?: string | null
           expires_at?: string | null
           id?: string
           org_id: string
@@ -131,9 +131,9 @@ export type Database = {
           code_key?: never
           created_at?: string
           created_by?: string | null
-          deactivated_at?: string | null
-          deactivated_by?: string | null
           description?: string | null
+          ended_at?: string | null
+          ended_by?: string | null
           expires_at?: string | null
           id?: string
           org_id?: string
@@ -289,8 +289,8 @@ export type Database = {
           link_origin: string | null
           max_uses_cap: number
           name: string
-          redemptions_per_account: number
           redemptions_per_address: number
+          redemptions_per_user: number
           rotation_grace: string
           slug: string
           stripe_account_id: string | null
@@ -315,8 +315,8 @@ export type Database = {
           link_origin?: string | null
           max_uses_cap?: number
           name: string
-          redemptions_per_account?: number
           redemptions_per_address?: number
+          redemptions_per_user?: number
           rotation_grace?: string
           slug: string
           stripe_account_id?: string | null
@@ -340,8 +340,8 @@ export type Database = {
           link_origin?: string | null
           max_uses_cap?: number
           name?: string
-          redemptions_per_account?: number
           redemptions_per_address?: number
+          redemptions_per_user?: number
           rotation_grace?: string
           slug?: string
           stripe_account_id?: string | null
@@ -574,29 +574,33 @@ export type Database = {
       }
       code_clicks: {
         Args: { code_id: string; from_day?: string; to_day?: string }
-        Returns: {
-          channel: Database['referral']['Enums']['click_channel']
-          clicks: number
-          day: string
-          platform: Database['referral']['Enums']['click_platform']
-        }[]
+        Returns: Database['referral']['CompositeTypes']['day_clicks'][]
+        SetofOptions: {
+          from: '*'
+          to: 'day_clicks'
+          isOneToOne: false
+          isSetofReturn: true
+        }
       }
       code_usage_stats: {
         Args: { code_id: string }
-        Returns: {
-          last_used: string
-          recent_users: string[]
-          total_uses: number
-          unique_users: number
-        }[]
+        Returns: Database['referral']['CompositeTypes']['code_usage']
+        SetofOptions: {
+          from: '*'
+          to: 'code_usage'
+          isOneToOne: true
+          isSetofReturn: true
+        }
       }
       code_uses: {
         Args: { code_ids: string[] }
-        Returns: {
-          code_id: string
-          max_uses: number
-          uses_count: number
-        }[]
+        Returns: Database['referral']['CompositeTypes']['code_use_count'][]
+        SetofOptions: {
+          from: '*'
+          to: 'code_use_count'
+          isOneToOne: false
+          isSetofReturn: true
+        }
       }
       confirm_redemption: {
         Args: { reason?: string; redemption_id: string }
@@ -644,9 +648,9 @@ export type Database = {
           code_key: string
           created_at: string
           created_by: string | null
-          deactivated_at: string | null
-          deactivated_by: string | null
           description: string | null
+          ended_at: string | null
+          ended_by: string | null
           expires_at: string | null
           id: string
           org_id: string
@@ -684,9 +688,9 @@ export type Database = {
           code_key: string
           created_at: string
           created_by: string | null
-          deactivated_at: string | null
-          deactivated_by: string | null
           description: string | null
+          ended_at: string | null
+          ended_by: string | null
           expires_at: string | null
           id: string
           org_id: string
@@ -726,8 +730,8 @@ export type Database = {
           link_origin: string | null
           max_uses_cap: number
           name: string
-          redemptions_per_account: number
           redemptions_per_address: number
+          redemptions_per_user: number
           rotation_grace: string
           slug: string
           stripe_account_id: string | null
@@ -768,9 +772,9 @@ export type Database = {
           code_key: string
           created_at: string
           created_by: string | null
-          deactivated_at: string | null
-          deactivated_by: string | null
           description: string | null
+          ended_at: string | null
+          ended_by: string | null
           expires_at: string | null
           id: string
           org_id: string
@@ -821,9 +825,9 @@ export type Database = {
           code_key: string
           created_at: string
           created_by: string | null
-          deactivated_at: string | null
-          deactivated_by: string | null
           description: string | null
+          ended_at: string | null
+          ended_by: string | null
           expires_at: string | null
           id: string
           org_id: string
@@ -847,7 +851,7 @@ export type Database = {
       expire_codes: { Args: { max_rows?: number }; Returns: number }
       expire_redemptions: { Args: { max_rows?: number }; Returns: number }
       explain_commission: {
-        Args: { org_id: string; owner_id?: string; sale_id: string }
+        Args: { earner_id?: string; org_id: string; sale_id: string }
         Returns: Database['referral']['CompositeTypes']['commission_explanation'][]
         SetofOptions: {
           from: '*'
@@ -865,9 +869,9 @@ export type Database = {
           code_key: string
           created_at: string
           created_by: string | null
-          deactivated_at: string | null
-          deactivated_by: string | null
           description: string | null
+          ended_at: string | null
+          ended_by: string | null
           expires_at: string | null
           id: string
           org_id: string
@@ -888,8 +892,6 @@ export type Database = {
           isSetofReturn: true
         }
       }
-      forget_counts: { Args: { max_rows?: number }; Returns: number }
-      forget_sign_up_claims: { Args: { max_rows?: number }; Returns: number }
       generate_codes: {
         Args: {
           count: number
@@ -899,10 +901,13 @@ export type Database = {
           org_id: string
           program_id?: string
         }
-        Returns: {
-          batch_id: string
-          made: number
-        }[]
+        Returns: Database['referral']['CompositeTypes']['code_batch']
+        SetofOptions: {
+          from: '*'
+          to: 'code_batch'
+          isOneToOne: true
+          isSetofReturn: true
+        }
       }
       get_active_code: {
         Args: { org_id: string; referrer_id?: string }
@@ -913,9 +918,9 @@ export type Database = {
           code_key: string
           created_at: string
           created_by: string | null
-          deactivated_at: string | null
-          deactivated_by: string | null
           description: string | null
+          ended_at: string | null
+          ended_by: string | null
           expires_at: string | null
           id: string
           org_id: string
@@ -945,9 +950,9 @@ export type Database = {
           code_key: string
           created_at: string
           created_by: string | null
-          deactivated_at: string | null
-          deactivated_by: string | null
           description: string | null
+          ended_at: string | null
+          ended_by: string | null
           expires_at: string | null
           id: string
           org_id: string
@@ -971,59 +976,63 @@ export type Database = {
       has_redeemed: { Args: { code: string }; Returns: boolean }
       import_codes: {
         Args: { org_id: string; program_id?: string; rows: Json }
-        Returns: {
-          batch_id: string
-          made: number
-        }[]
+        Returns: Database['referral']['CompositeTypes']['code_batch']
+        SetofOptions: {
+          from: '*'
+          to: 'code_batch'
+          isOneToOne: true
+          isSetofReturn: true
+        }
       }
       ingest_stripe_event: {
         Args: { event: Json }
-        Returns: {
-          event_id: string
-          status: Database['referral']['Enums']['event_status']
-        }[]
+        Returns: Database['referral']['CompositeTypes']['event_result']
+        SetofOptions: {
+          from: '*'
+          to: 'event_result'
+          isOneToOne: true
+          isSetofReturn: true
+        }
       }
       link_site: {
         Args: { host: string }
-        Returns: {
-          android_fingerprints: string[]
-          android_package: string
-          ios_app_ids: string[]
-          link_origin: string
-          web_destination: string
-        }[]
+        Returns: Database['referral']['CompositeTypes']['link_site']
+        SetofOptions: {
+          from: '*'
+          to: 'link_site'
+          isOneToOne: true
+          isSetofReturn: true
+        }
       }
       list_parked_events: {
         Args: { after_event?: string; max_rows?: number }
-        Returns: {
-          account: string
-          event: Json
-          event_id: string
-          livemode: boolean
-          reason: string
-          received_at: string
-          type: string
-        }[]
+        Returns: Database['referral']['CompositeTypes']['parked_event'][]
+        SetofOptions: {
+          from: '*'
+          to: 'parked_event'
+          isOneToOne: false
+          isSetofReturn: true
+        }
       }
       maintain_clicks: {
         Args: { max_rows?: number; retention?: string }
-        Returns: {
-          clicks_removed: number
-          partitions_dropped: number
-          partitions_made: number
-          visitors_removed: number
-        }[]
+        Returns: Database['referral']['CompositeTypes']['click_maintenance']
+        SetofOptions: {
+          from: '*'
+          to: 'click_maintenance'
+          isOneToOne: true
+          isSetofReturn: true
+        }
       }
       my_earnings: {
-        Args: { org_id: string; owner_id?: string }
-        Returns: {
-          available: number
-          currency: string
-          in_transit: number
-          owed: number
-          paid: number
-          pending: number
-        }[]
+        Args: { earner_id?: string; org_id: string }
+        Returns: Database['referral']['CompositeTypes']['earnings'][]
+        SetofOptions: {
+          from: '*'
+          to: 'earnings'
+          isOneToOne: false
+          isSetofReturn: true
+        }
       }
       my_redemption: {
         Args: { org_id: string; program_id?: string }
@@ -1037,40 +1046,36 @@ export type Database = {
       }
       my_referrals: {
         Args: { after?: string; org_id: string; page_size?: number }
-        Returns: {
-          channel: string
-          confirmed_at: string
-          redeemed_at: string
-          redemption_id: string
-          status: Database['referral']['Enums']['redemption_status']
-        }[]
+        Returns: Database['referral']['CompositeTypes']['referral_summary'][]
+        SetofOptions: {
+          from: '*'
+          to: 'referral_summary'
+          isOneToOne: false
+          isSetofReturn: true
+        }
       }
       my_statement: {
-        Args: { after?: number; org_id: string; owner_id?: string; page_size?: number }
-        Returns: {
-          amount: number
-          caused_by: string
-          currency: string
-          entry_id: number
-          from_kind: Database['referral']['Enums']['account_kind']
-          posted_at: string
-          sale_id: string
-          to_kind: Database['referral']['Enums']['account_kind']
-        }[]
+        Args: { after?: number; earner_id?: string; org_id: string; page_size?: number }
+        Returns: Database['referral']['CompositeTypes']['statement_entry'][]
+        SetofOptions: {
+          from: '*'
+          to: 'statement_entry'
+          isOneToOne: false
+          isSetofReturn: true
+        }
       }
       org_liabilities: {
         Args: { org_id: string }
-        Returns: {
-          available: number
-          currency: string
-          in_transit: number
-          owed: number
-          owner_id: string
-          paid: number
-          pending: number
-          reward: number
-        }[]
+        Returns: Database['referral']['CompositeTypes']['liability'][]
+        SetofOptions: {
+          from: '*'
+          to: 'liability'
+          isOneToOne: false
+          isSetofReturn: true
+        }
       }
+      purge_rate_limits: { Args: { max_rows?: number }; Returns: number }
+      purge_sign_up_claims: { Args: { max_rows?: number }; Returns: number }
       reactivate_code: {
         Args: { code_id: string; reason?: string }
         Returns: {
@@ -1080,9 +1085,9 @@ export type Database = {
           code_key: string
           created_at: string
           created_by: string | null
-          deactivated_at: string | null
-          deactivated_by: string | null
           description: string | null
+          ended_at: string | null
+          ended_by: string | null
           expires_at: string | null
           id: string
           org_id: string
@@ -1244,10 +1249,13 @@ export type Database = {
       }
       resolve_parked_event: {
         Args: { event: Json }
-        Returns: {
-          event_id: string
-          status: Database['referral']['Enums']['event_status']
-        }[]
+        Returns: Database['referral']['CompositeTypes']['event_result']
+        SetofOptions: {
+          from: '*'
+          to: 'event_result'
+          isOneToOne: true
+          isSetofReturn: true
+        }
       }
       rotate_code: {
         Args: {
@@ -1264,9 +1272,9 @@ export type Database = {
           code_key: string
           created_at: string
           created_by: string | null
-          deactivated_at: string | null
-          deactivated_by: string | null
           description: string | null
+          ended_at: string | null
+          ended_by: string | null
           expires_at: string | null
           id: string
           org_id: string
@@ -1338,9 +1346,9 @@ export type Database = {
           code_key: string
           created_at: string
           created_by: string | null
-          deactivated_at: string | null
-          deactivated_by: string | null
           description: string | null
+          ended_at: string | null
+          ended_by: string | null
           expires_at: string | null
           id: string
           org_id: string
@@ -1370,9 +1378,9 @@ export type Database = {
           code_key: string
           created_at: string
           created_by: string | null
-          deactivated_at: string | null
-          deactivated_by: string | null
           description: string | null
+          ended_at: string | null
+          ended_by: string | null
           expires_at: string | null
           id: string
           org_id: string
@@ -1412,8 +1420,8 @@ export type Database = {
           link_origin: string | null
           max_uses_cap: number
           name: string
-          redemptions_per_account: number
           redemptions_per_address: number
+          redemptions_per_user: number
           rotation_grace: string
           slug: string
           stripe_account_id: string | null
@@ -1522,19 +1530,34 @@ export type Database = {
       decision: 'confirmed' | 'rejected'
       event_status: 'applied' | 'duplicate' | 'ignored' | 'parked'
       member_role: 'member' | 'coordinator' | 'admin'
-      provenance:
-        | 'typed'
-        | 'link'
-        | 'install_referrer'
-        | 'clipboard'
-        | 'promotion_code'
-        | 'metadata'
+      provenance: 'typed' | 'link' | 'install_referrer' | 'clipboard'
       redemption_status: 'pending' | 'confirmed' | 'reversed' | 'expired' | 'rejected'
     }
     CompositeTypes: {
+      click_maintenance: {
+        partitions_made: number | null
+        partitions_dropped: number | null
+        clicks_removed: number | null
+        visitors_removed: number | null
+      }
+      code_batch: {
+        batch_id: string | null
+        made: number | null
+      }
+      code_usage: {
+        total_uses: number | null
+        unique_users: number | null
+        last_used: string | null
+        recent_users: string[] | null
+      }
+      code_use_count: {
+        code_id: string | null
+        uses_count: number | null
+        max_uses: number | null
+      }
       commission_explanation: {
         sale_id: string | null
-        owner_id: string | null
+        earner_id: string | null
         kind: Database['referral']['Enums']['account_kind'] | null
         amount: number | null
         currency: string | null
@@ -1553,7 +1576,51 @@ export type Database = {
         redemption_id: string | null
         code_id: string | null
         rank: number | null
-        stated_by: string[] | null
+        event_ids: string[] | null
+      }
+      day_clicks: {
+        day: string | null
+        platform: Database['referral']['Enums']['click_platform'] | null
+        channel: Database['referral']['Enums']['click_channel'] | null
+        clicks: number | null
+      }
+      earnings: {
+        currency: string | null
+        pending: number | null
+        available: number | null
+        in_transit: number | null
+        paid: number | null
+        owed: number | null
+      }
+      event_result: {
+        event_id: string | null
+        status: Database['referral']['Enums']['event_status'] | null
+      }
+      liability: {
+        earner_id: string | null
+        currency: string | null
+        pending: number | null
+        available: number | null
+        in_transit: number | null
+        paid: number | null
+        owed: number | null
+        reward: number | null
+      }
+      link_site: {
+        link_origin: string | null
+        web_destination: string | null
+        ios_app_ids: string[] | null
+        android_package: string | null
+        android_fingerprints: string[] | null
+      }
+      parked_event: {
+        stripe_account: string | null
+        livemode: boolean | null
+        event_id: string | null
+        type: string | null
+        reason: string | null
+        received_at: string | null
+        event: Json | null
       }
       recorded_fact: {
         ref: string | null
@@ -1567,6 +1634,13 @@ export type Database = {
         status: Database['referral']['Enums']['redemption_status'] | null
         redeemed_at: string | null
       }
+      referral_summary: {
+        redemption_id: string | null
+        status: Database['referral']['Enums']['redemption_status'] | null
+        redeemed_at: string | null
+        confirmed_at: string | null
+        channel: string | null
+      }
       resolved_code: {
         code: string | null
         organisation_name: string | null
@@ -1577,6 +1651,16 @@ export type Database = {
         android_destination: string | null
         android_package: string | null
         link_origin: string | null
+      }
+      statement_entry: {
+        entry_id: number | null
+        posted_at: string | null
+        from_kind: Database['referral']['Enums']['account_kind'] | null
+        to_kind: Database['referral']['Enums']['account_kind'] | null
+        amount: number | null
+        currency: string | null
+        sale_id: string | null
+        caused_by: string | null
       }
     }
   }
@@ -1697,7 +1781,7 @@ export const Constants = {
       decision: ['confirmed', 'rejected'],
       event_status: ['applied', 'duplicate', 'ignored', 'parked'],
       member_role: ['member', 'coordinator', 'admin'],
-      provenance: ['typed', 'link', 'install_referrer', 'clipboard', 'promotion_code', 'metadata'],
+      provenance: ['typed', 'link', 'install_referrer', 'clipboard'],
       redemption_status: ['pending', 'confirmed', 'reversed', 'expired', 'rejected'],
     },
   },

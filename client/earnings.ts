@@ -4,22 +4,23 @@ import type { ReferralSchema } from './schema.ts'
 
 /** Calls about earnings. Amounts are whole numbers in minor units (cents), one row per currency. */
 export function earningCalls(referral: ReferralSchema) {
-  const ofOwner = (orgId: string, ownerId?: string) => ({
+  const ofEarner = (orgId: string, earnerId?: string) => ({
     org_id: orgId,
-    ...(ownerId === undefined ? {} : { owner_id: ownerId }),
+    ...(earnerId === undefined ? {} : { earner_id: earnerId }),
   })
 
   return {
     /**
      * Returns a person's earnings in an organisation, per currency. `pending` is on hold, and `available` can be paid out.
-     * `owed` is the amount that the person owes, because a sale was reversed after the payout. Staff may pass any `ownerId`.
+     * `owed` is the amount that the person owes, because a sale was reversed after the payout. Staff may pass any `earnerId`.
      *
      * @example
      * const { data } = await referrals.myEarnings(orgId)
      * // [{ currency: 'usd', pending: 500, available: 1200, in_transit: 0, paid: 0, owed: 0 }]
      */
-    async myEarnings(orgId: string, ownerId?: string): Promise<Result<Earnings[]>> {
-      return toResult(await referral.rpc('my_earnings', ofOwner(orgId, ownerId)))
+    async myEarnings(orgId: string, earnerId?: string): Promise<Result<Earnings[]>> {
+      const response = await referral.rpc('my_earnings', ofEarner(orgId, earnerId))
+      return toResult(response as SupabaseResponse<Earnings[]>)
     },
 
     /**
@@ -29,26 +30,27 @@ export function earningCalls(referral: ReferralSchema) {
      */
     async myStatement(
       orgId: string,
-      { ownerId, after, pageSize }: { ownerId?: string; after?: number; pageSize?: number } = {},
+      { earnerId, after, pageSize }: { earnerId?: string; after?: number; pageSize?: number } = {},
     ): Promise<Result<StatementEntry[]>> {
       const page = {
         ...(after === undefined ? {} : { after }),
         ...(pageSize === undefined ? {} : { page_size: pageSize }),
       }
-      return toResult(await referral.rpc('my_statement', { ...ofOwner(orgId, ownerId), ...page }))
+      const response = await referral.rpc('my_statement', { ...ofEarner(orgId, earnerId), ...page })
+      return toResult(response as SupabaseResponse<StatementEntry[]>)
     },
 
     /**
-     * Explains the commission of a sale: the facts, the terms, the calculation, and the ids of the events. An owner sees
+     * Explains the commission of a sale: the facts, the terms, the calculation, and the ids of the events. An earner sees
      * their own commission, staff see all.
      */
     async explainCommission(
       orgId: string,
       saleId: string,
-      ownerId?: string,
+      earnerId?: string,
     ): Promise<Result<CommissionExplanation[]>> {
       const response = await referral.rpc('explain_commission', {
-        ...ofOwner(orgId, ownerId),
+        ...ofEarner(orgId, earnerId),
         sale_id: saleId,
       })
       return toResult(response as SupabaseResponse<CommissionExplanation[]>)

@@ -102,7 +102,8 @@ export function redemptionCalls(referral: ReferralSchema) {
 
     /** Returns a page of the person's referrals in an organisation, newest first. It does not show who the referees are. */
     async myReferrals(orgId: string, page: Page = {}): Promise<Result<Referral[]>> {
-      return toResult(await referral.rpc('my_referrals', { org_id: orgId, ...pageArguments(page) }))
+      const response = await referral.rpc('my_referrals', { org_id: orgId, ...pageArguments(page) })
+      return toResult(response as SupabaseResponse<Referral[]>)
     },
   }
 }

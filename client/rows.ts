@@ -2,6 +2,7 @@
 import type { Database } from './database.types.ts'
 
 type Schema = Database['referral']
+/** A composite type of the database. Its columns can be null by its declaration; those that never are lose it here. */
 type Composite<Name extends keyof Schema['CompositeTypes']> = {
   [Field in keyof Schema['CompositeTypes'][Name]]: NonNullable<
     Schema['CompositeTypes'][Name][Field]
@@ -16,7 +17,7 @@ export type Code = Schema['Tables']['codes']['Row']
 export type CodeChange = Schema['Tables']['code_changes']['Row']
 
 /** The uses of a code, and its limit. A null limit is unlimited. */
-export type CodeUses = Nullable<Schema['Functions']['code_uses']['Returns'][number], 'max_uses'>
+export type CodeUses = Nullable<Composite<'code_use_count'>, 'max_uses'>
 
 /** An organisation with its settings. */
 export type Organisation = Schema['Tables']['organisations']['Row']
@@ -45,31 +46,25 @@ export type ResolvedCode = Nullable<
 >
 
 /** A referral, for its referrer. It does not show who the referee is. */
-export type Referral = Nullable<
-  Schema['Functions']['my_referrals']['Returns'][number],
-  'confirmed_at' | 'channel'
->
+export type Referral = Nullable<Composite<'referral_summary'>, 'confirmed_at' | 'channel'>
 
 /** Usage figures of a code. `recent_users` is for staff only. */
-export type CodeUsageStats = Nullable<
-  Schema['Functions']['code_usage_stats']['Returns'][number],
-  'last_used' | 'recent_users'
->
+export type CodeUsageStats = Nullable<Composite<'code_usage'>, 'last_used' | 'recent_users'>
 
 /** The counted clicks on a code, per day in UTC, platform and channel. */
-export type CodeClicks = Nullable<Schema['Functions']['code_clicks']['Returns'][number], 'channel'>
+export type CodeClicks = Nullable<Composite<'day_clicks'>, 'channel'>
 
 /** A batch of generated or imported campaign codes. */
-export type Batch = Schema['Functions']['generate_codes']['Returns'][number]
+export type Batch = Composite<'code_batch'>
 
 /** A person's earnings in one currency, in minor units. */
-export type Earnings = Schema['Functions']['my_earnings']['Returns'][number]
+export type Earnings = Composite<'earnings'>
 
 /** A ledger entry: an amount that moved from one account of a person to another. */
-export type StatementEntry = Schema['Functions']['my_statement']['Returns'][number]
+export type StatementEntry = Composite<'statement_entry'>
 
 /** The amount that an organisation owes one person in one currency, in minor units. */
-export type Liability = Schema['Functions']['org_liabilities']['Returns'][number]
+export type Liability = Composite<'liability'>
 
 /** The explanation of a commission. `refusal` is the reason if the commission is zero. */
 export type CommissionExplanation = Nullable<

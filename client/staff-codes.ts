@@ -47,13 +47,13 @@ export function staffCodeCalls(referral: ReferralSchema) {
 
     /**
      * Suspends an active code until `reactivateCode`. The grace of the referrer's earlier codes ends permanently.
-     * Errors: `code_final`.
+     * Errors: `code_ended`.
      */
     async suspendCode(codeId: string, reason?: string): Promise<Result<Code>> {
       return toResult(await referral.rpc('suspend_code', { code_id: codeId, ...reasonOf(reason) }))
     },
 
-    /** Reactivates a suspended code. Errors: `code_final`. */
+    /** Reactivates a suspended code. Errors: `code_ended`. */
     async reactivateCode(codeId: string, reason?: string): Promise<Result<Code>> {
       return toResult(
         await referral.rpc('reactivate_code', { code_id: codeId, ...reasonOf(reason) }),
@@ -70,7 +70,7 @@ export function staffCodeCalls(referral: ReferralSchema) {
       )
     },
 
-    /** Updates a code. Null removes a limit or an expiry. Of an ended code only the description can change. Errors: `code_final`, `invalid_argument`. */
+    /** Updates a code. Null removes a limit or an expiry. Of an ended code only the description can change. Errors: `code_ended`, `invalid_argument`. */
     async updateCode(
       codeId: string,
       changes: {

@@ -41,16 +41,15 @@ export function staffRedemptionCalls(referral: ReferralSchema) {
       codeId: string,
       { fromDay, toDay }: { fromDay?: string; toDay?: string } = {},
     ): Promise<Result<CodeClicks[]>> {
-      return toResult(
-        await referral.rpc('code_clicks', {
-          code_id: codeId,
-          ...(fromDay === undefined ? {} : { from_day: fromDay }),
-          ...(toDay === undefined ? {} : { to_day: toDay }),
-        }),
-      )
+      const response = await referral.rpc('code_clicks', {
+        code_id: codeId,
+        ...(fromDay === undefined ? {} : { from_day: fromDay }),
+        ...(toDay === undefined ? {} : { to_day: toDay }),
+      })
+      return toResult(response as SupabaseResponse<CodeClicks[]>)
     },
 
-    /** Confirms a redemption, with or without a payment. Errors: `redemption_final`. */
+    /** Confirms a redemption, with or without a payment. Errors: `redemption_rejected`. */
     async confirmRedemption(redemptionId: string, reason?: string): Promise<Result<Redemption>> {
       return toResult(
         await referral.rpc('confirm_redemption', {
@@ -72,7 +71,8 @@ export function staffRedemptionCalls(referral: ReferralSchema) {
 
     /** Returns the amounts that the organisation owes: commissions of owners and rewards of referees, per currency in minor units. Admins only. */
     async orgLiabilities(orgId: string): Promise<Result<Liability[]>> {
-      return toResult(await referral.rpc('org_liabilities', { org_id: orgId }))
+      const response = await referral.rpc('org_liabilities', { org_id: orgId })
+      return toResult(response as SupabaseResponse<Liability[]>)
     },
   }
 }

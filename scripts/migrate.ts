@@ -1,18 +1,37 @@
-/** Writes supabase/migrations from sql/: before 1.0 there is one migration, and it is the source files in load order. */
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+/**
+ * `npm run migrate`: after a change in sql/, writes what is generated from it: sql/90_api.sql, docs/api.md, and the migration.
+ * Before 0.2.0 there is one migration, and it is the files of sql/ in load order.
+ */
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { generateApi } from './api/generate.ts'
+import { sqlFiles } from './sql-files.ts'
+import { runMain } from './stack/cli-error.ts'
 import { root } from './stack/root.ts'
+import { startThrowawayPostgres } from './stack/throwaway.ts'
 
 export const migration = join(root, 'supabase/migrations/20261121000000_referbase.sql')
 
 /** The text of the migration as sql/ would have it now. */
 export async function migrationFromSource(): Promise<string> {
-  const files = (await readdir(join(root, 'sql'))).filter((name) => name.endsWith('.sql')).sort()
-  const texts = await Promise.all(files.map((name) => readFile(join(root, 'sql', name), 'utf8')))
-  return ['-- Generated from sql/ by `npm run migrate`. Do not edit.\n', ...texts].join('\n')
+  const texts = (await sqlFiles()).map((file) => readFile(join(root, file), 'utf8'))
+  return [
+    '-- Generated from sql/ by `npm run migrate`. Do not edit.\n',
+    ...(await Promise.all(texts)),
+  ].join('\n')
 }
 
 if (import.meta.main) {
-  await writeFile(migration, await migrationFromSource())
-  process.stdout.write('wrote supabase/migrations from sql/\n')
+  await runMain(async () => {
+    const server = await startThrowawayPostgres()
+    try {
+      for (const [path, text] of Object.entries(await generateApi(server))) {
+        await writeFile(join(root, path), text)
+      }
+    } finally {
+      await server.stop()
+    }
+    await writeFile(migration, await migrationFromSource())
+    process.stdout.write('wrote sql/90_api.sql, docs/api.md and supabase/migrations\n')
+  })
 }

@@ -29,7 +29,7 @@ await runMain(async () => {
       process.stdout.write(`${event_id} ${type} ${outcome}\n`)
     }
     looked += parked.length
-    after_event = parked.at(-1)?.event_id
+    after_event = parked.at(-1)?.event_id ?? undefined
     if (!after_event) break
   }
   process.stdout.write(`${looked} parked events read\n`)

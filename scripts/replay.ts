@@ -91,8 +91,8 @@ async function replayEvents(source: postgres.Sql, target: postgres.Sql): Promise
   const inbox = source`
     select e.status, e.body_sha256, e.event, p.event as parked, r.event as resolved
     from referral_private.stripe_events as e
-    left join referral_private.parked_events as p using (account, livemode, event_id)
-    left join referral_private.resolved_events as r using (account, livemode, event_id)
+    left join referral_private.parked_events as p using (stripe_account, livemode, event_id)
+    left join referral_private.resolved_events as r using (stripe_account, livemode, event_id)
     order by e.received_at`.cursor(500)
   for await (const rows of inbox) {
     for (const { status, body_sha256, event, parked, resolved } of rows) {
@@ -130,7 +130,7 @@ async function compare(source: postgres.Sql, target: postgres.Sql): Promise<stri
       due = Number(row?.due)
     }
     const rows = await sql`
-      select concat_ws(' ', org_id, account, livemode, sale_id, owner_id, kind, currency, amount) as line
+      select concat_ws(' ', org_id, stripe_account, livemode, sale_id, earner_id, kind, currency, amount) as line
       from referral_private.postings where amount > 0
       union all
       select concat_ws(' ', org_id, id, status, confirmed_at at time zone 'UTC') from referral.redemptions`

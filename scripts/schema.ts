@@ -1,11 +1,13 @@
 /**
- * Compares what describes the database: supabase/migrations with sql/ (the CLI's diff must be empty), and
- * client/database.types.ts with what the CLI generates; then asks the CLI's advisors.
+ * Compares what describes the database: supabase/migrations with sql/ (the CLI's diff must be empty), what is generated
+ * from sql/ with what is committed, and client/database.types.ts with what the CLI generates; then asks the CLI's advisors.
  */
 import { execFileSync } from 'node:child_process'
 import { readdir, readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { generateApi, loadFile } from './api/generate.ts'
 import { migration, migrationFromSource } from './migrate.ts'
+import { sqlFiles } from './sql-files.ts'
 import { CliError, runMain } from './stack/cli-error.ts'
 import { applyMigrations, createProject, execute } from './stack/database.ts'
 import type { Postgres } from './stack/postgres.ts'
@@ -54,15 +56,12 @@ export async function findDrift(server: Postgres): Promise<string[]> {
     ['from_migrations', 'from_source'].map((database) => createProject(server, database)),
   )
   await applyMigrations(server, 'from_migrations')
-  for (const name of (await readdir(join(root, 'sql')))
-    .filter((file) => file.endsWith('.sql'))
-    .sort()) {
-    await execute(server.url('from_source', 'postgres'), { file: join(root, 'sql', name) })
-  }
+  for (const file of await sqlFiles()) await loadFile(server.url('from_source', 'postgres'), file)
 
-  const [diff, types, advice] = await Promise.all([
+  const [diff, types, generated, advice] = await Promise.all([
     difference(server, 'from_migrations', 'from_source'),
     typesOf(server, 'from_migrations'),
+    generateApi(server),
     supabase([
       'db',
       'advisors',
@@ -72,9 +71,14 @@ export async function findDrift(server: Postgres): Promise<string[]> {
     ]),
   ])
   const found: string[] = []
+  for (const [path, text] of Object.entries(generated)) {
+    if ((await readFile(join(root, path), 'utf8').catch(() => '')) !== text) {
+      found.push(`${path} is stale: run "npm run migrate".`)
+    }
+  }
   const migrations = await readdir(dirname(migration))
   if (migrations.length > 1)
-    found.push(`There is one migration until 1.0, not ${migrations.join(', ')}.`)
+    found.push(`There is one migration until 0.2.0, not ${migrations.join(', ')}.`)
   if (diff)
     found.push(
       `supabase/migrations and sql/ differ: edit sql/, then run "npm run migrate".\n${diff}`,

@@ -6,21 +6,21 @@ export const codeMutations: CodeMutation[] = [
   { name: 'lock: the code row while redeeming', in: 'redeem_code', replace: 'for share', by: '' },
   {
     name: 'lock: the account, exclusive',
-    in: 'lock_account',
+    in: 'lock_stripe_account',
     replace: 'pg_advisory_xact_lock(',
     by: 'abs(',
   },
   {
     name: 'lock: the account, shared',
-    in: 'lock_account_to_redeem',
+    in: 'lock_stripe_account_to_redeem',
     replace: 'perform pg_advisory_xact_lock_shared(',
     by: 'perform abs(',
   },
   {
     name: 'lock: the account, upgraded in place',
-    in: 'lock_account_to_redeem',
+    in: 'lock_stripe_account_to_redeem',
     replace: "raise sqlstate 'RB001';",
-    by: 'perform referral_private.lock_account(p_account); return true;',
+    by: 'perform referral_private.lock_stripe_account(p_account); return true;',
   },
   {
     name: 'lock: the organisation that keeps an admin',
@@ -61,19 +61,19 @@ export const codeMutations: CodeMutation[] = [
   },
   {
     name: 'redeem: the switch',
-    in: 'refusal_of',
+    in: 'code_refusal',
     replace: "when not p_switched_on then 'program_inactive'",
     by: '',
   },
   {
     name: 'redeem: grace',
-    in: 'refusal_of',
+    in: 'code_refusal',
     replace: 'p_redeemable_until > clock_timestamp()',
     by: 'true',
   },
   {
     name: 'redeem: expiry',
-    in: 'refusal_of',
+    in: 'code_refusal',
     replace: 'or p_expires_at <= clock_timestamp()',
     by: '',
   },
@@ -197,7 +197,7 @@ export const codeMutations: CodeMutation[] = [
   {
     name: 'lock: the off switch',
     in: 'update_organisation',
-    replace: 'perform referral_private.lock_account_of(p_org_id);',
+    replace: 'perform referral_private.lock_stripe_account_of(p_org_id);',
     by: '',
   },
   {
@@ -234,37 +234,37 @@ export const codeMutations: CodeMutation[] = [
   {
     name: 'events: the account lock',
     in: 'ingest_stripe_event',
-    replace: 'perform referral_private.lock_account(v_account);',
+    replace: 'perform referral_private.lock_stripe_account(v_account);',
     by: '',
   },
   {
     name: 'events: a lock per payment instead',
     in: 'ingest_stripe_event',
-    replace: 'perform referral_private.lock_account(v_account);',
-    by: "perform referral_private.lock_account(coalesce(p_event #>> '{data,object,customer}', p_event #>> '{data,object,id}')) where p_event #>> '{data,object,customer}' is null; perform referral_private.lock_account(p_event #>> '{data,object,id}');",
+    replace: 'perform referral_private.lock_stripe_account(v_account);',
+    by: "perform referral_private.lock_stripe_account(coalesce(p_event #>> '{data,object,customer}', p_event #>> '{data,object,id}')) where p_event #>> '{data,object,customer}' is null; perform referral_private.lock_stripe_account(p_event #>> '{data,object,id}');",
   },
   {
     name: 'events: a lock per name in the event instead',
     in: 'ingest_stripe_event',
-    replace: 'perform referral_private.lock_account(v_account);',
-    by: "perform referral_private.lock_account(v_name) from (select distinct v_name from jsonb_path_query(p_event -> 'data' -> 'object', '$.** ? (@.type() == \"string\")') as value (v), lateral (select v #>> '{}') as named (v_name) where v_name ~ '^(cus|in|pi|ch|py|re|du|sub)_' order by v_name) as named;",
+    replace: 'perform referral_private.lock_stripe_account(v_account);',
+    by: "perform referral_private.lock_stripe_account(v_name) from (select distinct v_name from jsonb_path_query(p_event -> 'data' -> 'object', '$.** ? (@.type() == \"string\")') as value (v), lateral (select v #>> '{}') as named (v_name) where v_name ~ '^(cus|in|pi|ch|py|re|du|sub)_' order by v_name) as named;",
   },
   {
     name: 'events: what is carried anew',
     in: 'apply_event',
     replace:
-      '|| referral_private.payers_carried(p_account, p_livemode, v_stated.carriers, v_touched)',
+      '|| referral_private.payers_touched(p_account, p_livemode, v_stated.carriers, v_touched)',
     by: '',
   },
   {
     name: 'events: what a guest carried before',
-    in: 'payers_carried',
+    in: 'payers_touched',
     replace: 'if cardinality(p_carriers) = 0 and',
     by: 'if cardinality(p_carriers) = 0 or',
   },
   {
     name: 'events: payment links',
-    in: 'state_names',
+    in: 'state_users_and_evidence',
     replace: "when v_object ->> 'payment_link' is null then",
     by: 'when true then',
   },
@@ -295,7 +295,7 @@ export const codeMutations: CodeMutation[] = [
   },
   {
     name: 'sales: refunds that failed',
-    in: 'taken_back',
+    in: 'reversed_of_payment',
     replace: 'and r.rank < 2',
     by: '',
   },
@@ -307,13 +307,13 @@ export const codeMutations: CodeMutation[] = [
   },
   {
     name: 'sales: what a dispute gave back',
-    in: 'taken_back',
+    in: 'reversed_of_payment',
     replace: 'greatest(0, -moved.net)',
     by: 'moved.taken',
   },
   {
     name: 'sales: another settlement currency',
-    in: 'taken_back',
+    in: 'reversed_of_payment',
     replace: 'case when d.currency = p_currency then d.amount else p_paid end',
     by: 'd.amount',
   },
@@ -325,13 +325,13 @@ export const codeMutations: CodeMutation[] = [
   },
   {
     name: 'sales: void credit notes',
-    in: 'taken_back_of_invoice',
+    in: 'reversed_of_invoice',
     replace: 'and not n.void',
     by: '',
   },
   {
     name: 'sales: a split by what was paid',
-    in: 'share_of_invoice',
+    in: 'reversed_share_of_invoice',
     replace: 'case when s.place <= s.rest - s.floors then 1 else 0 end',
     by: '0',
   },
@@ -368,7 +368,7 @@ export const codeMutations: CodeMutation[] = [
   {
     name: 'winner: the account',
     in: 'evidence_of',
-    replace: 'where referral_private.account_of(r.org_id) = p_account',
+    replace: 'where referral_private.stripe_account_of(r.org_id) = p_account',
     by: '',
   },
   {
@@ -418,7 +418,7 @@ export const codeMutations: CodeMutation[] = [
     name: 'settling: a refund of a linked payer',
     in: 'settle',
     replace: 'v_names := referral_private.linked_payers(p_account, p_livemode, v_payers);',
-    by: 'v_names := array(select n from referral_private.names_of_payers(p_account, p_livemode, v_payers) as n);',
+    by: 'v_names := array(select n from referral_private.carriers_of_payers(p_account, p_livemode, v_payers) as n);',
   },
   {
     name: 'settling: sales that did not change',

@@ -284,9 +284,9 @@ describe('earnings', () => {
     const after = statement.data?.at(-1)?.entry_id ?? 0
     expect((await referrals.myStatement(org, { after })).data).toEqual([])
     const why = await referrals.explainCommission(org, `in_${org.slice(0, 8)}`)
-    expect(why.data).toMatchObject([{ amount: 100, refusal: null, stated_by: [event.id] }])
+    expect(why.data).toMatchObject([{ amount: 100, refusal: null, event_ids: [event.id] }])
     expect((await staff.orgLiabilities(org)).data).toMatchObject([
-      { owner_id: mentor.id, pending: 100 },
+      { earner_id: mentor.id, pending: 100 },
     ])
     expect((await referrals.codeUses([made.data?.id ?? ''])).data).toMatchObject([
       { uses_count: 1, max_uses: null },

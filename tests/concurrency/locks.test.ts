@@ -37,7 +37,7 @@ describe('the code row', () => {
       const [ended] = await deactivation
       const [used] = await sql`select redeemed_at from referral.redemptions where org_id = ${org}`
       expect(ended?.status).toBe('invalidated')
-      expect(Number(ended?.deactivated_at)).toBeGreaterThanOrEqual(Number(used?.redeemed_at))
+      expect(Number(ended?.ended_at)).toBeGreaterThanOrEqual(Number(used?.redeemed_at))
     }))
 })
 
@@ -88,7 +88,7 @@ describe('the time at which a code ends', () => {
         await ending
         await staff.commit()
         const [row] = await sql`
-          select deactivated_at >= (select max(redeemed_at) from referral.redemptions where code_id = ${id}) as in_order
+          select ended_at >= (select max(redeemed_at) from referral.redemptions where code_id = ${id}) as in_order
           from referral.codes where id = ${id}`
         expect(row?.in_order).toBe(true)
       }),

@@ -63,7 +63,7 @@ describe('at once', () => {
     ])
     expect(
       Object.keys(outcomes).filter(
-        (outcome) => !['ok', 'code_suspended', 'code_final'].includes(outcome),
+        (outcome) => !['ok', 'code_suspended', 'code_ended'].includes(outcome),
       ),
     ).toEqual([])
     expect(

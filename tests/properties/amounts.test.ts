@@ -75,12 +75,12 @@ test(`what is taken back of a payment is split over its invoices without a cent 
   })
   const wrong = await sql.begin(async (tx) => {
     await tx`
-      insert into referral_private.invoice_payments (account, livemode, link_id, invoice_id, payment_key, amount_paid)
+      insert into referral_private.invoice_payments (stripe_account, livemode, link_id, invoice_id, payment_key, amount_paid)
       select 'acct_split', false, 'inpay_' || p.n || '_' || w.place, 'in_' || p.n || '_' || w.place, 'pi_' || p.n, w.weight
       from jsonb_to_recordset(${tx.json(payments)}) as p (n int, weights bigint[], refunds bigint[])
       cross join unnest(p.weights) with ordinality as w (weight, place)`
     await tx`
-      insert into referral_private.refunds (account, livemode, refund_id, payment_key, amount, rank, stated_at, stated_by)
+      insert into referral_private.refunds (stripe_account, livemode, refund_id, payment_key, amount, status_rank, stated_at, stated_by)
       select 'acct_split', false, 're_' || p.n || '_' || r.place, 'pi_' || p.n, r.amount, 1, now(), 'evt_1'
       from jsonb_to_recordset(${tx.json(payments)}) as p (n int, weights bigint[], refunds bigint[])
       cross join unnest(p.refunds) with ordinality as r (amount, place)`
@@ -93,7 +93,7 @@ test(`what is taken back of a payment is split over its invoices without a cent 
         from jsonb_to_recordset(${tx.json(payments)}) as p (n int, weights bigint[], refunds bigint[])
       ) as p
       cross join lateral (
-        select sum(referral_private.share_of_invoice(
+        select sum(referral_private.reversed_share_of_invoice(
           'acct_split', false, 'in_' || p.n || '_' || w.place, array['pi_' || p.n], 'usd', w.weight
         )) as shares
         from unnest(p.weights) with ordinality as w (weight, place)

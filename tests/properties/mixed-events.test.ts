@@ -34,8 +34,8 @@ async function standing(tx: Sql) {
   await checkLedger(tx)
   const [row] = await tx`select jsonb_build_object(
     'sales', (select jsonb_agg(s order by s.livemode, s.sale_id) from referral_private.sales as s),
-    'posted', (select jsonb_agg(to_jsonb(p) - 'entries' order by p.livemode, p.sale_id, p.owner_id, p.kind, p.currency) from referral_private.postings as p where p.amount > 0),
-    'referrals', (select jsonb_agg(r order by r.livemode, r.org_id, r.owner_id, r.person) from referral_private.referrals as r),
+    'posted', (select jsonb_agg(to_jsonb(p) - 'entries' order by p.livemode, p.sale_id, p.earner_id, p.kind, p.currency) from referral_private.postings as p where p.amount > 0),
+    'referrals', (select jsonb_agg(r order by r.livemode, r.org_id, r.earner_id, r.person) from referral_private.referrals as r),
     'redemptions', (select jsonb_agg(jsonb_build_array(r.id, r.status, case when r.decision is null then r.confirmed_at end) order by r.id) from referral.redemptions as r)
   ) as all`
   return row?.all

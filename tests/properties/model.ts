@@ -88,7 +88,7 @@ export function createModel() {
           code.hasGrace = false
           return 'ok'
         }
-        if (!isLive(code)) return 'code_final'
+        if (!isLive(code)) return 'code_ended'
         if (command.kind === 'suspend') endGraceOf(code)
         code.status = command.kind === 'suspend' ? 'suspended' : 'active'
         return 'ok'

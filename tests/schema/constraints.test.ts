@@ -14,7 +14,7 @@ beforeAll(async () => {
   const friend = person(sql)
   await friend.rpc('redeem_code', { code })
   const [debit, credit] = await sql`
-    insert into referral_private.ledger_accounts (org_id, livemode, owner_id, kind, currency)
+    insert into referral_private.ledger_accounts (org_id, livemode, earner_id, kind, currency)
     values (${org}, true, null, 'expense', 'usd'), (${org}, true, ${mentor.id}, 'paid', 'usd') returning account_id`
   Object.assign(ids, { debit: debit?.account_id, credit: credit?.account_id })
   Object.assign(ids, { org, program, mentor: mentor.id, code: id, friend: friend.id, text: code })
@@ -39,7 +39,7 @@ const redemption = (change: Record<string, string>) => {
 }
 const payment = (change: Record<string, string>) => {
   const row = {
-    account: `''`,
+    stripe_account: `''`,
     livemode: 'false',
     payment_id: `'in_1'`,
     source: `'invoice'`,
@@ -59,7 +59,7 @@ const insert = (table: string, row: Record<string, string>) =>
   `insert into referral_private.${table} (${Object.keys(row).join(', ')}) values (${Object.values(row).join(', ')})`
 const fact = (table: string, row: Record<string, string>) =>
   insert(table, {
-    account: `''`,
+    stripe_account: `''`,
     livemode: 'false',
     stated_at: 'now()',
     stated_by: `'evt_1'`,
@@ -67,7 +67,7 @@ const fact = (table: string, row: Record<string, string>) =>
   })
 const sale = (change: Record<string, string>) =>
   insert('sales', {
-    account: `''`,
+    stripe_account: `''`,
     livemode: 'false',
     sale_id: `'in_1'`,
     payer_id: `'cus_1'`,
@@ -91,7 +91,7 @@ const account = (change: Record<string, string>) =>
   insert('ledger_accounts', {
     org_id: ':org',
     livemode: 'true',
-    owner_id: ':mentor',
+    earner_id: ':mentor',
     kind: `'in_transit'`,
     currency: `'usd'`,
     ...change,
@@ -104,7 +104,7 @@ const entry = (change: Record<string, string>) =>
     amount: '1',
     currency: `'usd'`,
     reason_key: `'x'`,
-    account: `''`,
+    stripe_account: `''`,
     livemode: 'false',
     sale_id: `'in_1'`,
     caused_by: `'evt_1'`,
@@ -113,10 +113,10 @@ const entry = (change: Record<string, string>) =>
 const posting = (change: Record<string, string>) =>
   insert('postings', {
     org_id: ':org',
-    account: `''`,
+    stripe_account: `''`,
     livemode: 'false',
     sale_id: `'in_1'`,
-    owner_id: ':mentor',
+    earner_id: ':mentor',
     kind: `'pending'`,
     currency: `'usd'`,
     amount: '1',
@@ -125,7 +125,7 @@ const posting = (change: Record<string, string>) =>
   })
 const event = (change: Record<string, string>) => {
   const row = {
-    account: `''`,
+    stripe_account: `''`,
     livemode: 'false',
     event_id: `'evt_1'`,
     type: `'x'`,
@@ -162,7 +162,7 @@ const refused: Record<string, string> = {
   organisations_code_length_is_8_to_16: organisation('code_length = 17'),
   organisations_codes_per_member_is_positive: organisation('codes_per_member = 0'),
   organisations_max_uses_cap_is_positive: organisation('max_uses_cap = 0'),
-  organisations_redemptions_per_account_is_positive: organisation('redemptions_per_account = 0'),
+  organisations_redemptions_per_user_is_positive: organisation('redemptions_per_user = 0'),
   organisations_redemptions_per_address_is_positive: organisation('redemptions_per_address = 0'),
   organisations_rotation_grace_is_a_quarter_at_most: organisation("rotation_grace = '91 days'"),
   members_belong_to_an_organisation: `insert into referral.members (org_id, user_id) values ('${nobody}', '${nobody}')`,
@@ -193,12 +193,12 @@ const refused: Record<string, string> = {
   codes_belong_to_a_program: code('description', 'null', { id: `'${nobody}'` }),
   codes_referrer_is_a_member: code('referrer_id', `'${nobody}'`),
   codes_have_a_quota: code('quota_id', `'${nobody}'`),
-  codes_are_replaced_by_a_code: `${code('status, deactivated_at, replaced_by', `'rotated', now(), '${nobody}'`)}; set constraints all immediate`,
+  codes_are_replaced_by_a_code: `${code('status, ended_at, replaced_by', `'rotated', now(), '${nobody}'`)}; set constraints all immediate`,
   codes_description_is_500_at_most: code('description', "repeat('x', 501)"),
   codes_reason_is_500_at_most: code('reason', "repeat('x', 501)"),
   codes_rotation_is_counted: code('rotation', '-1'),
   codes_expire_at_a_time: code('expires_at', "'infinity'"),
-  codes_rotated_are_replaced: code('status, deactivated_at', "'rotated', now()"),
+  codes_rotated_are_replaced: code('status, ended_at', "'rotated', now()"),
   codes_only_rotated_have_grace: code('redeemable_until', 'now()'),
   codes_ended_say_when: code('status', "'invalidated'"),
   code_changes_are_of_a_code: `insert into referral.code_changes (org_id, code_id, to_status) values (:org, '${nobody}', 'active')`,
@@ -231,10 +231,14 @@ const refused: Record<string, string> = {
   payments_amounts_are_exact_in_javascript: payment({ total_excluding_tax: '9007199254740992' }),
   refunds_amount_is_exact_in_javascript: fact('refunds', {
     refund_id: `'re_1'`,
-    rank: '0',
+    status_rank: '0',
     amount: '-1',
   }),
-  refunds_rank_is_known: fact('refunds', { refund_id: `'re_1'`, rank: '3', amount: '1' }),
+  refunds_status_rank_is_known: fact('refunds', {
+    refund_id: `'re_1'`,
+    status_rank: '3',
+    amount: '1',
+  }),
   disputes_amount_is_exact_in_javascript: fact('disputes', {
     dispute_id: `'du_1'`,
     payment_key: `'pi_1'`,
@@ -247,11 +251,11 @@ const refused: Record<string, string> = {
     void: 'false',
     outside: '-1',
   }),
-  payer_evidence_priority_is_known: `insert into referral_private.payer_evidence (account, livemode, carrier, priority, named, object_id, carried_at) values ('', false, 'cus_1', 6, 'X', 'cs_1', now())`,
+  payer_evidence_is_carried: `insert into referral_private.payer_evidence (stripe_account, livemode, carrier, kind, named, object_id, carried_at) values ('', false, 'cus_1', 'redemption', 'X', 'cs_1', now())`,
   sales_are_of_something: sale({ paid: '0', reversed: '0' }),
   sales_reversed_at_most_paid: sale({ paid: '1', reversed: '2' }),
   switches_belong_to_an_organisation: `insert into referral_private.switches (org_id, active) values ('${nobody}', true)`,
-  referrals_are_of_a_program: `insert into referral_private.referrals (org_id, program_id, owner_id, person, account, livemode, payer_id, first_sale_at) values (:org, '${nobody}', '${nobody}', 'x', '', false, 'x', now())`,
+  referrals_are_of_a_program: `insert into referral_private.referrals (org_id, program_id, earner_id, person, stripe_account, livemode, payer_id, first_sale_at) values (:org, '${nobody}', '${nobody}', 'x', '', false, 'x', now())`,
   recorded_facts_belong_to_an_organisation: record({ org_id: `'${nobody}'` }),
   recorded_facts_kind_is_known: record({ kind: `'gift'` }),
   recorded_facts_provider_is_a_label: record({ provider: `'The Store'` }),
@@ -260,12 +264,12 @@ const refused: Record<string, string> = {
   ledger_accounts_expense_is_the_organisations: account({ kind: `'expense'` }),
   ledger_accounts_expense_is_not_summed: account({
     kind: `'expense'`,
-    owner_id: 'null',
+    earner_id: 'null',
     balance: '1',
   }),
   ledger_accounts_currency_is_a_code: account({ currency: `'dollars'` }),
   ledger_accounts_balance_is_exact_in_javascript: account({ balance: '9007199254740992' }),
-  ledger_accounts_one_per_owner_and_kind: `${account({})}; ${account({})}`,
+  ledger_accounts_one_per_earner_and_kind: `${account({})}; ${account({})}`,
   ledger_entries_debit_an_account: entry({ debit_account_id: '-1' }),
   ledger_entries_credit_an_account: entry({ credit_account_id: '-1' }),
   ledger_entries_are_between_two: entry({ credit_account_id: ':debit' }),
@@ -273,9 +277,9 @@ const refused: Record<string, string> = {
   ledger_entries_reason_is_unique: `${entry({})}; ${entry({})}`,
   postings_belong_to_an_organisation: posting({ org_id: `'${nobody}'` }),
   postings_are_exact_in_javascript: posting({ amount: '-1' }),
-  parked_events_are_in_the_inbox: `insert into referral_private.parked_events (account, livemode, event_id, reason, event) values ('', false, 'evt_none', 'x', '{}')`,
-  resolved_events_are_in_the_inbox: `insert into referral_private.resolved_events (account, livemode, event_id, event) values ('', false, 'evt_none', '{}')`,
-  stripe_events_account_is_an_id: event({ account: "'me'" }),
+  parked_events_are_in_the_inbox: `insert into referral_private.parked_events (stripe_account, livemode, event_id, reason, event) values ('', false, 'evt_none', 'x', '{}')`,
+  resolved_events_are_in_the_inbox: `insert into referral_private.resolved_events (stripe_account, livemode, event_id, event) values ('', false, 'evt_none', '{}')`,
+  stripe_events_stripe_account_is_an_id: event({ stripe_account: "'me'" }),
   stripe_events_have_an_id: event({ event_id: "'no event'" }),
   stripe_events_body_is_hashed: event({ body_sha256: "'no hash'" }),
 }

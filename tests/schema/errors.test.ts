@@ -1,8 +1,9 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { referralErrorCodes } from '../../client/errors.ts'
 import { functionErrors } from '../../functions/_shared/errors.ts'
 import { testDatabase } from '../support/database.ts'
+import { sqlSource } from '../support/sql-source.ts'
 
 const sql = await testDatabase()
 const documented = Object.fromEntries(
@@ -38,12 +39,12 @@ test('the client’s union is the errors of the database and its own', () => {
   expect([...referralErrorCodes].sort()).toEqual([...Object.keys(registry), ...own].sort())
 })
 
-test('every registered error is raised somewhere, and every raised one is registered', () => {
-  const source = readdirSync('sql')
-    .map((name) => readFileSync(`sql/${name}`, 'utf8'))
-    .join('\n')
-  const [before = '', after = ''] = source.split(/create function referral_private\.raise_error\(/)
-  const elsewhere = after + before.slice(0, before.indexOf('error_registry'))
+test('every registered error is raised somewhere, and every raised one is registered', async () => {
+  const source = (await sqlSource()).map(({ code }) => code).join('\n')
+  const elsewhere = source.replace(
+    /create function referral_private\.error_registry[\s\S]*?\$\$;/,
+    '',
+  )
   expect(Object.keys(registry).filter((code) => !elsewhere.includes(`'${code}'`))).toEqual([])
   const raised = [...source.matchAll(/raise_error\('(\w+)'/g)].map(([, code]) => code)
   expect(raised.filter((code) => !(String(code) in registry))).toEqual([])
@@ -58,19 +59,4 @@ test('an unregistered code cannot be raised', async () => {
 test('busy tells when to try again', async () => {
   const error = await sql`select referral_private.raise_error('busy')`.catch((reason) => reason)
   expect(JSON.parse(error.detail)).toEqual({ status: 503, headers: { 'Retry-After': '1' } })
-})
-
-test('every error that an RPC’s comment promises exists', async () => {
-  const comments = await sql`
-    select proname, obj_description(oid, 'pg_proc') as text from pg_proc where pronamespace = 'referral'::regnamespace`
-  for (const { proname, text } of comments) {
-    const [, list = ''] = /Errors: ([^.]*)\./.exec(text) ?? []
-    const promised = list
-      .split(', ')
-      .map((item) => item.replace(/^(as (create|redeem)_code|and )/, ''))
-    expect(
-      promised.filter((code) => code && !(code in registry)),
-      proname,
-    ).toEqual([])
-  }
 })

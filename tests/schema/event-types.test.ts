@@ -5,7 +5,7 @@ import { schemas } from '../../functions/stripe-webhook/event.ts'
 import { testDatabase } from '../support/database.ts'
 
 const sql = await testDatabase()
-const kindOf = 'referral_private.stated_by(text)'
+const kindOf = 'referral_private.object_kind_of(text)'
 const types = [...schemas.keys()].sort()
 
 test('docs/stripe.md lists exactly the event types whose object the webhook reads', () => {

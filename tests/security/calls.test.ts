@@ -113,11 +113,11 @@ const calls: Record<string, [(stage: Stage) => Record<string, unknown>, string]>
   list_parked_events: [nothing, 'denied denied denied denied denied denied denied denied none'],
   maintain_clicks: [nothing, 'denied denied denied denied denied denied denied denied ok'],
   my_earnings: [
-    ({ org, mentor }) => ({ org_id: org, owner_id: mentor.id }),
+    ({ org, mentor }) => ({ org_id: org, earner_id: mentor.id }),
     'denied anonymous_user not_a_member not_a_member none none not_a_member none none',
   ],
   my_statement: [
-    ({ org, mentor }) => ({ org_id: org, owner_id: mentor.id }),
+    ({ org, mentor }) => ({ org_id: org, earner_id: mentor.id }),
     'denied anonymous_user not_a_member not_a_member none none not_a_member none none',
   ],
   org_liabilities: [
@@ -156,8 +156,8 @@ const calls: Record<string, [(stage: Stage) => Record<string, unknown>, string]>
   expire_codes: [nothing, 'denied denied denied denied denied denied denied denied ok'],
   expire_redemptions: [nothing, 'denied denied denied denied denied denied denied denied ok'],
   find_code: [byText, 'denied none none none ok ok none ok ok'],
-  forget_counts: [nothing, 'denied denied denied denied denied denied denied denied ok'],
-  forget_sign_up_claims: [nothing, 'denied denied denied denied denied denied denied denied ok'],
+  purge_rate_limits: [nothing, 'denied denied denied denied denied denied denied denied ok'],
+  purge_sign_up_claims: [nothing, 'denied denied denied denied denied denied denied denied ok'],
   generate_codes: [
     ({ org }) => ({ org_id: org, count: 1 }),
     'denied anonymous_user not_a_member not_a_member not_allowed ok not_a_member ok ok',

@@ -45,7 +45,7 @@ const tables = {
   'referral_private.warnings': [],
   'referral_private.payer_users': [],
   'referral_private.payments': [],
-  'referral_private.redemption_counts': [],
+  'referral_private.rate_limit_buckets': [],
   'referral_private.reserved_words': [],
   'referral_private.sign_up_claims': [],
   'referral_private.stripe_events': [],
@@ -60,6 +60,7 @@ const rpcs: Record<string, string[]> = {
   code_clicks: people,
   code_usage_stats: people,
   code_uses: people,
+  confirm_redemption: people,
   create_campaign_code: people,
   create_code: people,
   create_organisation: ['service_role'],
@@ -70,8 +71,8 @@ const rpcs: Record<string, string[]> = {
   expire_codes: ['service_role'],
   expire_redemptions: ['service_role'],
   find_code: people,
-  forget_counts: ['service_role'],
-  forget_sign_up_claims: ['service_role'],
+  purge_rate_limits: ['service_role'],
+  purge_sign_up_claims: ['service_role'],
   generate_codes: people,
   get_active_code: people,
   get_or_create_code: ['authenticated'],
@@ -96,6 +97,7 @@ const rpcs: Record<string, string[]> = {
   release_due_commissions: ['service_role'],
   resolve_parked_event: ['service_role'],
   redeem_code: ['authenticated'],
+  reject_redemption: people,
   redeem_sign_up_code: ['authenticated'],
   resolve_code: everybody,
   rotate_code: people,
@@ -110,15 +112,11 @@ const rpcs: Record<string, string[]> = {
   validate_code: everybody,
 }
 
-/** RPCs that share one private function. */
-const decisions = {
-  'referral.confirm_redemption': people,
-  'referral.reject_redemption': people,
-  'referral_private.decide': people,
+/** Callable besides the functions behind the RPCs: for policies, and for the handlers of the functions of the API. */
+const helpers = {
+  'referral_private.orgs_with_role': ['authenticated'],
+  'referral_private.raise_violation': people,
 }
-
-/** Callable besides the functions behind the RPCs: the policies need it. */
-const inPolicies = { 'referral_private.orgs_with_role': ['authenticated'] }
 
 test('everybody but the owner has exactly the table privileges that are listed, and none to pass on', async () => {
   const rows = await sql`
@@ -163,8 +161,7 @@ test('client roles can call exactly the functions that are listed, and pass that
   ])
   expect(Object.fromEntries(rows.map(({ name, callers }) => [name, callers]))).toEqual({
     ...Object.fromEntries(wrappers),
-    ...decisions,
-    ...inPolicies,
+    ...helpers,
   })
 })
 
@@ -205,7 +202,7 @@ test('every RPC runs as its caller, has a statement timeout and a comment', asyn
 test('every function pins its search path', async () => {
   const rows = await sql`
     select p.oid::regprocedure from pg_proc as p
-    where p.pronamespace::regnamespace::text like 'referral%' and not coalesce('search_path=""' = any (p.proconfig), false)`
+    where p.pronamespace::regnamespace::text like 'referral%' and not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false)`
   expect(rows).toEqual([])
 })
 

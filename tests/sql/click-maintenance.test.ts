@@ -30,8 +30,8 @@ const makePast = (tx: Sql, months: number) =>
 /** Stores a click that is so many days old. */
 const oldClick = ({ org, id }: { org: string; id: string }, tx: Sql, days: number) =>
   tx`
-    insert into referral_private.clicks (org_id, code_id, click_id, clicked_at, visitor, counted, platform)
-    values (${org}, ${id}, gen_random_uuid(), now() - make_interval(days => ${days}), '\\x00', true, 'web')`
+    insert into referral_private.clicks (org_id, code_id, click_id, clicked_at, counted, platform)
+    values (${org}, ${id}, gen_random_uuid(), now() - make_interval(days => ${days}), true, 'web')`
 
 describe('maintain_clicks', () => {
   test('makes the partitions of this month and the next two, once', () =>

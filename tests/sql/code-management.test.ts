@@ -39,13 +39,13 @@ describe('suspend_code and reactivate_code', () => {
       expect(changes.at(-1)).toEqual({ to_status: 'rotated', reason: 'spam' })
     }))
 
-  test('refuse a code that has ended with code_final, and one past its time too', () =>
+  test('refuse a code that has ended with code_ended, and one past its time too', () =>
     undone(sql, async (tx) => {
       const { org, coordinator, mentor } = await scene(tx)
       const { id } = await codeOf(mentor, org)
       await tx`update referral.codes set expires_at = clock_timestamp() - interval '1 second' where id = ${id}`
-      expect(await refusal(coordinator.rpc('suspend_code', { code_id: id }))).toBe('code_final')
-      expect(await refusal(coordinator.rpc('reactivate_code', { code_id: id }))).toBe('code_final')
+      expect(await refusal(coordinator.rpc('suspend_code', { code_id: id }))).toBe('code_ended')
+      expect(await refusal(coordinator.rpc('reactivate_code', { code_id: id }))).toBe('code_ended')
     }))
 
   test.for(['suspend_code', 'reactivate_code', 'end_code', 'update_code', 'usage_for_code'])(
@@ -175,8 +175,8 @@ describe('update_code', () => {
       await mentor.rpc('deactivate_code', { org_id: org })
       const edit = (changes: object) => coordinator.rpc('update_code', { code_id: id, changes })
       expect(await edit({ description: 'old card' })).toMatchObject([{ description: 'old card' }])
-      expect(await refusal(edit({ expires_at: null }))).toBe('code_final')
-      expect(await refusal(edit({ max_uses: 5 }))).toBe('code_final')
+      expect(await refusal(edit({ expires_at: null }))).toBe('code_ended')
+      expect(await refusal(edit({ max_uses: 5 }))).toBe('code_ended')
     }))
 
   test.for([
@@ -387,7 +387,7 @@ describe('expire_codes', () => {
         (await operator(tx).rpc('expire_codes', { max_rows: 1 }))[0]?.expire_codes
       expect([await expire(), await expire(), await expire()]).toEqual([1, 1, 0])
       expect(
-        await tx`select distinct status, deactivated_at = expires_at as at_its_time from referral.codes`,
+        await tx`select distinct status, ended_at = expires_at as at_its_time from referral.codes`,
       ).toEqual([{ status: 'expired', at_its_time: true }])
     }))
 })

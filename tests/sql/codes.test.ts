@@ -239,7 +239,7 @@ describe('rotate_code', () => {
         status: 'rotated',
         replaced_by: next?.id,
         reason: 'printed anew',
-        deactivated_by: mentor.id,
+        ended_by: mentor.id,
       })
     }))
 
@@ -340,7 +340,7 @@ describe('deactivate_code', () => {
       expect(ended).toMatchObject({
         status: 'invalidated',
         reason: 'left',
-        deactivated_by: coordinator.id,
+        ended_by: coordinator.id,
       })
       expect(await coordinator.rpc('deactivate_code', call)).toEqual([])
     }))
@@ -378,7 +378,7 @@ describe('deactivating', () => {
 
 describe('a code', () => {
   test.for([
-    "update referral.codes set status = 'active', deactivated_at = null",
+    "update referral.codes set status = 'active', ended_at = null",
     "update referral.codes set expires_at = now() + interval '1 day'",
     'delete from referral.codes',
     'truncate referral.codes cascade',
@@ -388,7 +388,7 @@ describe('a code', () => {
       await codeOf(mentor, org)
       await mentor.rpc('deactivate_code', { org_id: org })
       await tx`set constraints all immediate`
-      expect(await refusal(tx.savepoint((inner) => inner.unsafe(change)))).toBe('code_final')
+      expect(await refusal(tx.savepoint((inner) => inner.unsafe(change)))).toBe('code_ended')
     }),
   )
 
@@ -397,11 +397,11 @@ describe('a code', () => {
       const { org, mentor, admin } = await scene(tx)
       await codeOf(mentor, org)
       const rename = tx.savepoint((inner) => inner`update referral.codes set code = 'OTHER'`)
-      expect(await refusal(rename)).toBe('code_final')
+      expect(await refusal(rename)).toBe('code_ended')
       const give = tx.savepoint(
         (inner) => inner`update referral.codes set referrer_id = ${admin.id}`,
       )
-      expect(await refusal(give)).toBe('code_final')
+      expect(await refusal(give)).toBe('code_ended')
     }))
 
   test('that has ended can still be described', () =>

@@ -80,7 +80,7 @@ describe('reject_redemption', () => {
       await ingest(tx, paidInvoice({ userId: friend.id }))
       await coordinator.rpc('reject_redemption', { redemption_id: id, reason: 'same household' })
       expect(await refusal(coordinator.rpc('confirm_redemption', { redemption_id: id }))).toBe(
-        'redemption_final',
+        'redemption_rejected',
       )
       await ingest(tx, paidInvoice({ userId: friend.id }))
       expect(await mentor.rpc('my_referrals', { org_id: org })).toMatchObject([

@@ -77,7 +77,7 @@ describe('explain_commission', () => {
         redemption_id: redemption,
         refusal: null,
       })
-      expect(row?.stated_by).toHaveLength(5)
+      expect(row?.event_ids).toHaveLength(5)
     }))
 
   test('says why a sale earns nothing, to staff and the owner only', () =>
@@ -101,10 +101,10 @@ test('org_liabilities lists commissions and rewards, for admins', () =>
     const rows = await admin.rpc('org_liabilities', { org_id: org })
     expect(rows).toHaveLength(2)
     expect(rows).toContainEqual(
-      expect.objectContaining({ owner_id: mentor.id, available: 200n, reward: 0n }),
+      expect.objectContaining({ earner_id: mentor.id, available: 200n, reward: 0n }),
     )
     expect(rows).toContainEqual(
-      expect.objectContaining({ owner_id: friend.id, available: 0n, reward: 300n }),
+      expect.objectContaining({ earner_id: friend.id, available: 0n, reward: 300n }),
     )
   }))
 
@@ -121,7 +121,7 @@ test('earnings of currencies never mix', () =>
 describe('what is written once', () => {
   const tables = ['ledger_entries', 'stripe_events', 'resolved_events', 'recorded_facts']
   const changes = (table: string) => [
-    `update referral_private.${table} set ${table === 'ledger_entries' ? 'amount = 1' : "account = 'x'"}`,
+    `update referral_private.${table} set ${table === 'ledger_entries' ? 'amount = 1' : "stripe_account = 'x'"}`,
     `delete from referral_private.${table}`,
     `truncate referral_private.${table} cascade`,
   ]

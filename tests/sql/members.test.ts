@@ -51,7 +51,7 @@ describe('deactivate_member', () => {
         reason: 'left',
       })
       expect(await mentor.rpc('find_code', { code })).toMatchObject([
-        { status: 'invalidated', reason: 'left', deactivated_by: coordinator.id },
+        { status: 'invalidated', reason: 'left', ended_by: coordinator.id },
       ])
       expect(await refusal(mentor.rpc('create_code', { org_id: org }))).toBe('member_deactivated')
       expect(await refusal(mentor.rpc('get_or_create_code', { org_id: org }))).toBe(

@@ -106,10 +106,10 @@ describe('redeem_code', () => {
     }))
 
   test.for([
-    ["status = 'invalidated', deactivated_at = now()", 'code_inactive'],
+    ["status = 'invalidated', ended_at = now()", 'code_inactive'],
     ["status = 'suspended'", 'code_suspended'],
     ["expires_at = clock_timestamp() - interval '1 second'", 'code_expired'],
-    ["status = 'expired', deactivated_at = now()", 'code_expired'],
+    ["status = 'expired', ended_at = now()", 'code_expired'],
   ] as const)('refuses a code with %s as %s, and shows nothing of it', ([change, expected]) =>
     undone(sql, async (tx) => {
       const { org, mentor, friend } = await scene(tx)

@@ -85,10 +85,10 @@ describe('a code given at sign-up', () => {
       expect(await lost.rpc('redeem_sign_up_code')).toEqual([])
       expect(await claims()).toBe(0)
       await signUp(tx, { referral_code: code })
-      const forget = async () => (await operator(tx).rpc('forget_sign_up_claims'))[0]
-      expect(await forget()).toEqual({ forget_sign_up_claims: 0 })
+      const forget = async () => (await operator(tx).rpc('purge_sign_up_claims'))[0]
+      expect(await forget()).toEqual({ purge_sign_up_claims: 0 })
       await tx`update referral_private.sign_up_claims set claimed_at = now() - interval '91 days'`
-      expect(await forget()).toEqual({ forget_sign_up_claims: 1 })
+      expect(await forget()).toEqual({ purge_sign_up_claims: 1 })
       expect(await claims()).toBe(0)
     }))
 })

@@ -89,7 +89,7 @@ describe('the rate limit', () => {
       const { org, admin, friend } = await scene(tx)
       await admin.rpc('update_organisation', {
         org_id: org,
-        changes: { redemptions_per_account: 2 },
+        changes: { redemptions_per_user: 2 },
       })
       const codes = []
       for (const key of ['one', 'two', 'three']) {
@@ -108,7 +108,7 @@ describe('the rate limit', () => {
       expect(
         await tx`select count(*)::int from referral.redemptions where org_id = ${org}`,
       ).toEqual([{ count: 2 }])
-      await tx`update referral_private.redemption_counts set hour = hour - interval '1 hour'`
+      await tx`update referral_private.rate_limit_buckets set hour = hour - interval '1 hour'`
       expect(await friend.rpc('redeem_code', { code: codes[2] })).toHaveLength(1)
     }))
 
@@ -127,7 +127,7 @@ describe('the rate limit', () => {
       await person(tx).rpc('redeem_code', { code })
       await from(tx, '')
       for (let i = 0; i < 3; i++) await person(tx).rpc('redeem_code', { code })
-      const stored = await tx`select counted from referral_private.redemption_counts`
+      const stored = await tx`select bucket from referral_private.rate_limit_buckets`
       expect(JSON.stringify(stored)).not.toContain('203.0.113')
     }))
 
@@ -151,8 +151,8 @@ describe('the rate limit', () => {
     undone(sql, async (tx) => {
       const { org, mentor } = await scene(tx)
       await person(tx).rpc('redeem_code', { code: (await codeOf(mentor, org)).code })
-      await tx`update referral_private.redemption_counts set hour = hour - interval '2 hours'`
-      expect(await operator(tx).rpc('forget_counts')).toEqual([{ forget_counts: 1 }])
-      expect(await tx`select from referral_private.redemption_counts`).toHaveLength(0)
+      await tx`update referral_private.rate_limit_buckets set hour = hour - interval '2 hours'`
+      expect(await operator(tx).rpc('purge_rate_limits')).toEqual([{ purge_rate_limits: 1 }])
+      expect(await tx`select from referral_private.rate_limit_buckets`).toHaveLength(0)
     }))
 })

@@ -92,17 +92,17 @@ export async function checkLedger(sql: Sql): Promise<void> {
     with
       targets as (
         -- Some payers at a time. Those that are linked to each other may come twice.
-        select distinct s.account, s.livemode, (t.sale).sale_id, t.owner_id, t.kind, t.amount
+        select distinct s.stripe_account, s.livemode, (t.sale).sale_id, t.earner_id, t.kind, t.amount
         from (
-          select account, livemode, array_agg(distinct payer_id) as payers
+          select stripe_account, livemode, array_agg(distinct payer_id) as payers
           from referral_private.sales
-          group by account, livemode, hashtext(payer_id) % 100
+          group by stripe_account, livemode, hashtext(payer_id) % 100
         ) as s
-        cross join lateral referral_private.targets_at(s.account, s.livemode, s.payers, clock_timestamp()) as t
-        where t.owner_id is not null and t.amount > 0
+        cross join lateral referral_private.targets_at(s.stripe_account, s.livemode, s.payers, clock_timestamp()) as t
+        where t.earner_id is not null and t.amount > 0
       ),
       posted as (
-        select account, livemode, sale_id, owner_id, kind, amount from referral_private.postings where amount > 0
+        select stripe_account, livemode, sale_id, earner_id, kind, amount from referral_private.postings where amount > 0
       )
     (select * from targets except select * from posted) union all (select * from posted except select * from targets)`
   if (off.length)

@@ -1,0 +1,19 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { root } from '../stack/root.ts'
+
+/** The client's method that calls each RPC, by the RPC's name, as client/*.ts has them. */
+export async function clientMethods(): Promise<Map<string, string>> {
+  const methods = new Map<string, string>()
+  const files = (await readdir(join(root, 'client'))).filter((name) => name.endsWith('.ts'))
+  for (const file of files) {
+    const client = file.startsWith('staff') ? 'staff' : 'referrals'
+    let method = ''
+    for (const line of (await readFile(join(root, 'client', file), 'utf8')).split('\n')) {
+      method = /^ {4}(?:async )?(\w+)[(<]/.exec(line)?.[1] ?? method
+      const [, rpc] = /\.rpc\('(\w+)'/.exec(line) ?? []
+      if (rpc && method) methods.set(rpc, `${client}.${method}`)
+    }
+  }
+  return methods
+}

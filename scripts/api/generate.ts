@@ -1,0 +1,56 @@
+/** What is generated from the functions of sql/: sql/90_api.sql and docs/api.md. */
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import postgres from 'postgres'
+import { apiFile, sqlFiles } from '../sql-files.ts'
+import { CliError } from '../stack/cli-error.ts'
+import { createProject, execute } from '../stack/database.ts'
+import type { Postgres } from '../stack/postgres.ts'
+import { root } from '../stack/root.ts'
+import { clientMethods } from './client-methods.ts'
+import { readFaces } from './faces.ts'
+import { referenceOf } from './reference.ts'
+import { resultTypes } from './result-types.ts'
+import { wrappersOf } from './wrappers.ts'
+
+export const apiDocument = 'docs/api.md'
+
+/** The texts of both files, by path, as the other files of sql/ have them now. Loads those into a database of the server. */
+export async function generateApi(server: Postgres): Promise<Record<string, string>> {
+  const database = 'without_api'
+  await execute(server.url('postgres', 'supabase_admin'), `create database ${database}`)
+  await createProject(server, database)
+  for (const file of await sqlFiles()) {
+    if (file !== apiFile) await loadFile(server.url(database, 'postgres'), file)
+  }
+  const sql = postgres(server.url(database, 'postgres'), { max: 1 })
+  try {
+    const faces = await readFaces(sql)
+    return {
+      [apiFile]: format(apiFile, wrappersOf(faces)),
+      [apiDocument]: referenceOf(faces, await clientMethods(), await resultTypes(sql)),
+    }
+  } finally {
+    await sql.end()
+  }
+}
+
+/** Runs a file of sql/; an error names the file and where it is. */
+export async function loadFile(url: string, file: string): Promise<void> {
+  await execute(url, { file: join(root, file) }).catch((error: unknown) => {
+    if (!(error instanceof postgres.PostgresError)) throw error
+    throw new CliError(`${file}: ${error.message}${error.where ? ` (${error.where})` : ''}`)
+  })
+}
+
+function format(path: string, text: string): string {
+  const prettier = join(root, 'node_modules/.bin/prettier')
+  const { status, stdout, stderr } = spawnSync(prettier, ['--stdin-filepath', path], {
+    cwd: root,
+    input: text,
+    encoding: 'utf8',
+    maxBuffer: 2 ** 24,
+  })
+  if (status !== 0) throw new CliError(`prettier cannot format ${path}: ${stderr}`)
+  return stdout
+}

@@ -1,0 +1,127 @@
+-- Every error that SQL raises: code, HTTP status, message. docs/errors.md explains them; a test keeps both equal.
+create type referral_private.error as (code text, status int, message text);
+
+create function referral_private.error_registry()
+returns setof referral_private.error
+language sql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+  values
+    ('not_signed_in', 401, 'Sign in first.'),
+    ('anonymous_user', 403, 'An anonymous sign-in cannot do this.'),
+    ('not_a_member', 403, 'You are not a member of this organisation.'),
+    ('not_allowed', 403, 'Your role in this organisation does not allow this.'),
+    ('member_deactivated', 403, 'This member is deactivated.'),
+    ('member_blocked', 403, 'This member is blocked from having codes.'),
+    ('not_invited', 403, 'This program is for members whom staff have added.'),
+    ('self_referral', 403, 'Nobody can redeem a code that is theirs.'),
+    ('new_users_only', 403, 'This program is for new users only.'),
+    ('organisation_not_found', 404, 'There is no such organisation.'),
+    ('member_not_found', 404, 'This person is not a member of the organisation.'),
+    ('program_not_found', 404, 'There is no such program in this organisation.'),
+    ('code_not_found', 404, 'There is no such code.'),
+    ('redemption_not_found', 404, 'There is no such redemption.'),
+    ('no_active_code', 404, 'This referrer has no active code in the organisation.'),
+    ('organisation_exists', 409, 'An organisation with this slug exists.'),
+    ('stripe_account_taken', 409, 'Another organisation has this Stripe stripe_account.'),
+    ('stripe_account_fixed', 409, 'The Stripe stripe_account has payments and cannot be changed any more.'),
+    ('last_admin', 409, 'An organisation keeps at least one admin.'),
+    ('member_exists', 409, 'This person is a member already, with another role.'),
+    ('program_exists', 409, 'A program with this key exists in the organisation.'),
+    ('program_inactive', 409, 'This program is switched off.'),
+    ('active_code_exists', 409, 'This referrer has an active code in the organisation.'),
+    ('active_in_other_program', 409, 'This referrer has an active code in another program of the organisation.'),
+    ('too_many_codes', 409, 'This member has as many codes as the organisation allows.'),
+    ('code_suspended', 409, 'The code is suspended.'),
+    ('code_taken', 409, 'This code, or one that reads the same, is taken.'),
+    ('code_reserved', 409, 'This word cannot be a code.'),
+    ('code_inactive', 409, 'This code is no longer in use.'),
+    ('code_expired', 409, 'This code has expired.'),
+    ('code_limit_reached', 409, 'This code has been used as often as it may be.'),
+    ('code_ended', 409, 'A code that has ended stays as it is.'),
+    ('record_conflict', 409, 'This reference is recorded with other content.'),
+    ('redemption_rejected', 409, 'Staff have rejected this redemption.'),
+    ('already_redeemed', 409, 'This person has redeemed another code of the program.'),
+    ('mutual_referral', 409, 'Two people cannot refer each other in one program.'),
+    ('invalid_argument', 400, 'An argument is missing or has a value that is not allowed.'),
+    ('invalid_code', 400, 'This is not a code: 3 to 32 letters and digits.'),
+    ('invalid_terms', 400, 'The terms of the program are not valid.'),
+    ('invalid_click', 400, 'There is no click that proves this.'),
+    ('invalid_event', 400, 'The event is not one that can be read.'),
+    ('invalid_rows', 400, 'Some rows cannot be imported; none was.'),
+    ('rate_limited', 429, 'Too many redemptions. Try again later.'),
+    ('busy', 503, 'The database is busy. Try again.');
+$$;
+
+-- Raises a registered error the way PostgREST relays: `{code, message, details, hint}` and the HTTP status.
+create function referral_private.raise_error(p_code text, p_details text default null)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_status int;
+  v_message text;
+begin
+  select e.status, e.message into strict v_status, v_message
+  from referral_private.error_registry() as e
+  where e.code = p_code;
+
+  raise sqlstate 'PGRST' using
+    message = json_build_object('code', p_code, 'message', v_message, 'details', p_details, 'hint', null)::text,
+    detail = json_build_object(
+      'status', v_status,
+      'headers', case p_code
+        when 'busy' then json_build_object('Retry-After', '1')
+        when 'rate_limited' then json_build_object('Retry-After', '3600')
+        else json_build_object()
+      end
+    )::text;
+end
+$$;
+
+-- The error that names the rule of a violated constraint, or `busy` where a lock was not had in time. The functions
+-- of the API call it from their exception handlers, and raise the original error again where it returns: what is no
+-- rule for callers is a defect, and is not hidden.
+create function referral_private.raise_violation(p_sqlstate text, p_schema text, p_constraint text, p_column text)
+returns void
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_code text;
+begin
+  case p_sqlstate
+    when '55P03' then
+      v_code := 'busy';
+    when '23505' then
+      v_code := case p_constraint
+        when 'organisations_slug_is_unique' then 'organisation_exists'
+        when 'organisations_stripe_account_is_unique' then 'stripe_account_taken'
+        when 'organisations_link_origin_is_unique' then 'invalid_argument'
+        when 'programs_key_is_unique' then 'program_exists'
+        when 'codes_one_active' then 'active_code_exists'
+      end;
+    when '23502', '23514' then
+      -- A value of the caller's, which only tables that callers know and records of payments take as it is.
+      if p_schema = 'referral' or starts_with(p_constraint, 'recorded_facts_') then
+        v_code := 'invalid_argument';
+      end if;
+    else
+      return;
+  end case;
+  if v_code is not null then
+    perform referral_private.raise_error(
+      v_code, case when v_code <> 'busy' then coalesce(nullif(p_constraint, ''), p_column) end
+    );
+  end if;
+end
+$$;
+
+grant execute on function referral_private.raise_violation to authenticated, service_role;

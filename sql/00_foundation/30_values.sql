@@ -1,0 +1,128 @@
+-- Values: what a text or a JSON value must look like, and how times are reckoned.
+
+-- Is it a whole number in this range?
+create function referral_private.is_whole(p_value jsonb, p_from bigint, p_to bigint)
+returns boolean
+language sql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+  select
+    case
+      when jsonb_typeof(p_value) != 'number' then false
+      else scale(p_value::numeric) = 0
+      and p_value::numeric between p_from and p_to
+    end;
+$$;
+
+-- Amounts per currency in minor units, such as {"usd": 500}. Amounts stay below 2^53, where JavaScript numbers are
+-- exact.
+create function referral_private.is_money(p_value jsonb)
+returns boolean
+language sql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+  select
+    case
+      when jsonb_typeof(p_value) != 'object' then false
+      else p_value != '{}'
+      and not exists (
+        select
+        from jsonb_each(p_value) as amount
+        where amount.key !~ '^[a-z]{3}$' or not referral_private.is_whole(amount.value, 0, 9007199254740991)
+      )
+    end;
+$$;
+
+-- A text as UUID; null where it is none.
+create function referral_private.as_uuid(p_text text)
+returns uuid
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case when p_text ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then p_text::uuid end;
+end
+$$;
+
+create function referral_private.is_https_url(p_url text)
+returns boolean
+language sql
+immutable
+parallel safe
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+  -- A host name with a dot, a port below 10,000, printable ASCII; no user information; at most 2,048 characters.
+  select
+    length(p_url) <= 2048
+    and p_url collate "C" ~ (
+      '^https://([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]' || '(:[1-9][0-9]{0,3})?([/?#][!-~]*)?$'
+    );
+$$;
+
+-- Up to 20 texts, each of which has this form as a whole.
+create function referral_private.are_all_like(p_texts text[], p_form text)
+returns boolean
+language sql
+immutable
+parallel safe
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+  select
+    cardinality(p_texts) <= 20
+    and not exists (
+      select from unnest(p_texts) as t (text) where t.text is null or t.text collate "C" !~ ('^(' || p_form || ')$')
+    );
+$$;
+
+-- How many rows a page has: 100 unless asked for less or more, 1,000 at most.
+create function referral_private.page_size(p_wanted int)
+returns int
+language sql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+  select least(greatest(coalesce(p_wanted, 100), 1), 1000);
+$$;
+
+-- An instant so much later by the calendar of UTC, whatever zone the session is in: callers choose that.
+create function referral_private.later(p_at timestamptz, p_by interval)
+returns timestamptz
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (p_at at time zone 'utc' + p_by) at time zone 'utc';
+end
+$$;
+
+-- Lets changes pass that are an object of these keys. Raises `invalid_argument`.
+create function referral_private.require_changes(p_changes jsonb, p_keys text[])
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_unknown text;
+begin
+  if p_changes is null or jsonb_typeof(p_changes) <> 'object' then
+    perform referral_private.raise_error('invalid_argument', 'changes');
+  end if;
+  select string_agg(key, ', ') into v_unknown from jsonb_object_keys(p_changes) as key where key <> all (p_keys);
+  if v_unknown is not null then
+    perform referral_private.raise_error('invalid_argument', 'changes: ' || v_unknown);
+  end if;
+end
+$$;

@@ -1,0 +1,36 @@
+-- Where a caller comes from.
+
+-- The caller's address. Hosted Supabase stands behind Cloudflare, which sets `cf-connecting-ip` itself, whatever the
+-- client sends; the local gateway does the same. Behind another proxy, replace this function by one that reads the
+-- header which that proxy sets. No address means no limit by address, and locks nobody out.
+create function referral_private.client_address()
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return nullif(nullif(current_setting('request.headers', true), '')::jsonb ->> 'cf-connecting-ip', '');
+end
+$$;
+
+-- The network of an address: as long as one subscriber's is, a /64, for IPv6, and as long as is asked for IPv4. Null
+-- for what is no address.
+create function referral_private.network_of(p_address text, p_ipv4_length int)
+returns text
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_address inet;
+begin
+  v_address := regexp_replace(p_address, '^::ffff:(?=\d+\.)', '', 'i');
+  return host(network(set_masklen(v_address, case family(v_address) when 6 then 64 else p_ipv4_length end)));
+exception
+  when invalid_text_representation then
+    return null;
+end
+$$;

@@ -1,0 +1,77 @@
+-- An organisation is a tenant: it owns programs, codes and what comes of them. Its destinations are the only places
+-- that a referral link can lead to.
+create table referral.organisations (
+  id uuid not null default gen_random_uuid(),
+  slug text not null,
+  name text not null,
+  active boolean not null default true,
+  stripe_account_id text,
+  link_origin text,
+  web_destination text,
+  ios_destination text,
+  android_destination text,
+  android_package text,
+  ios_app_ids text[] not null default '{}',
+  android_fingerprints text[] not null default '{}',
+  code_length int not null default 8,
+  codes_per_member int not null default 20,
+  max_uses_cap int not null default 100000,
+  rotation_grace interval not null default interval '7 days',
+  redemptions_per_user int not null default 20,
+  redemptions_per_address int not null default 200,
+  click_window interval not null default interval '30 days',
+  clicks_per_visitor int not null default 20,
+  clicks_per_code int not null default 50000,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint organisations_pkey primary key (id),
+  constraint organisations_slug_is_unique unique (slug),
+  constraint organisations_stripe_account_is_unique unique (stripe_account_id),
+  constraint organisations_link_origin_is_unique unique (link_origin),
+  constraint organisations_slug_is_a_label check (slug ~ '^[a-z0-9](-?[a-z0-9]){0,62}$'),
+  constraint organisations_name_is_1_to_120 check (length(name) between 1 and 120),
+  constraint organisations_stripe_account_is_an_id check (stripe_account_id ~ '^acct_[A-Za-z0-9]{1,64}$'),
+  constraint organisations_link_origin_is_https
+    check (referral_private.is_https_url(link_origin) and link_origin collate "C" ~ '^https://[a-z0-9.-]+(:[0-9]+)?$'),
+  constraint organisations_web_destination_is_https check (referral_private.is_https_url(web_destination)),
+  constraint organisations_ios_destination_is_https check (referral_private.is_https_url(ios_destination)),
+  constraint organisations_android_destination_is_https check (referral_private.is_https_url(android_destination)),
+  constraint organisations_android_package_is_a_name
+    check (android_package ~ '^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+$' and length(android_package) <= 255),
+  constraint organisations_ios_app_ids_are_ids
+    check (referral_private.are_all_like(ios_app_ids, '[A-Z0-9]{10}\.[A-Za-z0-9][A-Za-z0-9.-]{0,154}')),
+  constraint organisations_android_fingerprints_are_sha256
+    check (referral_private.are_all_like(android_fingerprints, '([0-9A-F]{2}:){31}[0-9A-F]{2}')),
+  constraint organisations_code_length_is_8_to_16 check (code_length between 8 and 16),
+  constraint organisations_codes_per_member_is_positive check (codes_per_member between 1 and 10000),
+  constraint organisations_max_uses_cap_is_positive check (max_uses_cap between 1 and 1000000000),
+  constraint organisations_redemptions_per_user_is_positive check (redemptions_per_user between 1 and 1000000),
+  constraint organisations_redemptions_per_address_is_positive check (redemptions_per_address between 1 and 1000000),
+  constraint organisations_clicks_per_visitor_is_positive check (clicks_per_visitor between 1 and 1000),
+  constraint organisations_clicks_per_code_is_positive check (clicks_per_code between 1 and 10000000),
+  constraint organisations_click_window_is_a_quarter_at_most
+    check (
+      click_window between interval '1 hour' and interval '90 days'
+      and extract(year from click_window) = 0
+      and extract(month from click_window) = 0
+    ),
+  constraint organisations_rotation_grace_is_a_quarter_at_most
+    check (
+      rotation_grace between interval '0' and interval '90 days'
+      and extract(year from rotation_grace) = 0
+      and extract(month from rotation_grace) = 0
+    )
+);
+
+comment on table referral.organisations is
+  'Tenants with their settings. Read by coordinators and admins of the organisation. Written by create_organisation and
+update_organisation.';
+
+alter table referral.organisations enable row level security;
+
+create policy organisations_staff_reads on referral.organisations
+for select
+to authenticated
+using (id in (select referral_private.orgs_with_role('coordinator')));
+
+grant select on referral.organisations to authenticated, service_role;

@@ -1,0 +1,127 @@
+-- The people who have a role in an organisation. No foreign key to auth.users: history outlives a user.
+create table referral.members (
+  org_id uuid not null,
+  user_id uuid not null,
+  role referral.member_role not null default 'member',
+  display_name text,
+  public_name boolean not null default false,
+  -- Who admitted them: staff, themself where enrolment is open, or, where null, the operator.
+  admitted_by uuid,
+  deactivated_at timestamptz,
+  blocked_at timestamptz,
+  -- Why it was deactivated or reactivated last.
+  reason text,
+  created_at timestamptz not null default now(),
+  constraint members_pkey primary key (org_id, user_id),
+  constraint members_belong_to_an_organisation
+    foreign key (org_id) references referral.organisations (id)
+      on delete restrict,
+  constraint members_display_name_is_1_to_80 check (length(display_name) between 1 and 80),
+  constraint members_reason_is_500_at_most check (length(reason) <= 500),
+  constraint members_public_name_is_set check (not public_name or display_name is not null)
+);
+
+create index members_by_user on referral.members (user_id);
+
+-- For look-ups of codes: of most members they find nothing in a small index, instead of a row in a large table.
+create index members_with_public_name on referral.members (org_id, user_id) include (display_name) where public_name;
+
+comment on table referral.members is
+  'Who has which role in an organisation. A person reads their own rows, an admin all of the organisation. Written by
+add_member, set_member_role, deactivate_member, reactivate_member and get_or_create_code.';
+
+alter table referral.members enable row level security;
+
+create policy members_self_and_admin_read on referral.members
+for select
+to authenticated
+using (user_id = (select auth.uid()) or org_id in (select referral_private.orgs_with_role('admin')));
+
+grant select on referral.members to authenticated, service_role;
+
+-- The audit of members: written by trigger, so that no function can forget it.
+create table referral.member_changes (
+  org_id uuid not null,
+  id bigint generated always as identity,
+  user_id uuid not null,
+  role referral.member_role not null,
+  deactivated boolean not null,
+  blocked boolean not null,
+  actor_id uuid,
+  reason text,
+  changed_at timestamptz not null default clock_timestamp(),
+  constraint member_changes_pkey primary key (org_id, id),
+  constraint member_changes_are_of_a_member
+    foreign key (org_id, user_id) references referral.members (org_id, user_id)
+      on delete restrict
+);
+
+create index member_changes_by_member on referral.member_changes (org_id, user_id, id);
+
+comment on table referral.member_changes is
+  'The audit of members: what somebody was after each change, who made it and why; no actor is the operator. Read by
+admins of the organisation. Written by trigger.';
+
+alter table referral.member_changes enable row level security;
+
+create policy member_changes_admin_reads on referral.member_changes
+for select
+to authenticated
+using (org_id in (select referral_private.orgs_with_role('admin')));
+
+grant select on referral.member_changes to authenticated, service_role;
+
+create function referral_private.record_member_change()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if tg_op = 'INSERT'
+    or (new.role, new.deactivated_at, new.blocked_at) is distinct from (old.role, old.deactivated_at, old.blocked_at)
+  then
+    insert into referral.member_changes (org_id, user_id, role, deactivated, blocked, actor_id, reason)
+    values (
+      new.org_id, new.user_id, new.role, new.deactivated_at is not null, new.blocked_at is not null, auth.uid(),
+      new.reason
+    );
+  end if;
+  return null;
+end
+$$;
+
+create trigger members_record_their_changes
+after insert or update of role, deactivated_at, blocked_at on referral.members
+for each row
+execute function referral_private.record_member_change();
+
+-- Locks a member row until the transaction ends. Raises `not_a_member` of the caller, `member_not_found` of anyone
+-- else.
+create function referral_private.lock_member(p_org_id uuid, p_user_id uuid)
+returns referral.members
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_member referral.members;
+begin
+  select * into v_member
+  from referral.members as m
+  where m.org_id = p_org_id and m.user_id = p_user_id
+  for no key update;
+  if not found then
+    perform referral_private.raise_error(
+      case when p_user_id is not distinct from auth.uid() then 'not_a_member' else 'member_not_found' end
+    );
+  end if;
+  -- A caller who acts for another person may have lost that right while this waited.
+  if p_user_id is distinct from auth.uid() then
+    perform referral_private.require_role(p_org_id, 'coordinator');
+  end if;
+  return v_member;
+end
+$$;

@@ -1,0 +1,58 @@
+-- A program is what an organisation offers, to whom, and until when. Its terms are versioned and immutable, and a
+-- redemption keeps the version it was made under: changing a program never changes what was promised.
+create table referral.programs (
+  id uuid not null default gen_random_uuid(),
+  org_id uuid not null,
+  key text not null,
+  name text not null,
+  is_default boolean not null default false,
+  active boolean not null default true,
+  created_at timestamptz not null default now(),
+  constraint programs_pkey primary key (id),
+  constraint programs_org_and_id_are_unique unique (org_id, id),
+  constraint programs_key_is_unique unique (org_id, key),
+  constraint programs_belong_to_an_organisation
+    foreign key (org_id) references referral.organisations (id)
+      on delete restrict,
+  constraint programs_key_is_a_label check (key ~ '^[a-z0-9]([_-]?[a-z0-9]){0,62}$'),
+  constraint programs_name_is_1_to_120 check (length(name) between 1 and 120)
+);
+
+create unique index programs_one_default on referral.programs (org_id) where is_default;
+
+comment on table referral.programs is
+  'Programs of an organisation. Read by its members. Written by create_program and update_program.';
+
+alter table referral.programs enable row level security;
+
+create policy programs_members_read on referral.programs
+for select
+to authenticated
+using (org_id in (select referral_private.orgs_with_role('member')));
+
+grant select on referral.programs to authenticated, service_role;
+
+-- The program that a new code belongs to: the given one, or else the organisation's default. Raises
+-- `program_not_found`, `program_inactive`.
+create function referral_private.program_for_code(p_org_id uuid, p_program_id uuid)
+returns referral.programs
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_program referral.programs;
+begin
+  select p.* into v_program
+  from referral.programs as p
+  where p.org_id = p_org_id and case when p_program_id is null then p.is_default else p.id = p_program_id end;
+  if not found then
+    perform referral_private.raise_error('program_not_found');
+  end if;
+  if not v_program.active or not (select o.active from referral.organisations as o where o.id = p_org_id) then
+    perform referral_private.raise_error('program_inactive');
+  end if;
+  return v_program;
+end
+$$;

@@ -1,0 +1,89 @@
+-- Versions of a program's terms, each immutable, with the time it was in force.
+create table referral.program_terms (
+  org_id uuid not null,
+  program_id uuid not null,
+  version int not null,
+  terms jsonb not null,
+  valid_from timestamptz not null default clock_timestamp(),
+  valid_to timestamptz,
+  constraint program_terms_pkey primary key (org_id, program_id, version),
+  constraint program_terms_belong_to_a_program
+    foreign key (org_id, program_id) references referral.programs (org_id, id)
+      on delete restrict,
+  constraint program_terms_version_is_positive check (version >= 1),
+  constraint program_terms_end_after_they_begin check (valid_to > valid_from)
+);
+
+create unique index program_terms_one_in_force on referral.program_terms (org_id, program_id) where valid_to is null;
+
+comment on table referral.program_terms is
+  'Versions of a program''s terms, each immutable, with the time it was in force. Read by the organisation''s members.
+Written by create_program and update_program.';
+
+alter table referral.program_terms enable row level security;
+
+create policy program_terms_members_read on referral.program_terms
+for select
+to authenticated
+using (org_id in (select referral_private.orgs_with_role('member')));
+
+grant select on referral.program_terms to authenticated, service_role;
+
+-- The terms of a program that are in force now.
+create function referral_private.terms_in_force(p_org_id uuid, p_program_id uuid)
+returns referral.program_terms
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_terms referral.program_terms;
+begin
+  select * into v_terms
+  from referral.program_terms as t
+  where t.org_id = p_org_id and t.program_id = p_program_id and t.valid_to is null;
+  return v_terms;
+end
+$$;
+
+-- May people enrol by themselves?
+create function referral_private.has_open_enrolment(p_org_id uuid, p_program_id uuid)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (referral_private.terms_in_force(p_org_id, p_program_id)).terms ->> 'enrolment' = 'open';
+end
+$$;
+
+-- The version of a program's terms that was in force at a time; null where the program or its organisation was
+-- switched off then. Times are compared in whole seconds, as Stripe's are.
+create function referral_private.terms_at(p_org_id uuid, p_program_id uuid, p_at timestamptz)
+returns int
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if exists (
+    select from (
+      select distinct on (w.program_id) w.active from referral_private.switches as w
+      where w.org_id = p_org_id and (w.program_id = p_program_id or w.program_id is null)
+        and date_trunc('second', w.since) <= p_at
+      order by w.program_id, w.id desc
+    ) as switched
+    where not switched.active
+  ) then
+    return null;
+  end if;
+  return (
+    select max(t.version) from referral.program_terms as t
+    where t.org_id = p_org_id and t.program_id = p_program_id and date_trunc('second', t.valid_from) <= p_at
+  );
+end
+$$;

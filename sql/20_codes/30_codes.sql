@@ -1,0 +1,208 @@
+-- A code belongs to a referrer, or, as a campaign code, to the organisation. The text of a code is never given out
+-- twice: rows are not deleted, and the normal form of the text is unique.
+create type referral.code_status as enum ('active', 'suspended', 'rotated', 'invalidated', 'expired');
+
+-- How often a limited code may be used. A code and the codes it was rotated into share one quota; codes without a
+-- limit have none. The counter is not on the codes row, where every use would lock the code.
+create table referral.code_quotas (
+  org_id uuid not null,
+  quota_id uuid not null default gen_random_uuid(),
+  used int not null default 0,
+  max_uses int not null,
+  constraint code_quotas_pkey primary key (org_id, quota_id),
+  constraint code_quotas_belong_to_an_organisation
+    foreign key (org_id) references referral.organisations (id)
+      on delete restrict,
+  constraint code_quotas_never_exceeded check (used between 0 and max_uses),
+  constraint code_quotas_allow_a_use check (max_uses >= 1)
+);
+
+comment on table referral.code_quotas is
+  'Uses and limit of limited codes. Read by those who may read the code. Written by create_code and redeem_code.';
+
+alter table referral.code_quotas enable row level security;
+
+create table referral.codes (
+  id uuid not null default gen_random_uuid(),
+  org_id uuid not null,
+  program_id uuid not null,
+  code text not null,
+  code_key text not null generated always as (referral_private.normalise_code(code)) stored,
+  referrer_id uuid,
+  beneficiary_id uuid,
+  description text,
+  status referral.code_status not null default 'active',
+  expires_at timestamptz,
+  quota_id uuid,
+  rotation int not null default 0,
+  replaced_by uuid,
+  redeemable_until timestamptz,
+  batch_id uuid,
+  created_by uuid,
+  ended_at timestamptz,
+  ended_by uuid,
+  reason text,
+  created_at timestamptz not null default clock_timestamp(),
+  updated_at timestamptz not null default clock_timestamp(),
+  constraint codes_pkey primary key (id),
+  constraint codes_org_and_id_are_unique unique (org_id, id),
+  constraint codes_key_is_unique unique (code_key),
+  constraint codes_belong_to_a_program
+    foreign key (org_id, program_id) references referral.programs (org_id, id)
+      on delete restrict,
+  constraint codes_referrer_is_a_member
+    foreign key (org_id, referrer_id) references referral.members (org_id, user_id)
+      on delete restrict,
+  constraint codes_have_a_quota
+    foreign key (org_id, quota_id) references referral.code_quotas (org_id, quota_id)
+      on delete restrict,
+  constraint codes_are_replaced_by_a_code
+    foreign key (org_id, replaced_by) references referral.codes (org_id, id)
+      on delete restrict
+      deferrable initially deferred,
+  constraint codes_description_is_500_at_most check (length(description) <= 500),
+  constraint codes_reason_is_500_at_most check (length(reason) <= 500),
+  constraint codes_expire_at_a_time check (isfinite(expires_at)),
+  constraint codes_rotation_is_counted check (rotation >= 0),
+  constraint codes_rotated_are_replaced check ((status = 'rotated') = (replaced_by is not null)),
+  constraint codes_only_rotated_have_grace check (redeemable_until is null or status = 'rotated'),
+  constraint codes_ended_say_when check ((status in ('rotated', 'invalidated', 'expired')) = (ended_at is not null))
+);
+
+create unique index codes_one_active on referral.codes (referrer_id, org_id) where status = 'active';
+
+create index codes_by_referrer on referral.codes (referrer_id, org_id, created_at desc);
+
+create index codes_live on referral.codes (referrer_id, org_id) where status in ('active', 'suspended');
+
+create index codes_in_grace on referral.codes (referrer_id, org_id) where redeemable_until is not null;
+
+create index codes_by_program on referral.codes (org_id, program_id);
+
+create index codes_by_organisation on referral.codes (org_id, created_at desc, id);
+
+create index codes_by_creator on referral.codes (org_id, created_by) where referrer_id is null and batch_id is null;
+
+create index codes_by_batch on referral.codes (org_id, batch_id) where batch_id is not null;
+
+create index codes_to_expire on referral.codes (expires_at) where status in ('active', 'suspended');
+
+create index codes_by_quota on referral.codes (org_id, quota_id) where quota_id is not null;
+
+create index codes_by_replacement on referral.codes (org_id, replaced_by) where replaced_by is not null;
+
+comment on table referral.codes is
+  'Codes. A referrer reads their own, coordinators and admins those of the organisation. Written by the functions of
+their life: create, rotate, deactivate, suspend, update, expire.';
+
+alter table referral.codes enable row level security;
+
+create policy codes_referrer_and_staff_read on referral.codes
+for select
+to authenticated
+using (referrer_id = (select auth.uid()) or org_id in (select referral_private.orgs_with_role('coordinator')));
+
+grant select on referral.codes to authenticated, service_role;
+
+create policy code_quotas_referrer_and_staff_read on referral.code_quotas
+for select
+to authenticated
+using (
+  org_id in (select referral_private.orgs_with_role('coordinator'))
+  or quota_id in (select c.quota_id from referral.codes as c where c.referrer_id = (select auth.uid()))
+);
+
+grant select on referral.code_quotas to authenticated, service_role;
+
+-- Keeps what a code is: who owns it and what it says never change, an ended code stays ended, and no row goes.
+create function referral_private.guard_code()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if tg_op in ('DELETE', 'TRUNCATE')
+    or (new.id, new.org_id, new.program_id, new.code, new.created_at)
+      is distinct from (old.id, old.org_id, old.program_id, old.code, old.created_at)
+    or (new.referrer_id, new.created_by, new.rotation, new.batch_id)
+      is distinct from (old.referrer_id, old.created_by, old.rotation, old.batch_id)
+    or (
+      old.status in ('rotated', 'invalidated', 'expired')
+      and (
+        (new.status, new.expires_at, new.replaced_by) is distinct from (old.status, old.expires_at, old.replaced_by)
+        or (new.quota_id is distinct from old.quota_id and old.redeemable_until is null)
+        or new.redeemable_until > old.redeemable_until
+        or (new.redeemable_until is null) <> (old.redeemable_until is null)
+      )
+    )
+  then
+    perform referral_private.raise_error('code_ended');
+  end if;
+  return new;
+end
+$$;
+
+create trigger codes_keep_what_they_are
+before update or delete on referral.codes
+for each row
+execute function referral_private.guard_code();
+
+create trigger codes_are_never_truncated
+before truncate on referral.codes
+for each statement
+execute function referral_private.guard_code();
+
+-- Every change of a code's status, and every grace that was cut short: written by trigger, so that no function can
+-- forget it.
+create table referral.code_changes (
+  org_id uuid not null,
+  id bigint generated always as identity,
+  code_id uuid not null,
+  from_status referral.code_status,
+  to_status referral.code_status not null,
+  actor_id uuid,
+  reason text,
+  changed_at timestamptz not null default clock_timestamp(),
+  constraint code_changes_pkey primary key (org_id, id),
+  constraint code_changes_are_of_a_code
+    foreign key (org_id, code_id) references referral.codes (org_id, id)
+      on delete restrict
+);
+
+create index code_changes_by_code on referral.code_changes (org_id, code_id, id);
+
+comment on table referral.code_changes is
+  'The audit of codes: who changed which status when, and why; no actor is the operator or a job. Read by coordinators
+and admins of the organisation. Written by trigger.';
+
+alter table referral.code_changes enable row level security;
+
+create policy code_changes_staff_reads on referral.code_changes
+for select
+to authenticated
+using (org_id in (select referral_private.orgs_with_role('coordinator')));
+
+grant select on referral.code_changes to authenticated, service_role;
+
+create function referral_private.record_code_change()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if tg_op = 'INSERT' or new.status <> old.status or new.redeemable_until < old.redeemable_until then
+    insert into referral.code_changes (org_id, code_id, from_status, to_status, actor_id, reason)
+    values (new.org_id, new.id, case when tg_op = 'UPDATE' then old.status end, new.status, auth.uid(), new.reason);
+  end if;
+  return null;
+end
+$$;
+
+create trigger codes_record_their_changes
+after insert or update of status, redeemable_until on referral.codes
+for each row
+execute function referral_private.record_code_change();

@@ -1,0 +1,158 @@
+-- The job that keeps clicks: makes the partitions of months to come, and deletes what is past.
+
+-- The months, in UTC, that have a partition of their own.
+create type referral_private.click_month as (partition name, month timestamp);
+
+create function referral_private.click_months()
+returns setof referral_private.click_month
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  select c.relname, to_date(c.relname, '"clicks_"YYYY_MM')::timestamp
+  from pg_inherits as i
+  join pg_class as c on c.oid = i.inhrelid
+  where i.inhparent = 'referral_private.clicks'::regclass and c.relname <> 'clicks_default';
+end
+$$;
+
+-- Makes a month's partition, unless the default partition has clicks of that month: then it keeps the month, where a
+-- look-up finds them as well, and nothing has to be moved while clicks wait. The table is locked.
+create function referral_private.make_click_partition(p_month timestamp)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+set datestyle = 'ISO'
+as $$
+declare
+  v_partition constant text := to_char(p_month, '"clicks_"YYYY_MM');
+  v_from constant timestamptz := p_month at time zone 'utc';
+  v_to constant timestamptz := (p_month + interval '1 month') at time zone 'utc';
+begin
+  if exists (select from referral_private.clicks_default as k where k.clicked_at >= v_from and k.clicked_at < v_to) then
+    return false;
+  end if;
+  execute format(
+    'create table referral_private.%I partition of referral_private.clicks for values from (%L) to (%L)',
+    v_partition, v_from, v_to
+  );
+  execute format('alter table referral_private.%I enable row level security', v_partition);
+  execute format('revoke all on referral_private.%I from public, anon, authenticated, service_role', v_partition);
+  return true;
+end
+$$;
+
+create type referral.click_maintenance as (
+  partitions_made int,
+  partitions_dropped int,
+  clicks_removed int,
+  visitors_removed int
+);
+
+-- Makes the partitions of this month and the next two, and drops those of months that ended before this time. The
+-- table is locked at once as much as is needed, and before its partitions, so that no click and no redemption can be
+-- in between.
+create function referral_private.renew_click_partitions(p_kept_from timestamptz)
+returns referral.click_maintenance
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_this_month constant timestamp := date_trunc('month', clock_timestamp() at time zone 'utc');
+  v_missing timestamp[] := array(
+    select v_this_month + n * interval '1 month' from generate_series(0, 2) as n
+    except
+    select m.month from referral_private.click_months() as m
+    order by 1
+  );
+  v_past name[] := array(
+    select m.partition from referral_private.click_months() as m
+    where (m.month + interval '1 month') at time zone 'utc' <= p_kept_from
+  );
+  v_month timestamp;
+  v_partition name;
+  v_done referral.click_maintenance;
+begin
+  if v_missing <> '{}' or v_past <> '{}' then
+    lock table only referral_private.clicks in access exclusive mode;
+  end if;
+  v_done.partitions_made := 0;
+  foreach v_month in array v_missing loop
+    v_done.partitions_made := v_done.partitions_made + referral_private.make_click_partition(v_month)::int;
+  end loop;
+  foreach v_partition in array v_past loop
+    execute format('drop table referral_private.%I', v_partition);
+  end loop;
+  v_done.partitions_dropped := cardinality(v_past);
+  return v_done;
+end
+$$;
+
+create function referral_private.maintain_clicks(p_retention interval default '120 days', p_max_rows int default 100000)
+returns setof referral.click_maintenance
+language plpgsql
+volatile
+rows 1
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_now timestamptz := clock_timestamp();
+  v_today constant date := v_now at time zone 'utc';
+  v_kept_from timestamptz;
+  v_done referral.click_maintenance;
+begin
+  v_kept_from := referral_private.later(v_now, -p_retention);
+  -- No click_window is longer than 90 days.
+  if coalesce(v_kept_from > referral_private.later(v_now, interval '-90 days'), true) then
+    perform referral_private.raise_error('invalid_argument', 'retention');
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('referral.maintain_clicks', 0));
+  v_done := referral_private.renew_click_partitions(v_kept_from);
+
+  delete from referral_private.clicks_default as k
+  using (
+    select d.org_id, d.click_id, d.clicked_at from referral_private.clicks_default as d
+    where d.clicked_at < v_kept_from
+    limit greatest(p_max_rows, 0)
+  ) as past
+  where (k.org_id, k.click_id, k.clicked_at) = (past.org_id, past.click_id, past.clicked_at);
+  get diagnostics v_done.clicks_removed = row_count;
+
+  delete from referral_private.visitor_keys as k where k.day < v_today;
+  delete from referral_private.visitors as v
+  using (
+    select d.org_id, d.code_id, d.visitor from referral_private.visitors as d
+    where d.day < v_today
+    limit greatest(p_max_rows, 0)
+  ) as past
+  where (v.org_id, v.code_id, v.visitor) = (past.org_id, past.code_id, past.visitor);
+  get diagnostics v_done.visitors_removed = row_count;
+  return next v_done;
+exception
+  when datetime_field_overflow then
+    perform referral_private.raise_error('invalid_argument', 'retention');
+end
+$$;
+
+comment on function referral_private.maintain_clicks is
+  'public: Keeps the storage of clicks: makes the partitions of this month and the next two, drops those of months that
+ended before the retention began, and deletes visitors and keys of past days. Returns how much it did.
+
+group: Run jobs
+retention: an interval of 90 days at least
+max_rows: how many clicks and how many visitors at most in this call
+callers: the operator
+errors: invalid_argument, busy
+timeout: 60s';
+
+grant execute on function referral_private.maintain_clicks to service_role;

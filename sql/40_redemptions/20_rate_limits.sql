@@ -1,0 +1,90 @@
+-- How many redemptions a user, and an address, may make in an hour. Only redemptions that are committed count: a
+-- refusal rolls its count back. The buckets are the last rows that a redemption locks.
+create table referral_private.rate_limit_buckets (
+  org_id uuid not null,
+  bucket text not null,
+  hour timestamptz not null,
+  redemptions int not null,
+  constraint rate_limit_buckets_pkey primary key (org_id, bucket, hour)
+);
+
+create index rate_limit_buckets_by_hour on referral_private.rate_limit_buckets (hour);
+
+alter table referral_private.rate_limit_buckets enable row level security;
+
+-- Takes one of a bucket's uses in this hour, or raises `rate_limited`.
+create function referral_private.count_within(p_org_id uuid, p_bucket text, p_limit int)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into referral_private.rate_limit_buckets as c (org_id, bucket, hour, redemptions)
+  values (p_org_id, p_bucket, date_trunc('hour', clock_timestamp(), 'UTC'), 1)
+  on conflict on constraint rate_limit_buckets_pkey do update
+  set redemptions = c.redemptions + 1
+  where c.redemptions < p_limit;
+  if not found then
+    perform referral_private.raise_error('rate_limited');
+  end if;
+end
+$$;
+
+-- Counts a redemption by user and by address; an address is stored as a hash. Raises `rate_limited`.
+create function referral_private.count_redemption(p_org_id uuid, p_user_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_organisation referral.organisations;
+  v_address text := referral_private.network_of(referral_private.client_address(), 32);
+begin
+  select * into strict v_organisation from referral.organisations as o where o.id = p_org_id;
+  perform referral_private.count_within(p_org_id, 'user:' || p_user_id, v_organisation.redemptions_per_user);
+  if v_address is not null then
+    perform referral_private.count_within(
+      p_org_id, 'address:' || encode(sha256(convert_to(p_org_id || v_address, 'UTF8')), 'hex'),
+      v_organisation.redemptions_per_address
+    );
+  end if;
+end
+$$;
+
+create function referral_private.purge_rate_limits(p_max_rows int default 1000)
+returns int
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_removed int;
+begin
+  delete from referral_private.rate_limit_buckets as c
+  using (
+    select d.org_id, d.bucket, d.hour from referral_private.rate_limit_buckets as d
+    where d.hour < date_trunc('hour', clock_timestamp(), 'UTC') - interval '1 hour'
+    limit greatest(p_max_rows, 0)
+    for update skip locked
+  ) as past
+  where (c.org_id, c.bucket, c.hour) = (past.org_id, past.bucket, past.hour);
+  get diagnostics v_removed = row_count;
+  return v_removed;
+end
+$$;
+
+comment on function referral_private.purge_rate_limits is
+  'public: Deletes rate-limit counts of past hours and returns how many. Call again while that is max_rows.
+
+group: Run jobs
+max_rows: how many rows at most in this call
+callers: the operator
+errors: none
+timeout: 10s';
+
+grant execute on function referral_private.purge_rate_limits to service_role;

@@ -1,0 +1,107 @@
+-- Whether a person can redeem a code: the same rules for validating and for redeeming.
+
+-- Where the terms are for new users only, the account must exist and be young enough. Raises `new_users_only`.
+create function referral_private.require_new_user(p_user_id uuid, p_terms jsonb)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_terms ? 'new_users_only_days' and not exists (
+    select from auth.users as u
+    where u.id = p_user_id
+      and u.created_at >= clock_timestamp() - (p_terms ->> 'new_users_only_days')::int * interval '24 hours'
+  ) then
+    perform referral_private.raise_error('new_users_only');
+  end if;
+end
+$$;
+
+-- The terms under which this person can redeem the code now. Raises `self_referral`, `new_users_only`, or why nobody
+-- can redeem it: `program_inactive`, `code_expired`, `code_suspended`, `code_inactive`.
+create function referral_private.require_redeemable(p_code referral.codes, p_user_id uuid)
+returns referral.program_terms
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_refusal text;
+  v_terms referral.program_terms;
+begin
+  if p_user_id in (p_code.referrer_id, p_code.beneficiary_id, p_code.created_by) then
+    perform referral_private.raise_error('self_referral');
+  end if;
+  select referral_private.code_refusal(p_code.status, p_code.expires_at, p_code.redeemable_until, o.active and p.active)
+  into v_refusal
+  from referral.programs as p
+  join referral.organisations as o on o.id = p.org_id
+  where p.id = p_code.program_id;
+  if v_refusal is not null then
+    perform referral_private.raise_error(v_refusal);
+  end if;
+  v_terms := referral_private.terms_in_force(p_code.org_id, p_code.program_id);
+  perform referral_private.require_new_user(p_user_id, v_terms.terms);
+  return v_terms;
+end
+$$;
+
+create function referral_private.validate_code(p_code text)
+returns setof referral.resolved_code
+language plpgsql
+stable
+rows 1
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_user_id uuid := auth.uid();
+  v_code referral.codes;
+begin
+  if v_user_id is null or referral_private.is_anonymous() then
+    return query select r.* from referral_private.resolve_code(p_code) as r;
+    return;
+  end if;
+  if referral_private.normalise_code(p_code) is null then
+    perform referral_private.raise_error('invalid_code');
+  end if;
+  select * into v_code from referral.codes as c where c.code_key = referral_private.normalise_code(p_code);
+  if not found then
+    perform referral_private.raise_error('code_not_found');
+  end if;
+  if exists (
+    select from referral.redemptions as r
+    where r.org_id = v_code.org_id and r.program_id = v_code.program_id and r.referee_id = v_user_id
+  ) then
+    perform referral_private.raise_error('already_redeemed');
+  end if;
+  perform referral_private.require_redeemable(v_code, v_user_id);
+  if exists (
+    select from referral.redemptions as r
+    where r.org_id = v_code.org_id and r.program_id = v_code.program_id
+      and r.referee_id = v_code.referrer_id and r.referrer_id = v_user_id
+  ) then
+    perform referral_private.raise_error('mutual_referral');
+  end if;
+  return query select r.* from referral_private.resolve_code(p_code) as r;
+  if not found then
+    perform referral_private.raise_error('code_limit_reached');
+  end if;
+end
+$$;
+
+comment on function referral_private.validate_code is
+  'public: Returns what a link shows of a code if the caller could redeem it, and raises the reason if not;
+already_redeemed also where this code was the one. Without a signed-in account it returns what resolve_code returns.
+
+group: Redeem a code
+code: the text as typed
+callers: anyone
+errors: self_referral, new_users_only, code_not_found, program_inactive, code_suspended, code_inactive, code_expired,
+  code_limit_reached, already_redeemed, mutual_referral, invalid_code
+timeout: 5s';
+
+grant execute on function referral_private.validate_code to anon, authenticated, service_role;

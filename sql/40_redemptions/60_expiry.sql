@@ -1,0 +1,41 @@
+-- `expired` is never final: a sale inside the conversion window that is delivered late still confirms the redemption.
+create function referral_private.expire_redemptions(p_max_rows int default 1000)
+returns int
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_expired int;
+begin
+  update referral.redemptions as r
+  set status = 'expired'
+  from (
+    select d.org_id, d.id
+    from referral.redemptions as d
+    join referral.program_terms as t
+      on t.org_id = d.org_id and t.program_id = d.program_id and t.version = d.terms_version
+    where d.status = 'pending'
+      and d.redeemed_at + (t.terms ->> 'conversion_window_days')::int * interval '24 hours' < clock_timestamp()
+    order by d.redeemed_at
+    limit greatest(p_max_rows, 0)
+    for no key update of d skip locked
+  ) as due
+  where r.org_id = due.org_id and r.id = due.id;
+  get diagnostics v_expired = row_count;
+  return v_expired;
+end
+$$;
+
+comment on function referral_private.expire_redemptions is
+  'public: Marks pending redemptions whose conversion window is over and returns how many. Call again while that is
+max_rows.
+
+group: Run jobs
+max_rows: how many rows at most in this call
+callers: the operator
+errors: none
+timeout: 10s';
+
+grant execute on function referral_private.expire_redemptions to service_role;

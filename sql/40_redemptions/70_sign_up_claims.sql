@@ -1,0 +1,111 @@
+-- A code given at sign-up, in the user's metadata as `referral_code`: both parts are opt-in, docs/sign-up.md says
+-- how. The trigger only notes the claim and can break no sign-up; the claim is redeemed at the person's first call.
+create table referral_private.sign_up_claims (
+  user_id uuid not null,
+  code text not null,
+  claimed_at timestamptz not null default clock_timestamp(),
+  constraint sign_up_claims_pkey primary key (user_id),
+  constraint sign_up_claims_code_is_128_at_most check (length(code) <= 128)
+);
+
+create index sign_up_claims_by_age on referral_private.sign_up_claims (claimed_at);
+
+alter table referral_private.sign_up_claims enable row level security;
+
+-- The code in a user's metadata, which may also be a JSON text in a JSON string; null where there is none, and where
+-- the text is no JSON that Postgres can hold.
+create function referral_private.code_in_metadata(p_metadata jsonb)
+returns text
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_metadata jsonb := p_metadata;
+begin
+  if jsonb_typeof(p_metadata) = 'string' then
+    v_metadata := (p_metadata #>> '{}')::jsonb;
+  end if;
+  return left(case when jsonb_typeof(v_metadata) = 'object' then v_metadata ->> 'referral_code' end, 128);
+exception
+  when invalid_text_representation or untranslatable_character or numeric_value_out_of_range
+    or statement_too_complex
+  then
+    return null;
+end
+$$;
+
+-- For a trigger after insert on auth.users.
+create function referral_private.note_sign_up_code()
+returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into referral_private.sign_up_claims (user_id, code)
+  select new.id, code
+  from referral_private.code_in_metadata(new.raw_user_meta_data) as code
+  where code <> ''
+  on conflict do nothing;
+  return null;
+end
+$$;
+
+create function referral_private.purge_sign_up_claims(p_max_rows int default 1000)
+returns int
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_removed int;
+begin
+  delete from referral_private.sign_up_claims as c
+  using (
+    select d.user_id from referral_private.sign_up_claims as d
+    where d.claimed_at < referral_private.later(clock_timestamp(), interval '-90 days')
+    limit greatest(p_max_rows, 0)
+    for update skip locked
+  ) as past
+  where c.user_id = past.user_id;
+  get diagnostics v_removed = row_count;
+  return v_removed;
+end
+$$;
+
+comment on function referral_private.purge_sign_up_claims is
+  'public: Deletes codes given at sign-up by people who did not come back within 90 days, and returns how many. Call
+again while that is max_rows.
+
+group: Run jobs
+max_rows: how many rows at most in this call
+callers: the operator
+errors: none
+timeout: 60s';
+
+grant execute on function referral_private.purge_sign_up_claims to service_role;
+
+-- A `before_user_created` hook of Supabase Auth that lets nobody sign up without a redeemable code. People invited
+-- through OAuth carry no metadata at sign-up, so with this hook they sign up by e-mail.
+create function referral_private.require_code_at_sign_up(event jsonb)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_code text := referral_private.code_in_metadata(event -> 'user' -> 'user_metadata');
+begin
+  if exists (select from referral_private.resolve_code(v_code)) then
+    return '{}';
+  end if;
+  return jsonb_build_object(
+    'error', jsonb_build_object('http_code', 403, 'message', 'A valid referral code is needed to sign up.')
+  );
+end
+$$;

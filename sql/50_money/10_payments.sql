@@ -1,0 +1,126 @@
+-- Facts about payments, as Stripe and other providers state them. Facts are keyed by object, Stripe account ('' is the
+-- platform's own) and livemode; they only grow, and hold no personal data. What is owed is a function of facts alone.
+
+-- What an object says was paid: an invoice, a payment intent, the checkout session that made it, or a payment recorded
+-- for another provider. Of several statements by one source the greatest (paid, stated_at, stated_by) is kept.
+create type referral_private.payment_source as enum ('invoice', 'intent', 'session', 'record');
+
+create table referral_private.payments (
+  stripe_account text not null,
+  livemode boolean not null,
+  payment_id text not null,
+  source referral_private.payment_source not null,
+  customer_id text,
+  org_id uuid,
+  program_id uuid,
+  names_referral boolean not null,
+  currency text not null,
+  paid bigint not null,
+  total bigint not null,
+  total_excluding_tax bigint,
+  sale_at timestamptz not null,
+  paid_at timestamptz not null,
+  stated_at timestamptz not null,
+  stated_by text not null,
+  constraint payments_pkey primary key (payment_id, source, stripe_account, livemode),
+  constraint payments_currency_is_a_code check (currency ~ '^[a-z]{3}$'),
+  constraint payments_amounts_are_exact_in_javascript
+    check (
+      paid between 0 and 9007199254740991
+      and abs(total) <= 9007199254740991
+      and abs(total_excluding_tax) <= 9007199254740991
+    )
+);
+
+comment on column referral_private.payments.payment_id is
+  'An invoice (in_…), a payment intent (pi_…), or a reference of another provider.';
+
+comment on column referral_private.payments.org_id is 'Set where the sale is restricted to one organisation.';
+
+comment on column referral_private.payments.names_referral is
+  'An intent is a sale of its own only if its metadata names a referral, or a session of mode payment names it.';
+
+comment on column referral_private.payments.sale_at is
+  'When the invoice was created, else when it was first stated paid; the end of time while nothing is paid.';
+
+alter table referral_private.payments enable row level security;
+
+-- Which payment paid which invoice, as an invoice payment or a session says. Many to many: an intent can pay several.
+create table referral_private.invoice_payments (
+  stripe_account text not null,
+  livemode boolean not null,
+  link_id text not null,
+  invoice_id text not null,
+  payment_key text not null,
+  amount_paid bigint,
+  constraint invoice_payments_pkey primary key (link_id, stripe_account, livemode)
+);
+
+create index invoice_payments_by_invoice on referral_private.invoice_payments (invoice_id, stripe_account, livemode);
+
+create index invoice_payments_by_payment on referral_private.invoice_payments (payment_key, stripe_account, livemode);
+
+alter table referral_private.invoice_payments enable row level security;
+
+-- Any object that names both says which intent a charge belongs to.
+create table referral_private.charges (
+  stripe_account text not null,
+  livemode boolean not null,
+  charge_id text not null,
+  intent_id text not null,
+  constraint charges_pkey primary key (charge_id, stripe_account, livemode)
+);
+
+create index charges_by_intent on referral_private.charges (intent_id, stripe_account, livemode);
+
+alter table referral_private.charges enable row level security;
+
+-- These references and all others that mean the same payments: a charge is its intent's, where that is known.
+create function referral_private.payment_keys(p_stripe_account text, p_livemode boolean, p_ids text[])
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select unnest(p_ids)
+    union
+    select c.intent_id from referral_private.charges as c
+    where c.stripe_account = p_stripe_account and c.livemode = p_livemode and c.charge_id = any (p_ids)
+    union
+    select c.charge_id from referral_private.charges as c
+    where c.stripe_account = p_stripe_account and c.livemode = p_livemode and c.intent_id = any (p_ids)
+  );
+end
+$$;
+
+-- The sales that these payments, invoices and charges can touch: themselves, and all invoices that share a payment.
+create function referral_private.touched_sales(p_stripe_account text, p_livemode boolean, p_ids text[])
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_ids text[] := referral_private.payment_keys(p_stripe_account, p_livemode, p_ids);
+  v_paying text[] := array(
+    select l.payment_key from referral_private.invoice_payments as l
+    where l.stripe_account = p_stripe_account and l.livemode = p_livemode and l.invoice_id = any (v_ids)
+  );
+begin
+  v_ids := v_ids || v_paying;
+  if cardinality(v_paying) > 0 then
+    v_ids := v_ids || referral_private.payment_keys(p_stripe_account, p_livemode, v_paying);
+  end if;
+  return array(
+    select unnest(v_ids)
+    union
+    select other.invoice_id
+    from referral_private.invoice_payments as other
+    where other.stripe_account = p_stripe_account and other.livemode = p_livemode and other.payment_key = any (v_ids)
+  );
+end
+$$;

@@ -1,0 +1,160 @@
+-- A referral: what one person, or payer without a user, bought in a program, as far as one earner is credited. A
+-- projection, kept because the rank of a referral among its earner's decides tiers and the number of commissions.
+create table referral_private.referrals (
+  org_id uuid not null,
+  program_id uuid not null,
+  earner_id uuid not null,
+  person text not null,
+  stripe_account text not null,
+  livemode boolean not null,
+  payer_id text not null,
+  first_sale_at timestamptz not null,
+  constraint referrals_pkey primary key (org_id, program_id, earner_id, livemode, person),
+  constraint referrals_are_of_a_program
+    foreign key (org_id, program_id) references referral.programs (org_id, id)
+      on delete restrict
+);
+
+create index referrals_by_rank on referral_private.referrals (
+  org_id,
+  program_id,
+  earner_id,
+  livemode,
+  first_sale_at,
+  person
+);
+
+create index referrals_by_payer on referral_private.referrals (payer_id, stripe_account, livemode);
+
+alter table referral_private.referrals enable row level security;
+
+-- A referral's place among its earner's in the program, by the time of its first sale.
+create function referral_private.rank_of(p_evidence referral_private.evidence, p_livemode boolean, p_person text)
+returns int
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select count(*) + 1
+    from referral_private.referrals as own
+    join referral_private.referrals as f
+      on f.org_id = own.org_id and f.program_id = own.program_id and f.earner_id = own.earner_id
+        and f.livemode = own.livemode and (f.first_sale_at, f.person) < (own.first_sale_at, own.person)
+    where own.org_id = p_evidence.org_id and own.program_id = p_evidence.program_id
+      and own.earner_id = p_evidence.earner_id and own.livemode = p_livemode and own.person = p_person
+  );
+end
+$$;
+
+-- The ranks at which something changes, in any version of a program's terms.
+create function referral_private.boundaries_of(p_org_id uuid, p_program_id uuid)
+returns setof int
+language plpgsql
+stable
+rows 5
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  select distinct b.boundary
+  from referral.program_terms as t
+  cross join lateral (
+    select (tier ->> 'from')::int as boundary from jsonb_array_elements(t.terms -> 'tiers') as tier
+    union all
+    select (t.terms ->> 'max_commissions_per_referrer')::int + 1
+  ) as b
+  where t.org_id = p_org_id and t.program_id = p_program_id and b.boundary > 1;
+end
+$$;
+
+-- How many referrals of an earner's came, went or moved.
+create type referral_private.rank_change as (org_id uuid, program_id uuid, earner_id uuid, referrals int);
+
+-- The payers of the referrals that may have crossed a boundary by such changes: with n of them, the n on either side
+-- of each boundary.
+create function referral_private.payers_near_boundaries(p_livemode boolean, p_changes referral_private.rank_change[])
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select distinct near.payer_id
+    from unnest(p_changes) as c
+    cross join lateral referral_private.boundaries_of(c.org_id, c.program_id) as boundary
+    cross join lateral (
+      select f.payer_id from referral_private.referrals as f
+      where f.org_id = c.org_id and f.program_id = c.program_id and f.earner_id = c.earner_id
+        and f.livemode = p_livemode
+      order by f.first_sale_at, f.person
+      offset greatest(boundary - 1 - c.referrals, 0)
+      limit 2 * c.referrals
+    ) as near
+  );
+end
+$$;
+
+-- Brings the referrals of these payers up to the facts. Where rank decides, returns the payers whose commissions may
+-- change by it.
+create function referral_private.rank_referrals(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_payer_ids text[],
+  p_won referral_private.won_sale[]
+)
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_changes referral_private.rank_change[];
+begin
+  with
+    current as (
+      select (w.evidence).org_id, (w.evidence).program_id, (w.evidence).earner_id, w.person,
+        min((w.sale).payer_id) as payer_id, min((w.sale).sale_at) as first_sale_at
+      from unnest(p_won) as w
+      where w.refusal is null
+      group by 1, 2, 3, 4
+    ),
+    gone as (
+      delete from referral_private.referrals as f
+      where f.stripe_account = p_stripe_account and f.livemode = p_livemode and f.payer_id = any (p_payer_ids)
+        and not exists (
+          select from current as c
+          where c.org_id = f.org_id and c.program_id = f.program_id and c.earner_id = f.earner_id
+            and c.person = f.person
+        )
+      returning f.org_id, f.program_id, f.earner_id
+    ),
+    made as (
+      insert into referral_private.referrals as f (
+        org_id, program_id, earner_id, person, stripe_account, livemode, payer_id, first_sale_at
+      )
+      select c.org_id, c.program_id, c.earner_id, c.person, p_stripe_account, p_livemode, c.payer_id, c.first_sale_at
+      from current as c
+      on conflict on constraint referrals_pkey do update
+      set payer_id = excluded.payer_id, first_sale_at = excluded.first_sale_at
+      where (f.payer_id, f.first_sale_at) is distinct from (excluded.payer_id, excluded.first_sale_at)
+      returning f.org_id, f.program_id, f.earner_id
+    )
+  select array_agg(changed::referral_private.rank_change) into v_changes
+  from (
+    select c.org_id, c.program_id, c.earner_id, count(*)::int
+    from (select * from gone union all select * from made) as c
+    group by 1, 2, 3
+  ) as changed;
+  if v_changes is null then
+    return '{}';
+  end if;
+  return referral_private.payers_near_boundaries(p_livemode, v_changes);
+end
+$$;

@@ -1,0 +1,131 @@
+-- The ledger: debits and credits in pairs, which are never changed. Each earner has accounts per kind and currency
+-- with a stored balance; the organisation's expense is the other side. Currencies never mix, nor do test mode and
+-- live mode.
+create table referral_private.ledger_accounts (
+  org_id uuid not null,
+  account_id bigint generated always as identity,
+  livemode boolean not null,
+  earner_id uuid,
+  kind referral.account_kind not null,
+  currency text not null,
+  balance bigint not null default 0,
+  constraint ledger_accounts_pkey primary key (org_id, account_id),
+  constraint ledger_accounts_belong_to_an_organisation
+    foreign key (org_id) references referral.organisations (id)
+      on delete restrict,
+  constraint ledger_accounts_expense_is_the_organisations check ((earner_id is null) = (kind = 'expense')),
+  constraint ledger_accounts_expense_is_not_summed check (kind != 'expense' or balance = 0),
+  constraint ledger_accounts_currency_is_a_code check (currency ~ '^[a-z]{3}$'),
+  constraint ledger_accounts_balance_is_exact_in_javascript check (abs(balance) <= 9007199254740991)
+);
+
+create unique index ledger_accounts_one_per_earner_and_kind on referral_private.ledger_accounts (
+  org_id,
+  livemode,
+  coalesce(earner_id, '00000000-0000-0000-0000-000000000000'),
+  kind,
+  currency
+);
+
+create index ledger_accounts_by_earner on referral_private.ledger_accounts (earner_id, org_id);
+
+alter table referral_private.ledger_accounts enable row level security;
+
+create table referral_private.ledger_entries (
+  org_id uuid not null,
+  entry_id bigint generated always as identity,
+  debit_account_id bigint not null,
+  credit_account_id bigint not null,
+  amount bigint not null,
+  currency text not null,
+  reason_key text not null,
+  stripe_account text not null,
+  livemode boolean not null,
+  sale_id text not null,
+  caused_by text not null,
+  posted_at timestamptz not null default clock_timestamp(),
+  constraint ledger_entries_pkey primary key (org_id, entry_id),
+  constraint ledger_entries_reason_is_unique unique (org_id, reason_key),
+  constraint ledger_entries_debit_an_account
+    foreign key (org_id, debit_account_id) references referral_private.ledger_accounts (org_id, account_id)
+      on delete restrict,
+  constraint ledger_entries_credit_an_account
+    foreign key (org_id, credit_account_id) references referral_private.ledger_accounts (org_id, account_id)
+      on delete restrict,
+  constraint ledger_entries_are_between_two check (debit_account_id != credit_account_id),
+  constraint ledger_entries_amount_is_positive check (amount > 0 and amount <= 9007199254740991)
+);
+
+create index ledger_entries_by_debit on referral_private.ledger_entries (org_id, debit_account_id, entry_id);
+
+create index ledger_entries_by_credit on referral_private.ledger_entries (org_id, credit_account_id, entry_id);
+
+create index ledger_entries_by_sale on referral_private.ledger_entries (org_id, sale_id, entry_id);
+
+alter table referral_private.ledger_entries enable row level security;
+
+-- What is posted of each sale to each earner and kind: the sum of its entries. The next posting is the difference to
+-- what the sale's target says then.
+create table referral_private.postings (
+  org_id uuid not null,
+  stripe_account text not null,
+  livemode boolean not null,
+  sale_id text not null,
+  earner_id uuid not null,
+  kind referral.account_kind not null,
+  currency text not null,
+  amount bigint not null,
+  entries int not null,
+  -- When what is pending becomes available, as the facts stand.
+  due_at timestamptz,
+  constraint postings_pkey primary key (org_id, sale_id, earner_id, kind, currency, stripe_account, livemode),
+  constraint postings_belong_to_an_organisation
+    foreign key (org_id) references referral.organisations (id)
+      on delete restrict,
+  constraint postings_are_exact_in_javascript check (amount between 0 and 9007199254740991)
+);
+
+create index postings_due on referral_private.postings (due_at) where kind = 'pending' and amount > 0;
+
+create index postings_by_sale on referral_private.postings (sale_id, stripe_account, livemode);
+
+alter table referral_private.postings enable row level security;
+
+create trigger ledger_entries_are_append_only
+before update or delete or truncate on referral_private.ledger_entries
+for each statement
+execute function referral_private.refuse_change();
+
+alter table referral_private.ledger_entries enable always trigger ledger_entries_are_append_only;
+
+-- The account of this kind: the earner's, or, for the expense, the organisation's. It is made when it is first needed.
+create function referral_private.ledger_account(
+  p_org_id uuid,
+  p_livemode boolean,
+  p_earner_id uuid,
+  p_kind referral.account_kind,
+  p_currency text
+)
+returns bigint
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_earner_id uuid := case when p_kind <> 'expense' then p_earner_id end;
+  v_account_id bigint;
+begin
+  select a.account_id into v_account_id
+  from referral_private.ledger_accounts as a
+  where a.org_id = p_org_id and a.livemode = p_livemode and a.kind = p_kind and a.currency = p_currency
+    and coalesce(a.earner_id, '00000000-0000-0000-0000-000000000000')
+      = coalesce(v_earner_id, '00000000-0000-0000-0000-000000000000');
+  if v_account_id is null then
+    insert into referral_private.ledger_accounts (org_id, livemode, earner_id, kind, currency)
+    values (p_org_id, p_livemode, v_earner_id, p_kind, p_currency)
+    returning account_id into v_account_id;
+  end if;
+  return v_account_id;
+end
+$$;

@@ -1,0 +1,57 @@
+-- Release: commissions whose hold is over go from pending to available. A call handles one Stripe account and few
+-- sales, so that the account lock is held shortly.
+create function referral_private.release_due_commissions(p_max_rows int default 500)
+returns int
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_stripe_account text;
+  v_due record;
+  v_released int := 0;
+begin
+  for v_stripe_account in
+    select p.stripe_account from referral_private.postings as p
+    where p.kind = 'pending' and p.amount > 0 and p.due_at <= clock_timestamp()
+    group by p.stripe_account
+    order by min(p.due_at)
+  loop
+    -- A Stripe account that is busy is left for the next call.
+    continue when not pg_try_advisory_xact_lock(referral_private.stripe_account_lock_key(v_stripe_account));
+    for v_due in
+      select due.livemode, array_agg(distinct s.payer_id) as payers, count(*) as sales
+      from (
+        select p.livemode, p.sale_id
+        from referral_private.postings as p
+        where p.stripe_account = v_stripe_account and p.kind = 'pending' and p.amount > 0
+          and p.due_at <= clock_timestamp()
+        order by p.due_at
+        limit least(greatest(p_max_rows, 0), 500)
+      ) as due
+      join referral_private.sales as s
+        on s.stripe_account = v_stripe_account and s.livemode = due.livemode and s.sale_id = due.sale_id
+      group by due.livemode
+    loop
+      perform referral_private.settle(v_stripe_account, v_due.livemode, v_due.payers, '{}', 'release');
+      v_released := v_released + v_due.sales;
+    end loop;
+    exit when v_released > 0;
+  end loop;
+  return v_released;
+end
+$$;
+
+comment on function referral_private.release_due_commissions is
+  'public: Makes commissions available whose hold is over, of one Stripe account, and returns how many sales it looked
+at. Call again until it returns 0.
+
+group: Run jobs
+max_rows: how many sales at most, 500 at most
+callers: the operator
+errors: busy
+timeout: 60s';
+
+grant execute on function referral_private.release_due_commissions to service_role;

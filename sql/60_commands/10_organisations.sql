@@ -1,0 +1,155 @@
+-- Commands on organisations.
+
+create function referral_private.create_organisation(p_name text, p_slug text, p_admin_id uuid)
+returns referral.organisations
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_organisation referral.organisations;
+begin
+  if p_admin_id is null then
+    perform referral_private.raise_error('invalid_argument', 'admin_id');
+  end if;
+  insert into referral.organisations (name, slug) values (p_name, p_slug) returning * into v_organisation;
+  insert into referral.members (org_id, user_id, role) values (v_organisation.id, p_admin_id, 'admin');
+  return v_organisation;
+end
+$$;
+
+comment on function referral_private.create_organisation is
+  'public: Creates an organisation and its first admin.
+
+group: Set up organisations and programs
+name: 1 to 120 characters
+slug: a lower-case label, unique
+admin_id: the user who becomes admin
+callers: the operator
+errors: organisation_exists, invalid_argument
+timeout: 10s';
+
+grant execute on function referral_private.create_organisation to service_role;
+
+-- The Stripe account decides which payments can confirm the organisation's redemptions, so it is fixed once there are
+-- any. Both accounts are settled anew: the organisation's redemptions join one and leave the other.
+create function referral_private.change_stripe_account(p_org_id uuid, p_stripe_account_id text)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_old text := referral_private.stripe_account_of(p_org_id);
+  v_new text := coalesce(p_stripe_account_id, '');
+begin
+  perform referral_private.lock_stripe_account(least(v_old, v_new));
+  perform referral_private.lock_stripe_account(greatest(v_old, v_new));
+  if v_old = v_new then
+    return;
+  end if;
+  if referral_private.stripe_account_of(p_org_id) <> v_old then
+    perform referral_private.raise_error('busy');
+  end if;
+
+  if v_old <> '' and exists (select from referral_private.payments as p where p.stripe_account = v_old)
+    or exists (select from referral.redemptions as r where r.org_id = p_org_id and r.confirmed_at is not null)
+    or exists (select from referral_private.postings as p where p.org_id = p_org_id)
+    or exists (select from referral_private.recorded_facts as f where f.org_id = p_org_id)
+    or exists (
+      select from referral.codes as c
+      join referral_private.payer_evidence as e on e.named = c.code_key
+      where c.org_id = p_org_id and e.stripe_account in (v_old, v_new)
+    )
+    or exists (
+      select from referral.codes as c
+      join referral_private.promotion_codes as p on p.code_key = c.code_key
+      where c.org_id = p_org_id and p.stripe_account in (v_old, v_new)
+    )
+  then
+    perform referral_private.raise_error('stripe_account_fixed');
+  end if;
+  update referral.organisations as o set stripe_account_id = p_stripe_account_id where o.id = p_org_id;
+  perform referral_private.settle_organisation(p_org_id, array[v_old, v_new]);
+end
+$$;
+
+-- Only the operator sets the Stripe account and the link host: the first decides whose events the organisation
+-- receives, the second which apps open the host's links.
+create function referral_private.update_organisation(p_org_id uuid, p_changes jsonb)
+returns referral.organisations
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+set intervalstyle = 'postgres'
+as $$
+declare
+  v_settings text[] := array[
+    'name', 'active', 'web_destination', 'ios_destination', 'android_destination', 'android_package', 'ios_app_ids',
+    'android_fingerprints', 'code_length', 'codes_per_member', 'max_uses_cap', 'rotation_grace', 'redemptions_per_user',
+    'redemptions_per_address', 'click_window', 'clicks_per_visitor', 'clicks_per_code'
+  ];
+  v_old referral.organisations;
+  v_new referral.organisations;
+begin
+  perform referral_private.require_role(p_org_id, 'admin');
+  if referral_private.is_operator() then
+    v_settings := v_settings || '{stripe_account_id,link_origin}';
+  end if;
+  perform referral_private.require_changes(p_changes, v_settings);
+  if p_changes ? 'stripe_account_id' then
+    perform referral_private.change_stripe_account(p_org_id, p_changes ->> 'stripe_account_id');
+  elsif p_changes ? 'active' then
+    -- So that no redemption under way commits after the switch was answered.
+    perform referral_private.lock_stripe_account_of(p_org_id);
+  end if;
+
+  select * into strict v_old from referral.organisations as o where o.id = p_org_id for no key update;
+  v_new := jsonb_populate_record(v_old, p_changes);
+  update referral.organisations as o
+  set name = v_new.name, active = v_new.active, link_origin = v_new.link_origin,
+    web_destination = v_new.web_destination, ios_destination = v_new.ios_destination,
+    android_destination = v_new.android_destination, android_package = v_new.android_package,
+    ios_app_ids = v_new.ios_app_ids, android_fingerprints = v_new.android_fingerprints,
+    code_length = v_new.code_length, codes_per_member = v_new.codes_per_member,
+    max_uses_cap = v_new.max_uses_cap, rotation_grace = v_new.rotation_grace,
+    redemptions_per_user = v_new.redemptions_per_user, redemptions_per_address = v_new.redemptions_per_address,
+    click_window = v_new.click_window, clicks_per_visitor = v_new.clicks_per_visitor,
+    clicks_per_code = v_new.clicks_per_code, updated_at = clock_timestamp()
+  where o.id = p_org_id
+  returning * into v_new;
+  if v_new.active <> v_old.active then
+    perform referral_private.settle_program(referral_private.stripe_account_of(p_org_id), p.id, v_new.updated_at)
+    from referral.programs as p
+    where p.org_id = p_org_id;
+  end if;
+  return v_new;
+exception
+  when invalid_text_representation or datetime_field_overflow or invalid_datetime_format or interval_field_overflow
+    or numeric_value_out_of_range
+  then
+    perform referral_private.raise_error('invalid_argument', 'changes');
+end
+$$;
+
+comment on function referral_private.update_organisation is
+  'public: Changes settings of an organisation: name, active, web_destination, ios_destination, android_destination
+(https), android_package, ios_app_ids (TEAMID.bundle.id), android_fingerprints (SHA-256, AB:CD:…), code_length,
+codes_per_member, max_uses_cap, rotation_grace; redemptions_per_user, redemptions_per_address (per hour); click_window
+(an interval of up to 90 days in which a click proves a redemption), clicks_per_visitor, clicks_per_code (kept of a
+code and day in UTC); and, operator only, stripe_account_id and link_origin (https, lower case, of one organisation
+only).
+
+group: Set up organisations and programs
+org_id: the organisation
+changes: an object with these keys; unknown keys are refused
+callers: admins and the operator
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, stripe_account_taken,
+  stripe_account_fixed, invalid_argument, busy
+timeout: 10s';
+
+grant execute on function referral_private.update_organisation to authenticated, service_role;

@@ -1,0 +1,273 @@
+-- Commands on members: who is let in, with which role, and who is out.
+
+create function referral_private.require_role_name(p_role text)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_role is null or p_role <> all (enum_range(null::referral.member_role)::text[]) then
+    perform referral_private.raise_error('invalid_argument', 'role');
+  end if;
+end
+$$;
+
+-- An existing role is never changed here. A member who enrolled by themself counts as invited from then on.
+create function referral_private.add_member(p_org_id uuid, p_user_id uuid, p_role text default 'member')
+returns referral.members
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_member referral.members;
+begin
+  perform referral_private.require_role(p_org_id, 'coordinator');
+  if p_user_id is null then
+    perform referral_private.raise_error('invalid_argument', 'user_id');
+  end if;
+  perform referral_private.require_role_name(p_role);
+  if p_role <> 'member' and not referral_private.acts_with_role(p_org_id, 'admin') then
+    perform referral_private.raise_error('not_allowed');
+  end if;
+
+  insert into referral.members (org_id, user_id, role, admitted_by)
+  values (p_org_id, p_user_id, p_role::referral.member_role, auth.uid())
+  on conflict on constraint members_pkey do update
+  set admitted_by = auth.uid()
+  where members.admitted_by = members.user_id;
+
+  select * into strict v_member from referral.members as m where m.org_id = p_org_id and m.user_id = p_user_id;
+  if v_member.role::text <> p_role then
+    perform referral_private.raise_error('member_exists', v_member.role::text);
+  end if;
+  if v_member.deactivated_at is not null then
+    perform referral_private.raise_error('member_deactivated');
+  end if;
+  return v_member;
+end
+$$;
+
+comment on function referral_private.add_member is
+  'public: Adds a person with a role. Adding the same again changes nothing; an existing role is never changed.
+
+group: Manage members
+org_id: the organisation
+user_id: the person
+role: member, coordinator or admin
+callers: coordinators for members; admins and the operator for anyone
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, organisation_not_found,
+  member_exists, invalid_argument, busy
+timeout: 10s';
+
+grant execute on function referral_private.add_member to authenticated, service_role;
+
+-- Locks the organisation, which keeps its number of admins, then the member. Members are for coordinators to manage,
+-- coordinators and admins for admins. Raises `not_allowed`, `member_not_found`.
+create function referral_private.lock_member_to_manage(p_org_id uuid, p_user_id uuid)
+returns referral.members
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_member referral.members;
+begin
+  perform referral_private.require_role(p_org_id, 'coordinator');
+  perform from referral.organisations as o where o.id = p_org_id for no key update;
+  select * into v_member
+  from referral.members as m
+  where m.org_id = p_org_id and m.user_id = p_user_id
+  for no key update;
+  if not found then
+    perform referral_private.raise_error('member_not_found');
+  end if;
+  if v_member.role <> 'member' then
+    perform referral_private.require_role(p_org_id, 'admin');
+  end if;
+  return v_member;
+end
+$$;
+
+-- Refuses to take the last admin from an organisation, with `last_admin`. The organisation's row is locked.
+create function referral_private.require_other_admin(p_member referral.members)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_member.role = 'admin' and p_member.deactivated_at is null and not exists (
+    select from referral.members as m
+    where m.org_id = p_member.org_id and m.user_id <> p_member.user_id and m.role = 'admin' and m.deactivated_at is null
+  ) then
+    perform referral_private.raise_error('last_admin');
+  end if;
+end
+$$;
+
+create function referral_private.set_member_role(p_org_id uuid, p_user_id uuid, p_role text)
+returns referral.members
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_member referral.members;
+begin
+  perform referral_private.require_role(p_org_id, 'admin');
+  perform referral_private.require_role_name(p_role);
+  v_member := referral_private.lock_member_to_manage(p_org_id, p_user_id);
+  if p_role <> 'admin' then
+    perform referral_private.require_other_admin(v_member);
+  end if;
+  update referral.members as m
+  set role = p_role::referral.member_role, reason = null
+  where m.org_id = p_org_id and m.user_id = p_user_id
+  returning * into v_member;
+  return v_member;
+end
+$$;
+
+comment on function referral_private.set_member_role is
+  'public: Changes a member''s role.
+
+group: Manage members
+org_id: the organisation
+user_id: the member
+role: member, coordinator or admin
+callers: admins and the operator
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
+  last_admin, invalid_argument, busy
+timeout: 10s';
+
+grant execute on function referral_private.set_member_role to authenticated, service_role;
+
+create function referral_private.deactivate_member(
+  p_org_id uuid,
+  p_user_id uuid,
+  p_reason text default null,
+  p_block boolean default false
+)
+returns referral.members
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_member referral.members;
+begin
+  v_member := referral_private.lock_member_to_manage(p_org_id, p_user_id);
+  perform referral_private.require_other_admin(v_member);
+  update referral.members as m
+  set deactivated_at = coalesce(m.deactivated_at, clock_timestamp()), reason = p_reason,
+    blocked_at = case when p_block then coalesce(m.blocked_at, clock_timestamp()) else m.blocked_at end
+  where m.org_id = p_org_id and m.user_id = p_user_id
+  returning * into v_member;
+  perform referral_private.end_codes_of(p_org_id, p_user_id, '{active,suspended}', p_reason);
+  return v_member;
+end
+$$;
+
+comment on function referral_private.deactivate_member is
+  'public: Takes a member''s rights and ends their codes.
+
+group: Manage members
+org_id: the organisation
+user_id: the member
+reason: up to 500 characters, kept in the audit
+block: true: the member gets no code again
+callers: coordinators for members; admins and the operator for anyone but the last admin
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
+  last_admin, invalid_argument, busy
+timeout: 10s';
+
+grant execute on function referral_private.deactivate_member to authenticated, service_role;
+
+create function referral_private.reactivate_member(
+  p_org_id uuid,
+  p_user_id uuid,
+  p_unblock boolean default false,
+  p_reason text default null
+)
+returns referral.members
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_member referral.members;
+begin
+  perform referral_private.lock_member_to_manage(p_org_id, p_user_id);
+  if p_unblock then
+    perform referral_private.require_role(p_org_id, 'admin');
+  end if;
+  update referral.members as m
+  set deactivated_at = null, blocked_at = case when not p_unblock then m.blocked_at end, reason = p_reason
+  where m.org_id = p_org_id and m.user_id = p_user_id
+  returning * into v_member;
+  return v_member;
+end
+$$;
+
+comment on function referral_private.reactivate_member is
+  'public: Gives a deactivated member their role back; ended codes stay ended.
+
+group: Manage members
+org_id: the organisation
+user_id: the member
+unblock: true, for admins: the member may have codes again
+reason: up to 500 characters, kept in the audit
+callers: coordinators for members; admins and the operator for anyone
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
+  invalid_argument, busy
+timeout: 10s';
+
+grant execute on function referral_private.reactivate_member to authenticated, service_role;
+
+-- Members set their own names; nobody does it for them.
+create function referral_private.set_my_name(p_org_id uuid, p_display_name text, p_public_name boolean default false)
+returns referral.members
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_user_id uuid := referral_private.require_person();
+  v_member referral.members;
+begin
+  perform referral_private.require_role(p_org_id, 'member');
+  update referral.members as m
+  set display_name = p_display_name, public_name = coalesce(p_public_name, false)
+  where m.org_id = p_org_id and m.user_id = v_user_id
+  returning * into v_member;
+  return v_member;
+end
+$$;
+
+comment on function referral_private.set_my_name is
+  'public: Sets how the caller is called in an organisation, and whether people who open the caller''s link read it.
+
+group: Manage members
+org_id: the organisation
+display_name: 1 to 80 characters, or null
+public_name: true: the link shows the name
+callers: members, for themselves
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, invalid_argument, busy
+timeout: 10s';
+
+grant execute on function referral_private.set_my_name to authenticated;

@@ -1,0 +1,263 @@
+-- How a code begins: drawn, chosen by staff, or made for the person who asks for theirs. A command that changes a
+-- referrer's codes locks the member row first, so that concurrent changes queue up instead of failing on the unique
+-- index.
+
+-- Prepares a referrer for a new code: locks the member and stores the end of codes past their time. Raises
+-- `member_deactivated`, `member_blocked`, `code_suspended`.
+create function referral_private.ready_for_code(p_org_id uuid, p_referrer_id uuid)
+returns referral.members
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_member referral.members := referral_private.lock_member(p_org_id, p_referrer_id);
+begin
+  if v_member.deactivated_at is not null then
+    perform referral_private.raise_error('member_deactivated');
+  end if;
+  if v_member.blocked_at is not null then
+    perform referral_private.raise_error('member_blocked');
+  end if;
+  perform referral_private.expire_codes_of(p_org_id, p_referrer_id);
+  if exists (
+    select from referral_private.codes_in_use(p_org_id, p_referrer_id) as c where c.status = 'suspended'
+  ) then
+    perform referral_private.raise_error('code_suspended');
+  end if;
+  return v_member;
+end
+$$;
+
+-- The program of a referrer's code: the given one, or else the organisation's default. Where enrolment is by
+-- invitation, a member who enrolled by themself elsewhere is refused. Raises `program_not_found`, `program_inactive`,
+-- `not_invited`.
+create function referral_private.program_for_member(p_member referral.members, p_program_id uuid)
+returns uuid
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_program referral.programs := referral_private.program_for_code(p_member.org_id, p_program_id);
+begin
+  if p_member.admitted_by = p_member.user_id
+    and not referral_private.has_open_enrolment(p_member.org_id, v_program.id)
+  then
+    perform referral_private.raise_error('not_invited');
+  end if;
+  return v_program.id;
+end
+$$;
+
+-- Refuses one more code than the organisation allows a member, counting what has not ended: their own, and the
+-- campaign codes they made. The member row is locked. Raises `too_many_codes`.
+create function referral_private.require_code_allowance(p_org_id uuid, p_user_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if (
+    select count(*) from referral.codes as c
+    where c.org_id = p_org_id and c.status in ('active', 'suspended')
+      and (referral_private.as_of_now(c)).status <> 'expired'
+      and (c.referrer_id = p_user_id or c.referrer_id is null and c.batch_id is null and c.created_by = p_user_id)
+  ) >= (select o.codes_per_member from referral.organisations as o where o.id = p_org_id) then
+    perform referral_private.raise_error('too_many_codes');
+  end if;
+end
+$$;
+
+-- How long a drawn code is: the organisation's length, and 12 characters at least where enrolment is by invitation or
+-- the code is limited, so that such a code is not found by trying.
+create function referral_private.drawn_length(p_org_id uuid, p_program_id uuid, p_limited boolean)
+returns int
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_length int := (select o.code_length from referral.organisations as o where o.id = p_org_id);
+begin
+  if p_limited or not referral_private.has_open_enrolment(p_org_id, p_program_id) then
+    return greatest(12, v_length);
+  end if;
+  return v_length;
+end
+$$;
+
+-- Stores a new code with the chosen text, or, where `p_code.code` is null, with one that is drawn. Raises
+-- `invalid_code`, `code_reserved`, `code_taken`.
+create function referral_private.insert_code(p_code referral.codes)
+returns referral.codes
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_is_chosen constant boolean := p_code.code is not null;
+  v_key constant text := referral_private.normalise_code(p_code.code);
+  v_new referral.codes;
+  v_length int;
+  v_text text;
+begin
+  if v_is_chosen and v_key is null then
+    perform referral_private.raise_error('invalid_code');
+  end if;
+  if v_is_chosen and referral_private.is_reserved(v_key) then
+    perform referral_private.raise_error('code_reserved');
+  end if;
+  if v_is_chosen and referral_private.is_named_ahead(v_key) then
+    perform referral_private.raise_error('code_taken');
+  end if;
+  v_length := referral_private.drawn_length(p_code.org_id, p_code.program_id, p_code.quota_id is not null);
+  for attempt in 1..20 loop
+    v_text := coalesce(referral_private.show_code(p_code.code), referral_private.draw_code(v_length));
+    continue when not v_is_chosen and referral_private.is_reserved(referral_private.normalise_code(v_text));
+    insert into referral.codes (
+      id, org_id, program_id, code, referrer_id, beneficiary_id, description, expires_at, quota_id, rotation, batch_id,
+      created_by
+    )
+    values (
+      p_code.id, p_code.org_id, p_code.program_id, v_text, p_code.referrer_id, p_code.beneficiary_id,
+      p_code.description, p_code.expires_at, p_code.quota_id, p_code.rotation, p_code.batch_id, coalesce(p_code.created_by, auth.uid())
+    )
+    on conflict on constraint codes_key_is_unique do nothing
+    returning * into v_new;
+    if found then
+      return v_new;
+    end if;
+    if v_is_chosen then
+      perform referral_private.raise_error('code_taken');
+    end if;
+  end loop;
+  perform referral_private.raise_error('busy');
+end
+$$;
+
+create function referral_private.create_code(
+  p_org_id uuid,
+  p_referrer_id uuid default null,
+  p_code text default null,
+  p_program_id uuid default null,
+  p_max_uses int default null,
+  p_expires_at timestamptz default null,
+  p_description text default null
+)
+returns referral.codes
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_code referral.codes;
+  v_member referral.members;
+begin
+  v_code.id := gen_random_uuid();
+  v_code.org_id := p_org_id;
+  v_code.referrer_id := referral_private.acting_for(p_org_id, p_referrer_id);
+  v_code.code := p_code;
+  v_code.expires_at := p_expires_at;
+  v_code.description := p_description;
+  v_code.rotation := 0;
+  if num_nonnulls(p_code, p_max_uses, p_expires_at) > 0 then
+    perform referral_private.require_role(p_org_id, 'coordinator');
+  end if;
+  perform referral_private.require_future_expiry(p_expires_at);
+
+  v_member := referral_private.ready_for_code(p_org_id, v_code.referrer_id);
+  v_code.program_id := referral_private.program_for_member(v_member, p_program_id);
+  perform referral_private.require_code_allowance(p_org_id, v_code.referrer_id);
+  if p_max_uses is not null then
+    v_code.quota_id := referral_private.create_quota(p_org_id, p_max_uses);
+  end if;
+  return referral_private.insert_code(v_code);
+end
+$$;
+
+comment on function referral_private.create_code is
+  'public: Creates a code of a referrer. A chosen code, a limit and an expiry are for staff.
+
+group: Have a code
+org_id: the organisation
+referrer_id: the caller unless given
+code: the text of the code, 3 to 32 letters and digits; drawn unless given
+program_id: the default program unless given
+max_uses: no limit unless given
+expires_at: when the code ends; never unless given
+description: up to 500 characters
+callers: the referrer; coordinators, admins and the operator for any member
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, member_blocked, not_invited,
+  organisation_not_found, member_not_found, program_not_found, program_inactive, active_code_exists, too_many_codes,
+  code_suspended, code_taken, code_reserved, invalid_argument, invalid_code, busy
+timeout: 10s';
+
+grant execute on function referral_private.create_code to authenticated, service_role;
+
+-- A member who was deactivated is not let in again by asking.
+create function referral_private.get_or_create_code(p_org_id uuid, p_program_id uuid default null)
+returns referral.codes
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_user_id uuid := referral_private.require_person();
+  v_code referral.codes;
+  v_member referral.members;
+  v_program_id uuid;
+begin
+  select * into v_code from referral_private.get_active_code(p_org_id, null);
+  if v_code.id is null then
+    if not exists (select from referral.members as m where m.org_id = p_org_id and m.user_id = v_user_id) then
+      v_program_id := (referral_private.program_for_code(p_org_id, p_program_id)).id;
+      if not referral_private.has_open_enrolment(p_org_id, v_program_id) then
+        perform referral_private.raise_error('not_invited');
+      end if;
+      insert into referral.members (org_id, user_id, admitted_by) values (p_org_id, v_user_id, v_user_id)
+      on conflict on constraint members_pkey do nothing;
+    end if;
+    v_member := referral_private.ready_for_code(p_org_id, v_user_id);
+    -- Under the lock: another connection of the same person may have been faster.
+    select * into v_code from referral_private.get_active_code(p_org_id, null);
+  end if;
+
+  if v_code.id is not null then
+    if v_code.program_id <> p_program_id then
+      perform referral_private.raise_error('active_in_other_program');
+    end if;
+    return v_code;
+  end if;
+  v_code.id := gen_random_uuid();
+  v_code.org_id := p_org_id;
+  v_code.referrer_id := v_user_id;
+  v_code.program_id := referral_private.program_for_member(v_member, p_program_id);
+  v_code.rotation := 0;
+  perform referral_private.require_code_allowance(p_org_id, v_user_id);
+  return referral_private.insert_code(v_code);
+end
+$$;
+
+comment on function referral_private.get_or_create_code is
+  'public: Returns the caller''s active code, or makes one. In a program with open enrolment the caller becomes a member.
+
+group: Have a code
+org_id: the organisation
+program_id: the default program unless given
+callers: signed-in people
+errors: not_signed_in, anonymous_user, member_deactivated, member_blocked, not_invited, program_not_found,
+  program_inactive, active_in_other_program, too_many_codes, code_suspended, invalid_argument, busy
+timeout: 10s';
+
+grant execute on function referral_private.get_or_create_code to authenticated;

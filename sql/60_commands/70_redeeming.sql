@@ -1,0 +1,227 @@
+-- From a code to a redemption, in one transaction.
+
+-- Takes the account lock in the mode that a redemption needs, and returns whether to settle: if the referee or the
+-- referrer is known as a payer, the redemption may change what their sales earn, and the lock is exclusive. Locks are
+-- never upgraded: the shared one is given back with the inner block before the exclusive one is taken.
+create function referral_private.lock_stripe_account_to_redeem(p_stripe_account text, p_user_ids uuid[])
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pg_advisory_xact_lock_shared(referral_private.stripe_account_lock_key(p_stripe_account));
+  if exists (
+    select from referral_private.payer_users as l
+    where l.user_id = any (p_user_ids) and l.stripe_account = p_stripe_account
+  ) or exists (
+    select from referral.redemptions as r
+    join referral_private.payer_evidence as e
+      on e.named = r.id::text and e.kind = 'redemption_id' and e.stripe_account = p_stripe_account
+    where r.referee_id = any (p_user_ids)
+  ) then
+    raise sqlstate 'RB001';
+  end if;
+  return false;
+exception
+  when sqlstate 'RB001' then
+    perform referral_private.lock_stripe_account(p_stripe_account);
+    return true;
+end
+$$;
+
+-- A client may say `typed` freely; every other provenance is proved by a click. Raises `invalid_argument`,
+-- `invalid_click`.
+create function referral_private.require_provenance(p_provenance text, p_click_id uuid)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if coalesce(p_provenance <> all (enum_range(null::referral.provenance)::text[]), true) then
+    perform referral_private.raise_error('invalid_argument', 'provenance');
+  end if;
+  if (p_provenance = 'typed') <> (p_click_id is null) then
+    perform referral_private.raise_error('invalid_click');
+  end if;
+end
+$$;
+
+-- Stores a redemption, with its use of the quota and its count against the rate limits. Another session can be
+-- faster: with the person's own redemption, which is returned; with the click (`invalid_click`); or because the
+-- referrer has redeemed a code of this person's (`mutual_referral`). The code is locked.
+create function referral_private.insert_redemption(
+  p_code referral.codes,
+  p_terms referral.program_terms,
+  p_user_id uuid,
+  p_click referral_private.clicks,
+  p_provenance text,
+  p_channel text
+)
+returns referral.redemptions
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  v_redemption referral.redemptions;
+begin
+  insert into referral.redemptions (
+    org_id, program_id, terms_version, code_id, referrer_id, referee_id, provenance, channel, click_id, clicked_at
+  )
+  values (
+    p_code.org_id, p_code.program_id, p_terms.version, p_code.id, p_code.referrer_id, p_user_id,
+    p_provenance::referral.provenance, coalesce(p_click.channel::text, p_channel), p_click.click_id, p_click.clicked_at
+  )
+  on conflict do nothing
+  returning * into v_redemption;
+  if found then
+    perform referral_private.use_quota(p_code.org_id, p_code.quota_id);
+    perform referral_private.count_redemption(p_code.org_id, p_user_id);
+    return v_redemption;
+  end if;
+
+  select * into v_redemption
+  from referral.redemptions as r
+  where r.org_id = p_code.org_id and r.program_id = p_code.program_id and r.referee_id = p_user_id;
+  if not found and exists (
+    select from referral.redemptions as r where r.org_id = p_code.org_id and r.click_id = p_click.click_id
+  ) then
+    perform referral_private.raise_error('invalid_click');
+  elsif v_redemption.id is null then
+    perform referral_private.raise_error('mutual_referral');
+  end if;
+  return v_redemption;
+end
+$$;
+
+create function referral_private.redeem_code(
+  p_code text,
+  p_click_id uuid default null,
+  p_provenance text default 'typed',
+  p_channel text default null
+)
+returns setof referral.redeemed_code
+language plpgsql
+volatile
+rows 1
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  v_user_id uuid := referral_private.require_person();
+  v_key text := referral_private.normalise_code(p_code);
+  v_code referral.codes;
+  v_redemption referral.redemptions;
+  v_stripe_account text;
+  v_is_payer boolean;
+begin
+  if v_key is null then
+    perform referral_private.raise_error('invalid_code');
+  end if;
+  perform referral_private.require_provenance(p_provenance, p_click_id);
+  select * into v_code from referral.codes as c where c.code_key = v_key;
+  if not found then
+    perform referral_private.raise_error('code_not_found');
+  end if;
+  v_stripe_account := referral_private.stripe_account_of(v_code.org_id);
+  v_is_payer := referral_private.lock_stripe_account_to_redeem(
+    v_stripe_account, array[v_user_id, v_code.referrer_id]
+  );
+  if referral_private.stripe_account_of(v_code.org_id) <> v_stripe_account then
+    perform referral_private.raise_error('busy');
+  end if;
+  -- The shared row lock keeps a redemption from committing after the end of the code was answered.
+  select * into strict v_code from referral.codes as c where c.id = v_code.id for share;
+
+  select * into v_redemption
+  from referral.redemptions as r
+  where r.org_id = v_code.org_id and r.program_id = v_code.program_id and r.referee_id = v_user_id;
+  if not found then
+    v_redemption := referral_private.insert_redemption(
+      v_code, referral_private.require_redeemable(v_code, v_user_id), v_user_id,
+      referral_private.click_of(v_code, p_click_id), p_provenance, p_channel
+    );
+    if v_is_payer then
+      perform referral_private.settle_user(v_stripe_account, v_user_id, 'redemption ' || v_redemption.id);
+      -- Purchases of the referrer that carry a code of this person's may be mutual now.
+      perform referral_private.settle_user(v_stripe_account, v_code.referrer_id, 'redemption ' || v_redemption.id);
+      select * into strict v_redemption
+      from referral.redemptions as r
+      where r.org_id = v_redemption.org_id and r.id = v_redemption.id;
+    end if;
+  end if;
+  if v_redemption.code_id <> v_code.id then
+    perform referral_private.raise_error('already_redeemed');
+  end if;
+  return query
+  select v_redemption.id, v_redemption.org_id, v_redemption.program_id, v_code.code, v_redemption.status,
+    v_redemption.redeemed_at;
+end
+$$;
+
+comment on function referral_private.redeem_code is
+  'public: Redeems a code for the caller, once per program. The same code again returns the same redemption.
+
+group: Redeem a code
+code: the text as typed
+click_id: a click on this very code, not older than the organisation''s click_window, that proves no other redemption
+provenance: typed without a click; link, install_referrer or clipboard with one
+channel: a lower-case label of up to 32 characters; the click''s own channel counts instead, where it has one
+callers: signed-in people
+errors: not_signed_in, anonymous_user, self_referral, new_users_only, code_not_found, program_inactive,
+  code_suspended, code_inactive, code_expired, code_limit_reached, already_redeemed, mutual_referral,
+  invalid_argument, invalid_code, invalid_click, rate_limited, busy
+timeout: 10s';
+
+grant execute on function referral_private.redeem_code to authenticated;
+
+-- A refusal that may pass is raised as redeem_code raises it, and the claim is kept for another try; any other
+-- refusal ends the claim, and there is no row.
+create function referral_private.redeem_sign_up_code()
+returns setof referral.redeemed_code
+language plpgsql
+volatile
+rows 1
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_user_id uuid := referral_private.require_person();
+  v_code text;
+  v_refusal text;
+begin
+  select c.code into v_code from referral_private.sign_up_claims as c where c.user_id = v_user_id for update;
+  if v_code is null then
+    return;
+  end if;
+  begin
+    return query select r.* from referral_private.redeem_code(v_code, null, 'typed', 'sign_up') as r;
+  exception
+    when sqlstate 'PGRST' then
+      get stacked diagnostics v_refusal = message_text;
+      if v_refusal::json ->> 'code' in ('busy', 'rate_limited', 'code_suspended', 'program_inactive') then
+        raise;
+      end if;
+  end;
+  delete from referral_private.sign_up_claims as c where c.user_id = v_user_id;
+end
+$$;
+
+comment on function referral_private.redeem_sign_up_code is
+  'public: Redeems the code that the caller gave at sign-up. No row if there is none, or none that could ever be
+redeemed. After an error the code is kept for another try.
+
+group: Redeem a code
+callers: signed-in people
+errors: not_signed_in, anonymous_user, program_inactive, code_suspended, rate_limited, busy
+timeout: 10s';
+
+grant execute on function referral_private.redeem_sign_up_code to authenticated;

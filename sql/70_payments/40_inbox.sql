@@ -1,0 +1,97 @@
+-- The inbox: every event of Stripe's that was delivered. Nothing here expires or changes: a delivery is recognised as a
+-- duplicate however late it comes.
+create type referral.event_status as enum ('applied', 'duplicate', 'ignored', 'parked');
+
+create table referral_private.stripe_events (
+  stripe_account text not null,
+  livemode boolean not null,
+  event_id text not null,
+  type text not null,
+  status referral.event_status not null,
+  created_at timestamptz not null,
+  received_at timestamptz not null default clock_timestamp(),
+  body_sha256 text not null,
+  event jsonb not null,
+  constraint stripe_events_pkey primary key (event_id, stripe_account, livemode),
+  constraint stripe_events_stripe_account_is_an_id check (stripe_account ~ '^(acct_[A-Za-z0-9]{1,64})?$'),
+  constraint stripe_events_have_an_id check (event_id ~ '^evt_[A-Za-z0-9_]{1,255}$'),
+  constraint stripe_events_body_is_hashed check (body_sha256 ~ '^[0-9a-f]{64}$')
+);
+
+alter table referral_private.stripe_events enable row level security;
+
+create trigger stripe_events_are_append_only
+before update or delete or truncate on referral_private.stripe_events
+for each statement
+execute function referral_private.refuse_change();
+
+alter table referral_private.stripe_events enable always trigger stripe_events_are_append_only;
+
+-- Events that carry money or identity in a form that is not known yet, as they came but for personal fields, until a
+-- later version of referbase can read them.
+create table referral_private.parked_events (
+  stripe_account text not null,
+  livemode boolean not null,
+  event_id text not null,
+  reason text not null,
+  event jsonb not null,
+  constraint parked_events_pkey primary key (event_id, stripe_account, livemode),
+  constraint parked_events_are_in_the_inbox
+    foreign key (event_id, stripe_account, livemode) references referral_private.stripe_events (
+      event_id,
+      stripe_account,
+      livemode
+    )
+      on delete restrict
+);
+
+alter table referral_private.parked_events enable row level security;
+
+-- What a parked event was read as in the end. It is kept, because the inbox has the event as parked for ever.
+create table referral_private.resolved_events (
+  stripe_account text not null,
+  livemode boolean not null,
+  event_id text not null,
+  event jsonb not null,
+  resolved_at timestamptz not null default clock_timestamp(),
+  constraint resolved_events_pkey primary key (event_id, stripe_account, livemode),
+  constraint resolved_events_are_in_the_inbox
+    foreign key (event_id, stripe_account, livemode) references referral_private.stripe_events (
+      event_id,
+      stripe_account,
+      livemode
+    )
+      on delete restrict
+);
+
+alter table referral_private.resolved_events enable row level security;
+
+create trigger resolved_events_are_append_only
+before update or delete or truncate on referral_private.resolved_events
+for each statement
+execute function referral_private.refuse_change();
+
+alter table referral_private.resolved_events enable always trigger resolved_events_are_append_only;
+
+create type referral.event_result as (event_id text, status referral.event_status);
+
+-- What an event states, as the webhook reduces it. Raises `invalid_event`.
+create function referral_private.statement_of(p_event jsonb)
+returns referral_private.statement
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if coalesce(jsonb_typeof(p_event), '') <> 'object'
+    or jsonb_typeof(p_event -> 'data' -> 'object') is distinct from 'object'
+  then
+    perform referral_private.raise_error('invalid_event');
+  end if;
+  return (
+    coalesce(p_event ->> 'account', ''), (p_event -> 'livemode')::boolean, p_event ->> 'id',
+    to_timestamp((p_event -> 'created')::bigint), p_event -> 'data' -> 'object'
+  )::referral_private.statement;
+end
+$$;

@@ -1,0 +1,97 @@
+-- Parked events: listed, and applied once a later version can read them.
+create type referral.parked_event as (
+  stripe_account text,
+  livemode boolean,
+  event_id text,
+  type text,
+  reason text,
+  received_at timestamptz,
+  event jsonb
+);
+
+create function referral_private.list_parked_events(p_max_rows int default 100, p_after_event text default null)
+returns setof referral.parked_event
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_after timestamptz := coalesce(
+    (select min(e.received_at) from referral_private.stripe_events as e where e.event_id = p_after_event),
+    case when p_after_event is null then '-infinity'::timestamptz end
+  );
+begin
+  if v_after is null then
+    perform referral_private.raise_error('invalid_argument', 'after_event');
+  end if;
+  return query
+  select p.stripe_account, p.livemode, p.event_id, e.type, p.reason, e.received_at, p.event
+  from referral_private.parked_events as p
+  join referral_private.stripe_events as e
+    on e.stripe_account = p.stripe_account and e.livemode = p.livemode and e.event_id = p.event_id
+  where (e.received_at, p.event_id) > (v_after, coalesce(p_after_event, ''))
+  order by e.received_at, p.event_id
+  limit referral_private.page_size(p_max_rows);
+end
+$$;
+
+comment on function referral_private.list_parked_events is
+  'public: Returns events that could not be read when they came, oldest first, without personal fields.
+
+group: Take payments
+max_rows: 1 to 1,000
+after_event: the last event_id of the page before; none for the first page
+callers: the operator
+errors: invalid_argument
+timeout: 10s';
+
+grant execute on function referral_private.list_parked_events to service_role;
+
+create function referral_private.resolve_parked_event(p_event jsonb)
+returns setof referral.event_result
+language plpgsql
+volatile
+rows 1
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_statement referral_private.statement;
+  v_type constant text := p_event ->> 'type';
+  v_status referral.event_status := 'duplicate';
+begin
+  v_statement := referral_private.statement_of(p_event);
+  perform referral_private.lock_stripe_account(v_statement.stripe_account);
+  delete from referral_private.parked_events as p
+  where p.stripe_account = v_statement.stripe_account and p.livemode = v_statement.livemode
+    and p.event_id = v_statement.event_id;
+  if found then
+    insert into referral_private.resolved_events (stripe_account, livemode, event_id, event)
+    values (v_statement.stripe_account, v_statement.livemode, v_statement.event_id, p_event - 'body_sha256');
+    v_status := case when referral_private.object_kind_of(v_type) is null then 'ignored' else 'applied' end;
+  end if;
+  if v_status = 'applied' then
+    perform referral_private.apply_event(v_type, v_statement);
+  end if;
+  return query select v_statement.event_id, v_status;
+exception
+  when check_violation or not_null_violation or invalid_text_representation or numeric_value_out_of_range
+    or invalid_parameter_value or datetime_field_overflow or cannot_coerce
+  then
+    perform referral_private.raise_error('invalid_event');
+end
+$$;
+
+comment on function referral_private.resolve_parked_event is
+  'public: Applies a parked event that can be read now, and deletes what was parked. Status: applied; duplicate if it is
+not parked any more.
+
+group: Take payments
+event: the event as functions/stripe-webhook reduces it
+callers: the operator
+errors: invalid_event, busy
+timeout: 10s';
+
+grant execute on function referral_private.resolve_parked_event to service_role;

@@ -1,0 +1,77 @@
+-- Statements: every entry of an earner's ledger accounts.
+create type referral.statement_entry as (
+  entry_id bigint,
+  posted_at timestamptz,
+  from_kind referral.account_kind,
+  to_kind referral.account_kind,
+  amount bigint,
+  currency text,
+  sale_id text,
+  caused_by text
+);
+
+create function referral_private.my_statement(
+  p_org_id uuid,
+  p_earner_id uuid default null,
+  p_after bigint default null,
+  p_page_size int default 100
+)
+returns setof referral.statement_entry
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_earner_id uuid := referral_private.acting_for(p_org_id, p_earner_id, 'earner_id');
+begin
+  return query
+  with
+    own as (
+      select a.account_id from referral_private.ledger_accounts as a
+      where a.org_id = p_org_id and a.earner_id = v_earner_id and a.livemode = referral_private.mode_of(p_org_id)
+    ),
+    found as (
+      select e.*
+      from own as o
+      cross join lateral (
+        select d.* from referral_private.ledger_entries as d
+        where d.org_id = p_org_id and d.debit_account_id = o.account_id and (p_after is null or d.entry_id < p_after)
+        order by d.entry_id desc
+        limit referral_private.page_size(p_page_size)
+      ) as e
+      union
+      select e.*
+      from own as o
+      cross join lateral (
+        select d.* from referral_private.ledger_entries as d
+        where d.org_id = p_org_id and d.credit_account_id = o.account_id and (p_after is null or d.entry_id < p_after)
+        order by d.entry_id desc
+        limit referral_private.page_size(p_page_size)
+      ) as e
+    )
+  select f.entry_id, f.posted_at, debit.kind, credit.kind, f.amount, f.currency, f.sale_id, f.caused_by
+  from found as f
+  join referral_private.ledger_accounts as debit
+    on debit.org_id = f.org_id and debit.account_id = f.debit_account_id
+  join referral_private.ledger_accounts as credit
+    on credit.org_id = f.org_id and credit.account_id = f.credit_account_id
+  order by f.entry_id desc
+  limit referral_private.page_size(p_page_size);
+end
+$$;
+
+comment on function referral_private.my_statement is
+  'public: Returns every entry of an earner''s ledger accounts, newest first: an amount in minor units that went from one
+kind of account to another; expense is the organisation.
+
+group: See referrals and earnings
+org_id: the organisation
+earner_id: the caller unless given
+after: the last entry_id of the page before; none for the first page
+page_size: rows in a page, 1 to 1,000
+callers: the earner; coordinators, admins and the operator for anyone
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument
+timeout: 10s';
+
+grant execute on function referral_private.my_statement to authenticated, service_role;

@@ -1,0 +1,135 @@
+-- How each amount came about: the facts, the terms, the arithmetic, and the events that stated the facts.
+create type referral.commission_explanation as (
+  sale_id text,
+  earner_id uuid,
+  kind referral.account_kind,
+  amount bigint,
+  currency text,
+  refusal text,
+  arithmetic text,
+  paid bigint,
+  reversed bigint,
+  total bigint,
+  total_excluding_tax bigint,
+  sale_at timestamptz,
+  available_at timestamptz,
+  program_id uuid,
+  terms_version int,
+  terms jsonb,
+  evidence_at timestamptz,
+  redemption_id uuid,
+  code_id uuid,
+  rank int,
+  event_ids text[]
+);
+
+-- How the amount of a target came about, in words that can be computed by hand.
+create function referral_private.arithmetic_of(p_target referral_private.target)
+returns text
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_sale referral_private.sales := p_target.sale;
+  v_text text;
+begin
+  if p_target.refusal is not null then
+    return '0: ' || p_target.refusal;
+  end if;
+  v_text := case
+    when p_target.reward ->> 'kind' = 'flat' then format(
+      '%s × (%s − %s) / %s', p_target.reward -> 'amount' ->> v_sale.currency, v_sale.paid, v_sale.reversed, v_sale.paid
+    )
+    when v_sale.total <= 0 or v_sale.total_excluding_tax is null then format(
+      '(%s − %s) × %s / 10000', v_sale.paid, v_sale.reversed, p_target.reward ->> 'bps'
+    )
+    else format(
+      '(%s − %s) × %s × %s / (%s × 10000)', v_sale.paid, v_sale.reversed, greatest(v_sale.total_excluding_tax, 0),
+      p_target.reward ->> 'bps', v_sale.total
+    )
+  end || ', rounded half up';
+  if p_target.cap is not null then
+    return format(
+      '%s = %s, of which %s within %s for the referral', v_text, p_target.uncapped, p_target.amount, p_target.cap
+    );
+  end if;
+  return format('%s = %s', v_text, p_target.amount);
+end
+$$;
+
+-- The events and records from which a sale's amounts are taken.
+create function referral_private.events_of_sale(p_stripe_account text, p_livemode boolean, p_sale_id text)
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_keys text[] := referral_private.payment_keys(p_stripe_account, p_livemode, array[p_sale_id] || array(
+    select l.payment_key from referral_private.invoice_payments as l
+    where l.stripe_account = p_stripe_account and l.livemode = p_livemode and l.invoice_id = p_sale_id
+  ));
+begin
+  return array(
+    select p.stated_by from referral_private.payments as p
+    where p.stripe_account = p_stripe_account and p.livemode = p_livemode and p.payment_id = any (v_keys)
+    union
+    select r.stated_by from referral_private.refunds as r
+    where r.stripe_account = p_stripe_account and r.livemode = p_livemode and r.payment_key = any (v_keys)
+    union
+    select d.stated_by from referral_private.disputes as d
+    where d.stripe_account = p_stripe_account and d.livemode = p_livemode and d.payment_key = any (v_keys)
+    union
+    select n.stated_by from referral_private.credit_notes as n
+    where n.stripe_account = p_stripe_account and n.livemode = p_livemode and n.invoice_id = p_sale_id
+    order by 1
+  );
+end
+$$;
+
+create function referral_private.explain_commission(p_org_id uuid, p_sale_id text, p_earner_id uuid default null)
+returns setof referral.commission_explanation
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_earner_id uuid := p_earner_id;
+  v_stripe_account text := referral_private.stripe_account_of(p_org_id);
+begin
+  if p_earner_id is not null or not referral_private.acts_with_role(p_org_id, 'coordinator') then
+    v_earner_id := referral_private.acting_for(p_org_id, p_earner_id, 'earner_id');
+  end if;
+  return query
+  select (t.sale).sale_id, t.earner_id, t.kind, t.amount, (t.sale).currency, t.refusal,
+    referral_private.arithmetic_of(t), (t.sale).paid, (t.sale).reversed, (t.sale).total,
+    (t.sale).total_excluding_tax, (t.sale).sale_at, t.available_at,
+    (t.evidence).program_id, (t.evidence).terms_version, t.terms, (t.evidence).at, (t.evidence).redemption_id,
+    (t.evidence).code_id, t.rank,
+    referral_private.events_of_sale(v_stripe_account, s.livemode, s.sale_id)
+  from referral_private.sales as s
+  cross join lateral referral_private.targets_at(
+    v_stripe_account, s.livemode, array[s.payer_id], clock_timestamp()
+  ) as t
+  where s.stripe_account = v_stripe_account and s.sale_id = p_sale_id and (t.sale).sale_id = p_sale_id
+    and (t.evidence).org_id = p_org_id and (v_earner_id is null or t.earner_id = v_earner_id);
+end
+$$;
+
+comment on function referral_private.explain_commission is
+  'public: Returns why a sale earned what it did: facts, terms, arithmetic, and the ids of the events that stated the
+facts. Staff see every earner''s part.
+
+group: See referrals and earnings
+org_id: the organisation
+sale_id: Stripe''s invoice or payment intent, or a recorded payment
+earner_id: the caller unless given; for staff, everyone unless given
+callers: the earner; coordinators, admins and the operator for anyone
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument
+timeout: 10s';
+
+grant execute on function referral_private.explain_commission to authenticated, service_role;

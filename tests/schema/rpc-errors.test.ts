@@ -1,0 +1,78 @@
+/** The errors that the comment of an RPC states are those that it can raise, and the reverse. */
+import { expect, test } from 'vitest'
+import { testDatabase } from '../support/database.ts'
+import { raisedErrors } from '../support/raised-errors.ts'
+
+const sql = await testDatabase()
+const raised = await raisedErrors(sql)
+
+const byStaff = ['not_signed_in', 'anonymous_user', 'organisation_not_found', 'member_not_found']
+
+/** What a function that an RPC calls can raise, and this RPC cannot, and why. */
+const unreachable: Record<string, [codes: string[], reason: string]> = {
+  create_campaign_code: [
+    ['active_code_exists', 'member_not_found'],
+    'the code has no referrer, and the member who is locked is the caller',
+  ],
+  end_code: [byStaff, 'code_not_found comes first, and the referrer of a code is a member'],
+  suspend_code: [byStaff, 'as end_code'],
+  reactivate_code: [byStaff, 'as end_code'],
+  update_code: [byStaff, 'as end_code'],
+  get_or_create_code: [
+    [
+      'not_a_member',
+      'not_allowed',
+      'member_not_found',
+      'active_code_exists',
+      'code_taken',
+      'code_reserved',
+      'invalid_code',
+    ],
+    'the caller acts for themself, is made a member first, and cannot choose the text',
+  ],
+  rotate_code: [['active_code_exists'], 'the active code retires in the same transaction'],
+  update_program: [
+    ['not_signed_in', 'anonymous_user', 'not_a_member', 'organisation_not_found'],
+    'program_not_found comes first',
+  ],
+  redeem_sign_up_code: [
+    [
+      'self_referral',
+      'new_users_only',
+      'code_not_found',
+      'code_inactive',
+      'code_expired',
+      'code_limit_reached',
+      'already_redeemed',
+      'mutual_referral',
+      'invalid_argument',
+      'invalid_code',
+      'invalid_click',
+    ],
+    'a refusal that can never pass ends the claim, and there is no row',
+  ],
+}
+
+const stated = new Map(
+  (
+    await sql`
+      select proname as name, obj_description(oid, 'pg_proc') as comment from pg_proc
+      where pronamespace = 'referral'::regnamespace`
+  ).map(({ name, comment }) => {
+    const [, list = ''] = /^Errors: ([^.]*)\./m.exec(String(comment)) ?? []
+    return [String(name), list.split(/,\s+/).filter(Boolean).sort()] as const
+  }),
+)
+
+test.for([...stated])('%s', ([name, errors]) => {
+  const [except = []] = unreachable[name] ?? []
+  const expected = [...(raised.get(name) ?? [])].filter((code) => !except.includes(code))
+  expect(errors).toEqual(expected.sort())
+})
+
+test('what is listed as unreachable is found', () => {
+  const idle = Object.entries(unreachable).flatMap(([name, [codes]]) =>
+    codes.filter((code) => !raised.get(name)?.has(code)).map((code) => `${name}: ${code}`),
+  )
+  expect(idle).toEqual([])
+})
