@@ -50,20 +50,21 @@ begin
 end
 $$;
 
+-- A host name with a dot, a port below 10,000, printable ASCII; no user information; at most 2,048 characters.
 create function referral_private.is_https_url(p_url text)
 returns boolean
-language sql
+language plpgsql
 immutable
 parallel safe
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-  -- A host name with a dot, a port below 10,000, printable ASCII; no user information; at most 2,048 characters.
-  select
-    length(p_url) <= 2048
-    and p_url collate "C" ~ (
-      '^https://([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]' || '(:[1-9][0-9]{0,3})?([/?#][!-~]*)?$'
-    );
+begin
+  return length(p_url) <= 2048 and p_url collate "C" ~ (
+    '^https://([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]'
+    || '(:[1-9][0-9]{0,3})?([/?#][!-~]*)?$'
+  );
+end
 $$;
 
 -- Up to 20 texts, each of which has this form as a whole.

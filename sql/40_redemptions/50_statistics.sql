@@ -28,7 +28,8 @@ end
 $$;
 
 comment on function referral_private.code_usage_stats is
-  'public: Returns how often a code was used, by how many people, when last, and by whom lately: ten ids, for staff only.
+  'public: Returns how often a code was used, by how many people, when last, and by whom lately: ten ids, for staff
+only.
 
 group: Have a code
 code_id: the code

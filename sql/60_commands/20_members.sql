@@ -1,4 +1,4 @@
--- Commands on members: who is let in, with which role, and who is out.
+-- Commands on members: who is let in, with which role, and under which name.
 
 create function referral_private.require_role_name(p_role text)
 returns void
@@ -150,92 +150,6 @@ errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_n
 timeout: 10s';
 
 grant execute on function referral_private.set_member_role to authenticated, service_role;
-
-create function referral_private.deactivate_member(
-  p_org_id uuid,
-  p_user_id uuid,
-  p_reason text default null,
-  p_block boolean default false
-)
-returns referral.members
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-declare
-  v_member referral.members;
-begin
-  v_member := referral_private.lock_member_to_manage(p_org_id, p_user_id);
-  perform referral_private.require_other_admin(v_member);
-  update referral.members as m
-  set deactivated_at = coalesce(m.deactivated_at, clock_timestamp()), reason = p_reason,
-    blocked_at = case when p_block then coalesce(m.blocked_at, clock_timestamp()) else m.blocked_at end
-  where m.org_id = p_org_id and m.user_id = p_user_id
-  returning * into v_member;
-  perform referral_private.end_codes_of(p_org_id, p_user_id, '{active,suspended}', p_reason);
-  return v_member;
-end
-$$;
-
-comment on function referral_private.deactivate_member is
-  'public: Takes a member''s rights and ends their codes.
-
-group: Manage members
-org_id: the organisation
-user_id: the member
-reason: up to 500 characters, kept in the audit
-block: true: the member gets no code again
-callers: coordinators for members; admins and the operator for anyone but the last admin
-errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
-  last_admin, invalid_argument, busy
-timeout: 10s';
-
-grant execute on function referral_private.deactivate_member to authenticated, service_role;
-
-create function referral_private.reactivate_member(
-  p_org_id uuid,
-  p_user_id uuid,
-  p_unblock boolean default false,
-  p_reason text default null
-)
-returns referral.members
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-declare
-  v_member referral.members;
-begin
-  perform referral_private.lock_member_to_manage(p_org_id, p_user_id);
-  if p_unblock then
-    perform referral_private.require_role(p_org_id, 'admin');
-  end if;
-  update referral.members as m
-  set deactivated_at = null, blocked_at = case when not p_unblock then m.blocked_at end, reason = p_reason
-  where m.org_id = p_org_id and m.user_id = p_user_id
-  returning * into v_member;
-  return v_member;
-end
-$$;
-
-comment on function referral_private.reactivate_member is
-  'public: Gives a deactivated member their role back; ended codes stay ended.
-
-group: Manage members
-org_id: the organisation
-user_id: the member
-unblock: true, for admins: the member may have codes again
-reason: up to 500 characters, kept in the audit
-callers: coordinators for members; admins and the operator for anyone
-errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
-  invalid_argument, busy
-timeout: 10s';
-
-grant execute on function referral_private.reactivate_member to authenticated, service_role;
 
 -- Members set their own names; nobody does it for them.
 create function referral_private.set_my_name(p_org_id uuid, p_display_name text, p_public_name boolean default false)

@@ -1,96 +1,4 @@
--- How a code begins: drawn, chosen by staff, or made for the person who asks for theirs. A command that changes a
--- referrer's codes locks the member row first, so that concurrent changes queue up instead of failing on the unique
--- index.
-
--- Prepares a referrer for a new code: locks the member and stores the end of codes past their time. Raises
--- `member_deactivated`, `member_blocked`, `code_suspended`.
-create function referral_private.ready_for_code(p_org_id uuid, p_referrer_id uuid)
-returns referral.members
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_member referral.members := referral_private.lock_member(p_org_id, p_referrer_id);
-begin
-  if v_member.deactivated_at is not null then
-    perform referral_private.raise_error('member_deactivated');
-  end if;
-  if v_member.blocked_at is not null then
-    perform referral_private.raise_error('member_blocked');
-  end if;
-  perform referral_private.expire_codes_of(p_org_id, p_referrer_id);
-  if exists (
-    select from referral_private.codes_in_use(p_org_id, p_referrer_id) as c where c.status = 'suspended'
-  ) then
-    perform referral_private.raise_error('code_suspended');
-  end if;
-  return v_member;
-end
-$$;
-
--- The program of a referrer's code: the given one, or else the organisation's default. Where enrolment is by
--- invitation, a member who enrolled by themself elsewhere is refused. Raises `program_not_found`, `program_inactive`,
--- `not_invited`.
-create function referral_private.program_for_member(p_member referral.members, p_program_id uuid)
-returns uuid
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_program referral.programs := referral_private.program_for_code(p_member.org_id, p_program_id);
-begin
-  if p_member.admitted_by = p_member.user_id
-    and not referral_private.has_open_enrolment(p_member.org_id, v_program.id)
-  then
-    perform referral_private.raise_error('not_invited');
-  end if;
-  return v_program.id;
-end
-$$;
-
--- Refuses one more code than the organisation allows a member, counting what has not ended: their own, and the
--- campaign codes they made. The member row is locked. Raises `too_many_codes`.
-create function referral_private.require_code_allowance(p_org_id uuid, p_user_id uuid)
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if (
-    select count(*) from referral.codes as c
-    where c.org_id = p_org_id and c.status in ('active', 'suspended')
-      and (referral_private.as_of_now(c)).status <> 'expired'
-      and (c.referrer_id = p_user_id or c.referrer_id is null and c.batch_id is null and c.created_by = p_user_id)
-  ) >= (select o.codes_per_member from referral.organisations as o where o.id = p_org_id) then
-    perform referral_private.raise_error('too_many_codes');
-  end if;
-end
-$$;
-
--- How long a drawn code is: the organisation's length, and 12 characters at least where enrolment is by invitation or
--- the code is limited, so that such a code is not found by trying.
-create function referral_private.drawn_length(p_org_id uuid, p_program_id uuid, p_limited boolean)
-returns int
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_length int := (select o.code_length from referral.organisations as o where o.id = p_org_id);
-begin
-  if p_limited or not referral_private.has_open_enrolment(p_org_id, p_program_id) then
-    return greatest(12, v_length);
-  end if;
-  return v_length;
-end
-$$;
+-- How a code begins: drawn, chosen by staff, or made for the person who asks for theirs.
 
 -- Stores a new code with the chosen text, or, where `p_code.code` is null, with one that is drawn. Raises
 -- `invalid_code`, `code_reserved`, `code_taken`.
@@ -127,7 +35,8 @@ begin
     )
     values (
       p_code.id, p_code.org_id, p_code.program_id, v_text, p_code.referrer_id, p_code.beneficiary_id,
-      p_code.description, p_code.expires_at, p_code.quota_id, p_code.rotation, p_code.batch_id, coalesce(p_code.created_by, auth.uid())
+      p_code.description, p_code.expires_at, p_code.quota_id, p_code.rotation, p_code.batch_id,
+      coalesce(p_code.created_by, auth.uid())
     )
     on conflict on constraint codes_key_is_unique do nothing
     returning * into v_new;
@@ -250,7 +159,8 @@ end
 $$;
 
 comment on function referral_private.get_or_create_code is
-  'public: Returns the caller''s active code, or makes one. In a program with open enrolment the caller becomes a member.
+  'public: Returns the caller''s active code, or makes one. In a program with open enrolment the caller becomes a
+member.
 
 group: Have a code
 org_id: the organisation

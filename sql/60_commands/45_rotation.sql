@@ -60,8 +60,8 @@ end
 $$;
 
 comment on function referral_private.rotate_code is
-  'public: Retires the active code of a referrer and issues the next, in one step. The new code inherits program, expiry,
-description and remaining uses. The old one stays redeemable for the grace period.
+  'public: Retires the active code of a referrer and issues the next, in one step. The new code inherits program,
+expiry, description and remaining uses. The old one stays redeemable for the grace period.
 
 group: Have a code
 org_id: the organisation
@@ -99,8 +99,8 @@ end
 $$;
 
 comment on function referral_private.deactivate_code is
-  'public: Ends the active code of a referrer for good, and the grace of earlier ones. No active code is not an error: no
-row.
+  'public: Ends the active code of a referrer for good, and the grace of earlier ones. No active code is not an error:
+no row.
 
 group: Have a code
 org_id: the organisation

@@ -105,7 +105,8 @@ end
 $$;
 
 comment on function referral_private.import_codes is
-  'public: Takes campaign codes from rows: all, or none where one cannot be taken; details then lists the rows by number.
+  'public: Takes campaign codes from rows: all, or none where one cannot be taken; details then lists the rows by
+number.
 
 group: Manage codes
 org_id: the organisation

@@ -1,6 +1,12 @@
 -- Refunds that did not go through Stripe, and refunds that failed after all.
 
-create function referral_private.record_refund(p_org_id uuid, p_provider text, p_refund_ref text, p_payment_ref text, p_amount bigint)
+create function referral_private.record_refund(
+  p_org_id uuid,
+  p_provider text,
+  p_refund_ref text,
+  p_payment_ref text,
+  p_amount bigint
+)
 returns setof referral.recorded_fact
 language plpgsql
 volatile

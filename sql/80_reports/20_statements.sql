@@ -62,8 +62,8 @@ end
 $$;
 
 comment on function referral_private.my_statement is
-  'public: Returns every entry of an earner''s ledger accounts, newest first: an amount in minor units that went from one
-kind of account to another; expense is the organisation.
+  'public: Returns every entry of an earner''s ledger accounts, newest first: an amount in minor units that went from
+one kind of account to another; expense is the organisation.
 
 group: See referrals and earnings
 org_id: the organisation

@@ -197,20 +197,21 @@ begin
 end
 $$;
 
+-- A host name with a dot, a port below 10,000, printable ASCII; no user information; at most 2,048 characters.
 create function referral_private.is_https_url(p_url text)
 returns boolean
-language sql
+language plpgsql
 immutable
 parallel safe
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-  -- A host name with a dot, a port below 10,000, printable ASCII; no user information; at most 2,048 characters.
-  select
-    length(p_url) <= 2048
-    and p_url collate "C" ~ (
-      '^https://([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]' || '(:[1-9][0-9]{0,3})?([/?#][!-~]*)?$'
-    );
+begin
+  return length(p_url) <= 2048 and p_url collate "C" ~ (
+    '^https://([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]'
+    || '(:[1-9][0-9]{0,3})?([/?#][!-~]*)?$'
+  );
+end
 $$;
 
 -- Up to 20 texts, each of which has this form as a whole.
@@ -1045,7 +1046,8 @@ begin
       regexp_replace(
         normalize(p_code, NFKC) collate "C",
         '[\u0009-\u000D\u0020\u0085\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000'
-          || '\u002D\u058A\u05BE\u1400\u1806\u2010-\u2015\u2E17\u2E1A\u2E3A\u2E3B\u2E40\u2E5D\u301C\u3030\u30A0' || '\uFE31\uFE32\uFE58\uFE63\uFF0D\U00010D6E\U00010EAD]+',
+          || '\u002D\u058A\u05BE\u1400\u1806\u2010-\u2015\u2E17\u2E1A\u2E3A\u2E3B\u2E40\u2E5D\u301C\u3030\u30A0'
+          || '\uFE31\uFE32\uFE58\uFE63\uFF0D\U00010D6E\U00010EAD]+',
         '-',
         'g'
       ),
@@ -2935,7 +2937,8 @@ end
 $$;
 
 comment on function referral_private.code_usage_stats is
-  'public: Returns how often a code was used, by how many people, when last, and by whom lately: ten ids, for staff only.
+  'public: Returns how often a code was used, by how many people, when last, and by whom lately: ten ids, for staff
+only.
 
 group: Have a code
 code_id: the code
@@ -5476,7 +5479,7 @@ timeout: 10s';
 
 grant execute on function referral_private.update_organisation to authenticated, service_role;
 
--- Commands on members: who is let in, with which role, and who is out.
+-- Commands on members: who is let in, with which role, and under which name.
 
 create function referral_private.require_role_name(p_role text)
 returns void
@@ -5629,6 +5632,43 @@ timeout: 10s';
 
 grant execute on function referral_private.set_member_role to authenticated, service_role;
 
+-- Members set their own names; nobody does it for them.
+create function referral_private.set_my_name(p_org_id uuid, p_display_name text, p_public_name boolean default false)
+returns referral.members
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_user_id uuid := referral_private.require_person();
+  v_member referral.members;
+begin
+  perform referral_private.require_role(p_org_id, 'member');
+  update referral.members as m
+  set display_name = p_display_name, public_name = coalesce(p_public_name, false)
+  where m.org_id = p_org_id and m.user_id = v_user_id
+  returning * into v_member;
+  return v_member;
+end
+$$;
+
+comment on function referral_private.set_my_name is
+  'public: Sets how the caller is called in an organisation, and whether people who open the caller''s link read it.
+
+group: Manage members
+org_id: the organisation
+display_name: 1 to 80 characters, or null
+public_name: true: the link shows the name
+callers: members, for themselves
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, invalid_argument, busy
+timeout: 10s';
+
+grant execute on function referral_private.set_my_name to authenticated;
+
+-- A member loses their rights, and gets them back.
+
 create function referral_private.deactivate_member(
   p_org_id uuid,
   p_user_id uuid,
@@ -5714,41 +5754,6 @@ errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_n
 timeout: 10s';
 
 grant execute on function referral_private.reactivate_member to authenticated, service_role;
-
--- Members set their own names; nobody does it for them.
-create function referral_private.set_my_name(p_org_id uuid, p_display_name text, p_public_name boolean default false)
-returns referral.members
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-declare
-  v_user_id uuid := referral_private.require_person();
-  v_member referral.members;
-begin
-  perform referral_private.require_role(p_org_id, 'member');
-  update referral.members as m
-  set display_name = p_display_name, public_name = coalesce(p_public_name, false)
-  where m.org_id = p_org_id and m.user_id = v_user_id
-  returning * into v_member;
-  return v_member;
-end
-$$;
-
-comment on function referral_private.set_my_name is
-  'public: Sets how the caller is called in an organisation, and whether people who open the caller''s link read it.
-
-group: Manage members
-org_id: the organisation
-display_name: 1 to 80 characters, or null
-public_name: true: the link shows the name
-callers: members, for themselves
-errors: not_signed_in, anonymous_user, not_a_member, not_allowed, invalid_argument, busy
-timeout: 10s';
-
-grant execute on function referral_private.set_my_name to authenticated;
 
 -- Commands on programs.
 
@@ -5873,9 +5878,8 @@ timeout: 10s';
 
 grant execute on function referral_private.update_program to authenticated, service_role;
 
--- How a code begins: drawn, chosen by staff, or made for the person who asks for theirs. A command that changes a
--- referrer's codes locks the member row first, so that concurrent changes queue up instead of failing on the unique
--- index.
+-- Who may have a new code, in which program, and how long a drawn one is. A command that changes a referrer's codes
+-- locks the member row first, so that concurrent changes queue up instead of failing on the unique index.
 
 -- Prepares a referrer for a new code: locks the member and stores the end of codes past their time. Raises
 -- `member_deactivated`, `member_blocked`, `code_suspended`.
@@ -5967,6 +5971,8 @@ begin
 end
 $$;
 
+-- How a code begins: drawn, chosen by staff, or made for the person who asks for theirs.
+
 -- Stores a new code with the chosen text, or, where `p_code.code` is null, with one that is drawn. Raises
 -- `invalid_code`, `code_reserved`, `code_taken`.
 create function referral_private.insert_code(p_code referral.codes)
@@ -6002,7 +6008,8 @@ begin
     )
     values (
       p_code.id, p_code.org_id, p_code.program_id, v_text, p_code.referrer_id, p_code.beneficiary_id,
-      p_code.description, p_code.expires_at, p_code.quota_id, p_code.rotation, p_code.batch_id, coalesce(p_code.created_by, auth.uid())
+      p_code.description, p_code.expires_at, p_code.quota_id, p_code.rotation, p_code.batch_id,
+      coalesce(p_code.created_by, auth.uid())
     )
     on conflict on constraint codes_key_is_unique do nothing
     returning * into v_new;
@@ -6125,7 +6132,8 @@ end
 $$;
 
 comment on function referral_private.get_or_create_code is
-  'public: Returns the caller''s active code, or makes one. In a program with open enrolment the caller becomes a member.
+  'public: Returns the caller''s active code, or makes one. In a program with open enrolment the caller becomes a
+member.
 
 group: Have a code
 org_id: the organisation
@@ -6199,8 +6207,8 @@ end
 $$;
 
 comment on function referral_private.rotate_code is
-  'public: Retires the active code of a referrer and issues the next, in one step. The new code inherits program, expiry,
-description and remaining uses. The old one stays redeemable for the grace period.
+  'public: Retires the active code of a referrer and issues the next, in one step. The new code inherits program,
+expiry, description and remaining uses. The old one stays redeemable for the grace period.
 
 group: Have a code
 org_id: the organisation
@@ -6238,8 +6246,8 @@ end
 $$;
 
 comment on function referral_private.deactivate_code is
-  'public: Ends the active code of a referrer for good, and the grace of earlier ones. No active code is not an error: no
-row.
+  'public: Ends the active code of a referrer for good, and the grace of earlier ones. No active code is not an error:
+no row.
 
 group: Have a code
 org_id: the organisation
@@ -6790,7 +6798,8 @@ end
 $$;
 
 comment on function referral_private.import_codes is
-  'public: Takes campaign codes from rows: all, or none where one cannot be taken; details then lists the rows by number.
+  'public: Takes campaign codes from rows: all, or none where one cannot be taken; details then lists the rows by
+number.
 
 group: Manage codes
 org_id: the organisation
@@ -8247,7 +8256,13 @@ grant execute on function referral_private.record_payment to service_role;
 
 -- Refunds that did not go through Stripe, and refunds that failed after all.
 
-create function referral_private.record_refund(p_org_id uuid, p_provider text, p_refund_ref text, p_payment_ref text, p_amount bigint)
+create function referral_private.record_refund(
+  p_org_id uuid,
+  p_provider text,
+  p_refund_ref text,
+  p_payment_ref text,
+  p_amount bigint
+)
 returns setof referral.recorded_fact
 language plpgsql
 volatile
@@ -8527,8 +8542,8 @@ end
 $$;
 
 comment on function referral_private.my_statement is
-  'public: Returns every entry of an earner''s ledger accounts, newest first: an amount in minor units that went from one
-kind of account to another; expense is the organisation.
+  'public: Returns every entry of an earner''s ledger accounts, newest first: an amount in minor units that went from
+one kind of account to another; expense is the organisation.
 
 group: See referrals and earnings
 org_id: the organisation

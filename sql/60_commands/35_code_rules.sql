@@ -1,0 +1,92 @@
+-- Who may have a new code, in which program, and how long a drawn one is. A command that changes a referrer's codes
+-- locks the member row first, so that concurrent changes queue up instead of failing on the unique index.
+
+-- Prepares a referrer for a new code: locks the member and stores the end of codes past their time. Raises
+-- `member_deactivated`, `member_blocked`, `code_suspended`.
+create function referral_private.ready_for_code(p_org_id uuid, p_referrer_id uuid)
+returns referral.members
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_member referral.members := referral_private.lock_member(p_org_id, p_referrer_id);
+begin
+  if v_member.deactivated_at is not null then
+    perform referral_private.raise_error('member_deactivated');
+  end if;
+  if v_member.blocked_at is not null then
+    perform referral_private.raise_error('member_blocked');
+  end if;
+  perform referral_private.expire_codes_of(p_org_id, p_referrer_id);
+  if exists (
+    select from referral_private.codes_in_use(p_org_id, p_referrer_id) as c where c.status = 'suspended'
+  ) then
+    perform referral_private.raise_error('code_suspended');
+  end if;
+  return v_member;
+end
+$$;
+
+-- The program of a referrer's code: the given one, or else the organisation's default. Where enrolment is by
+-- invitation, a member who enrolled by themself elsewhere is refused. Raises `program_not_found`, `program_inactive`,
+-- `not_invited`.
+create function referral_private.program_for_member(p_member referral.members, p_program_id uuid)
+returns uuid
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_program referral.programs := referral_private.program_for_code(p_member.org_id, p_program_id);
+begin
+  if p_member.admitted_by = p_member.user_id
+    and not referral_private.has_open_enrolment(p_member.org_id, v_program.id)
+  then
+    perform referral_private.raise_error('not_invited');
+  end if;
+  return v_program.id;
+end
+$$;
+
+-- Refuses one more code than the organisation allows a member, counting what has not ended: their own, and the
+-- campaign codes they made. The member row is locked. Raises `too_many_codes`.
+create function referral_private.require_code_allowance(p_org_id uuid, p_user_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if (
+    select count(*) from referral.codes as c
+    where c.org_id = p_org_id and c.status in ('active', 'suspended')
+      and (referral_private.as_of_now(c)).status <> 'expired'
+      and (c.referrer_id = p_user_id or c.referrer_id is null and c.batch_id is null and c.created_by = p_user_id)
+  ) >= (select o.codes_per_member from referral.organisations as o where o.id = p_org_id) then
+    perform referral_private.raise_error('too_many_codes');
+  end if;
+end
+$$;
+
+-- How long a drawn code is: the organisation's length, and 12 characters at least where enrolment is by invitation or
+-- the code is limited, so that such a code is not found by trying.
+create function referral_private.drawn_length(p_org_id uuid, p_program_id uuid, p_limited boolean)
+returns int
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_length int := (select o.code_length from referral.organisations as o where o.id = p_org_id);
+begin
+  if p_limited or not referral_private.has_open_enrolment(p_org_id, p_program_id) then
+    return greatest(12, v_length);
+  end if;
+  return v_length;
+end
+$$;
