@@ -20,7 +20,7 @@ export type Caller = (typeof callers)[number]
 
 export type Stage = Awaited<ReturnType<typeof stage>>
 
-const terms = {
+export const terms = {
   enrolment: 'open',
   commission: { kind: 'percent', bps: 1000 },
   recurrence: 'forever',
