@@ -157,13 +157,12 @@ export const calls: Record<string, Call> = {
   org_liabilities: {
     args: org,
     answers: adminOnly,
-    rows: ({ mentor, coordinator, friend, buyer }) =>
-      [
-        { owner_id: mentor.id, pending: 300n, reward: 0n },
-        { owner_id: coordinator.id, pending: 400n, reward: 0n },
-        { owner_id: friend.id, pending: 0n, reward: 300n },
-        { owner_id: buyer.id, pending: 0n, reward: 300n },
-      ].toSorted((a, b) => (a.owner_id < b.owner_id ? -1 : 1)),
+    rows: ({ mentor, coordinator, friend, buyer }) => [
+      { owner_id: mentor.id, pending: 300n, reward: 0n },
+      { owner_id: coordinator.id, pending: 400n, reward: 0n },
+      { owner_id: friend.id, pending: 0n, reward: 300n },
+      { owner_id: buyer.id, pending: 0n, reward: 300n },
+    ],
   },
   reactivate_code: { args: byId, answers: hiddenFromOthers('code_not_found') },
   reactivate_member: { args: member, answers: staffOnly },
