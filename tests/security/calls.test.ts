@@ -3,8 +3,7 @@
  * until it is listed in `tests/support/calls.ts`. Each call stands alone: what it changed is undone.
  */
 import { expect, test } from 'vitest'
-import { refusal } from '../support/actors.ts'
-import { type Call, calls } from '../support/calls.ts'
+import { answerOf, type Call, calls } from '../support/calls.ts'
 import { testDatabase, undone } from '../support/database.ts'
 import { actors, callers, stage } from '../support/stage.ts'
 
@@ -22,9 +21,9 @@ test.for(Object.entries(calls))('%s', async ([rpc, { args, answers, rows }]) => 
   for (const caller of callers)
     await undone(sql, async (tx) => {
       const call = actors(tx, staged)[caller].rpc(rpc, args(staged))
-      const answered = await call.catch(() => null)
-      seen[caller] = answered ? (answered.length ? 'ok' : 'none') : await errorOf(call)
-      if (answered?.length && rows) {
+      seen[caller] = await answerOf(call)
+      if (rows && seen[caller] === 'ok') {
+        const answered = await call
         const expected = rows(staged, caller)
         expect(answered, caller).toHaveLength(expected.length)
         for (const row of expected)
@@ -50,8 +49,3 @@ test.for(reads.map((read) => String(read.name)))(
     })
   },
 )
-
-async function errorOf(call: Promise<unknown>): Promise<string> {
-  const error = await refusal(call)
-  return error === '42501' ? 'denied' : error
-}

@@ -1,4 +1,5 @@
 /** The matrix of calls: every RPC, with arguments about the first organisation of the stage, and what comes of it. */
+import { refusal } from './actors.ts'
 import {
   type Answers,
   adminOnly,
@@ -18,6 +19,14 @@ export type Call = {
   answers: Answers
   /** The rows that a caller is shown, as far as they say whose they are. */
   rows?: (stage: Stage, caller: Caller) => object[]
+}
+
+/** What a call is answered, as the matrix says it. */
+export async function answerOf(call: Promise<object[]>): Promise<string> {
+  const rows = await call.catch(() => null)
+  if (rows) return rows.length ? 'ok' : 'none'
+  const error = await refusal(call)
+  return error === '42501' ? 'denied' : error
 }
 
 const org = ({ org }: Stage) => ({ org_id: org })
