@@ -12,8 +12,7 @@ export const germanDates: Settings = { DateStyle: 'German', TimeZone: 'Asia/Kolk
 
 /** Applies settings until the transaction, or the savepoint, is undone. */
 export async function apply(tx: Sql, settings: Settings): Promise<void> {
-  for (const [name, value] of Object.entries(settings))
-    await tx`select set_config(${name}, ${value}, true)`
+  await tx`select set_config(key, value, true) from jsonb_each_text(${tx.json(settings)})`
 }
 
 /** A zone in which clocks go forward an hour at that day's midnight in UTC, so many days from now, and back half a year later. */
@@ -42,16 +41,13 @@ export async function rowsUnder(
   await apply(tx, settings)
   await actor.run(`create temp table answer as ${query}`, values)
   await apply(tx, before)
-  const rows = await actor.run('select * from answer')
-  await actor.run('drop table answer')
+  const rows = await tx.unsafe('select * from answer')
+  await tx`drop table answer`
   return rows
 }
 
 async function currently(tx: Sql, settings: Settings): Promise<Settings> {
-  const found: Settings = {}
-  for (const name of Object.keys(settings)) {
-    const [row] = await tx`select current_setting(${name}) as value`
-    found[name] = String(row?.value)
-  }
-  return found
+  const rows = await tx`
+    select name, current_setting(name) as value from unnest(${Object.keys(settings)}::text[]) as name`
+  return Object.fromEntries(rows.map(({ name, value }) => [name, value]))
 }
