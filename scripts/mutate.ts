@@ -10,6 +10,7 @@ import { dirname, join } from 'node:path'
 import postgres from 'postgres'
 import { clickMutations } from './mutate/click-mutations.ts'
 import { codeMutations } from './mutate/code-mutations.ts'
+import { moneyRowMutations } from './mutate/money-row-mutations.ts'
 import { CliError, runMain } from './stack/cli-error.ts'
 import { applyMigrations, createProject } from './stack/database.ts'
 import { root } from './stack/root.ts'
@@ -50,7 +51,8 @@ async function catalogMutations(sql: postgres.Sql): Promise<Mutation[]> {
 /** Changes of a function's text, made from what the database has: a text that is not there any more is an error. */
 async function functionMutations(sql: postgres.Sql): Promise<Mutation[]> {
   const made: Mutation[] = []
-  for (const { name, in: function_, replace, by } of [...codeMutations, ...clickMutations]) {
+  const all = [...codeMutations, ...clickMutations, ...moneyRowMutations]
+  for (const { name, in: function_, replace, by } of all) {
     const [row] =
       await sql`select pg_get_functiondef(${`referral_private.${function_}`}::regproc) as text`
     const text = String(row?.text)

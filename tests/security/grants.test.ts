@@ -199,7 +199,7 @@ test('every RPC runs as its caller, has a statement timeout and a comment', asyn
   expect(rows).toEqual([])
 })
 
-test('every function pins its search path', async () => {
+test('every function pins its search path, with pg_temp last, where it hides nothing', async () => {
   const rows = await sql`
     select p.oid::regprocedure from pg_proc as p
     where p.pronamespace::regnamespace::text like 'referral%' and not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false)`

@@ -10,7 +10,7 @@ export type Actor = {
   /** Calls an RPC by name with named arguments, and gives its rows. */
   rpc: (name: string, args?: Record<string, unknown>) => Promise<Row[]>
   /** Runs SQL text with the actor's rights. */
-  run: (query: string) => Promise<Row[]>
+  run: (query: string, values?: unknown[]) => Promise<Row[]>
 }
 
 /** A signed-in person; `claims` add to the token. */
@@ -38,19 +38,20 @@ function actor(sql: Sql, role: Role, claims: { sub?: string; role: Role }): Acto
     })
   return {
     id: claims.sub ?? '',
-    run: (query) => act((tx) => tx.unsafe<Row[]>(query)),
+    run: (query, values = []) => act((tx) => tx.unsafe<Row[]>(query, values as never[])),
     rpc: (name, args = {}) =>
       act((tx) => {
-        const names = Object.keys(args).map((key, i) => `${key} => $${i + 1}`)
-        const values = Object.values(args).map((value) =>
-          isObject(value) ? tx.json(value) : value,
-        )
-        return tx.unsafe<Row[]>(
-          `select * from referral.${name}(${names.join(', ')})`,
-          values as never[],
-        )
+        const { query, values } = callOf(tx, name, args)
+        return tx.unsafe<Row[]>(query, values as never[])
       }),
   }
+}
+
+/** The text of a call with named arguments, and their values. */
+export function callOf(sql: Sql, name: string, args: Record<string, unknown>) {
+  const names = Object.keys(args).map((key, i) => `${key} => $${i + 1}`)
+  const values = Object.values(args).map((value) => (isObject(value) ? sql.json(value) : value))
+  return { query: `select * from referral.${name}(${names.join(', ')})`, values }
 }
 
 const isObject = (value: unknown): value is postgres.JSONValue =>

@@ -3,7 +3,9 @@ import type postgres from 'postgres'
 
 export type Session = {
   tx: postgres.TransactionSql
+  /** Rejects with the error where the transaction cannot be committed. */
   commit: () => Promise<void>
+  /** Quiet, also where the transaction has ended already. */
   rollback: () => Promise<void>
   /** Waits until this session waits for a lock that another one holds. */
   blocked: () => Promise<void>
@@ -29,20 +31,19 @@ function open(sql: postgres.Sql): Promise<Session> {
       const [row] = await tx`select pg_backend_pid() as pid`
       ready({
         tx,
-        commit: () => close(end.resolve),
-        rollback: () => close(end.reject),
+        commit: async () => {
+          end.resolve()
+          await transaction
+        },
+        rollback: async () => {
+          end.reject()
+          await transaction.catch(() => {})
+        },
         blocked: () => blocked(sql, row?.pid),
       })
       await end.promise
     })
     transaction.catch(fail)
-    const close = (signal: () => void) => {
-      signal()
-      return transaction.then(
-        () => {},
-        () => {},
-      )
-    }
   })
 }
 
