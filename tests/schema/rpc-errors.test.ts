@@ -1,5 +1,6 @@
 /** The errors that the comment of an RPC states are those that it can raise, and the reverse. */
 import { expect, test } from 'vitest'
+import { calls } from '../support/calls.ts'
 import { testDatabase } from '../support/database.ts'
 import { raisedErrors } from '../support/raised-errors.ts'
 
@@ -75,4 +76,14 @@ test('what is listed as unreachable is found', () => {
     codes.filter((code) => !raised.get(name)?.has(code)).map((code) => `${name}: ${code}`),
   )
   expect(idle).toEqual([])
+})
+
+test('every error that the matrix of calls meets is stated', () => {
+  const met = Object.entries(calls).flatMap(([name, { answers }]) =>
+    Object.values(answers)
+      .filter((answer) => !['ok', 'none', 'denied'].includes(answer))
+      .filter((answer) => !stated.get(name)?.includes(answer))
+      .map((answer) => `${name}: ${answer}`),
+  )
+  expect(met).toEqual([])
 })

@@ -33,7 +33,7 @@ test('a referrer’s balance in an organisation is that of its sales', () =>
 test('an organisation owes what its own people earned', () =>
   undone(sql, async (tx) => {
     const owed = async (org_id: string) =>
-      (await operator(tx).rpc('org_liabilities', { org_id })).map((row) => row.owner_id).sort()
+      (await operator(tx).rpc('org_liabilities', { org_id })).map((row) => row.earner_id).sort()
     const people = [mentor.id, staged.friend.id]
     expect(await owed(org)).toEqual([...people, staged.coordinator.id, staged.buyer.id].sort())
     expect(await owed(there.org)).toEqual(people.sort())
@@ -41,13 +41,13 @@ test('an organisation owes what its own people earned', () =>
 
 /** What is shown of an organisation's money: earnings of the mentor, all that is owed to them, their statement. */
 async function shown(tx: Sql, org: string, owner: string) {
-  const of = { org_id: org, owner_id: owner }
+  const of = { org_id: org, earner_id: owner }
   const earnings = await operator(tx).rpc('my_earnings', of)
   const owed = await operator(tx).rpc('org_liabilities', { org_id: org })
   const statement = await operator(tx).rpc('my_statement', of)
   return {
     earned: earnings.map((row) => Number(row.pending)),
-    owed: owed.filter((row) => row.owner_id === owner).map((row) => Number(row.pending)),
+    owed: owed.filter((row) => row.earner_id === owner).map((row) => Number(row.pending)),
     entries: statement.map((row) => Number(row.amount)),
   }
 }

@@ -98,7 +98,7 @@ async function told(tx: Sql, staged: Awaited<ReturnType<typeof stageStory>>, und
     statement: statement.map((row) => ({ ...row, entry_id: null })),
     earnings: await rowsUnder(tx, under, mentor, 'my_earnings', { org_id: org }),
     liabilities: await rowsUnder(tx, under, admin, 'org_liabilities', { org_id: org }),
-    postings: await tx`select * from referral_private.postings order by sale_id, owner_id, kind`,
+    postings: await tx`select * from referral_private.postings order by sale_id, earner_id, kind`,
     redemptions: await tx`select * from referral.redemptions order by id`,
   }
   await tx`rollback to savepoint before_the_story`

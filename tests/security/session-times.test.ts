@@ -38,7 +38,7 @@ async function redeemedIn2025(tx: Sql, redeemedAt: string, terms: object) {
 }
 
 async function earned(tx: Sql, org: string, owner: string) {
-  const [row] = await operator(tx).rpc('my_earnings', { org_id: org, owner_id: owner })
+  const [row] = await operator(tx).rpc('my_earnings', { org_id: org, earner_id: owner })
   return Number(row?.available ?? 0) + Number(row?.pending ?? 0)
 }
 
@@ -166,8 +166,8 @@ describe('with a clock that went forward three days ago', () => {
       await tx`
         insert into referral_private.sign_up_claims (user_id, code, claimed_at)
         values (gen_random_uuid(), 'ABC', ${almost(90)})`
-      expect(await rowsUnder(tx, zone, operator(tx), 'forget_sign_up_claims')).toEqual([
-        { forget_sign_up_claims: 0 },
+      expect(await rowsUnder(tx, zone, operator(tx), 'purge_sign_up_claims')).toEqual([
+        { purge_sign_up_claims: 0 },
       ])
     }))
 
@@ -190,14 +190,14 @@ test.for(['7 days', '168:00:00'])(
       const { id } = await codeOf(mentor, org)
       await rowsUnder(tx, zoneThatChanges(3), mentor, 'rotate_code', { org_id: org, grace })
       const [row] = await tx`
-        select round(extract(epoch from redeemable_until - deactivated_at))::int as seconds
+        select round(extract(epoch from redeemable_until - ended_at))::int as seconds
         from referral.codes where id = ${id}`
       expect(row?.seconds).toBe(168 * 3600)
     }),
 )
 
 describe('in Kathmandu, a quarter of an hour beside all others', () => {
-  test('redemptions are counted by the hour in UTC', () =>
+  test('redemptions are bucket by the hour in UTC', () =>
     undone(sql, async (tx) => {
       const { org, mentor } = await scene(tx)
       const { code } = await codeOf(mentor, org)
@@ -206,22 +206,22 @@ describe('in Kathmandu, a quarter of an hour beside all others', () => {
         await person(tx).rpc('redeem_code', { code })
       }
       const rows = await tx`
-        select hour = date_trunc('hour', hour, 'UTC') as whole from referral_private.redemption_counts
+        select hour = date_trunc('hour', hour, 'UTC') as whole from referral_private.rate_limit_buckets
         where org_id = ${org}`
       expect(rows).toEqual(Array(3).fill({ whole: true }))
     }))
 
-  test('forget_counts forgets what is older than the last whole hour in UTC', () =>
+  test('purge_rate_limits forgets what is older than the last whole hour in UTC', () =>
     undone(sql, async (tx) => {
       const { org } = await scene(tx)
       await tx`
-        insert into referral_private.redemption_counts (org_id, counted, hour, redemptions)
+        insert into referral_private.rate_limit_buckets (org_id, bucket, hour, redemptions)
         select ${org}, 'minute ' || n, date_trunc('minute', now()) - make_interval(mins => n), 1
         from generate_series(0, 239) as n`
-      await rowsUnder(tx, kathmandu, operator(tx), 'forget_counts')
+      await rowsUnder(tx, kathmandu, operator(tx), 'purge_rate_limits')
       const [row] = await tx`
         select min(hour) = date_trunc('hour', now(), 'UTC') - interval '1 hour' as whole
-        from referral_private.redemption_counts`
+        from referral_private.rate_limit_buckets`
       expect(row?.whole).toBe(true)
     }))
 })

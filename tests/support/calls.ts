@@ -31,7 +31,7 @@ export async function answerOf(call: Promise<object[]>): Promise<string> {
 
 const org = ({ org }: Stage) => ({ org_id: org })
 const ofMentor = ({ org, mentor }: Stage) => ({ org_id: org, referrer_id: mentor.id })
-const earningsOfMentor = ({ org, mentor }: Stage) => ({ org_id: org, owner_id: mentor.id })
+const earningsOfMentor = ({ org, mentor }: Stage) => ({ org_id: org, earner_id: mentor.id })
 const member = ({ org, mentor }: Stage) => ({ org_id: org, user_id: mentor.id })
 const byId = ({ codeId }: Stage) => ({ code_id: codeId })
 const byText = ({ code }: Stage) => ({ code })
@@ -98,8 +98,8 @@ export const calls: Record<string, Call> = {
     answers: { ...signedIn, operator: 'ok', ...to('none', 'stranger', 'elsewhere') },
     rows: ({ mentor, friend, program, sale }, caller) => {
       const of = { sale_id: sale.here, program_id: program }
-      const commission = { ...of, owner_id: mentor.id, kind: 'pending', amount: 100n }
-      const reward = { ...of, owner_id: friend.id, kind: 'reward', amount: 300n }
+      const commission = { ...of, earner_id: mentor.id, kind: 'pending', amount: 100n }
+      const reward = { ...of, earner_id: friend.id, kind: 'reward', amount: 300n }
       if (caller === 'referrer') return [commission]
       return caller === 'referee' ? [reward] : [commission, reward]
     },
@@ -113,8 +113,8 @@ export const calls: Record<string, Call> = {
     },
     rows: theCode,
   },
-  forget_counts: { args: nothing, answers: operatorOnly },
-  forget_sign_up_claims: { args: nothing, answers: operatorOnly },
+  purge_rate_limits: { args: nothing, answers: operatorOnly },
+  purge_sign_up_claims: { args: nothing, answers: operatorOnly },
   generate_codes: { args: ({ org }) => ({ org_id: org, count: 1 }), answers: staffOnly },
   get_active_code: { args: ofMentor, answers: referrerAndStaff, rows: theCode },
   get_or_create_code: { args: org, answers: signedIn, rows: ({ org }) => [{ org_id: org }] },
@@ -167,10 +167,10 @@ export const calls: Record<string, Call> = {
     args: org,
     answers: adminOnly,
     rows: ({ mentor, coordinator, friend, buyer }) => [
-      { owner_id: mentor.id, pending: 300n, reward: 0n },
-      { owner_id: coordinator.id, pending: 400n, reward: 0n },
-      { owner_id: friend.id, pending: 0n, reward: 300n },
-      { owner_id: buyer.id, pending: 0n, reward: 300n },
+      { earner_id: mentor.id, pending: 300n, reward: 0n },
+      { earner_id: coordinator.id, pending: 400n, reward: 0n },
+      { earner_id: friend.id, pending: 0n, reward: 300n },
+      { earner_id: buyer.id, pending: 0n, reward: 300n },
     ],
   },
   reactivate_code: { args: byId, answers: hiddenFromOthers('code_not_found') },
