@@ -35,7 +35,9 @@ test('the demo fails at the step that does not happen', async () => {
   const broken = {
     'A second code is refused while the first is active': 'drop index referral.codes_one_active',
     'A second redemption, of somebody else’s code, is refused': `
-      create or replace function referral_private.redeem_code(p_code text, p_click_id uuid, p_provenance text, p_channel text)
+      create or replace function referral_private.redeem_code(
+        p_code text, p_click_id uuid default null, p_provenance text default 'typed', p_channel text default null
+      )
       returns setof referral.redeemed_code language sql security definer as $$
         select md5('one')::uuid, null::uuid, null::uuid, $1, 'pending'::referral.redemption_status, now() $$`,
     'Stripe says three times, signed, that the friend has paid':
