@@ -6,8 +6,9 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { world } from '../fixtures/mixed-world.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
+import { checkLedger } from '../support/ledger.ts'
 import { percent, type Step, stageCompany, stepsOf } from '../support/mixed.ts'
-import { checkLedger, release } from '../support/money.ts'
+import { release } from '../support/money.ts'
 import { often, proved } from '../support/soak.ts'
 
 const sql = await testDatabase()

@@ -8,7 +8,8 @@ import { refund } from '../fixtures/stripe/refund.ts'
 import { type Actor, operator, person, refusal } from '../support/actors.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
 import { ingest } from '../support/ingest.ts'
-import { checkLedger, release } from '../support/money.ts'
+import { checkLedger } from '../support/ledger.ts'
+import { release } from '../support/money.ts'
 import { codeOf, scene } from '../support/scene.ts'
 
 const sql = await testDatabase()
@@ -181,8 +182,7 @@ describe('a hold', () => {
       expect(await operator(tx).rpc('release_due_commissions')).toEqual([
         { release_due_commissions: 0 },
       ])
-      await tx`update referral_private.payments set paid_at = paid_at - interval '3 days'`
-      await tx`update referral_private.sales set paid_at = paid_at - interval '3 days'`
+      await tx`update referral.program_terms set terms = terms || '{"hold_days": 4}'`
       await tx`update referral_private.postings set due_at = due_at - interval '3 days'`
       expect(await operator(tx).rpc('release_due_commissions', { max_rows: 1 })).toEqual([
         { release_due_commissions: 1 },

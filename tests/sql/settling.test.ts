@@ -9,7 +9,7 @@ import { createdDiscount, promotionCode } from '../fixtures/stripe/promotion-cod
 import { operator, refusal } from '../support/actors.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
 import { ingest } from '../support/ingest.ts'
-import { checkLedger } from '../support/money.ts'
+import { checkLedger } from '../support/ledger.ts'
 import { codeOf, scene } from '../support/scene.ts'
 
 const sql = await testDatabase()
