@@ -22,7 +22,7 @@ export function reversalsOf(book: Book, references: References): Reversals {
 
 /** Every refund that has not failed, and what disputes keep. */
 export function takenBack(
-  of: { refunds: Refund[]; disputes: Dispute[] },
+  of: { refunds: Pick<Refund, 'amount' | 'failed'>[]; disputes: Omit<Dispute, 'payment'>[] },
   { currency, paid }: { currency: string; paid: bigint },
 ): bigint {
   const refunded = sum(of.refunds.filter(({ failed }) => !failed).map(({ amount }) => amount))
@@ -30,14 +30,18 @@ export function takenBack(
 }
 
 /** The share of what it took that a dispute has not given back; of the sale, where it is in another currency. */
-function kept({ amount, currency, moved }: Dispute, saleCurrency: string, paid: bigint): bigint {
+function kept(
+  { amount, currency, moved }: Omit<Dispute, 'payment'>,
+  saleCurrency: string,
+  paid: bigint,
+): bigint {
   const taken = sum(moved.filter((change) => change < 0n)) * -1n
   const net = most(0n, -sum(moved))
   return taken ? fraction(currency === saleCurrency ? amount : paid, net, taken) : 0n
 }
 
 /** An invoice's part of a payment: what was paid of it, and what credit notes assign to it. */
-export type Part = { paid: bigint; assigned: bigint }
+type Part = { paid: bigint; assigned: bigint }
 
 /**
  * What was taken back of a payment by the invoices it paid, once for all of it: first what credit notes assign, at most
