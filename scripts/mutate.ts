@@ -10,6 +10,7 @@ import { dirname, join } from 'node:path'
 import postgres from 'postgres'
 import { clickMutations } from './mutate/click-mutations.ts'
 import { codeMutations } from './mutate/code-mutations.ts'
+import { oracleMutations } from './mutate/oracle-mutations.ts'
 import { applyMigrations, createProject } from './stack/database.ts'
 import { root } from './stack/root.ts'
 import { runMain, Sentence } from './stack/sentence.ts'
@@ -50,7 +51,11 @@ async function catalogMutations(sql: postgres.Sql): Promise<Mutation[]> {
 /** Changes of a function's text, made from what the database has: a text that is not there any more is an error. */
 async function functionMutations(sql: postgres.Sql): Promise<Mutation[]> {
   const made: Mutation[] = []
-  for (const { name, in: function_, replace, by } of [...codeMutations, ...clickMutations]) {
+  for (const { name, in: function_, replace, by } of [
+    ...codeMutations,
+    ...clickMutations,
+    ...oracleMutations,
+  ]) {
     const [row] =
       await sql`select pg_get_functiondef(${`referral_private.${function_}`}::regproc) as text`
     const text = String(row?.text)
