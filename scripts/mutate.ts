@@ -12,6 +12,7 @@ import { clickMutations } from './mutate/click-mutations.ts'
 import { codeMutations } from './mutate/code-mutations.ts'
 import { moneyRowMutations } from './mutate/money-row-mutations.ts'
 import { CliError, runMain } from './stack/cli-error.ts'
+import { oracleMutations } from './mutate/oracle-mutations.ts'
 import { applyMigrations, createProject } from './stack/database.ts'
 import { root } from './stack/root.ts'
 import { startThrowawayPostgres } from './stack/throwaway.ts'
@@ -51,7 +52,7 @@ async function catalogMutations(sql: postgres.Sql): Promise<Mutation[]> {
 /** Changes of a function's text, made from what the database has: a text that is not there any more is an error. */
 async function functionMutations(sql: postgres.Sql): Promise<Mutation[]> {
   const made: Mutation[] = []
-  const all = [...codeMutations, ...clickMutations, ...moneyRowMutations]
+  const all = [...codeMutations, ...clickMutations, ...moneyRowMutations, ...oracleMutations]
   for (const { name, in: function_, replace, by } of all) {
     const [row] =
       await sql`select pg_get_functiondef(${`referral_private.${function_}`}::regproc) as text`

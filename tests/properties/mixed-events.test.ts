@@ -1,13 +1,14 @@
 /**
- * Mixed worlds in many orders, with duplicates: whatever customers, users and codes share, there is one ending, and
- * settling everything once more changes nothing. `MIXED_WORLDS` says how many worlds, `STORY_SEED` which.
+ * Mixed worlds in many orders, with duplicates: whatever customers, users and codes share, there is one ending, the
+ * oracle's, and settling everything once more changes nothing. `MIXED_WORLDS` says how many worlds, `STORY_SEED` which.
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { world } from '../fixtures/mixed-world.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
+import { checkLedger } from '../support/ledger.ts'
 import { percent, type Step, stageCompany, stepsOf } from '../support/mixed.ts'
-import { checkLedger, release } from '../support/money.ts'
+import { release } from '../support/money.ts'
 import { often, proved } from '../support/soak.ts'
 
 const sql = await testDatabase()
@@ -25,7 +26,8 @@ const terms = fc.constantFrom<Record<string, unknown>>(
       { from: 2, bps: 2000 },
     ],
   },
-  { recurrence: 'forever', max_commission_per_referral: { usd: 150 }, guests: false },
+  { recurrence: 'forever', max_commission_per_referral: { usd: 150, eur: 120 }, guests: false },
+  { recurrence: { months: 1 }, commission: { kind: 'flat', amount: { usd: 333 } }, hold_days: 9 },
   { recurrence: 'forever', conversion_window_days: 3, minimum_sale: { usd: 1000, eur: 1 } },
 )
 

@@ -5,7 +5,8 @@
 import { expect, test } from 'vitest'
 import { operator } from '../support/actors.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
-import { checkLedger, ending, type Staged, stageStory, stories } from '../support/money.ts'
+import { checkLedger } from '../support/ledger.ts'
+import { ending, type Staged, stageStory, stories } from '../support/money.ts'
 import { inOrders } from '../support/orders.ts'
 import { often, proved } from '../support/soak.ts'
 

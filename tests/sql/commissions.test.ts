@@ -8,7 +8,8 @@ import { refund } from '../fixtures/stripe/refund.ts'
 import { type Actor, operator, person, refusal } from '../support/actors.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
 import { ingest } from '../support/ingest.ts'
-import { checkLedger, release } from '../support/money.ts'
+import { checkLedger } from '../support/ledger.ts'
+import { release } from '../support/money.ts'
 import { codeOf, scene } from '../support/scene.ts'
 
 const sql = await testDatabase()
@@ -121,6 +122,19 @@ describe('test mode and live mode', () => {
       expect(row?.status).toBe('confirmed')
       await checkLedger(tx)
     }))
+
+  test('do not unconfirm in one what the other has confirmed', () =>
+    undone(sql, async (tx) => {
+      const { org, mentor, friend } = await scene(tx, tenPercent)
+      const { code } = await codeOf(mentor, org)
+      await friend.rpc('redeem_code', { code })
+      await ingest(tx, paidInvoice({ userId: friend.id, at: now() + 10, livemode: true }))
+      await ingest(tx, paidInvoice({ userId: friend.id, at: now() - 20 }))
+      const [row] =
+        await tx`select status from referral.redemptions where referee_id = ${friend.id}`
+      expect(row?.status).toBe('confirmed')
+      await checkLedger(tx)
+    }))
 })
 
 describe('an organisation that has earned or owes', () => {
@@ -181,8 +195,7 @@ describe('a hold', () => {
       expect(await operator(tx).rpc('release_due_commissions')).toEqual([
         { release_due_commissions: 0 },
       ])
-      await tx`update referral_private.payments set paid_at = paid_at - interval '3 days'`
-      await tx`update referral_private.sales set paid_at = paid_at - interval '3 days'`
+      await tx`update referral.program_terms set terms = terms || '{"hold_days": 4}'`
       await tx`update referral_private.postings set due_at = due_at - interval '3 days'`
       expect(await operator(tx).rpc('release_due_commissions', { max_rows: 1 })).toEqual([
         { release_due_commissions: 1 },
@@ -201,7 +214,17 @@ describe('a code without a redemption', () => {
     await ingest(tx, completedSession({ customer, reference: code, at }))
     await ingest(tx, paidInvoice({ customer, at: at + 1, userId: about.userId }))
     await release(tx)
+    await checkLedger(tx)
   }
+
+  test('earns nothing by a purchase that is older than the code', () =>
+    undone(sql, async (tx) => {
+      const { org, mentor } = await scene(tx, tenPercent)
+      const { code } = await codeOf(mentor, org)
+      await tx`update referral.program_terms set valid_from = now() - interval '9 days'`
+      await bought(tx, code, { at: now() - day })
+      expect(await total(mentor, org)).toBe(0)
+    }))
 
   test('counts whatever its status, and only while its program was on', () =>
     undone(sql, async (tx) => {
@@ -264,6 +287,29 @@ describe('a code without a redemption', () => {
         completedSession({ mode: 'payment', customer: null, reference: code, at: now() + 9 }),
       )
       expect(await total(mentor, org)).toBe(0)
+    }))
+})
+
+describe('a campaign code', () => {
+  test('earns for its beneficiary, redeemed or carried, and without one for nobody', () =>
+    undone(sql, async (tx) => {
+      const { org, mentor, coordinator, friend } = await scene(tx, tenPercent)
+      const made = { org_id: org, beneficiary_id: mentor.id }
+      const [theirs] = await coordinator.rpc('create_campaign_code', { ...made, code: 'SPRING-1' })
+      await friend.rpc('redeem_code', { code: theirs?.code })
+      await ingest(tx, paidInvoice({ userId: friend.id, at: now() + 10 }))
+      await ingest(tx, completedSession({ customer: 'cus_1', reference: 'SPRING-1', at: now() }))
+      await ingest(tx, paidInvoice({ customer: 'cus_1', at: now() + 10 }))
+      expect(await total(mentor, org)).toBe(200)
+
+      await coordinator.rpc('create_campaign_code', { org_id: org, code: 'SPRING-2' })
+      const stranger = person(tx)
+      await stranger.rpc('redeem_code', { code: 'SPRING-2' })
+      await ingest(tx, paidInvoice({ userId: stranger.id, at: now() + 10 }))
+      const [row] =
+        await tx`select status from referral.redemptions where referee_id = ${stranger.id}`
+      expect(row?.status).toBe('confirmed')
+      await checkLedger(tx)
     }))
 })
 

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { operator, refusal } from '../support/actors.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
-import { checkLedger } from '../support/money.ts'
+import { checkLedger } from '../support/ledger.ts'
 import { codeOf, scene } from '../support/scene.ts'
 
 const sql = await testDatabase()

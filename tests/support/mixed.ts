@@ -14,7 +14,10 @@ export const percent = {
 
 export type Step = () => Promise<unknown>
 
-/** Two organisations on one account; everything is older than the worlds, and who redeems has done so at a fixed time. */
+/**
+ * Two organisations on one account, the second one's code for somebody else's benefit; everything is older than the worlds,
+ * and who redeems has done so at a fixed time.
+ */
 export async function stageCompany(tx: Sql) {
   const [own, rival] = [await scene(tx, percent), await scene(tx, percent)]
   const codes = [await codeOf(own.mentor, own.org), await codeOf(rival.mentor, rival.org)]
@@ -24,7 +27,8 @@ export async function stageCompany(tx: Sql) {
     update referral.program_terms set valid_from = now() - interval '90 days';
     set constraints all immediate;
     alter table referral.codes disable trigger user;
-    update referral.codes set created_at = now() - interval '90 days';
+    update referral.codes set created_at = now() - interval '90 days',
+      beneficiary_id = case org_id when '${rival.org}' then '${person(tx).id}'::uuid end;
     alter table referral.codes enable trigger user;
     create function public.at_a_fixed_time() returns trigger language plpgsql as $$
     begin

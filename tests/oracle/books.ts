@@ -1,0 +1,99 @@
+/** The books: everything that was said of one Stripe account in one mode. Nothing in one book touches another. */
+import type { z } from 'zod'
+import type * as objects from '../../functions/stripe-webhook/objects.ts'
+import type { RecordedFact, StripeEvent, Time, World } from './world.ts'
+import { second } from './world.ts'
+
+type Objects = {
+  session: typeof objects.checkoutSession
+  intent: typeof objects.paymentIntent
+  invoice: typeof objects.invoice
+  invoicePayment: typeof objects.invoicePayment
+  refund: typeof objects.refund
+  charge: typeof objects.charge
+  dispute: typeof objects.dispute
+  warning: typeof objects.warning
+  creditNote: typeof objects.creditNote
+  discount: typeof objects.discount
+  promotionCode: typeof objects.promotionCode
+}
+type Kind = keyof Objects
+
+/** An object as an event showed it, when and by which event. */
+type Shown<Name extends Kind> = { object: z.infer<Objects[Name]>; at: Time; by: string }
+
+export type Book = {
+  account: string
+  livemode: boolean
+  shown: { [Name in Kind]: Shown<Name>[] }
+  records: RecordedFact[]
+}
+
+/** The table of docs/stripe.md; no other event says anything. */
+const kinds: Record<string, Kind> = {
+  'checkout.session.completed': 'session',
+  'checkout.session.async_payment_succeeded': 'session',
+  'payment_intent.succeeded': 'intent',
+  'invoice.paid': 'invoice',
+  'invoice_payment.paid': 'invoicePayment',
+  'refund.created': 'refund',
+  'refund.updated': 'refund',
+  'refund.failed': 'refund',
+  'charge.refunded': 'charge',
+  'charge.dispute.created': 'dispute',
+  'charge.dispute.updated': 'dispute',
+  'charge.dispute.closed': 'dispute',
+  'charge.dispute.funds_withdrawn': 'dispute',
+  'charge.dispute.funds_reinstated': 'dispute',
+  'radar.early_fraud_warning.created': 'warning',
+  'radar.early_fraud_warning.updated': 'warning',
+  'credit_note.created': 'creditNote',
+  'credit_note.updated': 'creditNote',
+  'credit_note.voided': 'creditNote',
+  'customer.discount.created': 'discount',
+  'promotion_code.created': 'promotionCode',
+  'promotion_code.updated': 'promotionCode',
+}
+
+export function booksOf({ events, records, organisations }: World): Book[] {
+  const books = new Map<string, Book>()
+  const book = (account: string, livemode: boolean) => {
+    const key = `${account} ${livemode}`
+    const known = books.get(key) ?? emptyBook(account, livemode)
+    books.set(key, known)
+    return known
+  }
+  for (const event of events) show(book(event.account ?? '', event.livemode), event)
+  const accounts = new Map(organisations.map(({ id, account }) => [id, account]))
+  for (const record of records) book(accounts.get(record.org) ?? '', true).records.push(record)
+  return [...books.values()]
+}
+
+function show({ shown }: Book, { id, type, created, data }: StripeEvent): void {
+  const kind = kinds[type]
+  if (kind) (shown[kind] as object[]).push({ object: data.object, at: created * second, by: id })
+}
+
+function emptyBook(account: string, livemode: boolean): Book {
+  const shown: Book['shown'] = {
+    session: [],
+    intent: [],
+    invoice: [],
+    invoicePayment: [],
+    refund: [],
+    charge: [],
+    dispute: [],
+    warning: [],
+    creditNote: [],
+    discount: [],
+    promotionCode: [],
+  }
+  return { account, livemode, shown, records: [] }
+}
+
+/** The id under which a provider's reference stands beside Stripe's. */
+export const recordedId = ({ org, provider }: RecordedFact, ref: string) =>
+  `${provider}:${org}:${ref}`
+
+/** The payer of recorded payments: the user, as the organisation knows them. */
+export const recordedPayer = ({ org }: RecordedFact, user: string) => `user:${org}:${user}`
