@@ -11,14 +11,15 @@ export const fraction = (amount: bigint, numerator: bigint, denominator: bigint)
 
 /**
  * Splits an amount by weights: to each the whole part of its quota, and one unit of what is left to each in the order of
- * their remainders, the largest first, ties by id.
+ * their remainders, the largest first, ties by id. Without any weight nobody gets anything.
  */
 export function splitByWeight(amount: bigint, weights: Map<string, bigint>): Map<string, bigint> {
   const total = sum([...weights.values()])
+  if (total === 0n) return new Map()
   const quotas = [...weights].map(([id, weight]) => ({
     id,
-    whole: total ? (amount * weight) / total : 0n,
-    remainder: total ? (amount * weight) % total : 0n,
+    whole: (amount * weight) / total,
+    remainder: (amount * weight) % total,
   }))
   const left = amount - sum(quotas.map(({ whole }) => whole))
   const inOrder = sorted(quotas, ({ remainder, id }) => [-remainder, id])

@@ -23,7 +23,7 @@ type Kind = keyof Objects
 type Shown<Name extends Kind> = { object: z.infer<Objects[Name]>; at: Time; by: string }
 
 export type Book = {
-  account: string
+  stripeAccount: string
   livemode: boolean
   shown: { [Name in Kind]: Shown<Name>[] }
   records: RecordedFact[]
@@ -57,15 +57,16 @@ const kinds: Record<string, Kind> = {
 
 export function booksOf({ events, records, organisations }: World): Book[] {
   const books = new Map<string, Book>()
-  const book = (account: string, livemode: boolean) => {
-    const key = `${account} ${livemode}`
-    const known = books.get(key) ?? emptyBook(account, livemode)
+  const book = (stripeAccount: string, livemode: boolean) => {
+    const key = `${stripeAccount} ${livemode}`
+    const known = books.get(key) ?? emptyBook(stripeAccount, livemode)
     books.set(key, known)
     return known
   }
   for (const event of events) show(book(event.account ?? '', event.livemode), event)
-  const accounts = new Map(organisations.map(({ id, account }) => [id, account]))
-  for (const record of records) book(accounts.get(record.org) ?? '', true).records.push(record)
+  const stripeAccounts = new Map(organisations.map(({ id, stripeAccount }) => [id, stripeAccount]))
+  for (const record of records)
+    book(stripeAccounts.get(record.org) ?? '', true).records.push(record)
   return [...books.values()]
 }
 
@@ -74,7 +75,7 @@ function show({ shown }: Book, { id, type, created, data }: StripeEvent): void {
   if (kind) (shown[kind] as object[]).push({ object: data.object, at: created * second, by: id })
 }
 
-function emptyBook(account: string, livemode: boolean): Book {
+function emptyBook(stripeAccount: string, livemode: boolean): Book {
   const shown: Book['shown'] = {
     session: [],
     intent: [],
@@ -88,7 +89,7 @@ function emptyBook(account: string, livemode: boolean): Book {
     discount: [],
     promotionCode: [],
   }
-  return { account, livemode, shown, records: [] }
+  return { stripeAccount, livemode, shown, records: [] }
 }
 
 /** The id under which a provider's reference stands beside Stripe's. */

@@ -5,7 +5,7 @@ import type { Sale } from './sales.ts'
 import type { Won } from './winners.ts'
 import { type Reward, second, type Terms, type Time } from './world.ts'
 
-/** The sales in their order; what each earns its owner. */
+/** The sales in their order; what each earns its earner. */
 export function commissionsOf(referral: Won[], rank: (of: Won) => number): bigint[] {
   const first = referral[0]?.sale.soldAt ?? 0
   const before = new Map<string, bigint>()
@@ -76,7 +76,7 @@ function commissionAt({ commission, tiers }: Terms, rank: number): Reward | unde
   return tier && { kind: 'percent', bps: tier.bps }
 }
 
-/** The referee's reward for the referral's first sale, whatever that earns the owner. */
+/** The referee's reward for the referral's first sale, whatever that earns the earner. */
 export function rewardOf({ sale, evidence, refusal }: Won): bigint {
   const reward = evidence.agreed.terms.referee_reward
   return (reward && refusal === null && worth(reward, sale)) || 0n

@@ -17,13 +17,13 @@ export type Evidence = {
   program: string
   agreed: Agreed
   /** Null of a campaign code, which nobody owns. */
-  owner: string | null
+  earner: string | null
   referee: string | null
   redemption: Redemption | null
   refusal: string | null
 }
 
-/** What the people of organisations on one account did, by what it is looked up by. */
+/** What the people of organisations on one Stripe account did, by what it is looked up by. */
 export type People = {
   redemptionsOf: (user: string) => Redemption[]
   redemption: (id: string) => Redemption | undefined
@@ -33,9 +33,9 @@ export type People = {
   agreements: Agreements
 }
 
-export function peopleOf(world: World, { account }: Book, agreements: Agreements): People {
+export function peopleOf(world: World, { stripeAccount }: Book, agreements: Agreements): People {
   const orgs = new Set(
-    world.organisations.filter((org) => org.account === account).map(({ id }) => id),
+    world.organisations.filter((org) => org.stripeAccount === stripeAccount).map(({ id }) => id),
   )
   const redemptions = world.redemptions.filter(({ org }) => orgs.has(org))
   const codes = world.codes.filter(({ org }) => orgs.has(org))
@@ -80,7 +80,7 @@ function redeemed(users: string[], carryings: Carrying[], people: People): Evide
       org: redemption.org,
       program: redemption.program,
       agreed,
-      owner: code.beneficiary ?? redemption.referrer,
+      earner: code.beneficiary ?? redemption.referrer,
       referee: redemption.referee,
       redemption,
       refusal: whyNoRedemption(redemption, code, users),
@@ -117,7 +117,7 @@ function coded(users: string[], carryings: Carrying[], people: People): Evidence
       org,
       program,
       agreed,
-      owner: code.beneficiary ?? code.referrer,
+      earner: code.beneficiary ?? code.referrer,
       referee: users[0] ?? null,
       redemption: null,
       refusal: whyNoCode(code, users, first.at, agreed, people),
@@ -143,6 +143,6 @@ const isMutual = (theirs: Redemption, code: Code, users: string[], at: Time) =>
   users.includes(theirs.referrer) &&
   wholeSecond(theirs.redeemedAt) <= at
 
-/** The payer is known, and every user that it is has an account no older than that. */
+/** The payer is known, and every user that it is signed up no earlier than that. */
 const areNew = (users: string[], since: Time, { bornAt }: People) =>
   users.length > 0 && users.every((user) => bornAt(user) >= since)

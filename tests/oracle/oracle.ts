@@ -15,13 +15,13 @@ import { agreementsOf } from './terms.ts'
 import { type Won, winnersOf } from './winners.ts'
 import { day, type Time, type World } from './world.ts'
 
-/** What one sale earns one owner. */
+/** What one sale earns one earner. */
 export type Owed = {
-  account: string
+  stripeAccount: string
   livemode: boolean
   org: string
   sale: string
-  owner: string
+  earner: string
   kind: 'pending' | 'available' | 'reward'
   currency: string
   amount: bigint
@@ -44,7 +44,7 @@ export function oracle(world: World): { owed: Owed[]; statuses: Map<string, stri
   }
 }
 
-function owedOf({ account, livemode }: Book, won: Won[], now: Time): Owed[] {
+function owedOf({ stripeAccount, livemode }: Book, won: Won[], now: Time): Owed[] {
   const rank = ranksOf(won)
   const referrals = Map.groupBy(won, ({ evidence, person }) => `${evidence.program} ${person}`)
   return [...referrals.values()].flatMap((sales) => {
@@ -53,12 +53,12 @@ function owedOf({ account, livemode }: Book, won: Won[], now: Time): Owed[] {
       const of = referral[place] as Won
       const freeAt = freeFrom(of)
       return freeAt <= now
-        ? owed(of, of.evidence.owner, 'available', amount, null)
-        : owed(of, of.evidence.owner, 'pending', amount, freeAt)
+        ? owed(of, of.evidence.earner, 'available', amount, null)
+        : owed(of, of.evidence.earner, 'pending', amount, freeAt)
     })
     const first = referral[0] as Won
     const reward = owed(first, first.evidence.referee, 'reward', rewardOf(first), null)
-    return [...commissions, ...reward].map((of) => ({ account, livemode, ...of }))
+    return [...commissions, ...reward].map((of) => ({ stripeAccount, livemode, ...of }))
   })
 }
 
@@ -69,11 +69,13 @@ const freeFrom = ({ sale, evidence }: Won) =>
 /** One amount, or none where there is nothing, or nobody, to credit. */
 function owed(
   { sale, evidence }: Won,
-  owner: string | null,
+  earner: string | null,
   kind: Owed['kind'],
   amount: bigint,
   dueAt: Time | null,
 ) {
-  if (owner === null || amount === 0n) return []
-  return [{ org: evidence.org, sale: sale.id, owner, kind, currency: sale.currency, amount, dueAt }]
+  if (earner === null || amount === 0n) return []
+  return [
+    { org: evidence.org, sale: sale.id, earner, kind, currency: sale.currency, amount, dueAt },
+  ]
 }

@@ -1,4 +1,4 @@
-/** What was taken back of a payment, and of an invoice that several payments, or a part of one, paid. */
+/** What was reversed of a payment, and of an invoice that several payments, or a part of one, paid. */
 import { fraction, least, most, splitByWeight, sum } from './arithmetic.ts'
 import type { Book } from './books.ts'
 import { type Dispute, disputesOf } from './disputes.ts'
@@ -21,7 +21,7 @@ export function reversalsOf(book: Book, references: References): Reversals {
 }
 
 /** Every refund that has not failed, and what disputes keep. */
-export function takenBack(
+export function reversedOfPayment(
   of: { refunds: Pick<Refund, 'amount' | 'failed'>[]; disputes: Omit<Dispute, 'payment'>[] },
   { currency, paid }: { currency: string; paid: bigint },
 ): bigint {
@@ -44,7 +44,7 @@ function kept(
 type Part = { paid: bigint; assigned: bigint }
 
 /**
- * What was taken back of a payment by the invoices it paid, once for all of it: first what credit notes assign, at most
+ * What was reversed of a payment by the invoices it paid, once for all of it: first what credit notes assign, at most
  * what was paid of each, then the rest by what is left of each.
  */
 export function splitOver(taken: bigint, parts: Map<string, Part>): Map<string, bigint> {
@@ -56,7 +56,7 @@ export function splitOver(taken: bigint, parts: Map<string, Part>): Map<string, 
   return new Map([...direct].map(([id, amount]) => [id, amount + (rest.get(id) ?? 0n)]))
 }
 
-/** What was taken back of a sale, at most what was paid: of an invoice, its shares of its payments, and its credit notes. */
+/** What was reversed of a sale, at most what was paid: of an invoice, its shares of its payments, and its credit notes. */
 export function reversedOf(
   sale: Payment,
   payments: Map<string, Payment>,
@@ -67,7 +67,7 @@ export function reversedOf(
     refunds: reversals.refunds.get(payment) ?? [],
     disputes: reversals.disputes.get(payment) ?? [],
   })
-  if (sale.source !== 'invoice') return least(sale.paid, takenBack(of(sale.id), sale))
+  if (sale.source !== 'invoice') return least(sale.paid, reversedOfPayment(of(sale.id), sale))
   const shares = [...(references.paying.get(sale.id) ?? [])].map((payment) => {
     const invoices = references.invoices.get(payment) ?? new Map<string, bigint | null>()
     const parts = new Map(
@@ -80,7 +80,7 @@ export function reversedOf(
       ]),
     )
     const paid = sum([...parts.values()].map((part) => part.paid)) || sale.paid
-    const taken = takenBack(of(payment), { currency: sale.currency, paid })
+    const taken = reversedOfPayment(of(payment), { currency: sale.currency, paid })
     return splitOver(taken, parts).get(sale.id) ?? 0n
   })
   return least(sale.paid, sum(shares) + outside(reversals.notes.get(sale.id) ?? []))

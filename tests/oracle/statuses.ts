@@ -3,8 +3,8 @@ import { sum } from './arithmetic.ts'
 import type { Won } from './winners.ts'
 import { day, type Redemption, type World } from './world.ts'
 
-/** Where only the owner or the guest stands against a commission, the redemption has led to a sale all the same. */
-const confirming = [null, 'no_owner', 'guest', 'self_referral']
+/** Where only the earner or the guest stands against a commission, the redemption has led to a sale all the same. */
+const confirming = [null, 'no_earner', 'guest', 'self_referral']
 
 /** By redemption. A decision of staff stands; else the sales that it won speak, in test mode and in live mode. */
 export function statusesOf(world: World, won: Won[]): Map<string, string> {

@@ -44,7 +44,7 @@ const wins = ({ at, org, program }: Evidence, sale: Sale) =>
 function refusalOf(evidence: Evidence, sale: Sale, first: number): string | null {
   const { terms } = evidence.agreed
   if (evidence.refusal) return evidence.refusal
-  if (evidence.owner === null) return 'no_owner'
+  if (evidence.earner === null) return 'no_earner'
   if (sale.guest && terms.guests === false) return 'guest'
   const ends = evidence.since + terms.conversion_window_days * day
   const isWaived = evidence.redemption?.decision === 'confirmed'

@@ -83,7 +83,7 @@ export type World = {
   now: Time
   events: StripeEvent[]
   records: RecordedFact[]
-  organisations: { id: string; account: string }[]
+  organisations: { id: string; stripeAccount: string }[]
   terms: { program: string; version: number; terms: Terms; from: Time }[]
   /** In the order in which they were switched; without a program, the organisation. */
   switches: { org: string; program: string | null; active: boolean; since: Time }[]

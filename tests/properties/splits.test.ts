@@ -5,7 +5,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { sum } from '../oracle/arithmetic.ts'
-import { splitOver, takenBack } from '../oracle/reversals.ts'
+import { reversedOfPayment, splitOver } from '../oracle/reversals.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
 import { often, proved } from '../support/soak.ts'
 
@@ -85,7 +85,7 @@ async function reckoned(tx: Sql, rows: Payment[]): Promise<bigint[][]> {
     cross join jsonb_array_elements_text(d -> 'moved') with ordinality as moved (amount, j);
     analyze referral_private.invoice_payments, referral_private.refunds, referral_private.disputes`)
   const shares = await tx<{ shares: string[] }[]>`
-    select array_agg(referral_private.share_of_invoice(
+    select array_agg(referral_private.reversed_share_of_invoice(
       'acct_1', false, 'in_' || n || '_' || i, array['pi_' || n], 'usd', 1
     ) order by i) as shares
     from given cross join unnest(paid) with ordinality as part (amount, i)
@@ -102,7 +102,7 @@ function expected({ n, paid, refunds, disputes }: Payment) {
     return [id(place), { paid: BigInt(amount), assigned }] as const
   })
   const whole = sum(parts.map(([, part]) => part.paid))
-  const taken = takenBack(
+  const taken = reversedOfPayment(
     {
       refunds: refunds.map(({ amount, failed }) => ({ amount: BigInt(amount), failed })),
       disputes: disputes.map(({ amount, currency, moved }) => ({

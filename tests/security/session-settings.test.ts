@@ -6,7 +6,8 @@ import { expect, test } from 'vitest'
 import { operator } from '../support/actors.ts'
 import { calls } from '../support/calls.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
-import { checkLedger, release, stageStory, stories } from '../support/money.ts'
+import { checkLedger } from '../support/ledger.ts'
+import { release, stageStory, stories } from '../support/money.ts'
 import {
   apply,
   germanDates,

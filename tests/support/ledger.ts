@@ -20,7 +20,7 @@ export async function checkLedger(sql: Sql): Promise<void> {
     sql`
       with
         moved as (
-          select e.org_id, e.sale_id, a.owner_id, a.kind, a.currency, e.account, e.livemode,
+          select e.org_id, e.sale_id, a.earner_id, a.kind, a.currency, e.stripe_account, e.livemode,
             sum(case when e.credit_account_id = a.account_id then e.amount else -e.amount end) as amount
           from referral_private.ledger_accounts as a
           join referral_private.ledger_entries as e
@@ -30,10 +30,10 @@ export async function checkLedger(sql: Sql): Promise<void> {
         )
       select *
       from moved as m
-      full join referral_private.postings as p using (org_id, sale_id, owner_id, kind, currency, account, livemode)
+      full join referral_private.postings as p using (org_id, sale_id, earner_id, kind, currency, stripe_account, livemode)
       where m.amount is distinct from p.amount`,
     sql<Owed[]>`
-      select account, livemode, org_id as org, sale_id as sale, owner_id as owner, kind, currency, amount,
+      select stripe_account as "stripeAccount", livemode, org_id as org, sale_id as sale, earner_id as earner, kind, currency, amount,
         (extract(epoch from due_at) * 1000000)::float8 as "dueAt"
       from referral_private.postings where amount > 0`,
     whatHappened(sql),
@@ -57,8 +57,18 @@ export async function checkLedger(sql: Sql): Promise<void> {
 const lines = (what: string, rows: readonly object[]) =>
   rows.map((row) => `${what}: ${Object.values(row).join(' ')}`)
 
-const line = ({ account, livemode, org, sale, owner, kind, currency, amount, dueAt }: Owed) =>
-  [account, livemode, org, sale, owner, kind, currency, amount, dueAt ?? ''].join(' ')
+const line = ({
+  stripeAccount,
+  livemode,
+  org,
+  sale,
+  earner,
+  kind,
+  currency,
+  amount,
+  dueAt,
+}: Owed) =>
+  [stripeAccount, livemode, org, sale, earner, kind, currency, amount, dueAt ?? ''].join(' ')
 
 function differences(stored: string[], expected: string[]): string[] {
   const [there, said] = [new Set(stored), new Set(expected)]

@@ -9,12 +9,12 @@ export async function whatHappened(sql: Sql): Promise<World> {
       sql<{ event: World['events'][0] }[]>`
         select coalesce(r.event, e.event) as event
         from referral_private.stripe_events as e
-        left join referral_private.resolved_events as r using (account, livemode, event_id)
+        left join referral_private.resolved_events as r using (stripe_account, livemode, event_id)
         where e.status <> 'parked' or r.event is not null`,
       sql<World['records']>`
         select org_id as org, kind, provider, ref, content from referral_private.recorded_facts`,
       sql<World['organisations']>`
-        select id, coalesce(stripe_account_id, '') as account from referral.organisations`,
+        select id, coalesce(stripe_account_id, '') as "stripeAccount" from referral.organisations`,
       sql<World['terms']>`
         select program_id as program, version, terms, ${micros(sql, 'valid_from')} as from
         from referral.program_terms`,
