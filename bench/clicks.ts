@@ -37,7 +37,7 @@ export const clicks = () =>
         upTo: codes,
         statement: `
           insert into bench.clicks values (
-            bench.org_id(), gen_random_uuid(), gen_random_uuid(), clock_timestamp(), sha256(gen_random_uuid()::text::bytea),
+            bench.org_id(), gen_random_uuid(), gen_random_uuid(), clock_timestamp(),
             true, 'ios', 'qr', '{"utm_source": "fair"}'
           )`,
       },

@@ -36,7 +36,7 @@ type Row = {
 }
 
 /** Reads the faces in the order of their groups' first mention in `groups`. Refuses what is ambiguous, by name. */
-export async function readFaces(sql: postgres.Sql): Promise<Face[]> {
+export async function readFaces(sql: postgres.Sql | postgres.TransactionSql): Promise<Face[]> {
   const rows = await sql<Row[]>`
     select p.proname as name, obj_description(p.oid, 'pg_proc') as comment, p.provolatile as volatility,
       p.prosecdef as "isDefiner", p.proretset as "isSet", p.prorows as rows, format_type(p.prorettype, null) as returns,

@@ -13,7 +13,7 @@ import { referenceOf } from './reference.ts'
 import { resultTypes } from './result-types.ts'
 import { wrappersOf } from './wrappers.ts'
 
-export const apiDocument = 'docs/api.md'
+const apiDocument = 'docs/api.md'
 
 /** The texts of both files, by path, as the other files of sql/ have them now. Loads those into a database of the server. */
 export async function generateApi(server: Postgres): Promise<Record<string, string>> {

@@ -85,7 +85,7 @@ test('with a year of clicks, those of the days in question are read, by an index
     select referral_private.make_click_partition(date_trunc('month', now() at time zone 'utc') - n * interval '1 month')
     from generate_series(-2, 12) as n;
     insert into referral_private.clicks
-    select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), now() - n * interval '30 minutes', '', true, 'web'
+    select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), now() - n * interval '30 minutes', true, 'web'
     from generate_series(1, 16000) as n;
     insert into referral_private.visitors
     select gen_random_uuid(), gen_random_uuid(), sha256(n::text::bytea), now(), 1 from generate_series(1, 10000) as n;
