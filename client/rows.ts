@@ -10,7 +10,7 @@ type Composite<Name extends keyof Schema['CompositeTypes']> = {
 }
 type Nullable<Row, Field extends keyof Row> = Omit<Row, Field> & { [F in Field]: Row[F] | null }
 
-/** A code with its status, owner and limits. */
+/** A code with its status, referrer and limits. */
 export type Code = Schema['Tables']['codes']['Row']
 
 /** A change of a code: its new status, the actor and the reason. */

@@ -24,7 +24,7 @@ export function staffRedemptionCalls(referral: ReferralSchema) {
       return toResult(await referral.rpc('usage_for_user', { ...subject, ...pageArguments(page) }))
     },
 
-    /** Returns the usage figures of a code. The code's owner may call it too, and gets no identities. */
+    /** Returns the usage figures of a code. The code's referrer may call it too, and gets no identities. */
     async codeUsageStats(codeId: string): Promise<Result<CodeUsageStats>> {
       const response = await referral.rpc('code_usage_stats', { code_id: codeId }).single()
       return toResult(response as SupabaseResponse<CodeUsageStats>)
@@ -32,7 +32,7 @@ export function staffRedemptionCalls(referral: ReferralSchema) {
 
     /**
      * Returns the counted clicks on a code, per day in UTC, platform and channel, oldest first. `fromDay` and `toDay` are
-     * inclusive dates such as `2026-11-21`, 31 days at most. The default is the last 31 days. The code's owner may call it
+     * inclusive dates such as `2026-11-21`, 31 days at most. The default is the last 31 days. The code's referrer may call it
      * too.
      *
      * Errors: `code_not_found`, `invalid_argument`.
@@ -69,7 +69,7 @@ export function staffRedemptionCalls(referral: ReferralSchema) {
       )
     },
 
-    /** Returns the amounts that the organisation owes: commissions of owners and rewards of referees, per currency in minor units. Admins only. */
+    /** Returns the amounts that the organisation owes: commissions of earners and rewards of referees, per currency in minor units. Admins only. */
     async orgLiabilities(orgId: string): Promise<Result<Liability[]>> {
       const response = await referral.rpc('org_liabilities', { org_id: orgId })
       return toResult(response as SupabaseResponse<Liability[]>)

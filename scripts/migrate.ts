@@ -1,14 +1,16 @@
 /**
- * `npm run migrate`: after a change in sql/, writes what is generated from it: sql/90_api.sql, docs/api.md, and the migration.
- * Before 0.2.0 there is one migration, and it is the files of sql/ in load order.
+ * `npm run migrate`: after a change in sql/, writes what is generated from it: sql/90_api.sql, docs/api.md, the migration and
+ * client/database.types.ts. Before 0.2.0 there is one migration, and it is the files of sql/ in load order.
  */
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { generateApi } from './api/generate.ts'
 import { sqlFiles } from './sql-files.ts'
 import { runMain } from './stack/cli-error.ts'
+import { applyMigrations, createProject } from './stack/database.ts'
 import { root } from './stack/root.ts'
 import { startThrowawayPostgres } from './stack/throwaway.ts'
+import { typesFile, typesOf } from './types.ts'
 
 export const migration = join(root, 'supabase/migrations/20261121000000_referbase.sql')
 
@@ -28,10 +30,15 @@ if (import.meta.main) {
       for (const [path, text] of Object.entries(await generateApi(server))) {
         await writeFile(join(root, path), text)
       }
+      await writeFile(migration, await migrationFromSource())
+      await createProject(server, 'postgres')
+      await applyMigrations(server, 'postgres')
+      await writeFile(typesFile, await typesOf(server, 'postgres'))
     } finally {
       await server.stop()
     }
-    await writeFile(migration, await migrationFromSource())
-    process.stdout.write('wrote sql/90_api.sql, docs/api.md and supabase/migrations\n')
+    process.stdout.write(
+      'wrote sql/90_api.sql, docs/api.md, supabase/migrations and client/database.types.ts\n',
+    )
   })
 }

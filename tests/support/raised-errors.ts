@@ -1,10 +1,10 @@
 /** Which errors each RPC can raise, from the text of the functions that it calls, directly and through others. */
-import type postgres from 'postgres'
+import type { Sql } from './database.ts'
 
 type Source = { name: string; body: string; config: string[] | null }
 
 /** The errors of each public function, by its name. */
-export async function raisedErrors(sql: postgres.Sql): Promise<Map<string, Set<string>>> {
+export async function raisedErrors(sql: Sql): Promise<Map<string, Set<string>>> {
   const sources = await sql<Source[]>`
     select p.proname as name, p.prosrc as body, p.proconfig as config
     from pg_proc as p where p.pronamespace = 'referral_private'::regnamespace`
@@ -55,7 +55,7 @@ const constraints: Record<string, [written: RegExp, code: string]> = {
 
 /** Texts of callers that a constraint checks where they are stored. */
 const checkedTexts =
-  /(insert into|update) referral\.[^;]*\bp_(reason|description|name|slug|display_name|channel)\b/
+  /(insert into|update) referral\.[^;]*\bp_(reason|description|name|slug|display_name|channel|text)\b/
 
 /** What the text of one function raises: named errors, the refusals of a function that it asks, and violated constraints. */
 function ownErrors({ body, config }: Source, byName: Map<string, Source>): string[] {
