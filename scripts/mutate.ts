@@ -1,142 +1,117 @@
 /**
- * `npm run mutate`: takes one promise of the schema away at a time (a constraint, a policy, a trigger, a lock) and shows
- * which test fails. What no test notices is printed last, and fails the run. `-- NAME` runs the mutations whose name
- * contains the text.
+ * `npm run mutate -- [--again] [NAME]`: removes one promise of the schema at a time (a constraint, a policy, a trigger, a
+ * lock) and shows which test fails. It exits with code 1 if a mutation survives, which means that no test fails. NAME selects
+ * the mutations whose name contains it. Results are stored in `.mutate/`, and a mutation runs again only if it, the
+ * migration or a test has changed, or with `--again`.
  */
-import { spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { availableParallelism, tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { parseArgs } from 'node:util'
 import postgres from 'postgres'
-import { clickMutations } from './mutate/click-mutations.ts'
-import { codeMutations } from './mutate/code-mutations.ts'
-import { moneyRowMutations } from './mutate/money-row-mutations.ts'
-import { oracleMutations } from './mutate/oracle-mutations.ts'
+import { catalogMutations } from './mutate/catalog-mutations.ts'
+import { groupsOf } from './mutate/hints.ts'
+import type { Mutation } from './mutate/mutation.ts'
+import { createHasher, type Result, readResults, storeResult } from './mutate/results.ts'
+import { firstFailure } from './mutate/run.ts'
+import { textMutations } from './mutate/text-mutations.ts'
 import { CliError, runMain } from './stack/cli-error.ts'
-import { applyMigrations, createProject } from './stack/database.ts'
-import { root } from './stack/root.ts'
+import { applyMigrations, createProject, execute } from './stack/database.ts'
+import type { Postgres } from './stack/postgres.ts'
 import { startThrowawayPostgres } from './stack/throwaway.ts'
 
-export type Mutation = { name: string; sql: string }
+const template = 'template_migrated'
 
-/** Whatever the catalog lists: each constraint, unique index, policy and trigger, gone; row-level security, off. */
-async function catalogMutations(sql: postgres.Sql): Promise<Mutation[]> {
-  const rows = await sql<Mutation[]>`
-    select 'constraint ' || conname as name, format('alter table %s drop constraint %I cascade', conrelid::regclass, conname) as sql
-    from pg_constraint
-    where connamespace::regnamespace::text like 'referral%' and contype in ('c', 'f', 'u') and conname not like '%_org_and_id_are_unique'
-    union all
-    select 'unique index ' || i.indexrelid::regclass, format('drop index %s', i.indexrelid::regclass)
-    from pg_index as i join pg_class as c on c.oid = i.indexrelid
-    where c.relnamespace::regnamespace::text like 'referral%' and i.indisunique
-      and not exists (select from pg_constraint as k where k.conindid = i.indexrelid)
-    union all
-    select 'policy ' || policyname || ' gone', format('drop policy %I on %I.%I', policyname, schemaname, tablename)
-    from pg_policies where schemaname like 'referral%'
-    union all
-    select 'policy ' || policyname || ' for all', format('alter policy %I on %I.%I using (true)', policyname, schemaname, tablename)
-    from pg_policies where schemaname like 'referral%'
-    union all
-    select 'row-level security of ' || c.oid::regclass, format('alter table %s disable row level security', c.oid::regclass)
-    from pg_class as c where c.relnamespace::regnamespace::text like 'referral%' and c.relkind in ('r', 'p')
-    union all
-    select 'trigger ' || tgname, format('drop trigger %I on %s', tgname, tgrelid::regclass)
-    from pg_trigger where not tgisinternal and tgrelid::regclass::text like 'referral%'
-    union all
-    select format('grant %s on %s to %s', privilege, c.oid::regclass, role), format('grant %s on %s to %s', privilege, c.oid::regclass, role)
-    from pg_class as c, unnest('{insert,update,delete,truncate}'::text[]) as privilege, unnest('{authenticated,service_role}'::text[]) as role
-    where c.oid = 'referral.codes'::regclass`
-  return [...rows]
-}
-
-/** Changes of a function's text, made from what the database has: a text that is not there any more is an error. */
-async function functionMutations(sql: postgres.Sql): Promise<Mutation[]> {
-  const made: Mutation[] = []
-  const all = [...codeMutations, ...clickMutations, ...moneyRowMutations, ...oracleMutations]
-  for (const { name, in: function_, replace, by } of all) {
-    const [row] =
-      await sql`select pg_get_functiondef(${`referral_private.${function_}`}::regproc) as text`
-    const text = String(row?.text)
-    if (!text.includes(replace))
-      throw new CliError(`The mutation "${name}" finds no "${replace}" in ${function_}.`)
-    made.push({ name, sql: text.replace(replace, by) })
-  }
-  return made
-}
-
-/** Runs the database tests on a schema with the mutation; gives the first test that failed, or null. */
-function firstFailure({ sql }: Mutation): Promise<string | null> {
-  const folders = [
-    'tests/schema/constraints.test.ts',
-    'tests/security',
-    'tests/sql',
-    'tests/concurrency',
-    'tests/properties',
-  ]
-  const report = join(mkdtempSync(join(tmpdir(), 'referbase-mutation-')), 'report.json')
-  const args = [
-    'run',
-    '--bail=1',
-    '--exclude=tests/sql/plans.test.ts',
-    '--reporter=json',
-    `--outputFile=${report}`,
-    ...folders,
-  ]
-  return new Promise((resolve) => {
-    const vitest = spawn(process.execPath, ['node_modules/vitest/vitest.mjs', ...args], {
-      cwd: root,
-      env: { ...process.env, MUTATION: sql, MODEL_RUNS: '40' },
-      stdio: 'ignore',
-    })
-    vitest.once('close', (code) => {
-      const failed = code === 0 ? null : failedTest(report)
-      rmSync(dirname(report), { recursive: true })
-      resolve(failed)
-    })
-  })
-}
-
-type Report = {
-  testResults: { assertionResults: { fullName: string; status: string }[] }[]
-}
-
-/** The first failed test in vitest's report; without one, the mutation is no valid SQL, and proves nothing. */
-function failedTest(report: string): string {
-  if (!existsSync(report)) throw new CliError('The tests did not start: the mutation is not valid.')
-  const { testResults } = JSON.parse(readFileSync(report, 'utf8')) as Report
-  const results = testResults.flatMap(({ assertionResults }) => assertionResults)
-  const failed = results.find(({ status }) => status === 'failed')?.fullName
-  if (!failed) throw new CliError('The tests failed without a failed test.')
-  return failed
-}
+/** Changes nothing and must survive: otherwise a failing test would prove nothing about the other mutations. */
+const control: Mutation = { name: 'control', sql: 'select' }
 
 await runMain(async () => {
-  const wanted = process.argv.slice(2).join(' ')
+  const { again, wanted } = readArguments()
   const server = await startThrowawayPostgres()
-  let mutations: Mutation[]
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void server.stop().finally(() => process.exit(1)))
   try {
-    await createProject(server, 'postgres')
-    await applyMigrations(server, 'postgres')
-    const sql = postgres(server.url('postgres', 'postgres'), { max: 1 })
-    mutations = [...(await functionMutations(sql)), ...(await catalogMutations(sql))]
-    await sql.end()
+    const mutations = (await allMutations(server)).filter(({ name }) => name.includes(wanted))
+    const results = await runAll(server, mutations, again)
+    report(results)
   } finally {
     await server.stop()
   }
+})
 
-  const queue = mutations.filter(({ name }) => name.includes(wanted))
-  const survived: string[] = []
-  const total = queue.length
-  const work = async () => {
+function readArguments(): { again: boolean; wanted: string } {
+  try {
+    const options = { again: { type: 'boolean', default: false } } as const
+    const { values, positionals } = parseArgs({ options, allowPositionals: true })
+    return { again: values.again, wanted: positionals.join(' ') }
+  } catch (error) {
+    throw new CliError(`${(error as Error).message}. Usage: npm run mutate -- [--again] [NAME]`)
+  }
+}
+
+/** Makes the template database, and the mutations of it, each of which is tried once. */
+async function allMutations(server: Postgres): Promise<Mutation[]> {
+  await execute(server.url('postgres', 'supabase_admin'), `create database ${template}`)
+  await createProject(server, template)
+  await applyMigrations(server, template)
+  const sql = postgres(server.url(template, 'postgres'), { max: 1, onnotice: () => {} })
+  try {
+    const mutations = [control, ...(await textMutations(sql)), ...(await catalogMutations(sql))]
+    for (const mutation of mutations) await requireValid(sql, mutation)
+    return mutations
+  } finally {
+    await sql.end()
+  }
+}
+
+async function requireValid(sql: postgres.Sql, mutation: Mutation): Promise<void> {
+  try {
+    await sql.unsafe(`begin; ${mutation.sql}; rollback`).simple()
+  } catch (error) {
+    throw new CliError(`The mutation "${mutation.name}" is not valid: ${(error as Error).message}`)
+  }
+}
+
+/** Runs the mutations that have no stored result, two at a time. Returns the results of all. */
+async function runAll(server: Postgres, mutations: Mutation[], again: boolean): Promise<Result[]> {
+  const stored = readResults()
+  const hashOf = createHasher()
+  const results: Result[] = []
+  const queue: Mutation[] = []
+  for (const mutation of mutations) {
+    const last = stored.get(mutation.name)
+    if (last && last.hash === hashOf(mutation.sql) && !again) results.push(last)
+    else queue.push(mutation)
+  }
+  if (results.length) process.stdout.write(`${results.length} results are stored\n`)
+
+  const run = async () => {
     for (let mutation = queue.shift(); mutation; mutation = queue.shift()) {
-      const failure = await firstFailure(mutation)
-      if (!failure) survived.push(mutation.name)
-      process.stdout.write(
-        `${failure ? 'killed  ' : 'SURVIVED'}  ${mutation.name}${failure ? `\n            by ${failure}` : ''}\n`,
-      )
+      const { name, sql } = mutation
+      const began = performance.now()
+      const groups = groupsOf(mutation, stored.get(name))
+      const killedBy = await firstFailure(server, template, mutation, groups)
+      if (name === control.name && killedBy)
+        throw new CliError(`Without a mutation a test fails: ${killedBy.file}, ${killedBy.test}`)
+      const seconds = Math.round((performance.now() - began) / 100) / 10
+      const result = { name, hash: hashOf(sql), killedBy, seconds }
+      storeResult(result)
+      results.push(result)
+      process.stdout.write(`${results.length}/${mutations.length} ${lineOf(result)}\n`)
     }
   }
-  await Promise.all(Array.from({ length: Math.max(1, availableParallelism() - 1) }, work))
-  process.stdout.write(`\n${total} mutations, ${total - survived.length} killed\n`)
-  if (survived.length) throw new CliError(`No test notices: ${survived.join('; ')}`)
-})
+  await Promise.all([run(), run()])
+  return results
+}
+
+function lineOf({ name, killedBy, seconds }: Result): string {
+  if (!killedBy) return `survived  ${name}  (${seconds} s)`
+  return `killed  ${name}  (${seconds} s)\n        by ${killedBy.file}: ${killedBy.test}`
+}
+
+function report(results: Result[]): void {
+  const mutations = results.filter(({ name }) => name !== control.name)
+  const survivors = mutations.filter(({ killedBy }) => !killedBy)
+  const killed = mutations.length - survivors.length
+  process.stdout.write(`\n${mutations.length} mutations, ${killed} killed\n`)
+  if (survivors.length === 0) return
+  const rows = survivors.map(({ name, seconds }) => `| ${name} | ${seconds} |`)
+  throw new CliError(['| survived | seconds |', '| --- | --- |', ...rows].join('\n'))
+}

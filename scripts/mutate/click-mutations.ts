@@ -11,14 +11,8 @@ export const clickMutations: CodeMutation[] = [
   {
     name: 'click: a repeated click id',
     in: 'record_click',
-    replace: 'return v_counted;\n  end if;',
+    replace: 'return v_click.counted;\n  end if;',
     by: 'null;\n  end if;',
-  },
-  {
-    name: 'click: busy instead of 55P03',
-    in: 'record_click',
-    replace: 'when lock_not_available then',
-    by: 'when division_by_zero then',
   },
   {
     name: 'click: of codes that can be redeemed',
@@ -40,13 +34,13 @@ export const clickMutations: CodeMutation[] = [
   },
   {
     name: 'click: the limit of a visitor',
-    in: 'record_click',
-    replace: 'where v.clicks < v_organisation.clicks_per_visitor',
+    in: 'store_click',
+    replace: 'where v.clicks < p_clicks_per_visitor',
     by: '',
   },
   {
     name: 'click: a visitor’s first counts',
-    in: 'record_click',
+    in: 'store_click',
     replace: 'returning v.clicks = 1',
     by: 'returning true',
   },
@@ -107,25 +101,25 @@ export const clickMutations: CodeMutation[] = [
   {
     name: 'click: inside the window',
     in: 'click_of',
-    replace: 'between v_now - v_window and v_now',
+    replace: 'between referral_private.later(v_now, -v_window) and v_now',
     by: '<= v_now',
   },
   {
     name: 'click: typed is without one',
-    in: 'redeem_code',
+    in: 'require_provenance',
     replace: "if (p_provenance = 'typed') <> (p_click_id is null) then",
     by: "if p_provenance <> 'typed' and p_click_id is null then",
   },
   {
     name: 'click: of another redemption',
-    in: 'redeem_code',
-    replace: 'r.click_id = p_click_id',
+    in: 'insert_redemption',
+    replace: 'r.click_id = p_click.click_id',
     by: 'false',
   },
   {
     name: 'click: its channel is the redemption’s',
-    in: 'redeem_code',
-    replace: 'coalesce(v_click.channel::text, p_channel)',
+    in: 'insert_redemption',
+    replace: 'coalesce(p_click.channel::text, p_channel)',
     by: 'p_channel',
   },
   {
@@ -148,7 +142,7 @@ export const clickMutations: CodeMutation[] = [
   },
   {
     name: 'click partitions: the lock before looking',
-    in: 'maintain_clicks',
+    in: 'renew_click_partitions',
     replace: 'lock table only referral_private.clicks in access exclusive mode;',
     by: '',
   },
@@ -160,14 +154,14 @@ export const clickMutations: CodeMutation[] = [
   },
   {
     name: 'click partitions: the retention',
-    in: 'maintain_clicks',
-    replace: "at time zone 'utc' <= v_kept_from",
-    by: "at time zone 'utc' <= v_now",
+    in: 'renew_click_partitions',
+    replace: "at time zone 'utc' <= p_kept_from",
+    by: "at time zone 'utc' <= clock_timestamp()",
   },
   {
     name: 'click partitions: a retention shorter than a window',
     in: 'maintain_clicks',
-    replace: "v_kept_from > v_now - interval '90 days'",
+    replace: "v_kept_from > referral_private.later(v_now, interval '-90 days')",
     by: 'v_kept_from > v_now',
   },
   {
@@ -179,7 +173,7 @@ export const clickMutations: CodeMutation[] = [
   {
     name: 'click partitions: visitors of today stay',
     in: 'maintain_clicks',
-    replace: "where d.day < (v_now at time zone 'utc')::date",
+    replace: 'where d.day < v_today',
     by: '',
   },
   {
@@ -190,9 +184,9 @@ export const clickMutations: CodeMutation[] = [
   },
   {
     name: 'click counts: whose they are',
-    in: 'code_clicks',
-    replace: 'is distinct from referral_private.require_person()',
-    by: 'is distinct from v_code.referrer_id',
+    in: 'require_readable_code',
+    replace: 'v_code.referrer_id is not distinct from referral_private.require_person()',
+    by: 'v_code.referrer_id is not distinct from v_code.referrer_id',
   },
   {
     name: 'click counts: without repeats',
@@ -209,7 +203,7 @@ export const clickMutations: CodeMutation[] = [
   {
     name: 'click site: the host is set by the operator',
     in: 'update_organisation',
-    replace: 'and referral_private.is_operator()',
-    by: '',
+    replace: 'if referral_private.is_operator() then',
+    by: 'if true then',
   },
 ]

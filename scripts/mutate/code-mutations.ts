@@ -1,5 +1,11 @@
-/** Promises that stand in the text of a function: the text to replace, and what takes it away. */
-export type CodeMutation = { name: string; in: string; replace: string; by: string }
+/** A promise in the text of a function: the text, and its replacement. `tests` are files or folders that run first. */
+export type CodeMutation = {
+  name: string
+  in: string
+  replace: string
+  by: string
+  tests?: string[]
+}
 
 export const codeMutations: CodeMutation[] = [
   { name: 'lock: the member row', in: 'lock_member', replace: 'for no key update', by: '' },
@@ -20,7 +26,7 @@ export const codeMutations: CodeMutation[] = [
     name: 'lock: the account, upgraded in place',
     in: 'lock_stripe_account_to_redeem',
     replace: "raise sqlstate 'RB001';",
-    by: 'perform referral_private.lock_stripe_account(p_account); return true;',
+    by: 'perform referral_private.lock_stripe_account(p_stripe_account); return true;',
   },
   {
     name: 'lock: the organisation that keeps an admin',
@@ -36,20 +42,20 @@ export const codeMutations: CodeMutation[] = [
   },
   {
     name: 'busy instead of 55P03',
-    in: 'rotate_code',
-    replace: 'when lock_not_available then',
-    by: 'when division_by_zero then',
+    in: 'raise_violation',
+    replace: "when '55P03' then\n      v_code := 'busy';",
+    by: "when '55P03' then\n      return;",
   },
   { name: 'quota: the condition', in: 'use_quota', replace: 'and q.used < q.max_uses', by: '' },
   {
     name: 'quota: not counted',
-    in: 'redeem_code',
-    replace: 'perform referral_private.use_quota(v_code.org_id, v_code.quota_id);',
+    in: 'insert_redemption',
+    replace: 'perform referral_private.use_quota(p_code.org_id, p_code.quota_id);',
     by: '',
   },
   {
     name: 'redeem: a double tap',
-    in: 'redeem_code',
+    in: 'insert_redemption',
     replace: 'on conflict do nothing',
     by: 'on conflict on constraint redemptions_one_per_referee do nothing',
   },
@@ -79,8 +85,8 @@ export const codeMutations: CodeMutation[] = [
   },
   {
     name: 'redeem: the rate limit',
-    in: 'redeem_code',
-    replace: 'perform referral_private.count_redemption(v_code.org_id, v_user_id);',
+    in: 'insert_redemption',
+    replace: 'perform referral_private.count_redemption(p_code.org_id, p_user_id);',
     by: '',
   },
   {
@@ -143,8 +149,8 @@ export const codeMutations: CodeMutation[] = [
   {
     name: 'staff: the Stripe account',
     in: 'update_organisation',
-    replace: 'and referral_private.is_operator()',
-    by: '',
+    replace: 'if referral_private.is_operator() then',
+    by: 'if true then',
   },
   {
     name: 'codes: a member’s allowance',
@@ -234,27 +240,26 @@ export const codeMutations: CodeMutation[] = [
   {
     name: 'events: the account lock',
     in: 'ingest_stripe_event',
-    replace: 'perform referral_private.lock_stripe_account(v_account);',
+    replace: 'perform referral_private.lock_stripe_account(v_statement.stripe_account);',
     by: '',
   },
   {
     name: 'events: a lock per payment instead',
     in: 'ingest_stripe_event',
-    replace: 'perform referral_private.lock_stripe_account(v_account);',
+    replace: 'perform referral_private.lock_stripe_account(v_statement.stripe_account);',
     by: "perform referral_private.lock_stripe_account(coalesce(p_event #>> '{data,object,customer}', p_event #>> '{data,object,id}')) where p_event #>> '{data,object,customer}' is null; perform referral_private.lock_stripe_account(p_event #>> '{data,object,id}');",
   },
   {
     name: 'events: a lock per name in the event instead',
     in: 'ingest_stripe_event',
-    replace: 'perform referral_private.lock_stripe_account(v_account);',
+    replace: 'perform referral_private.lock_stripe_account(v_statement.stripe_account);',
     by: "perform referral_private.lock_stripe_account(v_name) from (select distinct v_name from jsonb_path_query(p_event -> 'data' -> 'object', '$.** ? (@.type() == \"string\")') as value (v), lateral (select v #>> '{}') as named (v_name) where v_name ~ '^(cus|in|pi|ch|py|re|du|sub)_' order by v_name) as named;",
   },
   {
     name: 'events: what is carried anew',
     in: 'apply_event',
-    replace:
-      '|| referral_private.payers_touched(p_account, p_livemode, v_stated.carriers, v_touched)',
-    by: '',
+    replace: 'v_touched.carriers, v_sales\n',
+    by: "'{}', '{}'\n",
   },
   {
     name: 'events: what a guest carried before',
@@ -264,22 +269,21 @@ export const codeMutations: CodeMutation[] = [
   },
   {
     name: 'events: payment links',
-    in: 'state_users_and_evidence',
+    in: 'state_users',
     replace: "when v_object ->> 'payment_link' is null then",
     by: 'when true then',
   },
   {
     name: 'events: the greatest statement',
     in: 'state_payment',
-    replace:
-      '(v_known.paid, v_known.stated_at, v_known.stated_by) > (p_payment.paid, p_payment.stated_at, p_payment.stated_by)',
-    by: 'false',
+    replace: 'order by g.paid desc, g.stated_at desc, g.stated_by desc',
+    by: 'order by g.paid, g.stated_at, g.stated_by',
   },
   {
     name: 'events: the time of sale',
     in: 'state_payment',
-    replace: 'p_payment.sale_at := least(p_payment.sale_at, v_known.sale_at);',
-    by: '',
+    replace: 'sale_at = least(p.sale_at, excluded.sale_at)',
+    by: 'sale_at = excluded.sale_at',
   },
   {
     name: 'sales: an invoiced intent',
@@ -296,20 +300,20 @@ export const codeMutations: CodeMutation[] = [
   {
     name: 'sales: refunds that failed',
     in: 'reversed_of_payment',
-    replace: 'and r.rank < 2',
+    replace: 'and r.status_rank < 2',
     by: '',
   },
   {
     name: 'sales: the rank of a refund',
     in: 'state_refund',
-    replace: 'rank = greatest(r.rank, excluded.rank)',
-    by: 'rank = excluded.rank',
+    replace: 'order by g.status_rank desc, g.stated_at desc',
+    by: 'order by g.stated_at desc',
   },
   {
     name: 'sales: what a dispute gave back',
     in: 'reversed_of_payment',
     replace: 'greatest(0, -moved.net)',
-    by: 'moved.taken',
+    by: 'moved.withdrawn',
   },
   {
     name: 'sales: another settlement currency',
@@ -331,8 +335,8 @@ export const codeMutations: CodeMutation[] = [
   },
   {
     name: 'sales: a split by what was paid',
-    in: 'reversed_share_of_invoice',
-    replace: 'case when s.place <= s.rest - s.floors then 1 else 0 end',
+    in: 'split_by_weight',
+    replace: 'case when s.place <= p_amount - s.shares then 1 else 0 end',
     by: '0',
   },
   {
@@ -356,32 +360,32 @@ export const codeMutations: CodeMutation[] = [
   {
     name: 'winner: the priority',
     in: 'won_sales',
-    replace: 'e.at, e.priority,',
-    by: 'e.at, e.priority desc,',
+    replace: 'e.at, e.kind,',
+    by: 'e.at, e.kind desc,',
   },
   {
     name: 'winner: whole seconds',
-    in: 'evidence_of',
+    in: 'evidence_by_redemption',
     replace: "date_trunc('second', r.redeemed_at), r.redeemed_at",
     by: 'r.redeemed_at, r.redeemed_at',
   },
   {
     name: 'winner: the account',
-    in: 'evidence_of',
-    replace: 'where referral_private.stripe_account_of(r.org_id) = p_account',
+    in: 'evidence_by_redemption',
+    replace: 'where referral_private.stripe_account_of(r.org_id) = p_stripe_account',
     by: '',
   },
   {
     name: 'winner: staff rejected it',
-    in: 'evidence_of',
+    in: 'evidence_by_redemption',
     replace: "when r.decision = 'rejected' then 'rejected'",
     by: '',
   },
   {
     name: 'winner: a code that is one’s own',
-    in: 'evidence_of',
+    in: 'evidence_by_code',
     replace:
-      "when u.ids && array[c.referrer_id, c.beneficiary_id, c.created_by] then 'self_referral'",
+      "when p.user_ids && array[c.referrer_id, c.beneficiary_id, c.created_by] then 'self_referral'",
     by: '',
   },
   {
@@ -392,7 +396,7 @@ export const codeMutations: CodeMutation[] = [
   },
   {
     name: 'settling: the conversion window',
-    in: 'won_sales',
+    in: 'referral_refusal',
     replace: "then 'conversion_window'",
     by: 'then null',
   },
@@ -417,14 +421,15 @@ export const codeMutations: CodeMutation[] = [
   {
     name: 'settling: a refund of a linked payer',
     in: 'settle',
-    replace: 'v_names := referral_private.linked_payers(p_account, p_livemode, v_payers);',
-    by: 'v_names := array(select n from referral_private.carriers_of_payers(p_account, p_livemode, v_payers) as n);',
+    replace:
+      'v_carriers := referral_private.linked_payers(p_stripe_account, p_livemode, v_payers);',
+    by: 'v_carriers := array(select c from referral_private.carriers_of_payers(p_stripe_account, p_livemode, v_payers) as c);',
   },
   {
     name: 'settling: sales that did not change',
     in: 'apply_event',
     replace: 'v_payers, v_changed.sale_ids,',
-    by: 'v_payers, v_touched,',
+    by: 'v_payers, v_sales,',
   },
   {
     name: 'settling: whom a sale that is gone linked',
@@ -435,7 +440,7 @@ export const codeMutations: CodeMutation[] = [
   {
     name: 'settling: a promotion code stated again',
     in: 'state_promotion_code',
-    replace: 'if not found or v_key = v_known then',
+    replace: 'if v_now is not distinct from v_known then',
     by: 'if false then',
   },
   {
@@ -450,22 +455,22 @@ export const codeMutations: CodeMutation[] = [
     replace: 'p_sale.total <= 0 or p_sale.total_excluding_tax is null',
     by: 'true',
   },
-  { name: 'amounts: half up', in: 'share', replace: '+ p_c', by: '' },
+  { name: 'amounts: half up', in: 'rounded_share', replace: '+ p_c', by: '' },
   {
     name: 'amounts: once',
-    in: 'targets_of',
-    replace: `when p.terms -> 'recurrence' = '"once"' and p.place > 1 then 'recurrence'`,
+    in: 'commission_refusal',
+    replace: `when p_terms -> 'recurrence' = '"once"' and p_place > 1 then 'recurrence'`,
     by: '',
   },
   {
     name: 'amounts: months',
-    in: 'targets_of',
+    in: 'commission_refusal',
     replace: "- interval '12 hours'",
     by: "+ interval '9 years'",
   },
   {
     name: 'amounts: the minimum sale',
-    in: 'targets_of',
+    in: 'commission_refusal',
     replace: "then 'minimum_sale'",
     by: 'then null',
   },
@@ -477,7 +482,7 @@ export const codeMutations: CodeMutation[] = [
   },
   {
     name: 'amounts: the most commissions',
-    in: 'targets_of',
+    in: 'commission_refusal',
     replace: "then 'max_commissions'",
     by: 'then null',
   },
@@ -501,20 +506,20 @@ export const codeMutations: CodeMutation[] = [
   },
   {
     name: 'amounts: a warning holds',
-    in: 'targets_of',
-    replace: 'greatest((p.sale).paid_at, (p.sale).warned_at)',
-    by: '(p.sale).paid_at',
+    in: 'available_at',
+    replace: 'greatest(p_sale.paid_at, p_sale.warned_at)',
+    by: 'p_sale.paid_at',
   },
   {
     name: 'ledger: the difference to what is posted',
     in: 'differences',
-    replace: 'coalesce(t.available, 0) - coalesce(p.available, 0),',
-    by: 'coalesce(t.available, 0),',
+    replace: 'select p.org_id, p.sale_id, p.earner_id, p.currency, p.kind, 0, p.amount, null,',
+    by: "select p.org_id, p.sale_id, p.earner_id, p.currency, p.kind, 0, case when p.kind = 'available' then 0 else p.amount end, null,",
   },
   {
     name: 'ledger: the stored balance',
-    in: 'post',
-    replace: 'case when a.account_id = v_own then p_change else -p_change end',
-    by: 'p_change',
+    in: 'post_movement',
+    replace: 'case a.account_id when v_to then p_movement.amount else -p_movement.amount end',
+    by: 'p_movement.amount',
   },
 ]

@@ -1,7 +1,6 @@
 /** A database of its own for a test file, copied from the migrated template. */
 import postgres from 'postgres'
 import { afterAll, inject } from 'vitest'
-import { template } from './global.ts'
 
 export type Sql = postgres.Sql | postgres.TransactionSql
 
@@ -10,7 +9,7 @@ export async function testDatabase(): Promise<postgres.Sql> {
   const servers = inject('servers')
   const name = `test_${crypto.randomUUID().replaceAll('-', '')}`
   await onAdmin((admin) =>
-    admin.unsafe(`create database ${name} template ${template} owner postgres`),
+    admin.unsafe(`create database ${name} template ${servers.template} owner postgres`),
   )
   const sql = postgres(servers.postgres.replace('DATABASE', name), {
     max: 40,

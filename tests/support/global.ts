@@ -6,16 +6,22 @@ import { startThrowawayPostgres } from '../../scripts/stack/throwaway.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
-    /** `postgresql://…/DATABASE` of the throw-away server, as superuser and as `postgres`. */
-    servers: { admin: string; postgres: string }
+    /** `postgresql://…/DATABASE` of the throw-away server, as superuser and as `postgres`, and the database to copy. */
+    servers: { admin: string; postgres: string; template: string }
     stack: StackEnvironment
   }
 }
 
-export const template = 'template_migrated'
+const template = 'template_migrated'
 
 /** Starts both; what was started is stopped also when the rest fails, as vitest then calls no teardown. */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
+  // npm run mutate has one server for all of its runs.
+  const { TEST_SERVERS: running } = process.env
+  if (running) {
+    project.provide('servers', JSON.parse(running))
+    return async () => {}
+  }
   const stops: (() => Promise<void>)[] = []
   const teardown = async () => {
     await Promise.all(stops.splice(0).map((stop) => stop()))
@@ -37,6 +43,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     project.provide('servers', {
       admin: server.url('DATABASE', 'supabase_admin'),
       postgres: server.url('DATABASE', 'postgres'),
+      template,
     })
     if (mutation) await execute(server.url(template, 'postgres'), mutation)
     if (stackStarts) project.provide('stack', (await stackStarts).environment)

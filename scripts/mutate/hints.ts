@@ -1,0 +1,58 @@
+/** The order in which test files run for a mutation: those that probably notice it, then the fast, then the slow ones. */
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { root } from '../stack/root.ts'
+import type { Mutation } from './mutation.ts'
+import type { Result } from './results.ts'
+
+const filesIn = (folder: string) =>
+  readdirSync(join(root, folder))
+    .filter((name) => name.endsWith('.test.ts'))
+    .map((name) => `${folder}/${name}`)
+
+// The tests of plans measure speed, which a mutation may change.
+const fast = [
+  'tests/schema/constraints.test.ts',
+  ...['tests/security', 'tests/sql'].flatMap(filesIn).filter((file) => !file.includes('/plans.')),
+]
+const slow = ['tests/concurrency', 'tests/properties'].flatMap(filesIn)
+
+/** The tests of an area, which the beginning of a mutation's name says. */
+const areas: [area: RegExp, tests: string[]][] = [
+  [/^(constraint|unique index) /, ['tests/schema/constraints']],
+  [/^(policy|row-level security) /, ['tests/security/rows']],
+  [/^grant /, ['tests/security/grants']],
+  [/^trigger .*append_only$/, ['tests/sql/ledger']],
+  [/^trigger .*switch$/, ['tests/sql/commissions']],
+  [/^trigger /, ['tests/sql/codes', 'tests/sql/code-management', 'tests/security/rows']],
+  [/^(lock|busy)\b/, ['tests/concurrency/locks', 'tests/concurrency/codes']],
+  [/^quota:/, ['tests/concurrency/codes', 'tests/sql/redemptions']],
+  [/^redeem:/, ['tests/sql/redemptions', 'tests/sql/validation']],
+  [/^(identity|staff):/, ['tests/security/calls', 'tests/sql/members']],
+  [/^codes:/, ['tests/sql/codes', 'tests/sql/code-management']],
+  [/^normal form:/, ['tests/sql/code-strings', 'tests/sql/hostile-codes']],
+  [/^click partitions:/, ['tests/sql/click-maintenance']],
+  [/^click site:/, ['tests/sql/link-sites']],
+  [/^click/, ['tests/sql/clicks', 'tests/sql/clicked-redemptions']],
+  [/^events:/, ['tests/sql/stripe-events', 'tests/concurrency/money']],
+  [
+    /^(sales|winner|settling|amounts|ledger):/,
+    ['tests/sql/stripe-events', 'tests/sql/commissions'],
+  ],
+]
+
+/** The hinted files: the one that failed last time, else the mutation's own hint, else those of its area. */
+function hintsOf({ name, tests }: Mutation, last?: Result): string[] {
+  const known = last?.killedBy?.file
+  const all = [...fast, ...slow]
+  if (known && all.includes(known)) return [known]
+  const hints = tests ?? areas.find(([area]) => area.test(name))?.[1] ?? []
+  return all.filter((file) => hints.some((hint) => file.startsWith(hint)))
+}
+
+/** All test files in groups, which run one after another until a test fails. */
+export function groupsOf(mutation: Mutation, last?: Result): string[][] {
+  const hinted = hintsOf(mutation, last)
+  const rest = [fast, slow].map((files) => files.filter((file) => !hinted.includes(file)))
+  return [hinted, ...rest].filter((files) => files.length > 0)
+}

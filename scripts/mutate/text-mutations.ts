@@ -1,0 +1,32 @@
+import type postgres from 'postgres'
+import { CliError } from '../stack/cli-error.ts'
+import { clickMutations } from './click-mutations.ts'
+import { codeMutations } from './code-mutations.ts'
+import { moneyRowMutations } from './money-row-mutations.ts'
+import type { Mutation } from './mutation.ts'
+import { oracleMutations } from './oracle-mutations.ts'
+import { refusalMutations, sessionMutations } from './session-mutations.ts'
+
+/** Replaces a text in a function of the database. It throws an error with the name of each mutation whose text is missing. */
+export async function textMutations(sql: postgres.Sql): Promise<Mutation[]> {
+  const mutations: Mutation[] = []
+  const missing: string[] = []
+  const all = [
+    ...codeMutations,
+    ...clickMutations,
+    ...moneyRowMutations,
+    ...oracleMutations,
+    ...sessionMutations,
+    ...refusalMutations,
+  ]
+  for (const { name, in: target, replace, by, tests } of all) {
+    const [row] = await sql`
+      select pg_get_functiondef(to_regproc(${`referral_private.${target}`})) as text`
+    const text = String(row?.text ?? '')
+    if (!text.includes(replace))
+      missing.push(`The mutation "${name}" finds no "${replace}" in ${target}.`)
+    mutations.push({ name, sql: text.replace(replace, () => by), ...(tests && { tests }) })
+  }
+  if (missing.length) throw new CliError(missing.join('\n'))
+  return mutations
+}
