@@ -162,8 +162,8 @@ export const oracleMutations: CodeMutation[] = [
   {
     name: 'oracle: the last carrying of a code',
     in: 'evidence_of',
-    replace: 'coalesce(p.code_key, c.named) as code_key, min(c.carried_at)',
-    by: 'coalesce(p.code_key, c.named) as code_key, max(c.carried_at)',
+    replace: 'e.named, min(e.carried_at)',
+    by: 'e.named, max(e.carried_at)',
   },
   {
     name: 'oracle: codes made after the purchase',
