@@ -26,6 +26,7 @@ const ofMoney = [
   'tests/properties/stories.test.ts',
   'tests/properties/mixed-events.test.ts',
   'tests/properties/amounts.test.ts',
+  'tests/properties/splits.test.ts',
   'tests/concurrency/money.test.ts',
   'tests/concurrency/locks.test.ts',
   'tests/functions/signature.test.ts',

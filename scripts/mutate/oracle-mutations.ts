@@ -160,9 +160,9 @@ export const oracleMutations: CodeMutation[] = [
   },
   {
     name: 'oracle: the last carrying of a code',
-    in: 'evidence_by_code',
-    replace: 'coalesce(p.code_key, c.named) as code_key, min(c.carried_at)',
-    by: 'coalesce(p.code_key, c.named) as code_key, max(c.carried_at)',
+    in: 'evidence_carried',
+    replace: 'e.named, min(e.carried_at)',
+    by: 'e.named, max(e.carried_at)',
   },
   {
     name: 'oracle: codes made after the purchase',
