@@ -1,6 +1,7 @@
 /**
  * The comment of a public function: what it does, then, after an empty line, `group: …`, a line for each argument,
- * `callers: …`, `errors: …` and `timeout: …`. A line that begins with two spaces goes on with the one before.
+ * `callers: …`, `errors: …` and `timeout: …`, and `returns: a row` where a result of one row at most is never none. A line
+ * that begins with two spaces goes on with the one before.
  */
 export type Documentation = {
   summary: string
@@ -9,9 +10,11 @@ export type Documentation = {
   callers: string
   errors: string[]
   timeout: string
+  /** Said of the result where the type says less. */
+  returned: string | null
 }
 
-const fields = ['group', 'callers', 'errors', 'timeout']
+const fields = ['group', 'callers', 'errors', 'timeout', 'returns']
 
 /** Parses a comment, or refuses it with the reason. */
 export function parseDocumentation(
@@ -40,5 +43,6 @@ export function parseDocumentation(
     callers: field('callers'),
     errors: errors === 'none' ? [] : errors.split(', '),
     timeout: field('timeout'),
+    returned: entries.get('returns') ?? null,
   }
 }

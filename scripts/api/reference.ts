@@ -73,9 +73,9 @@ function exampleOf({ name, arguments: args, isSingle }: Face): string {
   return `\`\`\`ts\nawait supabase.schema('referral').rpc('${name}'${given})${isSingle ? '.maybeSingle()' : ''}\n\`\`\``
 }
 
-function resultOf({ returns, isSet, isSingle, isComposite }: Face): string {
+function resultOf({ returns, returned, isSet, isSingle, isComposite }: Face): string {
   const what = isComposite ? `[\`${returns}\`](#${returns.replace('.', '')})` : `\`${returns}\``
-  if (isSingle) return `a row of ${what}, or none`
+  if (isSingle) return `${returned ?? 'a row or none'} of ${what}`
   if (isSet) return `rows of ${what}`
   return isComposite ? `a row of ${what}` : what
 }

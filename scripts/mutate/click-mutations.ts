@@ -112,8 +112,8 @@ export const clickMutations: CodeMutation[] = [
   },
   {
     name: 'click: of another redemption',
-    in: 'insert_redemption',
-    replace: 'r.click_id = p_click.click_id',
+    in: 'require_earlier_redemption',
+    replace: 'r.click_id = p_click_id',
     by: 'false',
   },
   {

@@ -49,8 +49,8 @@ export const codeMutations: CodeMutation[] = [
   { name: 'quota: the condition', in: 'use_quota', replace: 'and q.used < q.max_uses', by: '' },
   {
     name: 'quota: not counted',
-    in: 'insert_redemption',
-    replace: 'perform referral_private.use_quota(p_code.org_id, p_code.quota_id);',
+    in: 'redeem_code',
+    replace: 'perform referral_private.use_quota(v_code.org_id, v_code.quota_id);',
     by: '',
   },
   {
@@ -85,8 +85,8 @@ export const codeMutations: CodeMutation[] = [
   },
   {
     name: 'redeem: the rate limit',
-    in: 'insert_redemption',
-    replace: 'perform referral_private.count_redemption(p_code.org_id, p_user_id);',
+    in: 'redeem_code',
+    replace: 'perform referral_private.count_redemption(v_code.org_id, v_user_id);',
     by: '',
   },
   {
@@ -177,6 +177,13 @@ export const codeMutations: CodeMutation[] = [
     by: '',
   },
   {
+    name: 'codes: an end that came first',
+    in: 'invalidate',
+    replace: "where c.id = any (p_code_ids) and c.status in ('active', 'suspended')\n  returning",
+    by: 'where c.id = any (p_code_ids)\n  returning',
+    tests: ['tests/concurrency/locks'],
+  },
+  {
     name: 'codes: grace ends with the code',
     in: 'end_codes_of',
     replace: 'perform referral_private.end_grace_of(p_org_id, p_referrer_id, p_reason);',
@@ -240,19 +247,19 @@ export const codeMutations: CodeMutation[] = [
   {
     name: 'events: the account lock',
     in: 'ingest_stripe_event',
-    replace: 'perform referral_private.lock_stripe_account(v_statement.stripe_account);',
+    replace: 'perform referral_private.lock_stripe_account(v_stated.stripe_account);',
     by: '',
   },
   {
     name: 'events: a lock per payment instead',
     in: 'ingest_stripe_event',
-    replace: 'perform referral_private.lock_stripe_account(v_statement.stripe_account);',
+    replace: 'perform referral_private.lock_stripe_account(v_stated.stripe_account);',
     by: "perform referral_private.lock_stripe_account(coalesce(p_event #>> '{data,object,customer}', p_event #>> '{data,object,id}')) where p_event #>> '{data,object,customer}' is null; perform referral_private.lock_stripe_account(p_event #>> '{data,object,id}');",
   },
   {
     name: 'events: a lock per name in the event instead',
     in: 'ingest_stripe_event',
-    replace: 'perform referral_private.lock_stripe_account(v_statement.stripe_account);',
+    replace: 'perform referral_private.lock_stripe_account(v_stated.stripe_account);',
     by: "perform referral_private.lock_stripe_account(v_name) from (select distinct v_name from jsonb_path_query(p_event -> 'data' -> 'object', '$.** ? (@.type() == \"string\")') as value (v), lateral (select v #>> '{}') as named (v_name) where v_name ~ '^(cus|in|pi|ch|py|re|du|sub)_' order by v_name) as named;",
   },
   {

@@ -14,8 +14,8 @@ export const sessionMutations: CodeMutation[] = [
   {
     name: 'session: the days of a conversion window',
     in: 'referral_refusal',
-    replace: "::int * interval '24 hours'",
-    by: "::int * interval '1 day'",
+    replace: "'conversion_window_days')::int * interval '24 hours'",
+    by: "'conversion_window_days')::int * interval '1 day'",
     tests,
   },
   {
@@ -34,9 +34,9 @@ export const sessionMutations: CodeMutation[] = [
   },
   {
     name: 'session: the days of a new user who pays',
-    in: 'evidence_by_code',
-    replace: "::int * interval '24 hours'",
-    by: "::int * interval '1 day'",
+    in: 'referral_refusal',
+    replace: "'new_users_only_days')::int * interval '24 hours'",
+    by: "'new_users_only_days')::int * interval '1 day'",
     tests,
   },
   {
@@ -90,7 +90,7 @@ export const sessionMutations: CodeMutation[] = [
   },
   {
     name: 'session: the intervals of settings',
-    in: 'update_organisation',
+    in: 'changed_organisation',
     replace: 'SET "IntervalStyle" TO \'postgres\'',
     by: '',
     tests,
@@ -98,7 +98,7 @@ export const sessionMutations: CodeMutation[] = [
   {
     name: 'session: the bounds of partitions',
     in: 'make_click_partition',
-    replace: 'SET "TimeZone" TO \'UTC\'',
+    replace: 'SET "DateStyle" TO \'ISO\'',
     by: '',
     tests,
   },
@@ -146,7 +146,7 @@ export const refusalMutations: CodeMutation[] = [
   {
     name: 'violation: a defect is not hidden',
     in: 'raise_violation',
-    replace: "if p_schema = 'referral' or starts_with(p_constraint, 'recorded_facts_') then",
-    by: 'if true then',
+    replace: "if p_schema = 'referral' or",
+    by: 'if true or',
   },
 ]

@@ -25,8 +25,8 @@ as $$
     ('redemption_not_found', 404, 'There is no such redemption.'),
     ('no_active_code', 404, 'This referrer has no active code in the organisation.'),
     ('organisation_exists', 409, 'An organisation with this slug exists.'),
-    ('stripe_account_taken', 409, 'Another organisation has this Stripe stripe_account.'),
-    ('stripe_account_fixed', 409, 'The Stripe stripe_account has payments and cannot be changed any more.'),
+    ('stripe_account_taken', 409, 'Another organisation has this Stripe account.'),
+    ('stripe_account_fixed', 409, 'The Stripe account has payments and cannot be changed any more.'),
     ('last_admin', 409, 'An organisation keeps at least one admin.'),
     ('member_exists', 409, 'This person is a member already, with another role.'),
     ('program_exists', 409, 'A program with this key exists in the organisation.'),
@@ -84,9 +84,9 @@ begin
 end
 $$;
 
--- The error that names the rule of a violated constraint, or `busy` where a lock was not had in time. The functions
--- of the API call it from their exception handlers, and raise the original error again where it returns: what is no
--- rule for callers is a defect, and is not hidden.
+-- Raises the error for a violated constraint, or `busy` for a lock time-out. The public functions call it from their
+-- exception handlers, and raise the original error again if it returns: a violation that is no fault of the caller is
+-- not hidden.
 create function referral_private.raise_violation(p_sqlstate text, p_schema text, p_constraint text, p_column text)
 returns void
 language plpgsql
@@ -109,8 +109,10 @@ begin
         when 'codes_one_active' then 'active_code_exists'
       end;
     when '23502', '23514' then
-      -- A value of the caller's, which only tables that callers know and records of payments take as it is.
-      if p_schema = 'referral' or starts_with(p_constraint, 'recorded_facts_') then
+      -- Tables of `referral` and records of payments take a caller's value unchanged, and a sum can become too large.
+      if p_schema = 'referral' or starts_with(p_constraint, 'recorded_facts_')
+        or right(p_constraint, 19) = 'exact_in_javascript'
+      then
         v_code := 'invalid_argument';
       end if;
     else

@@ -61,7 +61,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return length(p_url) <= 2048 and p_url collate "C" ~ (
-    '^https://([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]'
+    '^https://([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?[.])+[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]'
     || '(:[1-9][0-9]{0,3})?([/?#][!-~]*)?$'
   );
 end
@@ -94,7 +94,7 @@ as $$
   select least(greatest(coalesce(p_wanted, 100), 1), 1000);
 $$;
 
--- An instant so much later by the calendar of UTC, whatever zone the session is in: callers choose that.
+-- Adds an interval in UTC, independent of the session's time zone, which callers choose.
 create function referral_private.later(p_at timestamptz, p_by interval)
 returns timestamptz
 language plpgsql
@@ -107,7 +107,7 @@ begin
 end
 $$;
 
--- Lets changes pass that are an object of these keys. Raises `invalid_argument`.
+-- Refuses changes that are not an object with these keys only, with `invalid_argument`.
 create function referral_private.require_changes(p_changes jsonb, p_keys text[])
 returns void
 language plpgsql

@@ -15,8 +15,7 @@ begin
 end
 $$;
 
--- The network of an address: as long as one subscriber's is, a /64, for IPv6, and as long as is asked for IPv4. Null
--- for what is no address.
+-- The network of an address: /64 for IPv6, and the given length for IPv4. Null if it is no address.
 create function referral_private.network_of(p_address text, p_ipv4_length int)
 returns text
 language plpgsql
@@ -27,7 +26,7 @@ as $$
 declare
   v_address inet;
 begin
-  v_address := regexp_replace(p_address, '^::ffff:(?=\d+\.)', '', 'i');
+  v_address := regexp_replace(p_address, '^::ffff:(?=[0-9]+[.])', '', 'i');
   return host(network(set_masklen(v_address, case family(v_address) when 6 then 64 else p_ipv4_length end)));
 exception
   when invalid_text_representation then

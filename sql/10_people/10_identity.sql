@@ -21,7 +21,7 @@ begin
 end
 $$;
 
--- Is the caller signed in anonymously? Nobody is recognised by that, so nothing can be theirs.
+-- Is the caller signed in anonymously? An anonymous session has no rights, because it cannot be recognised again.
 create function referral_private.is_anonymous()
 returns boolean
 language plpgsql

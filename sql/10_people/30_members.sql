@@ -23,7 +23,7 @@ create table referral.members (
 
 create index members_by_user on referral.members (user_id);
 
--- For look-ups of codes: of most members they find nothing in a small index, instead of a row in a large table.
+-- Few members have a public name, so look-ups of codes use this small index.
 create index members_with_public_name on referral.members (org_id, user_id) include (display_name) where public_name;
 
 comment on table referral.members is

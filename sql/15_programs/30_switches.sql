@@ -1,4 +1,5 @@
--- When programs and organisations were switched on and off: code evidence counts by what stood when it was carried.
+-- The times at which programs and organisations were switched on and off: a code in a payment counts if its program
+-- was on at that time.
 create table referral_private.switches (
   id bigint generated always as identity,
   org_id uuid not null,
@@ -15,7 +16,7 @@ create index switches_by_organisation on referral_private.switches (org_id, prog
 
 alter table referral_private.switches enable row level security;
 
--- For organisations and programs, whose `active` it follows.
+-- Stores each change of `active` of a program or an organisation.
 create function referral_private.record_switch()
 returns trigger
 language plpgsql

@@ -19,9 +19,10 @@ begin
     btrim(
       regexp_replace(
         normalize(p_code, NFKC) collate "C",
-        '[\u0009-\u000D\u0020\u0085\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000'
-          || '\u002D\u058A\u05BE\u1400\u1806\u2010-\u2015\u2E17\u2E1A\u2E3A\u2E3B\u2E40\u2E5D\u301C\u3030\u30A0'
-          || '\uFE31\uFE32\uFE58\uFE63\uFF0D\U00010D6E\U00010EAD]+',
+        e'[\\u0009-\\u000D\\u0020\\u0085\\u00A0\\u1680\\u2000-\\u200A\\u2028\\u2029\\u202F\\u205F\\u3000'
+          || e'\\u002D\\u058A\\u05BE\\u1400\\u1806\\u2010-\\u2015\\u2E17\\u2E1A\\u2E3A\\u2E3B\\u2E40\\u2E5D'
+          || e'\\u301C\\u3030\\u30A0'
+          || e'\\uFE31\\uFE32\\uFE58\\uFE63\\uFF0D\\U00010D6E\\U00010EAD]+',
         '-',
         'g'
       ),

@@ -1,5 +1,5 @@
--- Words that are no codes: `whole` ones as they are, others wherever they stand in one. Stored in normal form, so that
--- other spellings are caught as well. The organisation's own go here too.
+-- Words that cannot be codes. A `whole` word is refused alone, any other also inside a code. They are stored in
+-- normal form, so that other spellings are refused as well. An organisation's own words go here too.
 create table referral_private.reserved_words (
   word text not null,
   whole boolean not null,

@@ -93,7 +93,7 @@ create index codes_by_replacement on referral.codes (org_id, replaced_by) where 
 
 comment on table referral.codes is
   'Codes. A referrer reads their own, coordinators and admins those of the organisation. Written by the functions of
-their life: create, rotate, deactivate, suspend, update, expire.';
+their life: create, rotate, suspend, update, end, expire.';
 
 alter table referral.codes enable row level security;
 
@@ -114,7 +114,7 @@ using (
 
 grant select on referral.code_quotas to authenticated, service_role;
 
--- Keeps what a code is: who owns it and what it says never change, an ended code stays ended, and no row goes.
+-- Refuses changes of a code's identity, changes of an ended code, and deletion.
 create function referral_private.guard_code()
 returns trigger
 language plpgsql

@@ -1,9 +1,9 @@
--- How codes end: past their time, or deactivated by their referrer or staff. (Rotation ends one as well, and issues
--- the next: 60_commands.) What is written here locks the codes first: the time of an end is taken after a redemption
+-- How codes end: past their time, or invalidated by their referrer or staff. (Rotation ends a code and issues the
+-- next: 60_commands.) These functions lock the codes first, so that the time of an end is later than any redemption
 -- under way.
 
--- A code as it stands now: past its time it has expired for every reader, also before that is stored. (Whoever reads
--- the table itself compares `expires_at`, as the client does.)
+-- A code as of now. Past its expiry it is `expired`, even if the row does not say so yet. Readers of the table must
+-- compare `expires_at`, as the client does.
 create function referral_private.as_of_now(p_code referral.codes)
 returns referral.codes
 language plpgsql
@@ -35,7 +35,7 @@ begin
 end
 $$;
 
--- Stores the end of those of these codes that are past their time, and returns how many they were.
+-- Expires those of these codes whose time is over, and returns how many.
 create function referral_private.expire(p_code_ids uuid[])
 returns int
 language plpgsql
@@ -54,7 +54,7 @@ begin
 end
 $$;
 
--- Ends these codes for good and returns them as they are then.
+-- Ends those of these codes that are in use for good, and returns them. They may have ended while this waited.
 create function referral_private.invalidate(p_code_ids uuid[], p_reason text)
 returns setof referral.codes
 language plpgsql
@@ -64,17 +64,19 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform from referral.codes as c where c.id = any (p_code_ids) for no key update;
+  perform from referral.codes as c
+  where c.id = any (p_code_ids) and c.status in ('active', 'suspended')
+  for no key update;
   return query
   update referral.codes as c
   set status = 'invalidated', ended_at = clock_timestamp(), ended_by = auth.uid(), reason = p_reason,
     updated_at = clock_timestamp()
-  where c.id = any (p_code_ids)
+  where c.id = any (p_code_ids) and c.status in ('active', 'suspended')
   returning c.*;
 end
 $$;
 
--- Ends the grace of those of these codes that are in it.
+-- Ends the grace of each of these codes that is in its grace.
 create function referral_private.end_grace(p_code_ids uuid[], p_reason text)
 returns void
 language plpgsql
@@ -128,7 +130,7 @@ begin
 end
 $$;
 
--- Stores the end of a referrer's codes that are past their time. The member row is locked.
+-- Expires a referrer's codes whose time is over. The member row is locked.
 create function referral_private.expire_codes_of(p_org_id uuid, p_referrer_id uuid)
 returns void
 language plpgsql
@@ -172,7 +174,7 @@ begin
 end
 $$;
 
--- Rows that others hold are left for the next time.
+-- Skips rows that another transaction has locked.
 create function referral_private.expire_codes(p_max_rows int default 1000)
 returns int
 language plpgsql

@@ -19,7 +19,7 @@ begin
     where given.key in ('utm_source', 'utm_medium', 'utm_campaign', 'utm_term', 'utm_content')
       and jsonb_typeof(given.value) = 'string'
       and length(given.value #>> '{}') between 1 and 100
-      and given.value #>> '{}' !~ '[\u0001-\u001F\u007F-\u009F\u2028\u2029]'
+      and given.value #>> '{}' !~ e'[\\u0001-\\u001F\\u007F-\\u009F\\u2028\\u2029]'
   );
 end
 $$;

@@ -27,7 +27,6 @@ language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
-set timezone = 'UTC'
 set datestyle = 'ISO'
 as $$
 declare
@@ -56,8 +55,8 @@ create type referral.click_maintenance as (
 );
 
 -- Makes the partitions of this month and the next two, and drops those of months that ended before this time. The
--- table is locked at once as much as is needed, and before its partitions, so that no click and no redemption can be
--- in between.
+-- table is locked before its partitions and in its strongest mode at once, so that clicks and redemptions wait and
+-- cannot deadlock.
 create function referral_private.renew_click_partitions(p_kept_from timestamptz)
 returns referral.click_maintenance
 language plpgsql
@@ -153,6 +152,7 @@ retention: an interval of 90 days at least
 max_rows: how many clicks and how many visitors at most in this call
 callers: the operator
 errors: invalid_argument, busy
+returns: a row
 timeout: 60s';
 
 grant execute on function referral_private.maintain_clicks to service_role;

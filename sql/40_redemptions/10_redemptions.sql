@@ -1,5 +1,5 @@
 -- A redemption says that a referee used a code: it is the audit row of the use and the claim to a reward in one. It
--- outlives the code and the referee's account, and stores the version of the terms it was made under.
+-- outlives the code and the referee, and stores the version of the terms it was made under.
 create type referral.redemption_status as enum ('pending', 'confirmed', 'reversed', 'expired', 'rejected');
 
 -- What staff may decide on a redemption, whatever the payments say. A rejection is final.

@@ -1,6 +1,6 @@
 -- Whether a person can redeem a code: the same rules for validating and for redeeming.
 
--- Where the terms are for new users only, the account must exist and be young enough. Raises `new_users_only`.
+-- Where the terms are for new users only, the user must exist and be new enough. Raises `new_users_only`.
 create function referral_private.require_new_user(p_user_id uuid, p_terms jsonb)
 returns void
 language plpgsql
@@ -95,7 +95,7 @@ $$;
 
 comment on function referral_private.validate_code is
   'public: Returns what a link shows of a code if the caller could redeem it, and raises the reason if not;
-already_redeemed also where this code was the one. Without a signed-in account it returns what resolve_code returns.
+already_redeemed also where this code was the one. Without a signed-in person it returns what resolve_code returns.
 
 group: Redeem a code
 code: the text as typed

@@ -35,6 +35,7 @@ group: Have a code
 code_id: the code
 callers: the referrer, coordinators, admins and the operator
 errors: not_signed_in, anonymous_user, code_not_found
+returns: a row
 timeout: 5s';
 
 grant execute on function referral_private.code_usage_stats to authenticated, service_role;

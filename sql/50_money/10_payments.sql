@@ -1,8 +1,8 @@
 -- Facts about payments, as Stripe and other providers state them. Facts are keyed by object, Stripe account ('' is the
 -- platform's own) and livemode; they only grow, and hold no personal data. What is owed is a function of facts alone.
 
--- What an object says was paid: an invoice, a payment intent, the checkout session that made it, or a payment recorded
--- for another provider. Of several statements by one source the greatest (paid, stated_at, stated_by) is kept.
+-- What an object says was paid: an invoice, a payment intent, the checkout session that made it, or a payment
+-- recorded for another provider. Of several versions by one source the greatest (paid, stated_at, stated_by) is kept.
 create type referral_private.payment_source as enum ('invoice', 'intent', 'session', 'record');
 
 create table referral_private.payments (
@@ -49,11 +49,11 @@ alter table referral_private.payments enable row level security;
 create table referral_private.invoice_payments (
   stripe_account text not null,
   livemode boolean not null,
-  link_id text not null,
+  object_id text not null,
   invoice_id text not null,
   payment_key text not null,
   amount_paid bigint,
-  constraint invoice_payments_pkey primary key (link_id, stripe_account, livemode)
+  constraint invoice_payments_pkey primary key (object_id, stripe_account, livemode)
 );
 
 create index invoice_payments_by_invoice on referral_private.invoice_payments (invoice_id, stripe_account, livemode);

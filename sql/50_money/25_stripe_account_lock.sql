@@ -1,4 +1,4 @@
--- The account lock: one per Stripe account, held until the transaction ends. Every function that states facts or
+-- The Stripe account lock: one per Stripe account, held until the transaction ends. Every function that states facts or
 -- settles takes it first, so that no two settlements see different halves of the truth. Finer locks do not suffice:
 -- the session of a subscription and its first invoice share neither a payment nor a sale.
 create function referral_private.stripe_account_lock_key(p_stripe_account text)

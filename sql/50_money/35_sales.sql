@@ -1,4 +1,4 @@
--- Sales: what was paid once all statements are put together, and how much of it was reversed. A projection: every row
+-- Sales: what was paid once all versions are put together, and how much of it was reversed. A projection: every row
 -- can be made anew from the facts.
 create table referral_private.sales (
   stripe_account text not null,

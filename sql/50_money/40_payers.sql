@@ -42,7 +42,7 @@ begin
 end
 $$;
 
--- The payers who must be settled because a statement changed who they are, or what evidence they have: those of the
+-- The payers who must be settled because an event changed who they are, or what evidence they have: those of the
 -- carriers with a new link or new evidence, and those of the touched sales, where a touched id carries anything.
 create function referral_private.payers_touched(
   p_stripe_account text,

@@ -40,6 +40,8 @@ create type referral_private.evidence as (
   code_id uuid,
   earner_id uuid,
   referee_id uuid,
+  -- When the oldest user of the payer signed up, where a code alone is the evidence.
+  oldest timestamptz,
   refusal text
 );
 
@@ -99,7 +101,7 @@ begin
       select c.payer_id, c.kind, c.named::uuid from unnest(p_carried) as c where c.kind = 'redemption_id'
     )
   select n.payer_id, n.kind, r.id, date_trunc('second', r.redeemed_at), r.redeemed_at, r.org_id, r.program_id,
-    r.terms_version, r.id, r.code_id, coalesce(c.beneficiary_id, r.referrer_id), r.referee_id,
+    r.terms_version, r.id, r.code_id, coalesce(c.beneficiary_id, r.referrer_id), r.referee_id, null::timestamptz,
     case
       when r.decision = 'rejected' then 'rejected'
       when r.referee_id = c.beneficiary_id or p.user_ids && array[r.referrer_id, c.beneficiary_id] then 'self_referral'
@@ -140,7 +142,7 @@ begin
       group by 1, 2, 3
     )
   select a.payer_id, a.kind, c.id, a.carried_at, a.carried_at, c.org_id, c.program_id, t.version,
-    null::uuid, c.id, coalesce(c.beneficiary_id, c.referrer_id), p.user_ids[1],
+    null::uuid, c.id, coalesce(c.beneficiary_id, c.referrer_id), p.user_ids[1], coalesce(p.oldest, '-infinity'),
     case
       when p.user_ids && array[c.referrer_id, c.beneficiary_id, c.created_by] then 'self_referral'
       when exists (
@@ -149,22 +151,17 @@ begin
           and r.referee_id = c.referrer_id and r.referrer_id = any (p.user_ids)
           and date_trunc('second', r.redeemed_at) <= a.carried_at
       ) then 'mutual_referral'
-      when terms.terms ? 'new_users_only_days' and not coalesce(
-        p.oldest >= a.carried_at - (terms.terms ->> 'new_users_only_days')::int * interval '24 hours', false
-      ) then 'new_users_only'
     end
   from coded as a
   left join unnest(p_people) as p on p.payer_id = a.payer_id
   join referral.codes as c on c.code_key = a.code_key and date_trunc('second', c.created_at) <= a.carried_at
   cross join lateral referral_private.terms_at(c.org_id, c.program_id, a.carried_at) as t (version)
-  join referral.program_terms as terms
-    on terms.org_id = c.org_id and terms.program_id = c.program_id and terms.version = t.version
-  where referral_private.stripe_account_of(c.org_id) = p_stripe_account;
+  where t.version is not null and referral_private.stripe_account_of(c.org_id) = p_stripe_account;
 end
 $$;
 
--- All evidence of payers, given with their carriers: whom it credits, under which terms, and why it earns nothing,
--- where it earns nothing.
+-- All evidence of payers, given with their carriers: whom it credits, under which terms, and the reason if it earns
+-- nothing.
 create function referral_private.evidence_of(
   p_stripe_account text,
   p_livemode boolean,
@@ -193,8 +190,8 @@ begin
 end
 $$;
 
--- Whether a purchase that is dated ahead, as those of test clocks are, names this text before there is such a code: a
--- code with this text would be owed what nobody has settled.
+-- Whether a purchase with a future date, as those of test clocks have, names this text. A new code with this text
+-- would be owed money that was never settled.
 create function referral_private.is_named_ahead(p_key text)
 returns boolean
 language plpgsql

@@ -5,6 +5,8 @@ create type referral_private.won_sale as (
   evidence referral_private.evidence,
   person text,
   terms jsonb,
+  is_confirmed boolean,
+  first_at timestamptz,
   refusal text
 );
 
@@ -26,6 +28,9 @@ as $$
 begin
   return case
     when p_evidence.refusal is not null then p_evidence.refusal
+    when p_terms ? 'new_users_only_days'
+      and p_evidence.oldest < p_evidence.at - (p_terms ->> 'new_users_only_days')::int * interval '24 hours'
+      then 'new_users_only'
     when p_evidence.earner_id is null then 'no_earner'
     when p_sale.is_guest and p_terms -> 'guests' = 'false' then 'guest'
     when not p_is_confirmed
@@ -77,7 +82,7 @@ begin
       left join referral.redemptions as r
         on r.org_id = (w.evidence).org_id and r.id = (w.evidence).redemption_id
     )
-  select p.sale, p.evidence, p.person, p.terms,
+  select p.sale, p.evidence, p.person, p.terms, p.is_confirmed, p.first_at,
     referral_private.referral_refusal(p.terms, p.sale, p.evidence, p.is_confirmed, p.first_at)
   from placed as p;
 end

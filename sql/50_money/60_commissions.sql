@@ -1,4 +1,5 @@
--- What a sale earns under given terms. Every function here takes the terms as an argument and reads no table.
+-- What a sale earns under given terms. The functions here take terms, or a reward of them, as an argument and read no
+-- table.
 
 -- a times b over c, rounded half up, exactly.
 create function referral_private.rounded_share(p_a numeric, p_b numeric, p_c numeric)

@@ -99,7 +99,7 @@ execute function referral_private.refuse_change();
 alter table referral_private.ledger_entries enable always trigger ledger_entries_are_append_only;
 
 -- The account of this kind: the earner's, or, for the expense, the organisation's. It is made when it is first needed.
-create function referral_private.ledger_account(
+create function referral_private.ensure_ledger_account(
   p_org_id uuid,
   p_livemode boolean,
   p_earner_id uuid,

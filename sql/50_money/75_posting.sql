@@ -1,6 +1,6 @@
 -- Posting: the ledger gets the difference between what the facts say is owed and what it has.
 
--- What a sale's target for an earner differs by from what is posted, and when what is pending will be due.
+-- The difference between a target and what is posted, per sale and earner, and when what is pending will be due.
 create type referral_private.difference as (
   org_id uuid,
   stripe_account text,
@@ -67,8 +67,8 @@ create type referral_private.movement as (
   amount bigint
 );
 
--- The movements that make up for a difference. What leaves one of pending and available and enters the other moves
--- between them; only the rest is earned, or given back to the organisation.
+-- The movements that make up for a difference. An amount that leaves pending and enters available moves between them,
+-- and the reverse. The rest comes from, or returns to, the expense.
 create function referral_private.movements_of(p_difference referral_private.difference)
 returns setof referral_private.movement
 language plpgsql
@@ -153,10 +153,10 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_from bigint := referral_private.ledger_account(
+  v_from bigint := referral_private.ensure_ledger_account(
     p_difference.org_id, p_difference.livemode, p_difference.earner_id, p_movement.from_kind, p_difference.currency
   );
-  v_to bigint := referral_private.ledger_account(
+  v_to bigint := referral_private.ensure_ledger_account(
     p_difference.org_id, p_difference.livemode, p_difference.earner_id, p_movement.to_kind, p_difference.currency
   );
   v_from_entries int;

@@ -1,5 +1,5 @@
 -- Settling: what the facts say is brought into redemptions, ranks and the ledger. A function that states a fact, or
--- decides something, settles in the same transaction, under the account lock.
+-- decides something, settles in the same transaction, under the Stripe account lock.
 
 -- Brings redemptions to what the facts say: confirmed by the first sale that they win inside the conversion window,
 -- reversed once all of what they won was reversed. A redemption that staff decided on is left as it is.
@@ -62,8 +62,8 @@ begin
 end
 $$;
 
--- Settles everything of these payers, with the payers who move in rank by it, and these sales, whose old and new
--- payers they are. The account lock is held exclusively.
+-- Settles these payers, the payers whose rank changes by it, and these sales, whose old and new payers they are. The
+-- Stripe account lock is held exclusively.
 create function referral_private.settle(
   p_stripe_account text,
   p_livemode boolean,

@@ -1,5 +1,5 @@
 -- Release: commissions whose hold is over go from pending to available. A call handles one Stripe account and few
--- sales, so that the account lock is held shortly.
+-- sales, so that the Stripe account lock is held shortly.
 create function referral_private.release_due_commissions(p_max_rows int default 500)
 returns int
 language plpgsql

@@ -76,6 +76,23 @@ begin
 end
 $$;
 
+-- An organisation with these changes, not stored. Raises `invalid_argument` for a value that its column cannot have.
+create function referral_private.changed_organisation(p_organisation referral.organisations, p_changes jsonb)
+returns referral.organisations
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+set intervalstyle = 'postgres'
+as $$
+begin
+  return jsonb_populate_record(p_organisation, p_changes);
+exception
+  when data_exception then
+    perform referral_private.raise_error('invalid_argument', 'changes');
+end
+$$;
+
 -- Only the operator sets the Stripe account and the link host: the first decides whose events the organisation
 -- receives, the second which apps open the host's links.
 create function referral_private.update_organisation(p_org_id uuid, p_changes jsonb)
@@ -85,7 +102,6 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
-set intervalstyle = 'postgres'
 as $$
 declare
   v_settings text[] := array[
@@ -104,12 +120,12 @@ begin
   if p_changes ? 'stripe_account_id' then
     perform referral_private.change_stripe_account(p_org_id, p_changes ->> 'stripe_account_id');
   elsif p_changes ? 'active' then
-    -- So that no redemption under way commits after the switch was answered.
+    -- So that no redemption under way commits after this call has returned.
     perform referral_private.lock_stripe_account_of(p_org_id);
   end if;
 
   select * into strict v_old from referral.organisations as o where o.id = p_org_id for no key update;
-  v_new := jsonb_populate_record(v_old, p_changes);
+  v_new := referral_private.changed_organisation(v_old, p_changes);
   update referral.organisations as o
   set name = v_new.name, active = v_new.active, link_origin = v_new.link_origin,
     web_destination = v_new.web_destination, ios_destination = v_new.ios_destination,
@@ -128,11 +144,6 @@ begin
     where p.org_id = p_org_id;
   end if;
   return v_new;
-exception
-  when invalid_text_representation or datetime_field_overflow or invalid_datetime_format or interval_field_overflow
-    or numeric_value_out_of_range
-  then
-    perform referral_private.raise_error('invalid_argument', 'changes');
 end
 $$;
 

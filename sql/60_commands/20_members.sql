@@ -66,8 +66,8 @@ timeout: 10s';
 
 grant execute on function referral_private.add_member to authenticated, service_role;
 
--- Locks the organisation, which keeps its number of admins, then the member. Members are for coordinators to manage,
--- coordinators and admins for admins. Raises `not_allowed`, `member_not_found`.
+-- Locks the organisation, whose number of admins must not change, then the member. Coordinators manage members,
+-- admins manage everyone. Raises `not_allowed`, `member_not_found`.
 create function referral_private.lock_member_to_manage(p_org_id uuid, p_user_id uuid)
 returns referral.members
 language plpgsql

@@ -59,7 +59,7 @@ begin
 end
 $$;
 
--- The account lock keeps redemptions from reading terms that are being replaced.
+-- The Stripe account lock keeps redemptions from reading terms that are being replaced.
 create function referral_private.update_program(p_program_id uuid, p_changes jsonb)
 returns referral.programs
 language plpgsql

@@ -112,7 +112,7 @@ timeout: 10s';
 
 grant execute on function referral_private.create_code to authenticated, service_role;
 
--- A member who was deactivated is not let in again by asking.
+-- A deactivated member does not become active by this call.
 create function referral_private.get_or_create_code(p_org_id uuid, p_program_id uuid default null)
 returns referral.codes
 language plpgsql

@@ -1,4 +1,4 @@
--- A referrer's active code retires: rotated into the next, or deactivated.
+-- A referrer's active code ends: rotated into the next, or invalidated.
 
 create function referral_private.rotate_code(
   p_org_id uuid,
@@ -26,7 +26,7 @@ begin
     perform referral_private.require_role(p_org_id, 'coordinator');
   end if;
   v_member := referral_private.ready_for_code(p_org_id, v_referrer_id);
-  -- Instants are compared: as intervals, 1000 years less 359,993 days are a week.
+  -- Compares times, not intervals: as an interval, 1000 years less 359,993 days equals a week.
   if referral_private.later(v_now, v_grace) not between v_now and (
     select referral_private.later(v_now, o.rotation_grace) from referral.organisations as o where o.id = p_org_id
   ) then

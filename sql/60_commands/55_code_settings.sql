@@ -53,8 +53,7 @@ begin
 end
 $$;
 
--- A limit on a code that had none counts the redemptions that there are; the row lock keeps others from being under
--- way.
+-- A new limit counts earlier redemptions. The row lock keeps other redemptions out.
 create function referral_private.update_code(p_code_id uuid, p_changes jsonb)
 returns referral.codes
 language plpgsql
@@ -94,9 +93,7 @@ begin
   returning * into v_code;
   return v_code;
 exception
-  when invalid_text_representation or datetime_field_overflow or invalid_datetime_format or numeric_value_out_of_range
-    or invalid_time_zone_displacement_value or invalid_parameter_value
-  then
+  when data_exception then
     perform referral_private.raise_error('invalid_argument', 'changes');
 end
 $$;

@@ -163,6 +163,7 @@ description: up to 500 characters
 callers: coordinators, admins and the operator
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
   program_inactive, invalid_argument, busy
+returns: a row
 timeout: 60s';
 
 grant execute on function referral_private.generate_codes to authenticated, service_role;

@@ -10,9 +10,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_key text := referral_private.normalise_code(p_row ->> 'code');
-  v_expires_at timestamptz;
 begin
-  v_expires_at := p_row ->> 'expires_at';
   return case
     when jsonb_typeof(p_row) <> 'object' or p_row - '{code,max_uses,expires_at,description}'::text[] <> '{}'
       then 'invalid_argument'
@@ -23,12 +21,11 @@ begin
     when not coalesce(referral_private.is_whole(nullif(p_row -> 'max_uses', 'null'), 1, p_max_uses_cap), true)
       then 'invalid_argument'
     when not coalesce(jsonb_typeof(p_row -> 'description') in ('string', 'null'), true) then 'invalid_argument'
-    when v_expires_at <= clock_timestamp() or not isfinite(v_expires_at) then 'invalid_argument'
+    when (p_row ->> 'expires_at')::timestamptz <= clock_timestamp() then 'invalid_argument'
+    when not isfinite((p_row ->> 'expires_at')::timestamptz) then 'invalid_argument'
   end;
 exception
-  when invalid_datetime_format or datetime_field_overflow or invalid_time_zone_displacement_value
-    or invalid_parameter_value
-  then
+  when data_exception then
     return 'invalid_argument';
 end
 $$;
@@ -115,6 +112,7 @@ program_id: the default program unless given
 callers: coordinators, admins and the operator
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
   program_inactive, invalid_argument, invalid_rows, busy
+returns: a row
 timeout: 60s';
 
 grant execute on function referral_private.import_codes to authenticated, service_role;

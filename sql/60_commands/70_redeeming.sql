@@ -1,8 +1,8 @@
 -- From a code to a redemption, in one transaction.
 
--- Takes the account lock in the mode that a redemption needs, and returns whether to settle: if the referee or the
--- referrer is known as a payer, the redemption may change what their sales earn, and the lock is exclusive. Locks are
--- never upgraded: the shared one is given back with the inner block before the exclusive one is taken.
+-- Takes the Stripe account lock in the mode that a redemption needs, and returns whether to settle: if the referee or
+-- the referrer is known as a payer, the redemption may change what their sales earn, and the lock is exclusive. Locks
+-- are never upgraded: the shared one is given back with the inner block before the exclusive one is taken.
 create function referral_private.lock_stripe_account_to_redeem(p_stripe_account text, p_user_ids uuid[])
 returns boolean
 language plpgsql
@@ -50,9 +50,7 @@ begin
 end
 $$;
 
--- Stores a redemption, with its use of the quota and its count against the rate limits. Another session can be
--- faster: with the person's own redemption, which is returned; with the click (`invalid_click`); or because the
--- referrer has redeemed a code of this person's (`mutual_referral`). The code is locked.
+-- Stores a redemption, unless another session was faster: then nothing is returned. The code is locked.
 create function referral_private.insert_redemption(
   p_code referral.codes,
   p_terms referral.program_terms,
@@ -80,23 +78,56 @@ begin
   )
   on conflict do nothing
   returning * into v_redemption;
-  if found then
-    perform referral_private.use_quota(p_code.org_id, p_code.quota_id);
-    perform referral_private.count_redemption(p_code.org_id, p_user_id);
-    return v_redemption;
-  end if;
+  return v_redemption;
+end
+$$;
 
+-- The person's redemption in the program of this code, which another session made first. Raises `invalid_click` if a
+-- redemption has used the click, and `mutual_referral` if the referrer has redeemed a code of this person.
+create function referral_private.require_earlier_redemption(p_code referral.codes, p_user_id uuid, p_click_id uuid)
+returns referral.redemptions
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_redemption referral.redemptions;
+begin
   select * into v_redemption
   from referral.redemptions as r
   where r.org_id = p_code.org_id and r.program_id = p_code.program_id and r.referee_id = p_user_id;
-  if not found and exists (
-    select from referral.redemptions as r where r.org_id = p_code.org_id and r.click_id = p_click.click_id
-  ) then
-    perform referral_private.raise_error('invalid_click');
-  elsif v_redemption.id is null then
-    perform referral_private.raise_error('mutual_referral');
+  if found then
+    return v_redemption;
   end if;
-  return v_redemption;
+  perform referral_private.raise_error(
+    case
+      when exists (select from referral.redemptions as r where r.org_id = p_code.org_id and r.click_id = p_click_id)
+        then 'invalid_click'
+      else 'mutual_referral'
+    end
+  );
+end
+$$;
+
+-- Settles what a redemption of a known payer changes, and returns the redemption as it is then. Purchases of the
+-- referrer that carry a code of this person may be mutual now. The Stripe account lock is held exclusively.
+create function referral_private.settle_redemption(p_stripe_account text, p_redemption referral.redemptions)
+returns referral.redemptions
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_cause constant text := 'redemption ' || p_redemption.id;
+begin
+  perform referral_private.settle_user(p_stripe_account, p_redemption.referee_id, v_cause);
+  perform referral_private.settle_user(p_stripe_account, p_redemption.referrer_id, v_cause);
+  select * into strict p_redemption
+  from referral.redemptions as r
+  where r.org_id = p_redemption.org_id and r.id = p_redemption.id;
+  return p_redemption;
 end
 $$;
 
@@ -138,7 +169,7 @@ begin
   if referral_private.stripe_account_of(v_code.org_id) <> v_stripe_account then
     perform referral_private.raise_error('busy');
   end if;
-  -- The shared row lock keeps a redemption from committing after the end of the code was answered.
+  -- The shared row lock keeps a redemption from committing after a call that ends the code has returned.
   select * into strict v_code from referral.codes as c where c.id = v_code.id for share;
 
   select * into v_redemption
@@ -149,13 +180,15 @@ begin
       v_code, referral_private.require_redeemable(v_code, v_user_id), v_user_id,
       referral_private.click_of(v_code, p_click_id), p_provenance, p_channel
     );
-    if v_is_payer then
-      perform referral_private.settle_user(v_stripe_account, v_user_id, 'redemption ' || v_redemption.id);
-      -- Purchases of the referrer that carry a code of this person's may be mutual now.
-      perform referral_private.settle_user(v_stripe_account, v_code.referrer_id, 'redemption ' || v_redemption.id);
-      select * into strict v_redemption
-      from referral.redemptions as r
-      where r.org_id = v_redemption.org_id and r.id = v_redemption.id;
+    if v_redemption.id is null then
+      v_redemption := referral_private.require_earlier_redemption(v_code, v_user_id, p_click_id);
+    else
+      if v_is_payer then
+        v_redemption := referral_private.settle_redemption(v_stripe_account, v_redemption);
+      end if;
+      -- The rows that many redemptions share are locked last.
+      perform referral_private.use_quota(v_code.org_id, v_code.quota_id);
+      perform referral_private.count_redemption(v_code.org_id, v_user_id);
     end if;
   end if;
   if v_redemption.code_id <> v_code.id then
@@ -179,49 +212,7 @@ callers: signed-in people
 errors: not_signed_in, anonymous_user, self_referral, new_users_only, code_not_found, program_inactive,
   code_suspended, code_inactive, code_expired, code_limit_reached, already_redeemed, mutual_referral,
   invalid_argument, invalid_code, invalid_click, rate_limited, busy
+returns: a row
 timeout: 10s';
 
 grant execute on function referral_private.redeem_code to authenticated;
-
--- A refusal that may pass is raised as redeem_code raises it, and the claim is kept for another try; any other
--- refusal ends the claim, and there is no row.
-create function referral_private.redeem_sign_up_code()
-returns setof referral.redeemed_code
-language plpgsql
-volatile
-rows 1
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_user_id uuid := referral_private.require_person();
-  v_code text;
-  v_refusal text;
-begin
-  select c.code into v_code from referral_private.sign_up_claims as c where c.user_id = v_user_id for update;
-  if v_code is null then
-    return;
-  end if;
-  begin
-    return query select r.* from referral_private.redeem_code(v_code, null, 'typed', 'sign_up') as r;
-  exception
-    when sqlstate 'PGRST' then
-      get stacked diagnostics v_refusal = message_text;
-      if v_refusal::json ->> 'code' in ('busy', 'rate_limited', 'code_suspended', 'program_inactive') then
-        raise;
-      end if;
-  end;
-  delete from referral_private.sign_up_claims as c where c.user_id = v_user_id;
-end
-$$;
-
-comment on function referral_private.redeem_sign_up_code is
-  'public: Redeems the code that the caller gave at sign-up. No row if there is none, or none that could ever be
-redeemed. After an error the code is kept for another try.
-
-group: Redeem a code
-callers: signed-in people
-errors: not_signed_in, anonymous_user, program_inactive, code_suspended, rate_limited, busy
-timeout: 10s';
-
-grant execute on function referral_private.redeem_sign_up_code to authenticated;

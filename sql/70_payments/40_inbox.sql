@@ -47,7 +47,7 @@ create table referral_private.parked_events (
 
 alter table referral_private.parked_events enable row level security;
 
--- What a parked event was read as in the end. It is kept, because the inbox has the event as parked for ever.
+-- The form in which a parked event was applied. It is kept, because the inbox has the event as parked for ever.
 create table referral_private.resolved_events (
   stripe_account text not null,
   livemode boolean not null,
@@ -76,8 +76,8 @@ alter table referral_private.resolved_events enable always trigger resolved_even
 create type referral.event_result as (event_id text, status referral.event_status);
 
 -- What an event states, as the webhook reduces it. Raises `invalid_event`.
-create function referral_private.statement_of(p_event jsonb)
-returns referral_private.statement
+create function referral_private.stated_event_of(p_event jsonb)
+returns referral_private.stated_event
 language plpgsql
 immutable
 security invoker
@@ -92,6 +92,6 @@ begin
   return (
     coalesce(p_event ->> 'account', ''), (p_event -> 'livemode')::boolean, p_event ->> 'id',
     to_timestamp((p_event -> 'created')::bigint), p_event -> 'data' -> 'object'
-  )::referral_private.statement;
+  )::referral_private.stated_event;
 end
 $$;

@@ -29,7 +29,7 @@ end
 $$;
 
 -- States the facts of an event, and returns what that touched.
-create function referral_private.state_event(p_type text, p_statement referral_private.statement)
+create function referral_private.state_event(p_type text, p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
 volatile
@@ -38,23 +38,23 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return case referral_private.object_kind_of(p_type)
-    when 'session' then referral_private.state_session(p_statement)
-    when 'intent' then referral_private.state_intent(p_statement)
-    when 'invoice' then referral_private.state_invoice(p_statement)
-    when 'invoice_payment' then referral_private.state_invoice_payment(p_statement)
-    when 'refund' then referral_private.state_refund(p_statement)
-    when 'charge' then referral_private.state_charge(p_statement)
-    when 'dispute' then referral_private.state_dispute(p_statement)
-    when 'warning' then referral_private.state_warning(p_statement)
-    when 'credit_note' then referral_private.state_credit_note(p_statement)
-    when 'discount' then referral_private.state_discount(p_statement)
-    when 'promotion_code' then referral_private.state_promotion_code(p_statement)
+    when 'session' then referral_private.state_session(p_stated)
+    when 'intent' then referral_private.state_intent(p_stated)
+    when 'invoice' then referral_private.state_invoice(p_stated)
+    when 'invoice_payment' then referral_private.state_invoice_payment(p_stated)
+    when 'refund' then referral_private.state_refund(p_stated)
+    when 'charge' then referral_private.state_charge(p_stated)
+    when 'dispute' then referral_private.state_dispute(p_stated)
+    when 'warning' then referral_private.state_warning(p_stated)
+    when 'credit_note' then referral_private.state_credit_note(p_stated)
+    when 'discount' then referral_private.state_discount(p_stated)
+    when 'promotion_code' then referral_private.state_promotion_code(p_stated)
   end;
 end
 $$;
 
--- States the facts of an event and settles what they touch. The account lock is held.
-create function referral_private.apply_event(p_type text, p_statement referral_private.statement)
+-- States the facts of an event and settles what they touch. The Stripe account lock is held.
+create function referral_private.apply_event(p_type text, p_stated referral_private.stated_event)
 returns void
 language plpgsql
 volatile
@@ -63,9 +63,9 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
-  v_stripe_account constant text := p_statement.stripe_account;
-  v_livemode constant boolean := p_statement.livemode;
-  v_touched referral_private.touched := referral_private.state_event(p_type, p_statement);
+  v_stripe_account constant text := p_stated.stripe_account;
+  v_livemode constant boolean := p_stated.livemode;
+  v_touched referral_private.touched := referral_private.state_event(p_type, p_stated);
   v_sales text[] := referral_private.touched_sales(
     v_stripe_account, v_livemode, v_touched.payment_ids || v_touched.carriers
   );
@@ -77,7 +77,7 @@ begin
   -- An event that changes no sale, no link and no evidence changes nothing that is owed.
   if cardinality(v_payers) > 0 then
     perform referral_private.settle(
-      v_stripe_account, v_livemode, v_payers, v_changed.sale_ids, p_statement.event_id
+      v_stripe_account, v_livemode, v_payers, v_changed.sale_ids, p_stated.event_id
     );
   end if;
 end
@@ -93,23 +93,23 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 declare
-  v_statement referral_private.statement;
+  v_stated referral_private.stated_event;
   v_type constant text := p_event ->> 'type';
   v_status referral.event_status;
 begin
-  v_statement := referral_private.statement_of(p_event);
+  v_stated := referral_private.stated_event_of(p_event);
   v_status := case
     when p_event ->> 'parked' is not null then 'parked'
     when referral_private.object_kind_of(v_type) is not null then 'applied'
     else 'ignored'
   end;
 
-  perform referral_private.lock_stripe_account(v_statement.stripe_account);
+  perform referral_private.lock_stripe_account(v_stated.stripe_account);
   insert into referral_private.stripe_events (
     stripe_account, livemode, event_id, type, status, created_at, body_sha256, event
   )
   values (
-    v_statement.stripe_account, v_statement.livemode, v_statement.event_id, v_type, v_status, v_statement.event_at,
+    v_stated.stripe_account, v_stated.livemode, v_stated.event_id, v_type, v_status, v_stated.event_at,
     p_event ->> 'body_sha256',
     case
       when v_status = 'parked' then jsonb_build_object('parked', p_event -> 'parked')
@@ -120,18 +120,16 @@ begin
   if not found then
     v_status := 'duplicate';
   elsif v_status = 'applied' then
-    perform referral_private.apply_event(v_type, v_statement);
+    perform referral_private.apply_event(v_type, v_stated);
   elsif v_status = 'parked' then
     insert into referral_private.parked_events (stripe_account, livemode, event_id, reason, event)
     values (
-      v_statement.stripe_account, v_statement.livemode, v_statement.event_id, p_event ->> 'parked', p_event - 'parked'
+      v_stated.stripe_account, v_stated.livemode, v_stated.event_id, p_event ->> 'parked', p_event - 'parked'
     );
   end if;
-  return query select v_statement.event_id, v_status;
+  return query select v_stated.event_id, v_status;
 exception
-  when check_violation or not_null_violation or invalid_text_representation or numeric_value_out_of_range
-    or invalid_parameter_value or datetime_field_overflow or cannot_coerce
-  then
+  when data_exception or cannot_coerce or check_violation or not_null_violation then
     perform referral_private.raise_error('invalid_event');
 end
 $$;
@@ -144,6 +142,7 @@ group: Take payments
 event: the event as functions/stripe-webhook reduces it
 callers: the operator
 errors: invalid_event, busy
+returns: a row
 timeout: 20s';
 
 grant execute on function referral_private.ingest_stripe_event to service_role;

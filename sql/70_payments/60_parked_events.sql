@@ -58,28 +58,26 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 declare
-  v_statement referral_private.statement;
+  v_stated referral_private.stated_event;
   v_type constant text := p_event ->> 'type';
   v_status referral.event_status := 'duplicate';
 begin
-  v_statement := referral_private.statement_of(p_event);
-  perform referral_private.lock_stripe_account(v_statement.stripe_account);
+  v_stated := referral_private.stated_event_of(p_event);
+  perform referral_private.lock_stripe_account(v_stated.stripe_account);
   delete from referral_private.parked_events as p
-  where p.stripe_account = v_statement.stripe_account and p.livemode = v_statement.livemode
-    and p.event_id = v_statement.event_id;
+  where p.stripe_account = v_stated.stripe_account and p.livemode = v_stated.livemode
+    and p.event_id = v_stated.event_id;
   if found then
     insert into referral_private.resolved_events (stripe_account, livemode, event_id, event)
-    values (v_statement.stripe_account, v_statement.livemode, v_statement.event_id, p_event - 'body_sha256');
+    values (v_stated.stripe_account, v_stated.livemode, v_stated.event_id, p_event - 'body_sha256');
     v_status := case when referral_private.object_kind_of(v_type) is null then 'ignored' else 'applied' end;
   end if;
   if v_status = 'applied' then
-    perform referral_private.apply_event(v_type, v_statement);
+    perform referral_private.apply_event(v_type, v_stated);
   end if;
-  return query select v_statement.event_id, v_status;
+  return query select v_stated.event_id, v_status;
 exception
-  when check_violation or not_null_violation or invalid_text_representation or numeric_value_out_of_range
-    or invalid_parameter_value or datetime_field_overflow or cannot_coerce
-  then
+  when data_exception or cannot_coerce or check_violation or not_null_violation then
     perform referral_private.raise_error('invalid_event');
 end
 $$;
@@ -92,6 +90,7 @@ group: Take payments
 event: the event as functions/stripe-webhook reduces it
 callers: the operator
 errors: invalid_event, busy
+returns: a row
 timeout: 10s';
 
 grant execute on function referral_private.resolve_parked_event to service_role;

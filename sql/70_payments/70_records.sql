@@ -1,7 +1,7 @@
 -- Payments that did not go through Stripe: recorded by the app's server, they become the same facts.
 create type referral.recorded_fact as (ref text, status referral.event_status);
 
--- Stores a record under the account lock. Returns `applied`, or `duplicate` where it is stored already. Raises
+-- Stores a record under the Stripe account lock. Returns `applied`, or `duplicate` where it is stored already. Raises
 -- `record_conflict` where it is stored with other content.
 create function referral_private.store_record(p_org_id uuid, p_kind text, p_provider text, p_ref text, p_content jsonb)
 returns referral.event_status
@@ -182,6 +182,7 @@ paid_at: required
 program_id: every program of the organisation unless given
 callers: the operator
 errors: organisation_not_found, program_not_found, record_conflict, invalid_argument, busy
+returns: a row
 timeout: 10s';
 
 grant execute on function referral_private.record_payment to service_role;

@@ -55,6 +55,7 @@ payment_ref: the reference of the payment
 amount: minor units
 callers: the operator
 errors: organisation_not_found, record_conflict, invalid_argument, busy
+returns: a row
 timeout: 10s';
 
 grant execute on function referral_private.record_refund to service_role;
@@ -104,6 +105,7 @@ provider: a lower-case label
 refund_ref: the reference of the refund
 callers: the operator
 errors: organisation_not_found, record_conflict, invalid_argument, busy
+returns: a row
 timeout: 10s';
 
 grant execute on function referral_private.record_refund_reversed to service_role;

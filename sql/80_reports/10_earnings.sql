@@ -24,8 +24,8 @@ create type referral.liability as (
   reward bigint
 );
 
--- The balances of one earner, or of all, in an organisation. What is owed is what `available` lacks: it can be
--- reversed after it was paid out.
+-- The balances of one earner, or of all, in an organisation. `owed` is the amount by which `available` is below zero:
+-- money can be reversed after it was paid out.
 create function referral_private.balances_of(p_org_id uuid, p_earner_id uuid)
 returns setof referral.liability
 language plpgsql

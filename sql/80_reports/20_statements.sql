@@ -25,6 +25,11 @@ as $$
 declare
   v_earner_id uuid := referral_private.acting_for(p_org_id, p_earner_id, 'earner_id');
 begin
+  if p_after is not null and not exists (
+    select from referral_private.ledger_entries as e where e.org_id = p_org_id and e.entry_id = p_after
+  ) then
+    perform referral_private.raise_error('invalid_argument', 'after');
+  end if;
   return query
   with
     own as (

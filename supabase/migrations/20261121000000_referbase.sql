@@ -1,7 +1,7 @@
 -- Generated from sql/ by `npm run migrate`. Do not edit.
 
 -- Two schemas. `referral` is the public contract: tables that clients read under row-level security, and RPC
--- wrappers. `referral_private` is never exposed: the definer functions that do the work, and what only they touch.
+-- functions. `referral_private` is never exposed: the definer functions that do the work, and what only they touch.
 create schema referral;
 
 comment on schema referral is
@@ -11,7 +11,7 @@ create schema referral_private;
 
 comment on schema referral_private is 'referbase, internal: never exposed through the Data API.';
 
--- Wrappers run as their caller and policies call functions, so every client role must reach both schemas;
+-- Public functions run as their caller and policies call functions, so every client role must reach both schemas;
 -- what it may execute there is granted function by function.
 grant usage
 on schema referral, referral_private
@@ -44,8 +44,8 @@ as $$
     ('redemption_not_found', 404, 'There is no such redemption.'),
     ('no_active_code', 404, 'This referrer has no active code in the organisation.'),
     ('organisation_exists', 409, 'An organisation with this slug exists.'),
-    ('stripe_account_taken', 409, 'Another organisation has this Stripe stripe_account.'),
-    ('stripe_account_fixed', 409, 'The Stripe stripe_account has payments and cannot be changed any more.'),
+    ('stripe_account_taken', 409, 'Another organisation has this Stripe account.'),
+    ('stripe_account_fixed', 409, 'The Stripe account has payments and cannot be changed any more.'),
     ('last_admin', 409, 'An organisation keeps at least one admin.'),
     ('member_exists', 409, 'This person is a member already, with another role.'),
     ('program_exists', 409, 'A program with this key exists in the organisation.'),
@@ -103,9 +103,9 @@ begin
 end
 $$;
 
--- The error that names the rule of a violated constraint, or `busy` where a lock was not had in time. The functions
--- of the API call it from their exception handlers, and raise the original error again where it returns: what is no
--- rule for callers is a defect, and is not hidden.
+-- Raises the error for a violated constraint, or `busy` for a lock time-out. The public functions call it from their
+-- exception handlers, and raise the original error again if it returns: a violation that is no fault of the caller is
+-- not hidden.
 create function referral_private.raise_violation(p_sqlstate text, p_schema text, p_constraint text, p_column text)
 returns void
 language plpgsql
@@ -128,8 +128,10 @@ begin
         when 'codes_one_active' then 'active_code_exists'
       end;
     when '23502', '23514' then
-      -- A value of the caller's, which only tables that callers know and records of payments take as it is.
-      if p_schema = 'referral' or starts_with(p_constraint, 'recorded_facts_') then
+      -- Tables of `referral` and records of payments take a caller's value unchanged, and a sum can become too large.
+      if p_schema = 'referral' or starts_with(p_constraint, 'recorded_facts_')
+        or right(p_constraint, 19) = 'exact_in_javascript'
+      then
         v_code := 'invalid_argument';
       end if;
     else
@@ -208,7 +210,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return length(p_url) <= 2048 and p_url collate "C" ~ (
-    '^https://([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]'
+    '^https://([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?[.])+[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]'
     || '(:[1-9][0-9]{0,3})?([/?#][!-~]*)?$'
   );
 end
@@ -241,7 +243,7 @@ as $$
   select least(greatest(coalesce(p_wanted, 100), 1), 1000);
 $$;
 
--- An instant so much later by the calendar of UTC, whatever zone the session is in: callers choose that.
+-- Adds an interval in UTC, independent of the session's time zone, which callers choose.
 create function referral_private.later(p_at timestamptz, p_by interval)
 returns timestamptz
 language plpgsql
@@ -254,7 +256,7 @@ begin
 end
 $$;
 
--- Lets changes pass that are an object of these keys. Raises `invalid_argument`.
+-- Refuses changes that are not an object with these keys only, with `invalid_argument`.
 create function referral_private.require_changes(p_changes jsonb, p_keys text[])
 returns void
 language plpgsql
@@ -305,8 +307,7 @@ begin
 end
 $$;
 
--- The network of an address: as long as one subscriber's is, a /64, for IPv6, and as long as is asked for IPv4. Null
--- for what is no address.
+-- The network of an address: /64 for IPv6, and the given length for IPv4. Null if it is no address.
 create function referral_private.network_of(p_address text, p_ipv4_length int)
 returns text
 language plpgsql
@@ -317,7 +318,7 @@ as $$
 declare
   v_address inet;
 begin
-  v_address := regexp_replace(p_address, '^::ffff:(?=\d+\.)', '', 'i');
+  v_address := regexp_replace(p_address, '^::ffff:(?=[0-9]+[.])', '', 'i');
   return host(network(set_masklen(v_address, case family(v_address) when 6 then 64 else p_ipv4_length end)));
 exception
   when invalid_text_representation then
@@ -348,7 +349,7 @@ begin
 end
 $$;
 
--- Is the caller signed in anonymously? Nobody is recognised by that, so nothing can be theirs.
+-- Is the caller signed in anonymously? An anonymous session has no rights, because it cannot be recognised again.
 create function referral_private.is_anonymous()
 returns boolean
 language plpgsql
@@ -574,7 +575,7 @@ create table referral.members (
 
 create index members_by_user on referral.members (user_id);
 
--- For look-ups of codes: of most members they find nothing in a small index, instead of a row in a large table.
+-- Few members have a public name, so look-ups of codes use this small index.
 create index members_with_public_name on referral.members (org_id, user_id) include (display_name) where public_name;
 
 comment on table referral.members is
@@ -886,7 +887,8 @@ begin
 end
 $$;
 
--- When programs and organisations were switched on and off: code evidence counts by what stood when it was carried.
+-- The times at which programs and organisations were switched on and off: a code in a payment counts if its program
+-- was on at that time.
 create table referral_private.switches (
   id bigint generated always as identity,
   org_id uuid not null,
@@ -903,7 +905,7 @@ create index switches_by_organisation on referral_private.switches (org_id, prog
 
 alter table referral_private.switches enable row level security;
 
--- For organisations and programs, whose `active` it follows.
+-- Stores each change of `active` of a program or an organisation.
 create function referral_private.record_switch()
 returns trigger
 language plpgsql
@@ -1045,9 +1047,10 @@ begin
     btrim(
       regexp_replace(
         normalize(p_code, NFKC) collate "C",
-        '[\u0009-\u000D\u0020\u0085\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000'
-          || '\u002D\u058A\u05BE\u1400\u1806\u2010-\u2015\u2E17\u2E1A\u2E3A\u2E3B\u2E40\u2E5D\u301C\u3030\u30A0'
-          || '\uFE31\uFE32\uFE58\uFE63\uFF0D\U00010D6E\U00010EAD]+',
+        e'[\\u0009-\\u000D\\u0020\\u0085\\u00A0\\u1680\\u2000-\\u200A\\u2028\\u2029\\u202F\\u205F\\u3000'
+          || e'\\u002D\\u058A\\u05BE\\u1400\\u1806\\u2010-\\u2015\\u2E17\\u2E1A\\u2E3A\\u2E3B\\u2E40\\u2E5D'
+          || e'\\u301C\\u3030\\u30A0'
+          || e'\\uFE31\\uFE32\\uFE58\\uFE63\\uFF0D\\U00010D6E\\U00010EAD]+',
         '-',
         'g'
       ),
@@ -1110,8 +1113,8 @@ begin
 end
 $$;
 
--- Words that are no codes: `whole` ones as they are, others wherever they stand in one. Stored in normal form, so that
--- other spellings are caught as well. The organisation's own go here too.
+-- Words that cannot be codes. A `whole` word is refused alone, any other also inside a code. They are stored in
+-- normal form, so that other spellings are refused as well. An organisation's own words go here too.
 create table referral_private.reserved_words (
   word text not null,
   whole boolean not null,
@@ -1299,7 +1302,7 @@ create index codes_by_replacement on referral.codes (org_id, replaced_by) where 
 
 comment on table referral.codes is
   'Codes. A referrer reads their own, coordinators and admins those of the organisation. Written by the functions of
-their life: create, rotate, deactivate, suspend, update, expire.';
+their life: create, rotate, suspend, update, end, expire.';
 
 alter table referral.codes enable row level security;
 
@@ -1320,7 +1323,7 @@ using (
 
 grant select on referral.code_quotas to authenticated, service_role;
 
--- Keeps what a code is: who owns it and what it says never change, an ended code stays ended, and no row goes.
+-- Refuses changes of a code's identity, changes of an ended code, and deletion.
 create function referral_private.guard_code()
 returns trigger
 language plpgsql
@@ -1458,12 +1461,12 @@ begin
 end
 $$;
 
--- How codes end: past their time, or deactivated by their referrer or staff. (Rotation ends one as well, and issues
--- the next: 60_commands.) What is written here locks the codes first: the time of an end is taken after a redemption
+-- How codes end: past their time, or invalidated by their referrer or staff. (Rotation ends a code and issues the
+-- next: 60_commands.) These functions lock the codes first, so that the time of an end is later than any redemption
 -- under way.
 
--- A code as it stands now: past its time it has expired for every reader, also before that is stored. (Whoever reads
--- the table itself compares `expires_at`, as the client does.)
+-- A code as of now. Past its expiry it is `expired`, even if the row does not say so yet. Readers of the table must
+-- compare `expires_at`, as the client does.
 create function referral_private.as_of_now(p_code referral.codes)
 returns referral.codes
 language plpgsql
@@ -1495,7 +1498,7 @@ begin
 end
 $$;
 
--- Stores the end of those of these codes that are past their time, and returns how many they were.
+-- Expires those of these codes whose time is over, and returns how many.
 create function referral_private.expire(p_code_ids uuid[])
 returns int
 language plpgsql
@@ -1514,7 +1517,7 @@ begin
 end
 $$;
 
--- Ends these codes for good and returns them as they are then.
+-- Ends those of these codes that are in use for good, and returns them. They may have ended while this waited.
 create function referral_private.invalidate(p_code_ids uuid[], p_reason text)
 returns setof referral.codes
 language plpgsql
@@ -1524,17 +1527,19 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform from referral.codes as c where c.id = any (p_code_ids) for no key update;
+  perform from referral.codes as c
+  where c.id = any (p_code_ids) and c.status in ('active', 'suspended')
+  for no key update;
   return query
   update referral.codes as c
   set status = 'invalidated', ended_at = clock_timestamp(), ended_by = auth.uid(), reason = p_reason,
     updated_at = clock_timestamp()
-  where c.id = any (p_code_ids)
+  where c.id = any (p_code_ids) and c.status in ('active', 'suspended')
   returning c.*;
 end
 $$;
 
--- Ends the grace of those of these codes that are in it.
+-- Ends the grace of each of these codes that is in its grace.
 create function referral_private.end_grace(p_code_ids uuid[], p_reason text)
 returns void
 language plpgsql
@@ -1588,7 +1593,7 @@ begin
 end
 $$;
 
--- Stores the end of a referrer's codes that are past their time. The member row is locked.
+-- Expires a referrer's codes whose time is over. The member row is locked.
 create function referral_private.expire_codes_of(p_org_id uuid, p_referrer_id uuid)
 returns void
 language plpgsql
@@ -1632,7 +1637,7 @@ begin
 end
 $$;
 
--- Rows that others hold are left for the next time.
+-- Skips rows that another transaction has locked.
 create function referral_private.expire_codes(p_max_rows int default 1000)
 returns int
 language plpgsql
@@ -1997,7 +2002,7 @@ begin
     where given.key in ('utm_source', 'utm_medium', 'utm_campaign', 'utm_term', 'utm_content')
       and jsonb_typeof(given.value) = 'string'
       and length(given.value #>> '{}') between 1 and 100
-      and given.value #>> '{}' !~ '[\u0001-\u001F\u007F-\u009F\u2028\u2029]'
+      and given.value #>> '{}' !~ e'[\\u0001-\\u001F\\u007F-\\u009F\\u2028\\u2029]'
   );
 end
 $$;
@@ -2199,7 +2204,6 @@ language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
-set timezone = 'UTC'
 set datestyle = 'ISO'
 as $$
 declare
@@ -2228,8 +2232,8 @@ create type referral.click_maintenance as (
 );
 
 -- Makes the partitions of this month and the next two, and drops those of months that ended before this time. The
--- table is locked at once as much as is needed, and before its partitions, so that no click and no redemption can be
--- in between.
+-- table is locked before its partitions and in its strongest mode at once, so that clicks and redemptions wait and
+-- cannot deadlock.
 create function referral_private.renew_click_partitions(p_kept_from timestamptz)
 returns referral.click_maintenance
 language plpgsql
@@ -2325,12 +2329,13 @@ retention: an interval of 90 days at least
 max_rows: how many clicks and how many visitors at most in this call
 callers: the operator
 errors: invalid_argument, busy
+returns: a row
 timeout: 60s';
 
 grant execute on function referral_private.maintain_clicks to service_role;
 
 -- A redemption says that a referee used a code: it is the audit row of the use and the claim to a reward in one. It
--- outlives the code and the referee's account, and stores the version of the terms it was made under.
+-- outlives the code and the referee, and stores the version of the terms it was made under.
 create type referral.redemption_status as enum ('pending', 'confirmed', 'reversed', 'expired', 'rejected');
 
 -- What staff may decide on a redemption, whatever the payments say. A rejection is final.
@@ -2567,7 +2572,7 @@ grant execute on function referral_private.purge_rate_limits to service_role;
 
 -- Whether a person can redeem a code: the same rules for validating and for redeeming.
 
--- Where the terms are for new users only, the account must exist and be young enough. Raises `new_users_only`.
+-- Where the terms are for new users only, the user must exist and be new enough. Raises `new_users_only`.
 create function referral_private.require_new_user(p_user_id uuid, p_terms jsonb)
 returns void
 language plpgsql
@@ -2662,7 +2667,7 @@ $$;
 
 comment on function referral_private.validate_code is
   'public: Returns what a link shows of a code if the caller could redeem it, and raises the reason if not;
-already_redeemed also where this code was the one. Without a signed-in account it returns what resolve_code returns.
+already_redeemed also where this code was the one. Without a signed-in person it returns what resolve_code returns.
 
 group: Redeem a code
 code: the text as typed
@@ -2944,6 +2949,7 @@ group: Have a code
 code_id: the code
 callers: the referrer, coordinators, admins and the operator
 errors: not_signed_in, anonymous_user, code_not_found
+returns: a row
 timeout: 5s';
 
 grant execute on function referral_private.code_usage_stats to authenticated, service_role;
@@ -3150,8 +3156,8 @@ $$;
 -- Facts about payments, as Stripe and other providers state them. Facts are keyed by object, Stripe account ('' is the
 -- platform's own) and livemode; they only grow, and hold no personal data. What is owed is a function of facts alone.
 
--- What an object says was paid: an invoice, a payment intent, the checkout session that made it, or a payment recorded
--- for another provider. Of several statements by one source the greatest (paid, stated_at, stated_by) is kept.
+-- What an object says was paid: an invoice, a payment intent, the checkout session that made it, or a payment
+-- recorded for another provider. Of several versions by one source the greatest (paid, stated_at, stated_by) is kept.
 create type referral_private.payment_source as enum ('invoice', 'intent', 'session', 'record');
 
 create table referral_private.payments (
@@ -3198,11 +3204,11 @@ alter table referral_private.payments enable row level security;
 create table referral_private.invoice_payments (
   stripe_account text not null,
   livemode boolean not null,
-  link_id text not null,
+  object_id text not null,
   invoice_id text not null,
   payment_key text not null,
   amount_paid bigint,
-  constraint invoice_payments_pkey primary key (link_id, stripe_account, livemode)
+  constraint invoice_payments_pkey primary key (object_id, stripe_account, livemode)
 );
 
 create index invoice_payments_by_invoice on referral_private.invoice_payments (invoice_id, stripe_account, livemode);
@@ -3455,7 +3461,7 @@ execute function referral_private.refuse_change();
 
 alter table referral_private.recorded_facts enable always trigger recorded_facts_are_append_only;
 
--- The account lock: one per Stripe account, held until the transaction ends. Every function that states facts or
+-- The Stripe account lock: one per Stripe account, held until the transaction ends. Every function that states facts or
 -- settles takes it first, so that no two settlements see different halves of the truth. Finer locks do not suffice:
 -- the session of a subscription and its first invoice share neither a payment nor a sale.
 create function referral_private.stripe_account_lock_key(p_stripe_account text)
@@ -3714,7 +3720,7 @@ begin
 end
 $$;
 
--- Sales: what was paid once all statements are put together, and how much of it was reversed. A projection: every row
+-- Sales: what was paid once all versions are put together, and how much of it was reversed. A projection: every row
 -- can be made anew from the facts.
 create table referral_private.sales (
   stripe_account text not null,
@@ -3914,7 +3920,7 @@ begin
 end
 $$;
 
--- The payers who must be settled because a statement changed who they are, or what evidence they have: those of the
+-- The payers who must be settled because an event changed who they are, or what evidence they have: those of the
 -- carriers with a new link or new evidence, and those of the touched sales, where a touched id carries anything.
 create function referral_private.payers_touched(
   p_stripe_account text,
@@ -4094,6 +4100,8 @@ create type referral_private.evidence as (
   code_id uuid,
   earner_id uuid,
   referee_id uuid,
+  -- When the oldest user of the payer signed up, where a code alone is the evidence.
+  oldest timestamptz,
   refusal text
 );
 
@@ -4153,7 +4161,7 @@ begin
       select c.payer_id, c.kind, c.named::uuid from unnest(p_carried) as c where c.kind = 'redemption_id'
     )
   select n.payer_id, n.kind, r.id, date_trunc('second', r.redeemed_at), r.redeemed_at, r.org_id, r.program_id,
-    r.terms_version, r.id, r.code_id, coalesce(c.beneficiary_id, r.referrer_id), r.referee_id,
+    r.terms_version, r.id, r.code_id, coalesce(c.beneficiary_id, r.referrer_id), r.referee_id, null::timestamptz,
     case
       when r.decision = 'rejected' then 'rejected'
       when r.referee_id = c.beneficiary_id or p.user_ids && array[r.referrer_id, c.beneficiary_id] then 'self_referral'
@@ -4194,7 +4202,7 @@ begin
       group by 1, 2, 3
     )
   select a.payer_id, a.kind, c.id, a.carried_at, a.carried_at, c.org_id, c.program_id, t.version,
-    null::uuid, c.id, coalesce(c.beneficiary_id, c.referrer_id), p.user_ids[1],
+    null::uuid, c.id, coalesce(c.beneficiary_id, c.referrer_id), p.user_ids[1], coalesce(p.oldest, '-infinity'),
     case
       when p.user_ids && array[c.referrer_id, c.beneficiary_id, c.created_by] then 'self_referral'
       when exists (
@@ -4203,22 +4211,17 @@ begin
           and r.referee_id = c.referrer_id and r.referrer_id = any (p.user_ids)
           and date_trunc('second', r.redeemed_at) <= a.carried_at
       ) then 'mutual_referral'
-      when terms.terms ? 'new_users_only_days' and not coalesce(
-        p.oldest >= a.carried_at - (terms.terms ->> 'new_users_only_days')::int * interval '24 hours', false
-      ) then 'new_users_only'
     end
   from coded as a
   left join unnest(p_people) as p on p.payer_id = a.payer_id
   join referral.codes as c on c.code_key = a.code_key and date_trunc('second', c.created_at) <= a.carried_at
   cross join lateral referral_private.terms_at(c.org_id, c.program_id, a.carried_at) as t (version)
-  join referral.program_terms as terms
-    on terms.org_id = c.org_id and terms.program_id = c.program_id and terms.version = t.version
-  where referral_private.stripe_account_of(c.org_id) = p_stripe_account;
+  where t.version is not null and referral_private.stripe_account_of(c.org_id) = p_stripe_account;
 end
 $$;
 
--- All evidence of payers, given with their carriers: whom it credits, under which terms, and why it earns nothing,
--- where it earns nothing.
+-- All evidence of payers, given with their carriers: whom it credits, under which terms, and the reason if it earns
+-- nothing.
 create function referral_private.evidence_of(
   p_stripe_account text,
   p_livemode boolean,
@@ -4247,8 +4250,8 @@ begin
 end
 $$;
 
--- Whether a purchase that is dated ahead, as those of test clocks are, names this text before there is such a code: a
--- code with this text would be owed what nobody has settled.
+-- Whether a purchase with a future date, as those of test clocks have, names this text. A new code with this text
+-- would be owed money that was never settled.
 create function referral_private.is_named_ahead(p_key text)
 returns boolean
 language plpgsql
@@ -4275,6 +4278,8 @@ create type referral_private.won_sale as (
   evidence referral_private.evidence,
   person text,
   terms jsonb,
+  is_confirmed boolean,
+  first_at timestamptz,
   refusal text
 );
 
@@ -4296,6 +4301,9 @@ as $$
 begin
   return case
     when p_evidence.refusal is not null then p_evidence.refusal
+    when p_terms ? 'new_users_only_days'
+      and p_evidence.oldest < p_evidence.at - (p_terms ->> 'new_users_only_days')::int * interval '24 hours'
+      then 'new_users_only'
     when p_evidence.earner_id is null then 'no_earner'
     when p_sale.is_guest and p_terms -> 'guests' = 'false' then 'guest'
     when not p_is_confirmed
@@ -4347,7 +4355,7 @@ begin
       left join referral.redemptions as r
         on r.org_id = (w.evidence).org_id and r.id = (w.evidence).redemption_id
     )
-  select p.sale, p.evidence, p.person, p.terms,
+  select p.sale, p.evidence, p.person, p.terms, p.is_confirmed, p.first_at,
     referral_private.referral_refusal(p.terms, p.sale, p.evidence, p.is_confirmed, p.first_at)
   from placed as p;
 end
@@ -4514,7 +4522,8 @@ begin
 end
 $$;
 
--- What a sale earns under given terms. Every function here takes the terms as an argument and reads no table.
+-- What a sale earns under given terms. The functions here take terms, or a reward of them, as an argument and read no
+-- table.
 
 -- a times b over c, rounded half up, exactly.
 create function referral_private.rounded_share(p_a numeric, p_b numeric, p_c numeric)
@@ -4840,7 +4849,7 @@ execute function referral_private.refuse_change();
 alter table referral_private.ledger_entries enable always trigger ledger_entries_are_append_only;
 
 -- The account of this kind: the earner's, or, for the expense, the organisation's. It is made when it is first needed.
-create function referral_private.ledger_account(
+create function referral_private.ensure_ledger_account(
   p_org_id uuid,
   p_livemode boolean,
   p_earner_id uuid,
@@ -4873,7 +4882,7 @@ $$;
 
 -- Posting: the ledger gets the difference between what the facts say is owed and what it has.
 
--- What a sale's target for an earner differs by from what is posted, and when what is pending will be due.
+-- The difference between a target and what is posted, per sale and earner, and when what is pending will be due.
 create type referral_private.difference as (
   org_id uuid,
   stripe_account text,
@@ -4940,8 +4949,8 @@ create type referral_private.movement as (
   amount bigint
 );
 
--- The movements that make up for a difference. What leaves one of pending and available and enters the other moves
--- between them; only the rest is earned, or given back to the organisation.
+-- The movements that make up for a difference. An amount that leaves pending and enters available moves between them,
+-- and the reverse. The rest comes from, or returns to, the expense.
 create function referral_private.movements_of(p_difference referral_private.difference)
 returns setof referral_private.movement
 language plpgsql
@@ -5026,10 +5035,10 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_from bigint := referral_private.ledger_account(
+  v_from bigint := referral_private.ensure_ledger_account(
     p_difference.org_id, p_difference.livemode, p_difference.earner_id, p_movement.from_kind, p_difference.currency
   );
-  v_to bigint := referral_private.ledger_account(
+  v_to bigint := referral_private.ensure_ledger_account(
     p_difference.org_id, p_difference.livemode, p_difference.earner_id, p_movement.to_kind, p_difference.currency
   );
   v_from_entries int;
@@ -5099,7 +5108,7 @@ end
 $$;
 
 -- Settling: what the facts say is brought into redemptions, ranks and the ledger. A function that states a fact, or
--- decides something, settles in the same transaction, under the account lock.
+-- decides something, settles in the same transaction, under the Stripe account lock.
 
 -- Brings redemptions to what the facts say: confirmed by the first sale that they win inside the conversion window,
 -- reversed once all of what they won was reversed. A redemption that staff decided on is left as it is.
@@ -5162,8 +5171,8 @@ begin
 end
 $$;
 
--- Settles everything of these payers, with the payers who move in rank by it, and these sales, whose old and new
--- payers they are. The account lock is held exclusively.
+-- Settles these payers, the payers whose rank changes by it, and these sales, whose old and new payers they are. The
+-- Stripe account lock is held exclusively.
 create function referral_private.settle(
   p_stripe_account text,
   p_livemode boolean,
@@ -5266,7 +5275,7 @@ end
 $$;
 
 -- Release: commissions whose hold is over go from pending to available. A call handles one Stripe account and few
--- sales, so that the account lock is held shortly.
+-- sales, so that the Stripe account lock is held shortly.
 create function referral_private.release_due_commissions(p_max_rows int default 500)
 returns int
 language plpgsql
@@ -5401,6 +5410,23 @@ begin
 end
 $$;
 
+-- An organisation with these changes, not stored. Raises `invalid_argument` for a value that its column cannot have.
+create function referral_private.changed_organisation(p_organisation referral.organisations, p_changes jsonb)
+returns referral.organisations
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+set intervalstyle = 'postgres'
+as $$
+begin
+  return jsonb_populate_record(p_organisation, p_changes);
+exception
+  when data_exception then
+    perform referral_private.raise_error('invalid_argument', 'changes');
+end
+$$;
+
 -- Only the operator sets the Stripe account and the link host: the first decides whose events the organisation
 -- receives, the second which apps open the host's links.
 create function referral_private.update_organisation(p_org_id uuid, p_changes jsonb)
@@ -5410,7 +5436,6 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
-set intervalstyle = 'postgres'
 as $$
 declare
   v_settings text[] := array[
@@ -5429,12 +5454,12 @@ begin
   if p_changes ? 'stripe_account_id' then
     perform referral_private.change_stripe_account(p_org_id, p_changes ->> 'stripe_account_id');
   elsif p_changes ? 'active' then
-    -- So that no redemption under way commits after the switch was answered.
+    -- So that no redemption under way commits after this call has returned.
     perform referral_private.lock_stripe_account_of(p_org_id);
   end if;
 
   select * into strict v_old from referral.organisations as o where o.id = p_org_id for no key update;
-  v_new := jsonb_populate_record(v_old, p_changes);
+  v_new := referral_private.changed_organisation(v_old, p_changes);
   update referral.organisations as o
   set name = v_new.name, active = v_new.active, link_origin = v_new.link_origin,
     web_destination = v_new.web_destination, ios_destination = v_new.ios_destination,
@@ -5453,11 +5478,6 @@ begin
     where p.org_id = p_org_id;
   end if;
   return v_new;
-exception
-  when invalid_text_representation or datetime_field_overflow or invalid_datetime_format or interval_field_overflow
-    or numeric_value_out_of_range
-  then
-    perform referral_private.raise_error('invalid_argument', 'changes');
 end
 $$;
 
@@ -5547,8 +5567,8 @@ timeout: 10s';
 
 grant execute on function referral_private.add_member to authenticated, service_role;
 
--- Locks the organisation, which keeps its number of admins, then the member. Members are for coordinators to manage,
--- coordinators and admins for admins. Raises `not_allowed`, `member_not_found`.
+-- Locks the organisation, whose number of admins must not change, then the member. Coordinators manage members,
+-- admins manage everyone. Raises `not_allowed`, `member_not_found`.
 create function referral_private.lock_member_to_manage(p_org_id uuid, p_user_id uuid)
 returns referral.members
 language plpgsql
@@ -5816,7 +5836,7 @@ begin
 end
 $$;
 
--- The account lock keeps redemptions from reading terms that are being replaced.
+-- The Stripe account lock keeps redemptions from reading terms that are being replaced.
 create function referral_private.update_program(p_program_id uuid, p_changes jsonb)
 returns referral.programs
 language plpgsql
@@ -6085,7 +6105,7 @@ timeout: 10s';
 
 grant execute on function referral_private.create_code to authenticated, service_role;
 
--- A member who was deactivated is not let in again by asking.
+-- A deactivated member does not become active by this call.
 create function referral_private.get_or_create_code(p_org_id uuid, p_program_id uuid default null)
 returns referral.codes
 language plpgsql
@@ -6145,7 +6165,7 @@ timeout: 10s';
 
 grant execute on function referral_private.get_or_create_code to authenticated;
 
--- A referrer's active code retires: rotated into the next, or deactivated.
+-- A referrer's active code ends: rotated into the next, or invalidated.
 
 create function referral_private.rotate_code(
   p_org_id uuid,
@@ -6173,7 +6193,7 @@ begin
     perform referral_private.require_role(p_org_id, 'coordinator');
   end if;
   v_member := referral_private.ready_for_code(p_org_id, v_referrer_id);
-  -- Instants are compared: as intervals, 1000 years less 359,993 days are a week.
+  -- Compares times, not intervals: as an interval, 1000 years less 359,993 days equals a week.
   if referral_private.later(v_now, v_grace) not between v_now and (
     select referral_private.later(v_now, o.rotation_grace) from referral.organisations as o where o.id = p_org_id
   ) then
@@ -6462,8 +6482,7 @@ begin
 end
 $$;
 
--- A limit on a code that had none counts the redemptions that there are; the row lock keeps others from being under
--- way.
+-- A new limit counts earlier redemptions. The row lock keeps other redemptions out.
 create function referral_private.update_code(p_code_id uuid, p_changes jsonb)
 returns referral.codes
 language plpgsql
@@ -6503,9 +6522,7 @@ begin
   returning * into v_code;
   return v_code;
 exception
-  when invalid_text_representation or datetime_field_overflow or invalid_datetime_format or numeric_value_out_of_range
-    or invalid_time_zone_displacement_value or invalid_parameter_value
-  then
+  when data_exception then
     perform referral_private.raise_error('invalid_argument', 'changes');
 end
 $$;
@@ -6687,6 +6704,7 @@ description: up to 500 characters
 callers: coordinators, admins and the operator
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
   program_inactive, invalid_argument, busy
+returns: a row
 timeout: 60s';
 
 grant execute on function referral_private.generate_codes to authenticated, service_role;
@@ -6703,9 +6721,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_key text := referral_private.normalise_code(p_row ->> 'code');
-  v_expires_at timestamptz;
 begin
-  v_expires_at := p_row ->> 'expires_at';
   return case
     when jsonb_typeof(p_row) <> 'object' or p_row - '{code,max_uses,expires_at,description}'::text[] <> '{}'
       then 'invalid_argument'
@@ -6716,12 +6732,11 @@ begin
     when not coalesce(referral_private.is_whole(nullif(p_row -> 'max_uses', 'null'), 1, p_max_uses_cap), true)
       then 'invalid_argument'
     when not coalesce(jsonb_typeof(p_row -> 'description') in ('string', 'null'), true) then 'invalid_argument'
-    when v_expires_at <= clock_timestamp() or not isfinite(v_expires_at) then 'invalid_argument'
+    when (p_row ->> 'expires_at')::timestamptz <= clock_timestamp() then 'invalid_argument'
+    when not isfinite((p_row ->> 'expires_at')::timestamptz) then 'invalid_argument'
   end;
 exception
-  when invalid_datetime_format or datetime_field_overflow or invalid_time_zone_displacement_value
-    or invalid_parameter_value
-  then
+  when data_exception then
     return 'invalid_argument';
 end
 $$;
@@ -6808,15 +6823,16 @@ program_id: the default program unless given
 callers: coordinators, admins and the operator
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
   program_inactive, invalid_argument, invalid_rows, busy
+returns: a row
 timeout: 60s';
 
 grant execute on function referral_private.import_codes to authenticated, service_role;
 
 -- From a code to a redemption, in one transaction.
 
--- Takes the account lock in the mode that a redemption needs, and returns whether to settle: if the referee or the
--- referrer is known as a payer, the redemption may change what their sales earn, and the lock is exclusive. Locks are
--- never upgraded: the shared one is given back with the inner block before the exclusive one is taken.
+-- Takes the Stripe account lock in the mode that a redemption needs, and returns whether to settle: if the referee or
+-- the referrer is known as a payer, the redemption may change what their sales earn, and the lock is exclusive. Locks
+-- are never upgraded: the shared one is given back with the inner block before the exclusive one is taken.
 create function referral_private.lock_stripe_account_to_redeem(p_stripe_account text, p_user_ids uuid[])
 returns boolean
 language plpgsql
@@ -6864,9 +6880,7 @@ begin
 end
 $$;
 
--- Stores a redemption, with its use of the quota and its count against the rate limits. Another session can be
--- faster: with the person's own redemption, which is returned; with the click (`invalid_click`); or because the
--- referrer has redeemed a code of this person's (`mutual_referral`). The code is locked.
+-- Stores a redemption, unless another session was faster: then nothing is returned. The code is locked.
 create function referral_private.insert_redemption(
   p_code referral.codes,
   p_terms referral.program_terms,
@@ -6894,23 +6908,56 @@ begin
   )
   on conflict do nothing
   returning * into v_redemption;
-  if found then
-    perform referral_private.use_quota(p_code.org_id, p_code.quota_id);
-    perform referral_private.count_redemption(p_code.org_id, p_user_id);
-    return v_redemption;
-  end if;
+  return v_redemption;
+end
+$$;
 
+-- The person's redemption in the program of this code, which another session made first. Raises `invalid_click` if a
+-- redemption has used the click, and `mutual_referral` if the referrer has redeemed a code of this person.
+create function referral_private.require_earlier_redemption(p_code referral.codes, p_user_id uuid, p_click_id uuid)
+returns referral.redemptions
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_redemption referral.redemptions;
+begin
   select * into v_redemption
   from referral.redemptions as r
   where r.org_id = p_code.org_id and r.program_id = p_code.program_id and r.referee_id = p_user_id;
-  if not found and exists (
-    select from referral.redemptions as r where r.org_id = p_code.org_id and r.click_id = p_click.click_id
-  ) then
-    perform referral_private.raise_error('invalid_click');
-  elsif v_redemption.id is null then
-    perform referral_private.raise_error('mutual_referral');
+  if found then
+    return v_redemption;
   end if;
-  return v_redemption;
+  perform referral_private.raise_error(
+    case
+      when exists (select from referral.redemptions as r where r.org_id = p_code.org_id and r.click_id = p_click_id)
+        then 'invalid_click'
+      else 'mutual_referral'
+    end
+  );
+end
+$$;
+
+-- Settles what a redemption of a known payer changes, and returns the redemption as it is then. Purchases of the
+-- referrer that carry a code of this person may be mutual now. The Stripe account lock is held exclusively.
+create function referral_private.settle_redemption(p_stripe_account text, p_redemption referral.redemptions)
+returns referral.redemptions
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_cause constant text := 'redemption ' || p_redemption.id;
+begin
+  perform referral_private.settle_user(p_stripe_account, p_redemption.referee_id, v_cause);
+  perform referral_private.settle_user(p_stripe_account, p_redemption.referrer_id, v_cause);
+  select * into strict p_redemption
+  from referral.redemptions as r
+  where r.org_id = p_redemption.org_id and r.id = p_redemption.id;
+  return p_redemption;
 end
 $$;
 
@@ -6952,7 +6999,7 @@ begin
   if referral_private.stripe_account_of(v_code.org_id) <> v_stripe_account then
     perform referral_private.raise_error('busy');
   end if;
-  -- The shared row lock keeps a redemption from committing after the end of the code was answered.
+  -- The shared row lock keeps a redemption from committing after a call that ends the code has returned.
   select * into strict v_code from referral.codes as c where c.id = v_code.id for share;
 
   select * into v_redemption
@@ -6963,13 +7010,15 @@ begin
       v_code, referral_private.require_redeemable(v_code, v_user_id), v_user_id,
       referral_private.click_of(v_code, p_click_id), p_provenance, p_channel
     );
-    if v_is_payer then
-      perform referral_private.settle_user(v_stripe_account, v_user_id, 'redemption ' || v_redemption.id);
-      -- Purchases of the referrer that carry a code of this person's may be mutual now.
-      perform referral_private.settle_user(v_stripe_account, v_code.referrer_id, 'redemption ' || v_redemption.id);
-      select * into strict v_redemption
-      from referral.redemptions as r
-      where r.org_id = v_redemption.org_id and r.id = v_redemption.id;
+    if v_redemption.id is null then
+      v_redemption := referral_private.require_earlier_redemption(v_code, v_user_id, p_click_id);
+    else
+      if v_is_payer then
+        v_redemption := referral_private.settle_redemption(v_stripe_account, v_redemption);
+      end if;
+      -- The rows that many redemptions share are locked last.
+      perform referral_private.use_quota(v_code.org_id, v_code.quota_id);
+      perform referral_private.count_redemption(v_code.org_id, v_user_id);
     end if;
   end if;
   if v_redemption.code_id <> v_code.id then
@@ -6993,9 +7042,12 @@ callers: signed-in people
 errors: not_signed_in, anonymous_user, self_referral, new_users_only, code_not_found, program_inactive,
   code_suspended, code_inactive, code_expired, code_limit_reached, already_redeemed, mutual_referral,
   invalid_argument, invalid_code, invalid_click, rate_limited, busy
+returns: a row
 timeout: 10s';
 
 grant execute on function referral_private.redeem_code to authenticated;
+
+-- The code given at sign-up is redeemed at the person's first call.
 
 -- A refusal that may pass is raised as redeem_code raises it, and the claim is kept for another try; any other
 -- refusal ends the claim, and there is no row.
@@ -7135,15 +7187,14 @@ timeout: 10s';
 
 grant execute on function referral_private.reject_redemption to authenticated, service_role;
 
--- What an event of Stripe's states of who pays. functions/stripe-webhook has reduced each object to the fields that
--- are read here. A fact that several events state keeps the columns of its greatest statement: `from
--- unnest(array[known, excluded])`.
+-- Stores what a Stripe event says about the payer. functions/stripe-webhook has reduced each object to the fields
+-- that are read here. Of several versions of a fact the greatest is kept: `from unnest(array[known, excluded])`.
 
--- What a statement touched: invoices, intents and charges whose sales it may change, and the carriers that got a link
--- to a user, or evidence, which they did not have.
+-- What an event touched: invoices, intents and charges whose sales it may change, and the carriers that got a link to
+-- a user, or evidence, which they did not have.
 create type referral_private.touched as (payment_ids text[], carriers text[]);
 
-create type referral_private.statement as (
+create type referral_private.stated_event as (
   stripe_account text,
   livemode boolean,
   event_id text,
@@ -7152,7 +7203,7 @@ create type referral_private.statement as (
 );
 
 -- A charge is its intent's, wherever both are named. Returns those of the two that are named.
-create function referral_private.link_charge(p_statement referral_private.statement, p_charge text, p_intent text)
+create function referral_private.relate_charge(p_stated referral_private.stated_event, p_charge text, p_intent text)
 returns text[]
 language plpgsql
 volatile
@@ -7162,7 +7213,7 @@ as $$
 begin
   if p_charge is not null and p_intent is not null then
     insert into referral_private.charges (stripe_account, livemode, charge_id, intent_id)
-    values (p_statement.stripe_account, p_statement.livemode, p_charge, p_intent)
+    values (p_stated.stripe_account, p_stated.livemode, p_charge, p_intent)
     on conflict do nothing;
   end if;
   return array_remove(array[p_charge, p_intent], null);
@@ -7172,7 +7223,7 @@ $$;
 -- Stores the users that an object links its carriers to. What a buyer can edit (`client_reference_id` behind a
 -- payment link) never names a user. Returns the carriers with a new link.
 create function referral_private.state_users(
-  p_statement referral_private.statement,
+  p_stated referral_private.stated_event,
   p_carriers text[],
   p_metadata jsonb
 )
@@ -7183,7 +7234,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_object jsonb := p_statement.object;
+  v_object jsonb := p_stated.object;
   v_users uuid[] := array_remove(array[
     referral_private.as_uuid(p_metadata ->> 'referral_user_id'),
     case
@@ -7197,7 +7248,7 @@ begin
   end if;
   with linked as (
     insert into referral_private.payer_users as l (stripe_account, livemode, carrier, user_id, user_created_at)
-    select distinct p_statement.stripe_account, p_statement.livemode, carrier, user_id, u.created_at
+    select distinct p_stated.stripe_account, p_stated.livemode, carrier, user_id, u.created_at
     from unnest(p_carriers) as carrier
     cross join unnest(v_users) as user_id
     left join auth.users as u on u.id = user_id
@@ -7215,7 +7266,7 @@ $$;
 -- Stores the evidence that an object gives its carriers: a redemption, a code, promotion codes. Returns the carriers
 -- with new evidence.
 create function referral_private.state_evidence(
-  p_statement referral_private.statement,
+  p_stated referral_private.stated_event,
   p_carriers text[],
   p_metadata jsonb
 )
@@ -7226,7 +7277,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_object jsonb := p_statement.object;
+  v_object jsonb := p_stated.object;
   v_reference text := v_object ->> 'client_reference_id';
   v_evident text[];
 begin
@@ -7252,7 +7303,7 @@ begin
       insert into referral_private.payer_evidence as e (
         stripe_account, livemode, carrier, kind, named, object_id, carried_at
       )
-      select p_statement.stripe_account, p_statement.livemode, carrier, n.kind, n.named, v_object ->> 'id',
+      select p_stated.stripe_account, p_stated.livemode, carrier, n.kind, n.named, v_object ->> 'id',
         to_timestamp((v_object ->> 'created')::bigint)
       from unnest(p_carriers) as carrier
       cross join named as n
@@ -7267,7 +7318,7 @@ $$;
 
 -- Stores both for an object, and returns the carriers for which any of it is new.
 create function referral_private.state_users_and_evidence(
-  p_statement referral_private.statement,
+  p_stated referral_private.stated_event,
   p_carriers text[],
   p_metadata jsonb
 )
@@ -7278,13 +7329,13 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return referral_private.state_users(p_statement, p_carriers, p_metadata)
-    || referral_private.state_evidence(p_statement, p_carriers, p_metadata);
+  return referral_private.state_users(p_stated, p_carriers, p_metadata)
+    || referral_private.state_evidence(p_stated, p_carriers, p_metadata);
 end
 $$;
 
 -- A discount that a customer got by a promotion code is evidence from then on.
-create function referral_private.state_discount(p_statement referral_private.statement)
+create function referral_private.state_discount(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
 volatile
@@ -7292,7 +7343,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_discount jsonb := p_statement.object;
+  v_discount jsonb := p_stated.object;
   v_touched referral_private.touched := ('{}'::text[], '{}'::text[]);
 begin
   if v_discount ->> 'customer' is null or v_discount ->> 'promotion_code' is null then
@@ -7300,7 +7351,7 @@ begin
   end if;
   insert into referral_private.payer_evidence (stripe_account, livemode, carrier, kind, named, object_id, carried_at)
   values (
-    p_statement.stripe_account, p_statement.livemode, v_discount ->> 'customer', 'promotion_code',
+    p_stated.stripe_account, p_stated.livemode, v_discount ->> 'customer', 'promotion_code',
     v_discount ->> 'promotion_code', v_discount ->> 'id', to_timestamp((v_discount ->> 'start')::bigint)
   )
   on conflict do nothing;
@@ -7312,7 +7363,7 @@ end
 $$;
 
 -- Which of our codes a promotion code belongs to. Payers who used it before that was known are settled too.
-create function referral_private.state_promotion_code(p_statement referral_private.statement)
+create function referral_private.state_promotion_code(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
 volatile
@@ -7320,11 +7371,11 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_promotion jsonb := p_statement.object;
+  v_promotion jsonb := p_stated.object;
   v_key text := referral_private.normalise_code(v_promotion -> 'metadata' ->> 'referral_code');
   v_known text := (
     select p.code_key from referral_private.promotion_codes as p
-    where p.stripe_account = p_statement.stripe_account and p.livemode = p_statement.livemode
+    where p.stripe_account = p_stated.stripe_account and p.livemode = p_stated.livemode
       and p.promotion_code_id = v_promotion ->> 'id'
   );
   v_now text;
@@ -7336,8 +7387,8 @@ begin
     stripe_account, livemode, promotion_code_id, code_key, stated_at, stated_by
   )
   values (
-    p_statement.stripe_account, p_statement.livemode, v_promotion ->> 'id', v_key, p_statement.event_at,
-    p_statement.event_id
+    p_stated.stripe_account, p_stated.livemode, v_promotion ->> 'id', v_key, p_stated.event_at,
+    p_stated.event_id
   )
   on conflict on constraint promotion_codes_pkey do update
   set (code_key, stated_at, stated_by) = (
@@ -7353,17 +7404,17 @@ begin
   end if;
   return ('{}'::text[], array(
     select distinct e.carrier from referral_private.payer_evidence as e
-    where e.stripe_account = p_statement.stripe_account and e.livemode = p_statement.livemode
+    where e.stripe_account = p_stated.stripe_account and e.livemode = p_stated.livemode
       and e.kind = 'promotion_code' and e.named = v_promotion ->> 'id'
   ))::referral_private.touched;
 end
 $$;
 
--- What an event of Stripe's states of money that was paid.
+-- Stores what a Stripe event says about payments.
 
--- A payment as a statement has it, when this much was paid. A payment of nothing is no sale and has no time.
+-- A payment as an event states it, when this much was paid. A payment of nothing is no sale and has no time.
 create function referral_private.payment_stated(
-  p_statement referral_private.statement,
+  p_stated referral_private.stated_event,
   p_payment_id text,
   p_source referral_private.payment_source,
   p_metadata jsonb,
@@ -7378,26 +7429,26 @@ as $$
 declare
   v_payment referral_private.payments;
 begin
-  v_payment.stripe_account := p_statement.stripe_account;
-  v_payment.livemode := p_statement.livemode;
+  v_payment.stripe_account := p_stated.stripe_account;
+  v_payment.livemode := p_stated.livemode;
   v_payment.payment_id := p_payment_id;
   v_payment.source := p_source;
-  v_payment.customer_id := coalesce(p_statement.object ->> 'customer', p_statement.object ->> 'customer_account');
+  v_payment.customer_id := coalesce(p_stated.object ->> 'customer', p_stated.object ->> 'customer_account');
   v_payment.org_id := referral_private.as_uuid(p_metadata ->> 'referral_org_id');
   v_payment.names_referral := p_source <> 'intent'
     or p_metadata ?| '{referral_redemption_id,referral_user_id,referral_org_id,referral_code}'::text[];
-  v_payment.currency := p_statement.object ->> 'currency';
+  v_payment.currency := p_stated.object ->> 'currency';
   v_payment.paid := p_paid;
   v_payment.total := p_paid;
-  v_payment.sale_at := case when p_paid > 0 then p_statement.event_at else 'infinity' end;
+  v_payment.sale_at := case when p_paid > 0 then p_stated.event_at else 'infinity' end;
   v_payment.paid_at := v_payment.sale_at;
-  v_payment.stated_at := p_statement.event_at;
-  v_payment.stated_by := p_statement.event_id;
+  v_payment.stated_at := p_stated.event_at;
+  v_payment.stated_by := p_stated.event_id;
   return v_payment;
 end
 $$;
 
--- Keeps the greatest of a source's statements about a payment, and the earliest times at which it was sold and paid.
+-- Keeps the greatest version of a payment by one source, and the earliest times at which it was sold and paid.
 create function referral_private.state_payment(p_payment referral_private.payments)
 returns void
 language plpgsql
@@ -7424,7 +7475,7 @@ $$;
 
 -- A checkout session names its payer, the user and the evidence. Its money counts in mode `payment` only: the money
 -- of a subscription comes with the invoices.
-create function referral_private.state_session(p_statement referral_private.statement)
+create function referral_private.state_session(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
 volatile
@@ -7432,7 +7483,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_session jsonb := p_statement.object;
+  v_session jsonb := p_stated.object;
   v_customer text := coalesce(v_session ->> 'customer', v_session ->> 'customer_account');
   v_intent text := v_session ->> 'payment_intent';
   v_invoice text := v_session ->> 'invoice';
@@ -7441,18 +7492,18 @@ declare
 begin
   v_touched.payment_ids := array_remove(array[v_intent, v_invoice], null);
   v_touched.carriers := referral_private.state_users_and_evidence(
-    p_statement,
+    p_stated,
     case when v_customer is not null then array[v_customer] else array[v_invoice, v_intent] end,
     v_session -> 'metadata'
   );
   if v_intent is not null and v_invoice is not null then
-    insert into referral_private.invoice_payments (stripe_account, livemode, link_id, invoice_id, payment_key)
-    values (p_statement.stripe_account, p_statement.livemode, v_session ->> 'id', v_invoice, v_intent)
+    insert into referral_private.invoice_payments (stripe_account, livemode, object_id, invoice_id, payment_key)
+    values (p_stated.stripe_account, p_stated.livemode, v_session ->> 'id', v_invoice, v_intent)
     on conflict do nothing;
   end if;
   if v_intent is not null and v_session ->> 'mode' = 'payment' then
     v_payment := referral_private.payment_stated(
-      p_statement, v_intent, 'session', v_session -> 'metadata',
+      p_stated, v_intent, 'session', v_session -> 'metadata',
       case when v_session ->> 'payment_status' = 'paid' then (v_session ->> 'amount_total')::bigint else 0 end
     );
     v_payment.total := v_session ->> 'amount_total';
@@ -7463,7 +7514,7 @@ begin
 end
 $$;
 
-create function referral_private.state_intent(p_statement referral_private.statement)
+create function referral_private.state_intent(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
 volatile
@@ -7471,27 +7522,27 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_intent jsonb := p_statement.object;
+  v_intent jsonb := p_stated.object;
   v_id text := v_intent ->> 'id';
   v_customer text := coalesce(v_intent ->> 'customer', v_intent ->> 'customer_account');
   v_payment referral_private.payments := referral_private.payment_stated(
-    p_statement, v_id, 'intent', v_intent -> 'metadata', (v_intent ->> 'amount_received')::bigint
+    p_stated, v_id, 'intent', v_intent -> 'metadata', (v_intent ->> 'amount_received')::bigint
   );
   v_touched referral_private.touched;
 begin
   v_payment.total_excluding_tax := v_payment.total
     - (v_intent -> 'amount_details' -> 'tax' ->> 'total_tax_amount')::bigint;
   v_touched.carriers := referral_private.state_users_and_evidence(
-    p_statement, array[coalesce(v_customer, v_id)], v_intent -> 'metadata'
+    p_stated, array[coalesce(v_customer, v_id)], v_intent -> 'metadata'
   );
   perform referral_private.state_payment(v_payment);
-  v_touched.payment_ids := referral_private.link_charge(p_statement, v_intent ->> 'latest_charge', v_id);
+  v_touched.payment_ids := referral_private.relate_charge(p_stated, v_intent ->> 'latest_charge', v_id);
   return v_touched;
 end
 $$;
 
 -- An invoice is sold when it was created. Its metadata is its own and the subscription's, which every renewal carries.
-create function referral_private.state_invoice(p_statement referral_private.statement)
+create function referral_private.state_invoice(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
 volatile
@@ -7499,14 +7550,14 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_invoice jsonb := p_statement.object;
+  v_invoice jsonb := p_stated.object;
   v_id text := v_invoice ->> 'id';
   v_customer text := coalesce(v_invoice ->> 'customer', v_invoice ->> 'customer_account');
   v_metadata jsonb := coalesce(nullif(v_invoice -> 'parent' -> 'subscription_details' -> 'metadata', 'null'), '{}')
     || coalesce(nullif(v_invoice -> 'metadata', 'null'), '{}');
   v_paid bigint := v_invoice ->> 'amount_paid';
   v_payment referral_private.payments := referral_private.payment_stated(
-    p_statement, v_id, 'invoice', v_metadata, case when v_paid < 0 then 0 else v_paid end
+    p_stated, v_id, 'invoice', v_metadata, case when v_paid < 0 then 0 else v_paid end
   );
   v_touched referral_private.touched;
 begin
@@ -7515,14 +7566,14 @@ begin
   v_payment.sale_at := to_timestamp((v_invoice ->> 'created')::bigint);
   v_touched.payment_ids := array[v_id];
   v_touched.carriers := referral_private.state_users_and_evidence(
-    p_statement, array[coalesce(v_customer, v_id)], v_metadata
+    p_stated, array[coalesce(v_customer, v_id)], v_metadata
   );
   perform referral_private.state_payment(v_payment);
   return v_touched;
 end
 $$;
 
-create function referral_private.state_invoice_payment(p_statement referral_private.statement)
+create function referral_private.state_invoice_payment(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
 volatile
@@ -7530,7 +7581,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_link jsonb := p_statement.object;
+  v_link jsonb := p_stated.object;
   v_intent text := v_link -> 'payment' ->> 'payment_intent';
   v_charge text := v_link -> 'payment' ->> 'charge';
   v_key text := coalesce(v_intent, v_charge);
@@ -7539,20 +7590,20 @@ begin
     return (array[v_link ->> 'invoice'], '{}'::text[])::referral_private.touched;
   end if;
   insert into referral_private.invoice_payments as l (
-    stripe_account, livemode, link_id, invoice_id, payment_key, amount_paid
+    stripe_account, livemode, object_id, invoice_id, payment_key, amount_paid
   )
   values (
-    p_statement.stripe_account, p_statement.livemode, v_link ->> 'id', v_link ->> 'invoice', v_key,
+    p_stated.stripe_account, p_stated.livemode, v_link ->> 'id', v_link ->> 'invoice', v_key,
     (v_link ->> 'amount_paid')::bigint
   )
   on conflict on constraint invoice_payments_pkey do update
   set amount_paid = greatest(l.amount_paid, excluded.amount_paid);
-  perform referral_private.link_charge(p_statement, v_charge, v_intent);
+  perform referral_private.relate_charge(p_stated, v_charge, v_intent);
   return (array[v_link ->> 'invoice', v_key], '{}'::text[])::referral_private.touched;
 end
 $$;
 
-create function referral_private.state_charge(p_statement referral_private.statement)
+create function referral_private.state_charge(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
 volatile
@@ -7561,16 +7612,16 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return (
-    referral_private.link_charge(p_statement, p_statement.object ->> 'id', p_statement.object ->> 'payment_intent'),
+    referral_private.relate_charge(p_stated, p_stated.object ->> 'id', p_stated.object ->> 'payment_intent'),
     '{}'::text[]
   )::referral_private.touched;
 end
 $$;
 
--- What an event of Stripe's states of money that was reversed or is held: refunds, disputes, warnings, credit notes.
+-- Stores what a Stripe event says about reversals and holds: refunds, disputes, warnings, credit notes.
 
--- A refund counts until it is known to have failed: the greatest statement is the last one of the highest rank.
-create function referral_private.state_refund(p_statement referral_private.statement)
+-- A refund counts until it is known to have failed: its greatest version is the last one of the highest rank.
+create function referral_private.state_refund(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
 volatile
@@ -7578,21 +7629,21 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_refund jsonb := p_statement.object;
+  v_refund jsonb := p_stated.object;
   v_key text;
 begin
   insert into referral_private.refunds as r (
     stripe_account, livemode, refund_id, payment_key, amount, status_rank, stated_at, stated_by
   )
   values (
-    p_statement.stripe_account, p_statement.livemode, v_refund ->> 'id',
+    p_stated.stripe_account, p_stated.livemode, v_refund ->> 'id',
     coalesce(v_refund ->> 'payment_intent', v_refund ->> 'charge'), (v_refund ->> 'amount')::bigint,
     case
       when v_refund ->> 'status' in ('failed', 'canceled') then 2
       when v_refund ->> 'status' = 'succeeded' then 1
       else 0
     end,
-    p_statement.event_at, p_statement.event_id
+    p_stated.event_at, p_stated.event_id
   )
   on conflict on constraint refunds_pkey do update
   set (amount, status_rank, stated_at, stated_by) = (
@@ -7604,13 +7655,13 @@ begin
     payment_key = greatest(r.payment_key, excluded.payment_key)
   returning r.payment_key into v_key;
   return (
-    referral_private.link_charge(p_statement, v_refund ->> 'charge', v_refund ->> 'payment_intent') || v_key,
+    referral_private.relate_charge(p_stated, v_refund ->> 'charge', v_refund ->> 'payment_intent') || v_key,
     '{}'::text[]
   )::referral_private.touched;
 end
 $$;
 
-create function referral_private.state_warning(p_statement referral_private.statement)
+create function referral_private.state_warning(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
 volatile
@@ -7618,24 +7669,24 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_warning jsonb := p_statement.object;
+  v_warning jsonb := p_stated.object;
 begin
   insert into referral_private.warnings as w (stripe_account, livemode, warning_id, payment_key, warned_at)
   values (
-    p_statement.stripe_account, p_statement.livemode, v_warning ->> 'id',
+    p_stated.stripe_account, p_stated.livemode, v_warning ->> 'id',
     coalesce(v_warning ->> 'payment_intent', v_warning ->> 'charge'), to_timestamp((v_warning ->> 'created')::bigint)
   )
   on conflict on constraint warnings_pkey do update
   set payment_key = greatest(w.payment_key, excluded.payment_key),
     warned_at = greatest(w.warned_at, excluded.warned_at);
   return (
-    referral_private.link_charge(p_statement, v_warning ->> 'charge', v_warning ->> 'payment_intent'), '{}'::text[]
+    referral_private.relate_charge(p_stated, v_warning ->> 'charge', v_warning ->> 'payment_intent'), '{}'::text[]
   )::referral_private.touched;
 end
 $$;
 
 -- A dispute reverses what its balance transactions say, whatever its status. An inquiry reverses nothing, and holds.
-create function referral_private.state_dispute(p_statement referral_private.statement)
+create function referral_private.state_dispute(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
 volatile
@@ -7643,18 +7694,18 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_dispute jsonb := p_statement.object;
+  v_dispute jsonb := p_stated.object;
   v_key text := coalesce(v_dispute ->> 'payment_intent', v_dispute ->> 'charge');
 begin
   if starts_with(v_dispute ->> 'status', 'warning_') then
-    perform referral_private.state_warning(p_statement);
+    perform referral_private.state_warning(p_stated);
   end if;
   insert into referral_private.disputes as d (
     stripe_account, livemode, dispute_id, payment_key, amount, currency, stated_at, stated_by
   )
   values (
-    p_statement.stripe_account, p_statement.livemode, v_dispute ->> 'id', v_key, (v_dispute ->> 'amount')::bigint,
-    v_dispute ->> 'currency', p_statement.event_at, p_statement.event_id
+    p_stated.stripe_account, p_stated.livemode, v_dispute ->> 'id', v_key, (v_dispute ->> 'amount')::bigint,
+    v_dispute ->> 'currency', p_stated.event_at, p_stated.event_id
   )
   on conflict on constraint disputes_pkey do update
   set (amount, currency, stated_at, stated_by) = (
@@ -7666,12 +7717,12 @@ begin
     payment_key = greatest(d.payment_key, excluded.payment_key)
   returning d.payment_key into v_key;
   insert into referral_private.dispute_transactions (stripe_account, livemode, dispute_id, transaction_id, amount)
-  select p_statement.stripe_account, p_statement.livemode, v_dispute ->> 'id', t.moved ->> 'id',
+  select p_stated.stripe_account, p_stated.livemode, v_dispute ->> 'id', t.moved ->> 'id',
     (t.moved ->> 'amount')::bigint
   from jsonb_array_elements(v_dispute -> 'balance_transactions') as t (moved)
   on conflict do nothing;
   return (
-    referral_private.link_charge(p_statement, v_dispute ->> 'charge', v_dispute ->> 'payment_intent') || v_key,
+    referral_private.relate_charge(p_stated, v_dispute ->> 'charge', v_dispute ->> 'payment_intent') || v_key,
     '{}'::text[]
   )::referral_private.touched;
 end
@@ -7680,7 +7731,7 @@ $$;
 -- A credit note reverses what it pays out of band or through payment records. Ordinary refunds arrive as events of
 -- their own; the credit note only names their invoice. Credit to the customer's balance lowers a later payment
 -- instead.
-create function referral_private.state_credit_note(p_statement referral_private.statement)
+create function referral_private.state_credit_note(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
 volatile
@@ -7688,7 +7739,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_note jsonb := p_statement.object;
+  v_note jsonb := p_stated.object;
   v_outside bigint := coalesce((v_note ->> 'out_of_band_amount')::bigint, 0) + coalesce((
     select sum((r.refund ->> 'amount_refunded')::bigint)
     from jsonb_array_elements(v_note -> 'refunds') as r (refund)
@@ -7699,8 +7750,8 @@ begin
     stripe_account, livemode, credit_note_id, invoice_id, outside, void, stated_at, stated_by
   )
   values (
-    p_statement.stripe_account, p_statement.livemode, v_note ->> 'id', v_note ->> 'invoice', v_outside,
-    v_note ->> 'status' = 'void', p_statement.event_at, p_statement.event_id
+    p_stated.stripe_account, p_stated.livemode, v_note ->> 'id', v_note ->> 'invoice', v_outside,
+    v_note ->> 'status' = 'void', p_stated.event_at, p_stated.event_id
   )
   on conflict on constraint credit_notes_pkey do update
   set (outside, stated_at, stated_by) = (
@@ -7711,7 +7762,7 @@ begin
     ),
     void = n.void or excluded.void;
   insert into referral_private.credit_note_refunds as a (stripe_account, livemode, credit_note_id, refund_id, amount)
-  select p_statement.stripe_account, p_statement.livemode, v_note ->> 'id', r.refund ->> 'refund',
+  select p_stated.stripe_account, p_stated.livemode, v_note ->> 'id', r.refund ->> 'refund',
     (r.refund ->> 'amount_refunded')::bigint
   from jsonb_array_elements(v_note -> 'refunds') as r (refund)
   where r.refund ->> 'refund' is not null
@@ -7769,7 +7820,7 @@ create table referral_private.parked_events (
 
 alter table referral_private.parked_events enable row level security;
 
--- What a parked event was read as in the end. It is kept, because the inbox has the event as parked for ever.
+-- The form in which a parked event was applied. It is kept, because the inbox has the event as parked for ever.
 create table referral_private.resolved_events (
   stripe_account text not null,
   livemode boolean not null,
@@ -7798,8 +7849,8 @@ alter table referral_private.resolved_events enable always trigger resolved_even
 create type referral.event_result as (event_id text, status referral.event_status);
 
 -- What an event states, as the webhook reduces it. Raises `invalid_event`.
-create function referral_private.statement_of(p_event jsonb)
-returns referral_private.statement
+create function referral_private.stated_event_of(p_event jsonb)
+returns referral_private.stated_event
 language plpgsql
 immutable
 security invoker
@@ -7814,7 +7865,7 @@ begin
   return (
     coalesce(p_event ->> 'account', ''), (p_event -> 'livemode')::boolean, p_event ->> 'id',
     to_timestamp((p_event -> 'created')::bigint), p_event -> 'data' -> 'object'
-  )::referral_private.statement;
+  )::referral_private.stated_event;
 end
 $$;
 
@@ -7849,7 +7900,7 @@ end
 $$;
 
 -- States the facts of an event, and returns what that touched.
-create function referral_private.state_event(p_type text, p_statement referral_private.statement)
+create function referral_private.state_event(p_type text, p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
 volatile
@@ -7858,23 +7909,23 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return case referral_private.object_kind_of(p_type)
-    when 'session' then referral_private.state_session(p_statement)
-    when 'intent' then referral_private.state_intent(p_statement)
-    when 'invoice' then referral_private.state_invoice(p_statement)
-    when 'invoice_payment' then referral_private.state_invoice_payment(p_statement)
-    when 'refund' then referral_private.state_refund(p_statement)
-    when 'charge' then referral_private.state_charge(p_statement)
-    when 'dispute' then referral_private.state_dispute(p_statement)
-    when 'warning' then referral_private.state_warning(p_statement)
-    when 'credit_note' then referral_private.state_credit_note(p_statement)
-    when 'discount' then referral_private.state_discount(p_statement)
-    when 'promotion_code' then referral_private.state_promotion_code(p_statement)
+    when 'session' then referral_private.state_session(p_stated)
+    when 'intent' then referral_private.state_intent(p_stated)
+    when 'invoice' then referral_private.state_invoice(p_stated)
+    when 'invoice_payment' then referral_private.state_invoice_payment(p_stated)
+    when 'refund' then referral_private.state_refund(p_stated)
+    when 'charge' then referral_private.state_charge(p_stated)
+    when 'dispute' then referral_private.state_dispute(p_stated)
+    when 'warning' then referral_private.state_warning(p_stated)
+    when 'credit_note' then referral_private.state_credit_note(p_stated)
+    when 'discount' then referral_private.state_discount(p_stated)
+    when 'promotion_code' then referral_private.state_promotion_code(p_stated)
   end;
 end
 $$;
 
--- States the facts of an event and settles what they touch. The account lock is held.
-create function referral_private.apply_event(p_type text, p_statement referral_private.statement)
+-- States the facts of an event and settles what they touch. The Stripe account lock is held.
+create function referral_private.apply_event(p_type text, p_stated referral_private.stated_event)
 returns void
 language plpgsql
 volatile
@@ -7883,9 +7934,9 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
-  v_stripe_account constant text := p_statement.stripe_account;
-  v_livemode constant boolean := p_statement.livemode;
-  v_touched referral_private.touched := referral_private.state_event(p_type, p_statement);
+  v_stripe_account constant text := p_stated.stripe_account;
+  v_livemode constant boolean := p_stated.livemode;
+  v_touched referral_private.touched := referral_private.state_event(p_type, p_stated);
   v_sales text[] := referral_private.touched_sales(
     v_stripe_account, v_livemode, v_touched.payment_ids || v_touched.carriers
   );
@@ -7897,7 +7948,7 @@ begin
   -- An event that changes no sale, no link and no evidence changes nothing that is owed.
   if cardinality(v_payers) > 0 then
     perform referral_private.settle(
-      v_stripe_account, v_livemode, v_payers, v_changed.sale_ids, p_statement.event_id
+      v_stripe_account, v_livemode, v_payers, v_changed.sale_ids, p_stated.event_id
     );
   end if;
 end
@@ -7913,23 +7964,23 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 declare
-  v_statement referral_private.statement;
+  v_stated referral_private.stated_event;
   v_type constant text := p_event ->> 'type';
   v_status referral.event_status;
 begin
-  v_statement := referral_private.statement_of(p_event);
+  v_stated := referral_private.stated_event_of(p_event);
   v_status := case
     when p_event ->> 'parked' is not null then 'parked'
     when referral_private.object_kind_of(v_type) is not null then 'applied'
     else 'ignored'
   end;
 
-  perform referral_private.lock_stripe_account(v_statement.stripe_account);
+  perform referral_private.lock_stripe_account(v_stated.stripe_account);
   insert into referral_private.stripe_events (
     stripe_account, livemode, event_id, type, status, created_at, body_sha256, event
   )
   values (
-    v_statement.stripe_account, v_statement.livemode, v_statement.event_id, v_type, v_status, v_statement.event_at,
+    v_stated.stripe_account, v_stated.livemode, v_stated.event_id, v_type, v_status, v_stated.event_at,
     p_event ->> 'body_sha256',
     case
       when v_status = 'parked' then jsonb_build_object('parked', p_event -> 'parked')
@@ -7940,18 +7991,16 @@ begin
   if not found then
     v_status := 'duplicate';
   elsif v_status = 'applied' then
-    perform referral_private.apply_event(v_type, v_statement);
+    perform referral_private.apply_event(v_type, v_stated);
   elsif v_status = 'parked' then
     insert into referral_private.parked_events (stripe_account, livemode, event_id, reason, event)
     values (
-      v_statement.stripe_account, v_statement.livemode, v_statement.event_id, p_event ->> 'parked', p_event - 'parked'
+      v_stated.stripe_account, v_stated.livemode, v_stated.event_id, p_event ->> 'parked', p_event - 'parked'
     );
   end if;
-  return query select v_statement.event_id, v_status;
+  return query select v_stated.event_id, v_status;
 exception
-  when check_violation or not_null_violation or invalid_text_representation or numeric_value_out_of_range
-    or invalid_parameter_value or datetime_field_overflow or cannot_coerce
-  then
+  when data_exception or cannot_coerce or check_violation or not_null_violation then
     perform referral_private.raise_error('invalid_event');
 end
 $$;
@@ -7964,6 +8013,7 @@ group: Take payments
 event: the event as functions/stripe-webhook reduces it
 callers: the operator
 errors: invalid_event, busy
+returns: a row
 timeout: 20s';
 
 grant execute on function referral_private.ingest_stripe_event to service_role;
@@ -8028,28 +8078,26 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 declare
-  v_statement referral_private.statement;
+  v_stated referral_private.stated_event;
   v_type constant text := p_event ->> 'type';
   v_status referral.event_status := 'duplicate';
 begin
-  v_statement := referral_private.statement_of(p_event);
-  perform referral_private.lock_stripe_account(v_statement.stripe_account);
+  v_stated := referral_private.stated_event_of(p_event);
+  perform referral_private.lock_stripe_account(v_stated.stripe_account);
   delete from referral_private.parked_events as p
-  where p.stripe_account = v_statement.stripe_account and p.livemode = v_statement.livemode
-    and p.event_id = v_statement.event_id;
+  where p.stripe_account = v_stated.stripe_account and p.livemode = v_stated.livemode
+    and p.event_id = v_stated.event_id;
   if found then
     insert into referral_private.resolved_events (stripe_account, livemode, event_id, event)
-    values (v_statement.stripe_account, v_statement.livemode, v_statement.event_id, p_event - 'body_sha256');
+    values (v_stated.stripe_account, v_stated.livemode, v_stated.event_id, p_event - 'body_sha256');
     v_status := case when referral_private.object_kind_of(v_type) is null then 'ignored' else 'applied' end;
   end if;
   if v_status = 'applied' then
-    perform referral_private.apply_event(v_type, v_statement);
+    perform referral_private.apply_event(v_type, v_stated);
   end if;
-  return query select v_statement.event_id, v_status;
+  return query select v_stated.event_id, v_status;
 exception
-  when check_violation or not_null_violation or invalid_text_representation or numeric_value_out_of_range
-    or invalid_parameter_value or datetime_field_overflow or cannot_coerce
-  then
+  when data_exception or cannot_coerce or check_violation or not_null_violation then
     perform referral_private.raise_error('invalid_event');
 end
 $$;
@@ -8062,6 +8110,7 @@ group: Take payments
 event: the event as functions/stripe-webhook reduces it
 callers: the operator
 errors: invalid_event, busy
+returns: a row
 timeout: 10s';
 
 grant execute on function referral_private.resolve_parked_event to service_role;
@@ -8069,7 +8118,7 @@ grant execute on function referral_private.resolve_parked_event to service_role;
 -- Payments that did not go through Stripe: recorded by the app's server, they become the same facts.
 create type referral.recorded_fact as (ref text, status referral.event_status);
 
--- Stores a record under the account lock. Returns `applied`, or `duplicate` where it is stored already. Raises
+-- Stores a record under the Stripe account lock. Returns `applied`, or `duplicate` where it is stored already. Raises
 -- `record_conflict` where it is stored with other content.
 create function referral_private.store_record(p_org_id uuid, p_kind text, p_provider text, p_ref text, p_content jsonb)
 returns referral.event_status
@@ -8250,6 +8299,7 @@ paid_at: required
 program_id: every program of the organisation unless given
 callers: the operator
 errors: organisation_not_found, program_not_found, record_conflict, invalid_argument, busy
+returns: a row
 timeout: 10s';
 
 grant execute on function referral_private.record_payment to service_role;
@@ -8311,6 +8361,7 @@ payment_ref: the reference of the payment
 amount: minor units
 callers: the operator
 errors: organisation_not_found, record_conflict, invalid_argument, busy
+returns: a row
 timeout: 10s';
 
 grant execute on function referral_private.record_refund to service_role;
@@ -8360,6 +8411,7 @@ provider: a lower-case label
 refund_ref: the reference of the refund
 callers: the operator
 errors: organisation_not_found, record_conflict, invalid_argument, busy
+returns: a row
 timeout: 10s';
 
 grant execute on function referral_private.record_refund_reversed to service_role;
@@ -8390,8 +8442,8 @@ create type referral.liability as (
   reward bigint
 );
 
--- The balances of one earner, or of all, in an organisation. What is owed is what `available` lacks: it can be
--- reversed after it was paid out.
+-- The balances of one earner, or of all, in an organisation. `owed` is the amount by which `available` is below zero:
+-- money can be reversed after it was paid out.
 create function referral_private.balances_of(p_org_id uuid, p_earner_id uuid)
 returns setof referral.liability
 language plpgsql
@@ -8505,6 +8557,11 @@ as $$
 declare
   v_earner_id uuid := referral_private.acting_for(p_org_id, p_earner_id, 'earner_id');
 begin
+  if p_after is not null and not exists (
+    select from referral_private.ledger_entries as e where e.org_id = p_org_id and e.entry_id = p_after
+  ) then
+    perform referral_private.raise_error('invalid_argument', 'after');
+  end if;
   return query
   with
     own as (
@@ -8694,7 +8751,8 @@ grant execute on function referral_private.explain_commission to authenticated, 
 
 -- Generated by `npm run migrate` from the comments of the private functions. Do not edit. docs/api.md describes it.
 -- Each function runs as its caller and calls the function of the same name in `referral_private`. It carries the statement
--- timeout, which PostgREST takes from the exposed function, and turns violated constraints into errors by name.
+-- timeout, which PostgREST takes from the exposed function, and turns the violations and lock time-outs that it documents into
+-- errors.
 
 create function referral.add_member(org_id uuid, user_id uuid, role text default 'member')
 returns referral.members
@@ -8966,7 +9024,7 @@ begin
     create_organisation.admin_id
   );
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -9150,17 +9208,8 @@ security invoker
 set search_path = pg_catalog, pg_temp
 set statement_timeout = '10s'
 as $$
-declare
-  v_schema text;
-  v_constraint text;
-  v_column text;
 begin
   return referral_private.expire_codes(expire_codes.max_rows);
-exception
-  when integrity_constraint_violation or lock_not_available then
-    get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
-    perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
-    raise;
 end
 $$;
 
@@ -9180,17 +9229,8 @@ security invoker
 set search_path = pg_catalog, pg_temp
 set statement_timeout = '10s'
 as $$
-declare
-  v_schema text;
-  v_constraint text;
-  v_column text;
 begin
   return referral_private.expire_redemptions(expire_redemptions.max_rows);
-exception
-  when integrity_constraint_violation or lock_not_available then
-    get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
-    perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
-    raise;
 end
 $$;
 
@@ -9443,7 +9483,7 @@ declare
 begin
   return query select x.* from referral_private.ingest_stripe_event(ingest_stripe_event.event) as x;
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when lock_not_available then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -9688,17 +9728,8 @@ security invoker
 set search_path = pg_catalog, pg_temp
 set statement_timeout = '10s'
 as $$
-declare
-  v_schema text;
-  v_constraint text;
-  v_column text;
 begin
   return referral_private.purge_rate_limits(purge_rate_limits.max_rows);
-exception
-  when integrity_constraint_violation or lock_not_available then
-    get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
-    perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
-    raise;
 end
 $$;
 
@@ -9718,17 +9749,8 @@ security invoker
 set search_path = pg_catalog, pg_temp
 set statement_timeout = '60s'
 as $$
-declare
-  v_schema text;
-  v_constraint text;
-  v_column text;
 begin
   return referral_private.purge_sign_up_claims(purge_sign_up_claims.max_rows);
-exception
-  when integrity_constraint_violation or lock_not_available then
-    get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
-    perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
-    raise;
 end
 $$;
 
@@ -10077,7 +10099,7 @@ declare
 begin
   return query select x.* from referral_private.redeem_sign_up_code() as x;
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when lock_not_available then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -10140,7 +10162,7 @@ declare
 begin
   return referral_private.release_due_commissions(release_due_commissions.max_rows);
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when lock_not_available then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -10196,7 +10218,7 @@ declare
 begin
   return query select x.* from referral_private.resolve_parked_event(resolve_parked_event.event) as x;
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when lock_not_available then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -10540,7 +10562,7 @@ $$;
 
 comment on function referral.validate_code is
   'Returns what a link shows of a code if the caller could redeem it, and raises the reason if not; already_redeemed also
-where this code was the one. Without a signed-in account it returns what resolve_code returns.
+where this code was the one. Without a signed-in person it returns what resolve_code returns.
 
 code: the text as typed.
 Callers: anyone.

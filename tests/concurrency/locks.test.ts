@@ -26,6 +26,18 @@ describe('the code row', () => {
       expect(await redemption).toBe('code_inactive')
     }))
 
+  test('is looked at again by a deactivation that waited for a job: a code that expired meanwhile stays so', () =>
+    sessions(sql, async (job, member) => {
+      const { org, mentor } = await scene(sql)
+      const { id } = await codeOf(mentor, org)
+      await job.tx`update referral.codes set expires_at = clock_timestamp() where id = ${id}`
+      await operator(job.tx).rpc('expire_codes')
+      const ended = person(member.tx, mentor.id).rpc('deactivate_code', { org_id: org })
+      await member.blocked()
+      await job.commit()
+      expect(await ended).toEqual([])
+    }))
+
   test('holds a deactivation back until the redemption under way is done', () =>
     sessions(sql, async (guest, staff) => {
       const { org, mentor, friend } = await scene(sql)

@@ -70,6 +70,7 @@ test('a function that is stated in full is a face with its defaults, roles and r
       callers: 'the operator',
       errors: [],
       timeout: '5s',
+      returned: null,
       returns: 'referral.codes',
       isSet: true,
       isSingle: false,

@@ -50,6 +50,11 @@ test('every registered error is raised somewhere, and every raised one is regist
   expect(raised.filter((code) => !(String(code) in registry))).toEqual([])
 })
 
+test('messages are sentences without names of the schema', async () => {
+  const rows = await sql`select code, message from referral_private.error_registry()`
+  expect(rows.filter(({ message }) => !/^[A-Z][^_]*\.$/.test(message))).toEqual([])
+})
+
 test('an unregistered code cannot be raised', async () => {
   await expect(sql`select referral_private.raise_error('no_such_code')`).rejects.toThrow(
     'query returned no rows',

@@ -59,6 +59,16 @@ test('no file is longer than 250 lines, no line than 120 characters, no function
   expect(long).toEqual([])
 })
 
+test('no text in a function needs the session’s standard_conforming_strings', () => {
+  const escapes = files.flatMap(({ path, code }) =>
+    [...code.matchAll(/^as \$\$(.*?)^\$\$;/gms)]
+      .flatMap(([, body = '']) => [...body.matchAll(/(?<!\be)'(?:[^']|'')*'/g)])
+      .filter(([text]) => text.includes('\\'))
+      .map(([text]) => `${path}: ${text}`),
+  )
+  expect(escapes).toEqual([])
+})
+
 test('nothing is revoked or granted to everybody beside a function', () => {
   const revokes = files.flatMap(({ path, code }) =>
     [...code.matchAll(/^revoke .*$/gm)].map(([line]) => `${path}: ${line}`),

@@ -1,12 +1,11 @@
--- What an event of Stripe's states of who pays. functions/stripe-webhook has reduced each object to the fields that
--- are read here. A fact that several events state keeps the columns of its greatest statement: `from
--- unnest(array[known, excluded])`.
+-- Stores what a Stripe event says about the payer. functions/stripe-webhook has reduced each object to the fields
+-- that are read here. Of several versions of a fact the greatest is kept: `from unnest(array[known, excluded])`.
 
--- What a statement touched: invoices, intents and charges whose sales it may change, and the carriers that got a link
--- to a user, or evidence, which they did not have.
+-- What an event touched: invoices, intents and charges whose sales it may change, and the carriers that got a link to
+-- a user, or evidence, which they did not have.
 create type referral_private.touched as (payment_ids text[], carriers text[]);
 
-create type referral_private.statement as (
+create type referral_private.stated_event as (
   stripe_account text,
   livemode boolean,
   event_id text,
@@ -15,7 +14,7 @@ create type referral_private.statement as (
 );
 
 -- A charge is its intent's, wherever both are named. Returns those of the two that are named.
-create function referral_private.link_charge(p_statement referral_private.statement, p_charge text, p_intent text)
+create function referral_private.relate_charge(p_stated referral_private.stated_event, p_charge text, p_intent text)
 returns text[]
 language plpgsql
 volatile
@@ -25,7 +24,7 @@ as $$
 begin
   if p_charge is not null and p_intent is not null then
     insert into referral_private.charges (stripe_account, livemode, charge_id, intent_id)
-    values (p_statement.stripe_account, p_statement.livemode, p_charge, p_intent)
+    values (p_stated.stripe_account, p_stated.livemode, p_charge, p_intent)
     on conflict do nothing;
   end if;
   return array_remove(array[p_charge, p_intent], null);
@@ -35,7 +34,7 @@ $$;
 -- Stores the users that an object links its carriers to. What a buyer can edit (`client_reference_id` behind a
 -- payment link) never names a user. Returns the carriers with a new link.
 create function referral_private.state_users(
-  p_statement referral_private.statement,
+  p_stated referral_private.stated_event,
   p_carriers text[],
   p_metadata jsonb
 )
@@ -46,7 +45,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_object jsonb := p_statement.object;
+  v_object jsonb := p_stated.object;
   v_users uuid[] := array_remove(array[
     referral_private.as_uuid(p_metadata ->> 'referral_user_id'),
     case
@@ -60,7 +59,7 @@ begin
   end if;
   with linked as (
     insert into referral_private.payer_users as l (stripe_account, livemode, carrier, user_id, user_created_at)
-    select distinct p_statement.stripe_account, p_statement.livemode, carrier, user_id, u.created_at
+    select distinct p_stated.stripe_account, p_stated.livemode, carrier, user_id, u.created_at
     from unnest(p_carriers) as carrier
     cross join unnest(v_users) as user_id
     left join auth.users as u on u.id = user_id
@@ -78,7 +77,7 @@ $$;
 -- Stores the evidence that an object gives its carriers: a redemption, a code, promotion codes. Returns the carriers
 -- with new evidence.
 create function referral_private.state_evidence(
-  p_statement referral_private.statement,
+  p_stated referral_private.stated_event,
   p_carriers text[],
   p_metadata jsonb
 )
@@ -89,7 +88,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_object jsonb := p_statement.object;
+  v_object jsonb := p_stated.object;
   v_reference text := v_object ->> 'client_reference_id';
   v_evident text[];
 begin
@@ -115,7 +114,7 @@ begin
       insert into referral_private.payer_evidence as e (
         stripe_account, livemode, carrier, kind, named, object_id, carried_at
       )
-      select p_statement.stripe_account, p_statement.livemode, carrier, n.kind, n.named, v_object ->> 'id',
+      select p_stated.stripe_account, p_stated.livemode, carrier, n.kind, n.named, v_object ->> 'id',
         to_timestamp((v_object ->> 'created')::bigint)
       from unnest(p_carriers) as carrier
       cross join named as n
@@ -130,7 +129,7 @@ $$;
 
 -- Stores both for an object, and returns the carriers for which any of it is new.
 create function referral_private.state_users_and_evidence(
-  p_statement referral_private.statement,
+  p_stated referral_private.stated_event,
   p_carriers text[],
   p_metadata jsonb
 )
@@ -141,13 +140,13 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return referral_private.state_users(p_statement, p_carriers, p_metadata)
-    || referral_private.state_evidence(p_statement, p_carriers, p_metadata);
+  return referral_private.state_users(p_stated, p_carriers, p_metadata)
+    || referral_private.state_evidence(p_stated, p_carriers, p_metadata);
 end
 $$;
 
 -- A discount that a customer got by a promotion code is evidence from then on.
-create function referral_private.state_discount(p_statement referral_private.statement)
+create function referral_private.state_discount(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
 volatile
@@ -155,7 +154,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_discount jsonb := p_statement.object;
+  v_discount jsonb := p_stated.object;
   v_touched referral_private.touched := ('{}'::text[], '{}'::text[]);
 begin
   if v_discount ->> 'customer' is null or v_discount ->> 'promotion_code' is null then
@@ -163,7 +162,7 @@ begin
   end if;
   insert into referral_private.payer_evidence (stripe_account, livemode, carrier, kind, named, object_id, carried_at)
   values (
-    p_statement.stripe_account, p_statement.livemode, v_discount ->> 'customer', 'promotion_code',
+    p_stated.stripe_account, p_stated.livemode, v_discount ->> 'customer', 'promotion_code',
     v_discount ->> 'promotion_code', v_discount ->> 'id', to_timestamp((v_discount ->> 'start')::bigint)
   )
   on conflict do nothing;
@@ -175,7 +174,7 @@ end
 $$;
 
 -- Which of our codes a promotion code belongs to. Payers who used it before that was known are settled too.
-create function referral_private.state_promotion_code(p_statement referral_private.statement)
+create function referral_private.state_promotion_code(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
 volatile
@@ -183,11 +182,11 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_promotion jsonb := p_statement.object;
+  v_promotion jsonb := p_stated.object;
   v_key text := referral_private.normalise_code(v_promotion -> 'metadata' ->> 'referral_code');
   v_known text := (
     select p.code_key from referral_private.promotion_codes as p
-    where p.stripe_account = p_statement.stripe_account and p.livemode = p_statement.livemode
+    where p.stripe_account = p_stated.stripe_account and p.livemode = p_stated.livemode
       and p.promotion_code_id = v_promotion ->> 'id'
   );
   v_now text;
@@ -199,8 +198,8 @@ begin
     stripe_account, livemode, promotion_code_id, code_key, stated_at, stated_by
   )
   values (
-    p_statement.stripe_account, p_statement.livemode, v_promotion ->> 'id', v_key, p_statement.event_at,
-    p_statement.event_id
+    p_stated.stripe_account, p_stated.livemode, v_promotion ->> 'id', v_key, p_stated.event_at,
+    p_stated.event_id
   )
   on conflict on constraint promotion_codes_pkey do update
   set (code_key, stated_at, stated_by) = (
@@ -216,7 +215,7 @@ begin
   end if;
   return ('{}'::text[], array(
     select distinct e.carrier from referral_private.payer_evidence as e
-    where e.stripe_account = p_statement.stripe_account and e.livemode = p_statement.livemode
+    where e.stripe_account = p_stated.stripe_account and e.livemode = p_stated.livemode
       and e.kind = 'promotion_code' and e.named = v_promotion ->> 'id'
   ))::referral_private.touched;
 end

@@ -1,8 +1,8 @@
--- What an event of Stripe's states of money that was paid.
+-- Stores what a Stripe event says about payments.
 
--- A payment as a statement has it, when this much was paid. A payment of nothing is no sale and has no time.
+-- A payment as an event states it, when this much was paid. A payment of nothing is no sale and has no time.
 create function referral_private.payment_stated(
-  p_statement referral_private.statement,
+  p_stated referral_private.stated_event,
   p_payment_id text,
   p_source referral_private.payment_source,
   p_metadata jsonb,
@@ -17,26 +17,26 @@ as $$
 declare
   v_payment referral_private.payments;
 begin
-  v_payment.stripe_account := p_statement.stripe_account;
-  v_payment.livemode := p_statement.livemode;
+  v_payment.stripe_account := p_stated.stripe_account;
+  v_payment.livemode := p_stated.livemode;
   v_payment.payment_id := p_payment_id;
   v_payment.source := p_source;
-  v_payment.customer_id := coalesce(p_statement.object ->> 'customer', p_statement.object ->> 'customer_account');
+  v_payment.customer_id := coalesce(p_stated.object ->> 'customer', p_stated.object ->> 'customer_account');
   v_payment.org_id := referral_private.as_uuid(p_metadata ->> 'referral_org_id');
   v_payment.names_referral := p_source <> 'intent'
     or p_metadata ?| '{referral_redemption_id,referral_user_id,referral_org_id,referral_code}'::text[];
-  v_payment.currency := p_statement.object ->> 'currency';
+  v_payment.currency := p_stated.object ->> 'currency';
   v_payment.paid := p_paid;
   v_payment.total := p_paid;
-  v_payment.sale_at := case when p_paid > 0 then p_statement.event_at else 'infinity' end;
+  v_payment.sale_at := case when p_paid > 0 then p_stated.event_at else 'infinity' end;
   v_payment.paid_at := v_payment.sale_at;
-  v_payment.stated_at := p_statement.event_at;
-  v_payment.stated_by := p_statement.event_id;
+  v_payment.stated_at := p_stated.event_at;
+  v_payment.stated_by := p_stated.event_id;
   return v_payment;
 end
 $$;
 
--- Keeps the greatest of a source's statements about a payment, and the earliest times at which it was sold and paid.
+-- Keeps the greatest version of a payment by one source, and the earliest times at which it was sold and paid.
 create function referral_private.state_payment(p_payment referral_private.payments)
 returns void
 language plpgsql
@@ -63,7 +63,7 @@ $$;
 
 -- A checkout session names its payer, the user and the evidence. Its money counts in mode `payment` only: the money
 -- of a subscription comes with the invoices.
-create function referral_private.state_session(p_statement referral_private.statement)
+create function referral_private.state_session(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
 volatile
@@ -71,7 +71,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_session jsonb := p_statement.object;
+  v_session jsonb := p_stated.object;
   v_customer text := coalesce(v_session ->> 'customer', v_session ->> 'customer_account');
   v_intent text := v_session ->> 'payment_intent';
   v_invoice text := v_session ->> 'invoice';
@@ -80,18 +80,18 @@ declare
 begin
   v_touched.payment_ids := array_remove(array[v_intent, v_invoice], null);
   v_touched.carriers := referral_private.state_users_and_evidence(
-    p_statement,
+    p_stated,
     case when v_customer is not null then array[v_customer] else array[v_invoice, v_intent] end,
     v_session -> 'metadata'
   );
   if v_intent is not null and v_invoice is not null then
-    insert into referral_private.invoice_payments (stripe_account, livemode, link_id, invoice_id, payment_key)
-    values (p_statement.stripe_account, p_statement.livemode, v_session ->> 'id', v_invoice, v_intent)
+    insert into referral_private.invoice_payments (stripe_account, livemode, object_id, invoice_id, payment_key)
+    values (p_stated.stripe_account, p_stated.livemode, v_session ->> 'id', v_invoice, v_intent)
     on conflict do nothing;
   end if;
   if v_intent is not null and v_session ->> 'mode' = 'payment' then
     v_payment := referral_private.payment_stated(
-      p_statement, v_intent, 'session', v_session -> 'metadata',
+      p_stated, v_intent, 'session', v_session -> 'metadata',
       case when v_session ->> 'payment_status' = 'paid' then (v_session ->> 'amount_total')::bigint else 0 end
     );
     v_payment.total := v_session ->> 'amount_total';
@@ -102,7 +102,7 @@ begin
 end
 $$;
 
-create function referral_private.state_intent(p_statement referral_private.statement)
+create function referral_private.state_intent(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
 volatile
@@ -110,27 +110,27 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_intent jsonb := p_statement.object;
+  v_intent jsonb := p_stated.object;
   v_id text := v_intent ->> 'id';
   v_customer text := coalesce(v_intent ->> 'customer', v_intent ->> 'customer_account');
   v_payment referral_private.payments := referral_private.payment_stated(
-    p_statement, v_id, 'intent', v_intent -> 'metadata', (v_intent ->> 'amount_received')::bigint
+    p_stated, v_id, 'intent', v_intent -> 'metadata', (v_intent ->> 'amount_received')::bigint
   );
   v_touched referral_private.touched;
 begin
   v_payment.total_excluding_tax := v_payment.total
     - (v_intent -> 'amount_details' -> 'tax' ->> 'total_tax_amount')::bigint;
   v_touched.carriers := referral_private.state_users_and_evidence(
-    p_statement, array[coalesce(v_customer, v_id)], v_intent -> 'metadata'
+    p_stated, array[coalesce(v_customer, v_id)], v_intent -> 'metadata'
   );
   perform referral_private.state_payment(v_payment);
-  v_touched.payment_ids := referral_private.link_charge(p_statement, v_intent ->> 'latest_charge', v_id);
+  v_touched.payment_ids := referral_private.relate_charge(p_stated, v_intent ->> 'latest_charge', v_id);
   return v_touched;
 end
 $$;
 
 -- An invoice is sold when it was created. Its metadata is its own and the subscription's, which every renewal carries.
-create function referral_private.state_invoice(p_statement referral_private.statement)
+create function referral_private.state_invoice(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
 volatile
@@ -138,14 +138,14 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_invoice jsonb := p_statement.object;
+  v_invoice jsonb := p_stated.object;
   v_id text := v_invoice ->> 'id';
   v_customer text := coalesce(v_invoice ->> 'customer', v_invoice ->> 'customer_account');
   v_metadata jsonb := coalesce(nullif(v_invoice -> 'parent' -> 'subscription_details' -> 'metadata', 'null'), '{}')
     || coalesce(nullif(v_invoice -> 'metadata', 'null'), '{}');
   v_paid bigint := v_invoice ->> 'amount_paid';
   v_payment referral_private.payments := referral_private.payment_stated(
-    p_statement, v_id, 'invoice', v_metadata, case when v_paid < 0 then 0 else v_paid end
+    p_stated, v_id, 'invoice', v_metadata, case when v_paid < 0 then 0 else v_paid end
   );
   v_touched referral_private.touched;
 begin
@@ -154,14 +154,14 @@ begin
   v_payment.sale_at := to_timestamp((v_invoice ->> 'created')::bigint);
   v_touched.payment_ids := array[v_id];
   v_touched.carriers := referral_private.state_users_and_evidence(
-    p_statement, array[coalesce(v_customer, v_id)], v_metadata
+    p_stated, array[coalesce(v_customer, v_id)], v_metadata
   );
   perform referral_private.state_payment(v_payment);
   return v_touched;
 end
 $$;
 
-create function referral_private.state_invoice_payment(p_statement referral_private.statement)
+create function referral_private.state_invoice_payment(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
 volatile
@@ -169,7 +169,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_link jsonb := p_statement.object;
+  v_link jsonb := p_stated.object;
   v_intent text := v_link -> 'payment' ->> 'payment_intent';
   v_charge text := v_link -> 'payment' ->> 'charge';
   v_key text := coalesce(v_intent, v_charge);
@@ -178,20 +178,20 @@ begin
     return (array[v_link ->> 'invoice'], '{}'::text[])::referral_private.touched;
   end if;
   insert into referral_private.invoice_payments as l (
-    stripe_account, livemode, link_id, invoice_id, payment_key, amount_paid
+    stripe_account, livemode, object_id, invoice_id, payment_key, amount_paid
   )
   values (
-    p_statement.stripe_account, p_statement.livemode, v_link ->> 'id', v_link ->> 'invoice', v_key,
+    p_stated.stripe_account, p_stated.livemode, v_link ->> 'id', v_link ->> 'invoice', v_key,
     (v_link ->> 'amount_paid')::bigint
   )
   on conflict on constraint invoice_payments_pkey do update
   set amount_paid = greatest(l.amount_paid, excluded.amount_paid);
-  perform referral_private.link_charge(p_statement, v_charge, v_intent);
+  perform referral_private.relate_charge(p_stated, v_charge, v_intent);
   return (array[v_link ->> 'invoice', v_key], '{}'::text[])::referral_private.touched;
 end
 $$;
 
-create function referral_private.state_charge(p_statement referral_private.statement)
+create function referral_private.state_charge(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
 volatile
@@ -200,7 +200,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return (
-    referral_private.link_charge(p_statement, p_statement.object ->> 'id', p_statement.object ->> 'payment_intent'),
+    referral_private.relate_charge(p_stated, p_stated.object ->> 'id', p_stated.object ->> 'payment_intent'),
     '{}'::text[]
   )::referral_private.touched;
 end
