@@ -58,7 +58,7 @@ test('an overloaded function is refused', () =>
     )
   }))
 
-test('a function that is stated in full is a face with its defaults, roles and result', () =>
+test('a function that is stated in full becomes a public function with its defaults, roles and result', () =>
   undone(sql, async (tx) => {
     await tx.unsafe(made({ head: 'made(p_org_id uuid default null) returns setof referral.codes' }))
     const face = (await readFaces(tx)).find(({ name }) => name === 'made')
