@@ -15,7 +15,7 @@ export type Comparison = { what: string; rate: number; beside: number; atLeast: 
 const rounds = 7
 const seconds = 3
 
-/** The median rates of a workload and of the one it is held against. An error in either ends the run. */
+/** The median rates of a workload and of the one it is compared with. An error in either ends the run. */
 export async function compare(
   what: string,
   atLeast: number,

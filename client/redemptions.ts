@@ -27,7 +27,7 @@ export function redemptionCalls(referral: ReferralSchema) {
   return {
     /**
      * Checks whether the signed-in person could redeem a code. Returns the code's public fields, or the error that `redeem`
-     * would return. Without an account, it returns null for every code that cannot be redeemed.
+     * would return. Without a signed-in person it returns null for every code that cannot be redeemed.
      *
      * Errors: the errors of `redeem`.
      */

@@ -10,7 +10,8 @@ import { root } from '../stack/root.ts'
 import { clientMethods } from './client-methods.ts'
 import { readFaces } from './faces.ts'
 import { referenceOf } from './reference.ts'
-import { resultTypes } from './result-types.ts'
+import { enumTypes, rowTypes } from './row-types.ts'
+import { sourceFiles } from './sources.ts'
 import { wrappersOf } from './wrappers.ts'
 
 const apiDocument = 'docs/api.md'
@@ -28,7 +29,13 @@ export async function generateApi(server: Postgres): Promise<Record<string, stri
     const faces = await readFaces(sql)
     return {
       [apiFile]: format(apiFile, wrappersOf(faces)),
-      [apiDocument]: referenceOf(faces, await clientMethods(), await resultTypes(sql)),
+      [apiDocument]: referenceOf({
+        faces,
+        methods: await clientMethods(),
+        sources: await sourceFiles(),
+        rowTypes: await rowTypes(sql),
+        enums: await enumTypes(sql),
+      }),
     }
   } finally {
     await sql.end()

@@ -202,7 +202,7 @@ export const codeMutations: CodeMutation[] = [
     by: 'array[p_code.id]',
   },
   {
-    name: 'codes: whoever lost their role while waiting',
+    name: 'codes: a caller who lost their role while waiting',
     in: 'lock_member',
     replace: "perform referral_private.require_role(p_org_id, 'coordinator');",
     by: '',

@@ -69,7 +69,7 @@ describe('the off switch', () => {
     }))
 })
 
-describe('whoever lost their role while they waited', () => {
+describe('a caller who lost their role while they waited', () => {
   test('does nothing more with it', () =>
     sessions(sql, async (other, staff) => {
       const { org, mentor, coordinator, admin } = await scene(sql)
@@ -137,7 +137,7 @@ describe('the account lock', () => {
       expect(await statusesIn(org)).toEqual([{ status: 'confirmed' }])
     }))
 
-  test('holds a first payment back until the redemption of whoever is becoming a payer is done', () =>
+  test('holds a first payment back until the redemption of the person who is becoming a payer is done', () =>
     sessions(sql, async (guest, stripe) => {
       const { org, mentor, friend } = await scene(sql)
       const { code } = await codeOf(mentor, org)
@@ -203,7 +203,7 @@ describe('one event', () => {
   })
 })
 
-describe('whoever waits too long', () => {
+describe('a caller who waits too long', () => {
   test('is answered busy', () =>
     sessions(sql, async (holder) => {
       const { org, mentor } = await scene(sql)

@@ -4,7 +4,7 @@ import { isUuid, normalForm, promotionsOf } from './code-forms.ts'
 import { customerOf, metadataOf } from './stripe-objects.ts'
 import { second, type Time } from './world.ts'
 
-/** What can be carried; of equal times the first speaks. A redemption by a payer's user comes before them all. */
+/** What can be carried; of equal times the first counts. A redemption by a payer's user comes before them all. */
 export const priorities = { redeemed: 1, redemption: 2, code: 3, promotion: 4, reference: 5 }
 
 /** A user whom a carrier (a customer; of a guest, an invoice or an intent) is. */

@@ -1,4 +1,4 @@
-/** Evidence: what speaks for a payer, whom it credits, and why that earns nothing, where it does not. */
+/** Evidence: what a payer carries, whom it credits, and why that earns nothing, where it does not. */
 import type { Book } from './books.ts'
 import { type Carried, type Carrying, priorities } from './carried.ts'
 import { normalForm } from './code-forms.ts'

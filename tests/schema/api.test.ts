@@ -1,6 +1,7 @@
 /** The public contract is generated from the private functions, and refused where it would be ambiguous. */
 import { expect, test } from 'vitest'
 import { readFaces } from '../../scripts/api/faces.ts'
+import { referenceOf } from '../../scripts/api/reference.ts'
 import { testDatabase, undone } from '../support/database.ts'
 
 const sql = await testDatabase()
@@ -58,7 +59,7 @@ test('an overloaded function is refused', () =>
     )
   }))
 
-test('a function that is stated in full is a face with its defaults, roles and result', () =>
+test('a function that is stated in full becomes a public function with its defaults, roles and result', () =>
   undone(sql, async (tx) => {
     await tx.unsafe(made({ head: 'made(p_org_id uuid default null) returns setof referral.codes' }))
     const face = (await readFaces(tx)).find(({ name }) => name === 'made')
@@ -78,6 +79,16 @@ test('a function that is stated in full is a face with its defaults, roles and r
       volatility: 'stable',
       roles: ['service_role'],
     })
+  }))
+
+test('an unknown group is refused, with the list of groups', () =>
+  undone(sql, async (tx) => {
+    await tx.unsafe(made({ comment: commentWithout('group').concat('\ngroup: Run errands') }))
+    const faces = await readFaces(tx)
+    const rest = { methods: new Map(), sources: new Map(), rowTypes: [], enums: [] }
+    expect(() => referenceOf({ faces, ...rest })).toThrow(
+      /^made is in the group "Run errands"\. The groups are: Have a code, .*Run jobs\.$/,
+    )
   }))
 
 test('no function has output arguments: a named type can gain a column under an adopter’s view', async () => {

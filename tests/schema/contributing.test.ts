@@ -1,4 +1,4 @@
-/** The templates of CONTRIBUTING.md run as they are printed, and the public face of the function is accepted. */
+/** The templates of CONTRIBUTING.md run as they are printed, and the generator accepts the function. */
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { readFaces } from '../../scripts/api/faces.ts'

@@ -155,12 +155,12 @@ test('client roles can call exactly the functions that are listed, and pass that
     select p.oid::regprocedure from pg_proc as p, aclexplode(p.proacl) as a
     where p.pronamespace::regnamespace::text like 'referral%' and (a.grantee = 0 or a.is_grantable)`,
   ).toEqual([])
-  const wrappers = Object.entries(rpcs).flatMap(([name, callers]) => [
+  const functions = Object.entries(rpcs).flatMap(([name, callers]) => [
     [`referral.${name}`, callers],
     [`referral_private.${name}`, callers],
   ])
   expect(Object.fromEntries(rows.map(({ name, callers }) => [name, callers]))).toEqual({
-    ...Object.fromEntries(wrappers),
+    ...Object.fromEntries(functions),
     ...helpers,
   })
 })

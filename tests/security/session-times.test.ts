@@ -197,7 +197,7 @@ test.for(['7 days', '168:00:00'])(
 )
 
 describe('in Kathmandu, a quarter of an hour beside all others', () => {
-  test('redemptions are bucket by the hour in UTC', () =>
+  test('redemptions are counted by the hour in UTC', () =>
     undone(sql, async (tx) => {
       const { org, mentor } = await scene(tx)
       const { code } = await codeOf(mentor, org)

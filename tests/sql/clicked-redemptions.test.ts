@@ -113,7 +113,7 @@ describe('redeem_code', () => {
       expect(await friend.rpc('redeem_code', { code })).toEqual([first])
     }))
 
-  test('leaves the click of a refused redemption to whoever it is for', () =>
+  test('leaves the click of a refused redemption to the person it is for', () =>
     undone(sql, async (tx) => {
       const { id, code, mentor, friend, coordinator, clicked } = await linkScene(tx)
       const click_id = await clicked()

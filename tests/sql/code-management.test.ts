@@ -49,7 +49,7 @@ describe('suspend_code and reactivate_code', () => {
     }))
 
   test.for(['suspend_code', 'reactivate_code', 'end_code', 'update_code', 'usage_for_code'])(
-    '%s: to whoever is not staff of its organisation there is no such code',
+    '%s: to callers who are not staff of its organisation there is no such code',
     (rpc) =>
       undone(sql, async (tx) => {
         const { org, mentor } = await scene(tx)

@@ -141,7 +141,7 @@ describe('create_code', () => {
       ).toBe('not_allowed')
     }))
 
-  test('refuses whoever may not, each with its code', () =>
+  test('refuses callers without the right, each with its code', () =>
     undone(sql, async (tx) => {
       const { org, mentor, friend, coordinator } = await scene(tx)
       const elsewhere = await scene(tx)
@@ -262,7 +262,7 @@ describe('rotate_code', () => {
       })
     }))
 
-  test('keeps beneficiary and creator, so that whoever made the first code cannot redeem the next', () =>
+  test('keeps beneficiary and creator, so that the maker of the first code cannot redeem the next', () =>
     undone(sql, async (tx) => {
       const { org, coordinator, mentor, friend } = await scene(tx)
       const [old] = await coordinator.rpc('create_code', { org_id: org, referrer_id: mentor.id })

@@ -247,7 +247,7 @@ describe('a code without a redemption', () => {
       await ingest(tx, paidInvoice(about))
       await release(tx)
       expect(await earned(mentor, org)).toEqual([[100, 0]])
-      // In the same second, metadata speaks before what a link carries.
+      // In the same second, metadata counts before what a link carries.
       await ingest(tx, completedSession({ ...about, code: before.code }))
       await release(tx)
       expect(await earned(mentor, org)).toEqual([[0, 0]])
@@ -255,7 +255,7 @@ describe('a code without a redemption', () => {
       await checkLedger(tx)
     }))
 
-  test('earns nothing for whoever owns it, nor for two who refer each other', () =>
+  test('earns nothing for its own referrer, nor for two who refer each other', () =>
     undone(sql, async (tx) => {
       const { org, mentor, friend } = await scene(tx, tenPercent)
       const { code } = await codeOf(mentor, org)

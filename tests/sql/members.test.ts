@@ -124,7 +124,7 @@ describe('get_or_create_code', () => {
       ])
     }))
 
-  test('refuses a stranger where enrolment is by invitation, and whoever let themself in elsewhere', () =>
+  test('refuses a stranger where enrolment is by invitation, and a member who enrolled themself elsewhere', () =>
     undone(sql, async (tx) => {
       const { org, admin, friend, mentor } = await scene(tx)
       const [closed] = await admin.rpc('create_program', {
@@ -141,7 +141,7 @@ describe('get_or_create_code', () => {
       expect(await mentor.rpc('get_or_create_code', args)).toHaveLength(1)
     }))
 
-  test('is no longer needed by whoever staff invite after all', () =>
+  test('is no longer needed by a person whom staff invite later', () =>
     undone(sql, async (tx) => {
       const { org, admin, friend } = await scene(tx)
       const [closed] = await admin.rpc('create_program', {
@@ -157,7 +157,7 @@ describe('get_or_create_code', () => {
       expect(await friend.rpc('create_code', wanted)).toHaveLength(1)
     }))
 
-  test('refuses a rotation once enrolment was closed to whoever let themself in', () =>
+  test('refuses a rotation, once enrolment was closed, to a member who enrolled themself', () =>
     undone(sql, async (tx) => {
       const { org, program, admin, friend } = await scene(tx)
       await friend.rpc('get_or_create_code', { org_id: org })

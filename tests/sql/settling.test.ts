@@ -103,7 +103,7 @@ test('a promotion code that says the same again settles nothing', () =>
     await ingest(tx, paidInvoice({ customer: 'cus_1', at }))
     await ingest(tx, promotionCode({ id: 'promo_1', code, at }))
     expect(await earned()).toBe(100)
-    // Whoever settled this sale would post that.
+    // A settlement of this sale would post that.
     await tx`update referral_private.sales set paid = 9000 where payer_id = 'cus_1'`
     await ingest(tx, promotionCode({ id: 'promo_1', code, at: at + 1 }))
     const [row] = await tx`select sum(amount)::int as posted from referral_private.postings`

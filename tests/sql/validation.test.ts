@@ -54,7 +54,7 @@ describe('validate_code', () => {
     string,
     (s: Awaited<ReturnType<typeof limited>>, tx: Sql) => Promise<ReturnType<typeof person>>,
   ][])(
-    'says %s as redeem_code would, and to whoever has no account nothing at all',
+    'says %s as redeem_code would, and to a caller who is not signed in nothing at all',
     ([expected, who]) =>
       undone(sql, async (tx) => {
         const staged = await limited(tx)

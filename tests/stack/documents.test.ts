@@ -6,10 +6,11 @@ const names = readdirSync('docs').filter((name) => name.endsWith('.md'))
 const documents = ['README.md', 'CONTRIBUTING.md', ...names.map((name) => `docs/${name}`)]
 const text = documents.map((name) => readFileSync(name, 'utf8')).join('\n')
 
-test('no table of the documents is padded', () => {
+test('no table of the documents is padded, and none of its lines is longer than 120 characters', () => {
   const rows = text.match(/^\|.*\|$/gm) ?? []
   expect(rows.length).toBeGreaterThan(100)
   expect(rows.filter((row) => /-{4}| {2,}\|/.test(row))).toEqual([])
+  expect(rows.filter((row) => row.length > 120)).toEqual([])
 })
 
 const commands = new Set(

@@ -23,7 +23,7 @@ export function anonymous(sql: Sql): Actor {
   return actor(sql, 'anon', { role: 'anon' })
 }
 
-/** Whoever holds the secret key. */
+/** The holder of the secret key. */
 export function operator(sql: Sql): Actor {
   return actor(sql, 'service_role', { role: 'service_role' })
 }

@@ -12,7 +12,7 @@ export const to = (answer: string, ...who: Caller[]): Partial<Answers> =>
 export const everybody = all('ok')
 export const operatorOnly: Answers = { ...all('denied'), operator: 'ok' }
 
-/** Whoever is signed in, for themself: the operator is nobody. */
+/** Signed-in people, each for themself. The operator is no person. */
 export const signedIn: Answers = {
   ...everybody,
   ...to('denied', 'anon', 'operator'),
@@ -30,7 +30,7 @@ export const adminOnly: Answers = { ...outsiders, ...to('ok', 'admin', 'operator
 export const staffOnly: Answers = { ...adminOnly, coordinator: 'ok' }
 export const referrerAndStaff: Answers = { ...staffOnly, referrer: 'ok' }
 
-/** To whoever is not staff there is no such thing, anonymous sign-ins included. */
+/** To people who are not staff there is no such thing, anonymous sign-ins included. */
 export const hiddenFromOthers = (error: string): Answers => ({
   ...all(error),
   ...to('ok', 'coordinator', 'admin', 'operator'),

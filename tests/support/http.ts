@@ -35,7 +35,7 @@ export function anonymousOverHttp(): Client {
   return client(stack().SUPABASE_PUBLISHABLE_KEY)
 }
 
-/** Whoever holds the secret key. */
+/** The holder of the secret key. */
 export function operatorOverHttp(): Client {
   return client(stack().SUPABASE_SECRET_KEY)
 }
