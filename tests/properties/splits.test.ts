@@ -130,6 +130,6 @@ test(
       const within = splits.filter(({ whole, taken }) => taken <= whole)
       expect(within.filter(({ taken, shares }) => sum(shares) !== taken)).toEqual([])
       expect(within.length).toBeGreaterThan(cases / 3)
-      proved('payments of several invoices, split', cases)
+      proved('payments of several invoices, split, each share the oracle’s', cases)
     }),
 )

@@ -14,12 +14,13 @@ test('redemptions of an unknown row, or of another organisation’s, are refused
     const [other] = await there.friend.rpc('redeem_code', { code })
     for (const after of [crypto.randomUUID(), other?.redemption_id]) {
       const page = { after }
+      const ofUser = { org_id: here.org, user_id: here.friend.id }
       const calls = [
-        here.mentor.rpc('my_referrals', { org_id: here.org, ...page }),
-        here.admin.rpc('usage_for_code', { code_id: id, ...page }),
-        here.admin.rpc('usage_for_user', { org_id: here.org, user_id: here.friend.id, ...page }),
+        () => here.mentor.rpc('my_referrals', { org_id: here.org, ...page }),
+        () => here.admin.rpc('usage_for_code', { code_id: id, ...page }),
+        () => here.admin.rpc('usage_for_user', { ...ofUser, ...page }),
       ]
-      for (const call of calls) expect(await refusal(call)).toBe('invalid_argument')
+      for (const call of calls) expect(await refusal(call())).toBe('invalid_argument')
     }
   }))
 
@@ -30,7 +31,7 @@ test('each page begins where the last one ended, also among redemptions of one i
     for (let n = 0; n < 5; n++) await person(tx).rpc('redeem_code', { code })
     await tx`update referral.redemptions set redeemed_at = '2026-01-01' where org_id = ${org}`
     const seen: unknown[] = []
-    for (let after: unknown; ; ) {
+    for (let after: unknown = null; ; ) {
       const page = await mentor.rpc('my_referrals', { org_id: org, after, page_size: 2 })
       seen.push(...page.map(({ redemption_id }) => redemption_id))
       if (page.length < 2) break
