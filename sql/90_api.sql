@@ -1198,7 +1198,7 @@ referee_id: the user who paid.
 amount: minor units.
 currency: lower-case, such as usd.
 tax: minor units contained in the amount; unknown unless given.
-paid_at: required.
+paid_at: required; when it was paid.
 program_id: every program of the organisation unless given.
 Callers: the operator.
 Errors: organisation_not_found, program_not_found, record_conflict, invalid_argument, busy.';
