@@ -26,7 +26,10 @@ await runMain(async () => {
   const { again, wanted } = readArguments()
   const server = await startThrowawayPostgres()
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.once(signal, () => void server.stop().finally(() => process.exit(1)))
+    process.once(signal, () => {
+      process.stderr.write(`stopped by ${signal}; run it again to go on\n`)
+      server.stop().finally(() => process.exit(1))
+    })
   try {
     const mutations = (await allMutations(server)).filter(({ name }) => name.includes(wanted))
     const results = await runAll(server, mutations, again)

@@ -42,7 +42,14 @@ async function runVitest(name: string, files: string[], servers: string): Promis
   const folder = mkdtempSync(join(tmpdir(), 'referbase-mutation-'))
   try {
     const report = join(folder, 'report.json')
-    const options = ['--bail=1', '--maxWorkers=1', '--reporter=json', `--outputFile=${report}`]
+    // A test that fails only once proves nothing.
+    const options = [
+      '--bail=1',
+      '--retry=1',
+      '--maxWorkers=1',
+      '--reporter=json',
+      `--outputFile=${report}`,
+    ]
     const vitest = spawn(
       process.execPath,
       ['node_modules/vitest/vitest.mjs', 'run', ...options, ...files],
