@@ -65,13 +65,15 @@ as $$
 declare
   v_removed int;
 begin
+  with
+    past as materialized (
+      select d.org_id, d.bucket, d.hour from referral_private.rate_limit_buckets as d
+      where d.hour < date_trunc('hour', clock_timestamp(), 'UTC') - interval '1 hour'
+      limit greatest(p_max_rows, 0)
+      for update skip locked
+    )
   delete from referral_private.rate_limit_buckets as c
-  using (
-    select d.org_id, d.bucket, d.hour from referral_private.rate_limit_buckets as d
-    where d.hour < date_trunc('hour', clock_timestamp(), 'UTC') - interval '1 hour'
-    limit greatest(p_max_rows, 0)
-    for update skip locked
-  ) as past
+  using past
   where (c.org_id, c.bucket, c.hour) = (past.org_id, past.bucket, past.hour);
   get diagnostics v_removed = row_count;
   return v_removed;

@@ -9,19 +9,22 @@ as $$
 declare
   v_expired int;
 begin
+  -- Materialized: as a subquery it could run once per row, and find more than the limit.
+  with
+    due as materialized (
+      select d.org_id, d.id
+      from referral.redemptions as d
+      join referral.program_terms as t
+        on t.org_id = d.org_id and t.program_id = d.program_id and t.version = d.terms_version
+      where d.status = 'pending'
+        and d.redeemed_at + (t.terms ->> 'conversion_window_days')::int * interval '24 hours' < clock_timestamp()
+      order by d.redeemed_at
+      limit greatest(p_max_rows, 0)
+      for no key update of d skip locked
+    )
   update referral.redemptions as r
   set status = 'expired'
-  from (
-    select d.org_id, d.id
-    from referral.redemptions as d
-    join referral.program_terms as t
-      on t.org_id = d.org_id and t.program_id = d.program_id and t.version = d.terms_version
-    where d.status = 'pending'
-      and d.redeemed_at + (t.terms ->> 'conversion_window_days')::int * interval '24 hours' < clock_timestamp()
-    order by d.redeemed_at
-    limit greatest(p_max_rows, 0)
-    for no key update of d skip locked
-  ) as due
+  from due
   where r.org_id = due.org_id and r.id = due.id;
   get diagnostics v_expired = row_count;
   return v_expired;

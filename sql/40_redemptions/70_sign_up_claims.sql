@@ -64,13 +64,15 @@ as $$
 declare
   v_removed int;
 begin
+  with
+    past as materialized (
+      select d.user_id from referral_private.sign_up_claims as d
+      where d.claimed_at < referral_private.later(clock_timestamp(), interval '-90 days')
+      limit greatest(p_max_rows, 0)
+      for update skip locked
+    )
   delete from referral_private.sign_up_claims as c
-  using (
-    select d.user_id from referral_private.sign_up_claims as d
-    where d.claimed_at < referral_private.later(clock_timestamp(), interval '-90 days')
-    limit greatest(p_max_rows, 0)
-    for update skip locked
-  ) as past
+  using past
   where c.user_id = past.user_id;
   get diagnostics v_removed = row_count;
   return v_removed;

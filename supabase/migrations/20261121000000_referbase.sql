@@ -2295,22 +2295,26 @@ begin
   perform pg_advisory_xact_lock(hashtextextended('referral.maintain_clicks', 0));
   v_done := referral_private.renew_click_partitions(v_kept_from);
 
+  with
+    past as materialized (
+      select d.org_id, d.click_id, d.clicked_at from referral_private.clicks_default as d
+      where d.clicked_at < v_kept_from
+      limit greatest(p_max_rows, 0)
+    )
   delete from referral_private.clicks_default as k
-  using (
-    select d.org_id, d.click_id, d.clicked_at from referral_private.clicks_default as d
-    where d.clicked_at < v_kept_from
-    limit greatest(p_max_rows, 0)
-  ) as past
+  using past
   where (k.org_id, k.click_id, k.clicked_at) = (past.org_id, past.click_id, past.clicked_at);
   get diagnostics v_done.clicks_removed = row_count;
 
   delete from referral_private.visitor_keys as k where k.day < v_today;
+  with
+    past as materialized (
+      select d.org_id, d.code_id, d.visitor from referral_private.visitors as d
+      where d.day < v_today
+      limit greatest(p_max_rows, 0)
+    )
   delete from referral_private.visitors as v
-  using (
-    select d.org_id, d.code_id, d.visitor from referral_private.visitors as d
-    where d.day < v_today
-    limit greatest(p_max_rows, 0)
-  ) as past
+  using past
   where (v.org_id, v.code_id, v.visitor) = (past.org_id, past.code_id, past.visitor);
   get diagnostics v_done.visitors_removed = row_count;
   return next v_done;
@@ -2546,13 +2550,15 @@ as $$
 declare
   v_removed int;
 begin
+  with
+    past as materialized (
+      select d.org_id, d.bucket, d.hour from referral_private.rate_limit_buckets as d
+      where d.hour < date_trunc('hour', clock_timestamp(), 'UTC') - interval '1 hour'
+      limit greatest(p_max_rows, 0)
+      for update skip locked
+    )
   delete from referral_private.rate_limit_buckets as c
-  using (
-    select d.org_id, d.bucket, d.hour from referral_private.rate_limit_buckets as d
-    where d.hour < date_trunc('hour', clock_timestamp(), 'UTC') - interval '1 hour'
-    limit greatest(p_max_rows, 0)
-    for update skip locked
-  ) as past
+  using past
   where (c.org_id, c.bucket, c.hour) = (past.org_id, past.bucket, past.hour);
   get diagnostics v_removed = row_count;
   return v_removed;
@@ -3010,19 +3016,22 @@ as $$
 declare
   v_expired int;
 begin
+  -- Materialized: as a subquery it could run once per row, and find more than the limit.
+  with
+    due as materialized (
+      select d.org_id, d.id
+      from referral.redemptions as d
+      join referral.program_terms as t
+        on t.org_id = d.org_id and t.program_id = d.program_id and t.version = d.terms_version
+      where d.status = 'pending'
+        and d.redeemed_at + (t.terms ->> 'conversion_window_days')::int * interval '24 hours' < clock_timestamp()
+      order by d.redeemed_at
+      limit greatest(p_max_rows, 0)
+      for no key update of d skip locked
+    )
   update referral.redemptions as r
   set status = 'expired'
-  from (
-    select d.org_id, d.id
-    from referral.redemptions as d
-    join referral.program_terms as t
-      on t.org_id = d.org_id and t.program_id = d.program_id and t.version = d.terms_version
-    where d.status = 'pending'
-      and d.redeemed_at + (t.terms ->> 'conversion_window_days')::int * interval '24 hours' < clock_timestamp()
-    order by d.redeemed_at
-    limit greatest(p_max_rows, 0)
-    for no key update of d skip locked
-  ) as due
+  from due
   where r.org_id = due.org_id and r.id = due.id;
   get diagnostics v_expired = row_count;
   return v_expired;
@@ -3107,13 +3116,15 @@ as $$
 declare
   v_removed int;
 begin
+  with
+    past as materialized (
+      select d.user_id from referral_private.sign_up_claims as d
+      where d.claimed_at < referral_private.later(clock_timestamp(), interval '-90 days')
+      limit greatest(p_max_rows, 0)
+      for update skip locked
+    )
   delete from referral_private.sign_up_claims as c
-  using (
-    select d.user_id from referral_private.sign_up_claims as d
-    where d.claimed_at < referral_private.later(clock_timestamp(), interval '-90 days')
-    limit greatest(p_max_rows, 0)
-    for update skip locked
-  ) as past
+  using past
   where c.user_id = past.user_id;
   get diagnostics v_removed = row_count;
   return v_removed;
