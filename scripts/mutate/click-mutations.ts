@@ -1,7 +1,7 @@
-import type { CodeMutation } from './code-mutations.ts'
+import type { TextMutation } from './mutation.ts'
 
 /** Promises about clicks and link hosts. */
-export const clickMutations: CodeMutation[] = [
+export const clickMutations: TextMutation[] = [
   {
     name: 'click: once per click id',
     in: 'record_click',

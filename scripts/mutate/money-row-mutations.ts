@@ -1,7 +1,7 @@
 /** What keeps the money of organisations and of modes apart where it is read. */
-import type { CodeMutation } from './code-mutations.ts'
+import type { TextMutation } from './mutation.ts'
 
-export const moneyRowMutations: CodeMutation[] = [
+export const moneyRowMutations: TextMutation[] = [
   {
     name: 'money rows: the organisation of what is explained',
     in: 'explain_commission',

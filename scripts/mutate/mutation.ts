@@ -6,3 +6,12 @@ export type Mutation = {
   /** Test files, or folders of them, that run first. */
   tests?: string[]
 }
+
+/** A promise in the text of a function: the text, and its replacement. `tests` are files or folders that run first. */
+export type TextMutation = {
+  name: string
+  in: string
+  replace: string
+  by: string
+  tests?: string[]
+}

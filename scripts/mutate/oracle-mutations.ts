@@ -1,7 +1,7 @@
 /** Rules of money, each changed so that all orders still agree and every sum still adds up: only the oracle notices. */
-import type { CodeMutation } from './code-mutations.ts'
+import type { TextMutation } from './mutation.ts'
 
-export const oracleMutations: CodeMutation[] = [
+export const oracleMutations: TextMutation[] = [
   {
     name: 'oracle: rewards of nothing',
     in: 'reward_on',

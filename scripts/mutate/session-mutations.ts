@@ -1,9 +1,9 @@
-import type { CodeMutation } from './code-mutations.ts'
+import type { TextMutation } from './mutation.ts'
 
 const tests = ['tests/security/session-times', 'tests/security/session-settings']
 
 /** No result depends on the settings of the caller's session. */
-export const sessionMutations: CodeMutation[] = [
+export const sessionMutations: TextMutation[] = [
   {
     name: 'session: an interval by the calendar of UTC',
     in: 'later',
@@ -112,7 +112,7 @@ export const sessionMutations: CodeMutation[] = [
 ]
 
 /** What the functions of the API and their pages refuse. */
-export const refusalMutations: CodeMutation[] = [
+export const refusalMutations: TextMutation[] = [
   {
     name: 'page: an unknown redemption',
     in: 'position_after',

@@ -2,6 +2,7 @@ import type postgres from 'postgres'
 import { CliError } from '../stack/cli-error.ts'
 import { clickMutations } from './click-mutations.ts'
 import { codeMutations } from './code-mutations.ts'
+import { moneyMutations } from './money-mutations.ts'
 import { moneyRowMutations } from './money-row-mutations.ts'
 import type { Mutation } from './mutation.ts'
 import { oracleMutations } from './oracle-mutations.ts'
@@ -13,6 +14,7 @@ export async function textMutations(sql: postgres.Sql): Promise<Mutation[]> {
   const missing: string[] = []
   const all = [
     ...codeMutations,
+    ...moneyMutations,
     ...clickMutations,
     ...moneyRowMutations,
     ...oracleMutations,
