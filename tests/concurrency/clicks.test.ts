@@ -1,7 +1,7 @@
 /** Clicks at once, and people who redeem with one. */
 import { describe, expect, test } from 'vitest'
 import { operator, person, refusal } from '../support/actors.ts'
-import { linkScene, redeem, visitor } from '../support/clicks.ts'
+import { linkScene, recordClick, redeem, visitor } from '../support/clicks.ts'
 import { testDatabase } from '../support/database.ts'
 import { sessions } from '../support/sessions.ts'
 
@@ -45,6 +45,19 @@ describe('one click', () => {
     expect(outcomes.sort()).toEqual([...Array(31).fill('invalid_click'), 'ok'])
     expect(await sql`select from referral.redemptions where org_id = ${org}`).toHaveLength(1)
   })
+
+  test('that is sent again while it is being stored is stored once', () =>
+    sessions(sql, async (one, other) => {
+      const { code, stored } = await linkScene(sql)
+      const given = { code, click_id: crypto.randomUUID() }
+      expect(await recordClick(one.tx, { ...given, address: '10.0.0.1' })).toBe(true)
+      const second = recordClick(other.tx, { ...given, address: '10.0.0.2' })
+      await other.blocked()
+      await one.commit()
+      expect(await second).toBe(true)
+      await other.commit()
+      expect(await stored()).toHaveLength(1)
+    }))
 
   test('that is sent 32 times at once is stored once, and every answer is the same', async () => {
     const { click, stored } = await linkScene(sql)

@@ -25,7 +25,8 @@ export async function linkScene(sql: Sql) {
   }
 }
 
-async function recordClick(sql: Sql, given: object): Promise<unknown> {
+/** Records a click as the edge function does, and says whether it counts. */
+export async function recordClick(sql: Sql, given: object): Promise<unknown> {
   const args = { click_id: crypto.randomUUID(), ...given }
   const [answer] = await operator(sql).rpc('record_click', args)
   return answer?.record_click
