@@ -75,5 +75,5 @@ test(`a reward is worth what its formula says, less with each step, and nothing 
     })
     expect(broken).toEqual([])
   }
-  proved('random sales, taken back step by step, each amount the oracle’s', cases)
+  proved('random sales, reversed step by step, each amount the oracle’s', cases)
 })
