@@ -182,7 +182,9 @@ declare
     select c from referral_private.evidence_carried(p_stripe_account, p_livemode, p_carriers) as c
   );
 begin
-  return query select e.* from referral_private.evidence_by_redemption(p_stripe_account, v_people, v_carried) as e;
+  if cardinality(v_people) > 0 or exists (select from unnest(v_carried) as c where c.kind = 'redemption_id') then
+    return query select e.* from referral_private.evidence_by_redemption(p_stripe_account, v_people, v_carried) as e;
+  end if;
   if exists (select from unnest(v_carried) as c where c.kind >= 'metadata_code') then
     return query
     select e.* from referral_private.evidence_by_code(p_stripe_account, p_livemode, v_people, v_carried) as e;
