@@ -30,10 +30,12 @@ export async function fillCodes(
     insert into referral.codes (org_id, program_id, code, referrer_id, quota_id)
     select '${org}', '${program}', ${code('n')}, ${referrer('n')}, q.quota_id
     from generate_series(1, ${codes}) as n
-    left join (select quota_id, row_number() over () as n from referral.code_quotas) as q using (n);`)
+    left join (select quota_id, row_number() over () as n from referral.code_quotas) as q using (n);
+    insert into referral_private.code_states (org_id, code_id, status, since)
+    select org_id, id, status, created_at from referral.codes;`)
   for (const { definition } of indexes) await admin.unsafe(definition)
   await admin`reset session_replication_role`
   await admin.unsafe(
-    'vacuum (analyze, freeze) referral.members, referral.code_quotas, referral.codes',
+    'vacuum (analyze, freeze) referral.members, referral.code_quotas, referral.codes, referral_private.code_states',
   )
 }

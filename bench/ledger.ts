@@ -161,16 +161,19 @@ async function withSales(server: Postgres, database: string, sales: number): Pro
     url,
     `
     insert into referral_private.payments (
-      stripe_account, livemode, payment_id, source, customer_id, names_referral, currency, paid, total, sale_at, paid_at, stated_at, stated_by
+      stripe_account, livemode, payment_id, source, customer_id, names_referral, currency, paid, total, sale_at, paid_at, made_at, stated_at,
+      stated_by
     )
-    select '', false, 'in_old' || n, 'invoice', 'cus_old' || n, true, 'usd', 1000, 1000, now(), now(), now(), 'evt_old' || n
+    select '', false, 'in_old' || n, 'invoice', 'cus_old' || n, true, 'usd', 1000, 1000, now(), now(), now(), now(), 'evt_old' || n
     from generate_series(1, ${sales}) as n;
     insert into referral_private.sales (
-      stripe_account, livemode, sale_id, payer_id, is_guest, currency, paid, reversed, total, sale_at, paid_at
+      stripe_account, livemode, sale_id, payer_id, is_guest, object_ids, currency, paid, reversed, total, sale_at, paid_at
     )
-    select '', false, 'in_old' || n, 'cus_old' || n, false, 'usd', 1000, 0, 1000, now(), now() from generate_series(1, ${sales}) as n;
-    insert into referral_private.payer_users (stripe_account, livemode, carrier, user_id)
-    select '', false, 'cus_old' || n, md5('old' || n)::uuid from generate_series(1, ${sales}) as n;
+    select '', false, 'in_old' || n, 'cus_old' || n, false, array['in_old' || n], 'usd', 1000, 0, 1000, now(), now() from generate_series(1, ${sales}) as n;
+    insert into referral_private.known_users (stripe_account, user_id)
+    select '', md5('old' || n)::uuid from generate_series(1, ${sales}) as n;
+    insert into referral_private.payer_users (stripe_account, livemode, carrier, user_id, linked_at)
+    select '', false, 'cus_old' || n, md5('old' || n)::uuid, now() from generate_series(1, ${sales}) as n;
     create function bench.event(n int) returns jsonb language sql volatile as $$
       select jsonb_build_object(
         'id', 'evt_' || replace(gen_random_uuid()::text, '-', ''), 'type', 'invoice.paid', 'livemode', false,

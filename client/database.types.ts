@@ -80,6 +80,7 @@ export type Database = {
         Row: {
           batch_id: string | null
           beneficiary_id: string | null
+          chain_id: string | null
           code: string
           code_key: string
           created_at: string
@@ -104,6 +105,7 @@ export type Database = {
         Insert: {
           batch_id?: string | null
           beneficiary_id?: string | null
+          chain_id?: string | null
           code: string
           code_key?: never
           created_at?: string
@@ -127,6 +129,7 @@ export type Database = {
         Update: {
           batch_id?: string | null
           beneficiary_id?: string | null
+          chain_id?: string | null
           code?: string
           code_key?: never
           created_at?: string
@@ -163,6 +166,13 @@ export type Database = {
             referencedColumns: ['org_id', 'id']
           },
           {
+            foreignKeyName: 'codes_chain_begins_with_a_code'
+            columns: ['org_id', 'chain_id']
+            isOneToOne: false
+            referencedRelation: 'codes'
+            referencedColumns: ['org_id', 'id']
+          },
+          {
             foreignKeyName: 'codes_have_a_quota'
             columns: ['org_id', 'quota_id']
             isOneToOne: false
@@ -175,6 +185,96 @@ export type Database = {
             isOneToOne: false
             referencedRelation: 'members'
             referencedColumns: ['org_id', 'user_id']
+          },
+        ]
+      }
+      decisions: {
+        Row: {
+          by_block: boolean
+          chain_id: string | null
+          decided_at: string
+          decided_by: string | null
+          id: string
+          kind: Database['referral']['Enums']['decision_kind']
+          member_id: string | null
+          org_id: string
+          person_id: string | null
+          program_id: string | null
+          reason: string | null
+          redemption_id: string | null
+          since: string | null
+          until: string | null
+          withdrawal_reason: string | null
+          withdrawn_at: string | null
+          withdrawn_by: string | null
+        }
+        ComputedFields: never
+        Insert: {
+          by_block?: boolean
+          chain_id?: string | null
+          decided_at?: string
+          decided_by?: string | null
+          id?: string
+          kind: Database['referral']['Enums']['decision_kind']
+          member_id?: string | null
+          org_id: string
+          person_id?: string | null
+          program_id?: string | null
+          reason?: string | null
+          redemption_id?: string | null
+          since?: string | null
+          until?: string | null
+          withdrawal_reason?: string | null
+          withdrawn_at?: string | null
+          withdrawn_by?: string | null
+        }
+        Update: {
+          by_block?: boolean
+          chain_id?: string | null
+          decided_at?: string
+          decided_by?: string | null
+          id?: string
+          kind?: Database['referral']['Enums']['decision_kind']
+          member_id?: string | null
+          org_id?: string
+          person_id?: string | null
+          program_id?: string | null
+          reason?: string | null
+          redemption_id?: string | null
+          since?: string | null
+          until?: string | null
+          withdrawal_reason?: string | null
+          withdrawn_at?: string | null
+          withdrawn_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'decisions_are_in_a_program'
+            columns: ['org_id', 'program_id']
+            isOneToOne: false
+            referencedRelation: 'programs'
+            referencedColumns: ['org_id', 'id']
+          },
+          {
+            foreignKeyName: 'decisions_are_on_a_code'
+            columns: ['org_id', 'chain_id']
+            isOneToOne: false
+            referencedRelation: 'codes'
+            referencedColumns: ['org_id', 'id']
+          },
+          {
+            foreignKeyName: 'decisions_are_on_a_member'
+            columns: ['org_id', 'member_id']
+            isOneToOne: false
+            referencedRelation: 'members'
+            referencedColumns: ['org_id', 'user_id']
+          },
+          {
+            foreignKeyName: 'decisions_are_on_a_redemption'
+            columns: ['org_id', 'redemption_id']
+            isOneToOne: false
+            referencedRelation: 'redemptions'
+            referencedColumns: ['org_id', 'id']
           },
         ]
       }
@@ -644,6 +744,7 @@ export type Database = {
         Returns: {
           batch_id: string | null
           beneficiary_id: string | null
+          chain_id: string | null
           code: string
           code_key: string
           created_at: string
@@ -684,6 +785,7 @@ export type Database = {
         Returns: {
           batch_id: string | null
           beneficiary_id: string | null
+          chain_id: string | null
           code: string
           code_key: string
           created_at: string
@@ -768,6 +870,7 @@ export type Database = {
         Returns: {
           batch_id: string | null
           beneficiary_id: string | null
+          chain_id: string | null
           code: string
           code_key: string
           created_at: string
@@ -821,6 +924,7 @@ export type Database = {
         Returns: {
           batch_id: string | null
           beneficiary_id: string | null
+          chain_id: string | null
           code: string
           code_key: string
           created_at: string
@@ -851,7 +955,7 @@ export type Database = {
       expire_codes: { Args: { max_rows?: number }; Returns: number }
       expire_redemptions: { Args: { max_rows?: number }; Returns: number }
       explain_commission: {
-        Args: { earner_id?: string; org_id: string; sale_id: string }
+        Args: { earner_id?: string; livemode?: boolean; org_id: string; sale_id: string }
         Returns: Database['referral']['CompositeTypes']['commission_explanation'][]
         SetofOptions: {
           from: '*'
@@ -865,6 +969,7 @@ export type Database = {
         Returns: {
           batch_id: string | null
           beneficiary_id: string | null
+          chain_id: string | null
           code: string
           code_key: string
           created_at: string
@@ -892,6 +997,41 @@ export type Database = {
           isSetofReturn: true
         }
       }
+      forfeit_from: {
+        Args: {
+          code_id?: string
+          member_id?: string
+          org_id: string
+          reason?: string
+          since?: string
+          until?: string
+        }
+        Returns: {
+          by_block: boolean
+          chain_id: string | null
+          decided_at: string
+          decided_by: string | null
+          id: string
+          kind: Database['referral']['Enums']['decision_kind']
+          member_id: string | null
+          org_id: string
+          person_id: string | null
+          program_id: string | null
+          reason: string | null
+          redemption_id: string | null
+          since: string | null
+          until: string | null
+          withdrawal_reason: string | null
+          withdrawn_at: string | null
+          withdrawn_by: string | null
+        }
+        SetofOptions: {
+          from: '*'
+          to: 'decisions'
+          isOneToOne: true
+          isSetofReturn: false
+        }
+      }
       generate_codes: {
         Args: {
           count: number
@@ -914,6 +1054,7 @@ export type Database = {
         Returns: {
           batch_id: string | null
           beneficiary_id: string | null
+          chain_id: string | null
           code: string
           code_key: string
           created_at: string
@@ -946,6 +1087,7 @@ export type Database = {
         Returns: {
           batch_id: string | null
           beneficiary_id: string | null
+          chain_id: string | null
           code: string
           code_key: string
           created_at: string
@@ -1014,6 +1156,16 @@ export type Database = {
           isSetofReturn: true
         }
       }
+      list_unattributed: {
+        Args: { after?: Json; livemode?: boolean; page_size?: number; stripe_account?: string }
+        Returns: Database['referral']['CompositeTypes']['unattributed_sale'][]
+        SetofOptions: {
+          from: '*'
+          to: 'unattributed_sale'
+          isOneToOne: false
+          isSetofReturn: true
+        }
+      }
       maintain_clicks: {
         Args: { max_rows?: number; retention?: string }
         Returns: Database['referral']['CompositeTypes']['click_maintenance']
@@ -1025,7 +1177,7 @@ export type Database = {
         }
       }
       my_earnings: {
-        Args: { earner_id?: string; org_id: string }
+        Args: { earner_id?: string; livemode?: boolean; org_id: string }
         Returns: Database['referral']['CompositeTypes']['earnings'][]
         SetofOptions: {
           from: '*'
@@ -1055,7 +1207,13 @@ export type Database = {
         }
       }
       my_statement: {
-        Args: { after?: number; earner_id?: string; org_id: string; page_size?: number }
+        Args: {
+          after?: number
+          earner_id?: string
+          livemode?: boolean
+          org_id: string
+          page_size?: number
+        }
         Returns: Database['referral']['CompositeTypes']['statement_entry'][]
         SetofOptions: {
           from: '*'
@@ -1065,7 +1223,7 @@ export type Database = {
         }
       }
       org_liabilities: {
-        Args: { org_id: string }
+        Args: { after?: Json; livemode?: boolean; org_id: string; page_size?: number }
         Returns: Database['referral']['CompositeTypes']['liability'][]
         SetofOptions: {
           from: '*'
@@ -1081,6 +1239,7 @@ export type Database = {
         Returns: {
           batch_id: string | null
           beneficiary_id: string | null
+          chain_id: string | null
           code: string
           code_key: string
           created_at: string
@@ -1129,6 +1288,7 @@ export type Database = {
           isSetofReturn: false
         }
       }
+      recognise_users: { Args: { max_rows?: number }; Returns: number }
       record_click: {
         Args: {
           address?: string
@@ -1145,6 +1305,7 @@ export type Database = {
         Args: {
           amount: number
           currency: string
+          options?: Json
           org_id: string
           paid_at?: string
           payment_ref: string
@@ -1164,6 +1325,7 @@ export type Database = {
       record_refund: {
         Args: {
           amount: number
+          options?: Json
           org_id: string
           payment_ref: string
           provider: string
@@ -1178,7 +1340,7 @@ export type Database = {
         }
       }
       record_refund_reversed: {
-        Args: { org_id: string; provider: string; refund_ref: string }
+        Args: { options?: Json; org_id: string; provider: string; refund_ref: string }
         Returns: Database['referral']['CompositeTypes']['recorded_fact']
         SetofOptions: {
           from: '*'
@@ -1236,6 +1398,40 @@ export type Database = {
           isSetofReturn: false
         }
       }
+      reject_referral: {
+        Args: {
+          org_id: string
+          payer_id?: string
+          person_id?: string
+          program_id: string
+          reason?: string
+        }
+        Returns: {
+          by_block: boolean
+          chain_id: string | null
+          decided_at: string
+          decided_by: string | null
+          id: string
+          kind: Database['referral']['Enums']['decision_kind']
+          member_id: string | null
+          org_id: string
+          person_id: string | null
+          program_id: string | null
+          reason: string | null
+          redemption_id: string | null
+          since: string | null
+          until: string | null
+          withdrawal_reason: string | null
+          withdrawn_at: string | null
+          withdrawn_by: string | null
+        }
+        SetofOptions: {
+          from: '*'
+          to: 'decisions'
+          isOneToOne: true
+          isSetofReturn: false
+        }
+      }
       release_due_commissions: { Args: { max_rows?: number }; Returns: number }
       resolve_code: {
         Args: { code: string }
@@ -1268,6 +1464,7 @@ export type Database = {
         Returns: {
           batch_id: string | null
           beneficiary_id: string | null
+          chain_id: string | null
           code: string
           code_key: string
           created_at: string
@@ -1342,6 +1539,7 @@ export type Database = {
         Returns: {
           batch_id: string | null
           beneficiary_id: string | null
+          chain_id: string | null
           code: string
           code_key: string
           created_at: string
@@ -1374,6 +1572,7 @@ export type Database = {
         Returns: {
           batch_id: string | null
           beneficiary_id: string | null
+          chain_id: string | null
           code: string
           code_key: string
           created_at: string
@@ -1521,14 +1720,61 @@ export type Database = {
           isSetofReturn: true
         }
       }
+      verify_ledger: {
+        Args: { after?: Json; page_size?: number }
+        Returns: Database['referral']['CompositeTypes']['ledger_slice']
+        SetofOptions: {
+          from: '*'
+          to: 'ledger_slice'
+          isOneToOne: true
+          isSetofReturn: false
+        }
+      }
+      withdraw_decision: {
+        Args: { decision_id: string; reason?: string }
+        Returns: {
+          by_block: boolean
+          chain_id: string | null
+          decided_at: string
+          decided_by: string | null
+          id: string
+          kind: Database['referral']['Enums']['decision_kind']
+          member_id: string | null
+          org_id: string
+          person_id: string | null
+          program_id: string | null
+          reason: string | null
+          redemption_id: string | null
+          since: string | null
+          until: string | null
+          withdrawal_reason: string | null
+          withdrawn_at: string | null
+          withdrawn_by: string | null
+        }
+        SetofOptions: {
+          from: '*'
+          to: 'decisions'
+          isOneToOne: true
+          isSetofReturn: false
+        }
+      }
     }
     Enums: {
-      account_kind: 'expense' | 'pending' | 'available' | 'in_transit' | 'paid' | 'reward'
+      account_kind:
+        | 'expense'
+        | 'pending'
+        | 'available'
+        | 'in_transit'
+        | 'paid'
+        | 'reward_pending'
+        | 'reward_available'
       click_channel: 'qr' | 'share' | 'email' | 'sms' | 'whatsapp' | 'social' | 'web' | 'print'
       click_platform: 'ios' | 'android' | 'web'
       code_status: 'active' | 'suspended' | 'rotated' | 'invalidated' | 'expired'
       decision: 'confirmed' | 'rejected'
+      decision_kind: 'confirm' | 'reject' | 'forfeit'
       event_status: 'applied' | 'duplicate' | 'ignored' | 'parked'
+      ledger_fault_kind: 'trigger' | 'balance' | 'entries' | 'target' | 'due'
       member_role: 'member' | 'coordinator' | 'admin'
       provenance: 'typed' | 'link' | 'install_referrer' | 'clipboard'
       redemption_status: 'pending' | 'confirmed' | 'reversed' | 'expired' | 'rejected'
@@ -1557,6 +1803,7 @@ export type Database = {
       }
       commission_explanation: {
         sale_id: string | null
+        livemode: boolean | null
         earner_id: string | null
         kind: Database['referral']['Enums']['account_kind'] | null
         amount: number | null
@@ -1586,25 +1833,47 @@ export type Database = {
       }
       earnings: {
         currency: string | null
+        livemode: boolean | null
         pending: number | null
         available: number | null
         in_transit: number | null
         paid: number | null
         owed: number | null
+        reward_pending: number | null
+        reward_available: number | null
       }
       event_result: {
         event_id: string | null
         status: Database['referral']['Enums']['event_status'] | null
       }
+      ledger_fault: {
+        kind: Database['referral']['Enums']['ledger_fault_kind'] | null
+        org_id: string | null
+        stripe_account: string | null
+        livemode: boolean | null
+        subject: string | null
+        earner_id: string | null
+        account_kind: Database['referral']['Enums']['account_kind'] | null
+        currency: string | null
+        expected: number | null
+        found: number | null
+      }
+      ledger_slice: {
+        checked: number | null
+        faults: Database['referral']['CompositeTypes']['ledger_fault'][] | null
+        next: Json | null
+      }
       liability: {
         earner_id: string | null
         currency: string | null
+        livemode: boolean | null
         pending: number | null
         available: number | null
         in_transit: number | null
         paid: number | null
         owed: number | null
-        reward: number | null
+        reward_pending: number | null
+        reward_available: number | null
       }
       link_site: {
         link_origin: string | null
@@ -1659,8 +1928,19 @@ export type Database = {
         to_kind: Database['referral']['Enums']['account_kind'] | null
         amount: number | null
         currency: string | null
+        livemode: boolean | null
         sale_id: string | null
         caused_by: string | null
+      }
+      unattributed_sale: {
+        stripe_account: string | null
+        livemode: boolean | null
+        sale_id: string | null
+        payer_id: string | null
+        paid_at: string | null
+        currency: string | null
+        paid: number | null
+        reason: string | null
       }
     }
   }
@@ -1774,12 +2054,22 @@ export type CompositeTypes<
 export const Constants = {
   referral: {
     Enums: {
-      account_kind: ['expense', 'pending', 'available', 'in_transit', 'paid', 'reward'],
+      account_kind: [
+        'expense',
+        'pending',
+        'available',
+        'in_transit',
+        'paid',
+        'reward_pending',
+        'reward_available',
+      ],
       click_channel: ['qr', 'share', 'email', 'sms', 'whatsapp', 'social', 'web', 'print'],
       click_platform: ['ios', 'android', 'web'],
       code_status: ['active', 'suspended', 'rotated', 'invalidated', 'expired'],
       decision: ['confirmed', 'rejected'],
+      decision_kind: ['confirm', 'reject', 'forfeit'],
       event_status: ['applied', 'duplicate', 'ignored', 'parked'],
+      ledger_fault_kind: ['trigger', 'balance', 'entries', 'target', 'due'],
       member_role: ['member', 'coordinator', 'admin'],
       provenance: ['typed', 'link', 'install_referrer', 'clipboard'],
       redemption_status: ['pending', 'confirmed', 'reversed', 'expired', 'rejected'],

@@ -2,24 +2,30 @@ import { type Result, type SupabaseResponse, toResult } from './result.ts'
 import type { CommissionExplanation, Earnings, StatementEntry } from './rows.ts'
 import type { ReferralSchema } from './schema.ts'
 
-/** Calls about earnings. Amounts are whole numbers in minor units (cents), one row per currency. */
+/** Whose money, and of which mode: `livemode` true is live money, false that of test mode; both unless given. */
+export type MoneyOf = { earnerId?: string; livemode?: boolean }
+
+/** Calls about earnings. Amounts are whole numbers in minor units (cents), one row per currency and mode. */
 export function earningCalls(referral: ReferralSchema) {
-  const ofEarner = (orgId: string, earnerId?: string) => ({
+  const moneyOf = (orgId: string, { earnerId, livemode }: MoneyOf) => ({
     org_id: orgId,
     ...(earnerId === undefined ? {} : { earner_id: earnerId }),
+    ...(livemode === undefined ? {} : { livemode }),
   })
 
   return {
     /**
-     * Returns a person's earnings in an organisation, per currency. `pending` is on hold, and `available` can be paid out.
-     * `owed` is the amount that the person owes, because a sale was reversed after the payout. Staff may pass any `earnerId`.
+     * Returns a person's money in an organisation, per currency and mode. Commissions: `pending` is on hold, `available` can be
+     * paid out, and `owed` is the amount that the person owes, because a sale was reversed after the payout. The rewards that
+     * the person got as a friend are `reward_pending` (on hold) and `reward_available`. Admins may pass any `earnerId`.
      *
      * @example
-     * const { data } = await referrals.myEarnings(orgId)
-     * // [{ currency: 'usd', pending: 500, available: 1200, in_transit: 0, paid: 0, owed: 0 }]
+     * const { data } = await referrals.myEarnings(orgId, { livemode: true })
+     * // [{ currency: 'usd', livemode: true, pending: 500, available: 1200, in_transit: 0, paid: 0, owed: 0,
+     * //   reward_pending: 0, reward_available: 300 }]
      */
-    async myEarnings(orgId: string, earnerId?: string): Promise<Result<Earnings[]>> {
-      const response = await referral.rpc('my_earnings', ofEarner(orgId, earnerId))
+    async myEarnings(orgId: string, of: MoneyOf = {}): Promise<Result<Earnings[]>> {
+      const response = await referral.rpc('my_earnings', moneyOf(orgId, of))
       return toResult(response as SupabaseResponse<Earnings[]>)
     },
 
@@ -30,27 +36,27 @@ export function earningCalls(referral: ReferralSchema) {
      */
     async myStatement(
       orgId: string,
-      { earnerId, after, pageSize }: { earnerId?: string; after?: number; pageSize?: number } = {},
+      { after, pageSize, ...of }: MoneyOf & { after?: number; pageSize?: number } = {},
     ): Promise<Result<StatementEntry[]>> {
       const page = {
         ...(after === undefined ? {} : { after }),
         ...(pageSize === undefined ? {} : { page_size: pageSize }),
       }
-      const response = await referral.rpc('my_statement', { ...ofEarner(orgId, earnerId), ...page })
+      const response = await referral.rpc('my_statement', { ...moneyOf(orgId, of), ...page })
       return toResult(response as SupabaseResponse<StatementEntry[]>)
     },
 
     /**
      * Explains the commission of a sale: the facts, the terms, the calculation, and the ids of the events. An earner sees
-     * their own commission, staff see all.
+     * their own commission or reward, admins see all.
      */
     async explainCommission(
       orgId: string,
       saleId: string,
-      earnerId?: string,
+      of: MoneyOf = {},
     ): Promise<Result<CommissionExplanation[]>> {
       const response = await referral.rpc('explain_commission', {
-        ...ofEarner(orgId, earnerId),
+        ...moneyOf(orgId, of),
         sale_id: saleId,
       })
       return toResult(response as SupabaseResponse<CommissionExplanation[]>)

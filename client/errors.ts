@@ -14,6 +14,7 @@ export const referralErrorCodes = [
   'program_not_found',
   'code_not_found',
   'redemption_not_found',
+  'decision_not_found',
   'no_active_code',
   'organisation_exists',
   'stripe_account_taken',

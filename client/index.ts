@@ -7,10 +7,12 @@ import type { Code } from './rows.ts'
 import { type AnySupabaseClient, referralSchema } from './schema.ts'
 
 export type { CodeSettings } from './codes.ts'
+export type { MoneyOf } from './earnings.ts'
 export type { ReferralError, ReferralErrorCode } from './errors.ts'
 export { parseInstallReferrer } from './install-referrer.ts'
 export { parseReferralLink } from './link-text.ts'
 export { createReferralLinks, type ShareText, shareText, shareUrl } from './links.ts'
+export { createOperatorClient, type OperatorClient } from './operator.ts'
 export type { RedeemOptions } from './redemptions.ts'
 export { type ReferralLink, type ShareChannel, shareChannels } from './referral-link.ts'
 export type { Result } from './result.ts'
@@ -22,7 +24,10 @@ export type {
   CodeUsageStats,
   CodeUses,
   CommissionExplanation,
+  Decision,
   Earnings,
+  LedgerFault,
+  LedgerSlice,
   Liability,
   Member,
   Organisation,
@@ -32,9 +37,11 @@ export type {
   Referral,
   ResolvedCode,
   StatementEntry,
+  UnattributedSale,
 } from './rows.ts'
 export { createStaffClient, type StaffClient } from './staff.ts'
 export type { CampaignCode, ImportedCode } from './staff-codes.ts'
+export type { Forfeited, RejectedReferral } from './staff-decisions.ts'
 
 export type ReferralClient = ReturnType<typeof createReferralClient>
 

@@ -31,6 +31,9 @@ export type Member = Schema['Tables']['members']['Row']
 /** A redemption, for staff. */
 export type Redemption = Schema['Tables']['redemptions']['Row']
 
+/** A decision of staff: a confirmed or rejected redemption, a rejected referral, or a forfeit. */
+export type Decision = Schema['Tables']['decisions']['Row']
+
 /** A redemption, for its referee. */
 export type RedeemedCode = Composite<'redeemed_code'>
 
@@ -57,13 +60,13 @@ export type CodeClicks = Nullable<Composite<'day_clicks'>, 'channel'>
 /** A batch of generated or imported campaign codes. */
 export type Batch = Composite<'code_batch'>
 
-/** A person's earnings in one currency, in minor units. */
+/** A person's earnings in one currency and mode, in minor units. */
 export type Earnings = Composite<'earnings'>
 
-/** A ledger entry: an amount that moved from one account of a person to another. */
-export type StatementEntry = Composite<'statement_entry'>
+/** A ledger entry: an amount that moved from one account of a person to another. `sale_id` is null for a payout. */
+export type StatementEntry = Nullable<Composite<'statement_entry'>, 'sale_id'>
 
-/** The amount that an organisation owes one person in one currency, in minor units. */
+/** The amount that an organisation owes one person in one currency and mode, in minor units. */
 export type Liability = Composite<'liability'>
 
 /** The explanation of a commission. `refusal` is the reason if the commission is zero. */
@@ -71,3 +74,17 @@ export type CommissionExplanation = Nullable<
   Composite<'commission_explanation'>,
   'refusal' | 'total_excluding_tax' | 'available_at' | 'redemption_id' | 'rank'
 >
+
+/** What is wrong with the ledger. Amounts in minor units; for the kind `due`, seconds since 1970. */
+export type LedgerFault = Nullable<
+  Composite<'ledger_fault'>,
+  'org_id' | 'stripe_account' | 'livemode' | 'earner_id' | 'account_kind' | 'currency'
+>
+
+/** A verified slice of the ledger. `next` is where the next slice begins, null after the last one. */
+export type LedgerSlice = Omit<Nullable<Composite<'ledger_slice'>, 'next'>, 'faults'> & {
+  faults: LedgerFault[]
+}
+
+/** A sale that credits nobody, and the reason. */
+export type UnattributedSale = Composite<'unattributed_sale'>

@@ -32,7 +32,7 @@ export function staffCodeCalls(referral: ReferralSchema) {
       return toResult(response as SupabaseResponse<Batch>)
     },
 
-    /** Imports all rows or none. Errors: `invalid_rows`, whose `details` is JSON: `[{"row": 3, "code": "code_taken"}]`. */
+    /** Imports all rows or none. A text that purchases carry is `code_taken`, except to the operator. Errors: `invalid_rows`, whose `details` is JSON: `[{"row": 3, "code": "code_taken"}]`. */
     async importCodes(
       orgId: string,
       rows: ImportedCode[],
@@ -60,7 +60,7 @@ export function staffCodeCalls(referral: ReferralSchema) {
       )
     },
 
-    /** Ends a code permanently, and the grace of the referrer's earlier codes. `block` refuses them new codes. */
+    /** Ends a code permanently, and the grace of the referrer's earlier codes. `block` refuses them new codes and ends what they earn from now on. Errors: `not_allowed` for oneself. */
     async endCode(
       codeId: string,
       { reason, block = false }: { reason?: string; block?: boolean } = {},

@@ -21,7 +21,7 @@ export function staffMemberCalls(referral: ReferralSchema) {
       )
     },
 
-    /** Removes a member's rights and ends their codes. `block` refuses them new codes. Errors: `last_admin`, `not_allowed`. */
+    /** Removes a member's rights and ends their codes. `block` refuses them new codes and ends what they earn from now on. Errors: `last_admin`, `not_allowed`. */
     async deactivateMember(
       orgId: string,
       userId: string,
@@ -31,7 +31,7 @@ export function staffMemberCalls(referral: ReferralSchema) {
       return toResult(await referral.rpc('deactivate_member', args))
     },
 
-    /** Restores a member's role. Ended codes stay ended. `unblock`, for admins, allows them new codes again. */
+    /** Restores a member's role. Ended codes stay ended. `unblock`, for admins, allows them new codes and to earn again. */
     async reactivateMember(
       orgId: string,
       userId: string,
@@ -52,7 +52,12 @@ export function staffMemberCalls(referral: ReferralSchema) {
       return toResult(await referral.rpc('create_program', args))
     },
 
-    /** Changes `name`, `active`, `is_default` (to true) and `terms`, which are stored as a new version. Errors: `program_not_found`, `invalid_terms`. */
+    /**
+     * Changes `name`, `active`, `is_default` (to true) and `terms`. Of the terms, keys that are not given stay, and a key that is
+     * null gets its default. Changed terms are stored as a new version.
+     *
+     * Errors: `program_not_found`, `invalid_terms`, `rate_limited`.
+     */
     async updateProgram(programId: string, changes: Changes): Promise<Result<Program>> {
       const args = { program_id: programId, changes: changes as never }
       return toResult(await referral.rpc('update_program', args))

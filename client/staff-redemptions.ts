@@ -59,7 +59,7 @@ export function staffRedemptionCalls(referral: ReferralSchema) {
       )
     },
 
-    /** Rejects a redemption permanently. */
+    /** Rejects a redemption and its referral, until the decision is withdrawn. */
     async rejectRedemption(redemptionId: string, reason?: string): Promise<Result<Redemption>> {
       return toResult(
         await referral.rpc('reject_redemption', {
@@ -69,9 +69,25 @@ export function staffRedemptionCalls(referral: ReferralSchema) {
       )
     },
 
-    /** Returns the amounts that the organisation owes: commissions of earners and rewards of referees, per currency in minor units. Admins only. */
-    async orgLiabilities(orgId: string): Promise<Result<Liability[]>> {
-      const response = await referral.rpc('org_liabilities', { org_id: orgId })
+    /**
+     * Returns a page of the amounts that the organisation owes: commissions of earners and rewards of referees, per person,
+     * currency and mode, in minor units. For the next page, pass the last row as `after`. `pageSize` is 100 unless given, 1,000
+     * at most. Admins only.
+     */
+    async orgLiabilities(
+      orgId: string,
+      {
+        livemode,
+        after,
+        pageSize,
+      }: { livemode?: boolean; after?: Liability; pageSize?: number } = {},
+    ): Promise<Result<Liability[]>> {
+      const response = await referral.rpc('org_liabilities', {
+        org_id: orgId,
+        ...(livemode === undefined ? {} : { livemode }),
+        ...(after === undefined ? {} : { after }),
+        ...(pageSize === undefined ? {} : { page_size: pageSize }),
+      })
       return toResult(response as SupabaseResponse<Liability[]>)
     },
   }

@@ -1,6 +1,7 @@
 /** The typed client for staff: codes by id, campaign codes, redemptions, decisions, members and programs. */
 import { type AnySupabaseClient, referralSchema } from './schema.ts'
 import { staffCodeCalls } from './staff-codes.ts'
+import { staffDecisionCalls } from './staff-decisions.ts'
 import { staffMemberCalls } from './staff-members.ts'
 import { staffRedemptionCalls } from './staff-redemptions.ts'
 
@@ -8,7 +9,8 @@ export type StaffClient = ReturnType<typeof createStaffClient>
 
 /**
  * Wraps a supabase-js client. A coordinator or an admin is signed in there, or, on a server, it has the secret key. For a
- * code or a redemption of another organisation the calls return `code_not_found` or `redemption_not_found`.
+ * code, a redemption or a decision of another organisation the calls return `code_not_found`, `redemption_not_found` or
+ * `decision_not_found`.
  *
  * @example
  * const staff = createStaffClient(supabase)
@@ -19,6 +21,7 @@ export function createStaffClient(supabase: AnySupabaseClient) {
   return {
     ...staffCodeCalls(referral),
     ...staffRedemptionCalls(referral),
+    ...staffDecisionCalls(referral),
     ...staffMemberCalls(referral),
   }
 }

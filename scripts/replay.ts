@@ -1,8 +1,8 @@
 /**
  * `npm run replay -- SOURCE TARGET`: rebuilds facts and ledger in an empty migrated database from the data that cannot be
- * derived: the inbox, the records of other providers, organisations, programs with their terms and switches, codes,
- * redemptions and decisions of staff. Then it compares all balances with the source. Both are Postgres URLs of the schema's
- * owner.
+ * derived: the inbox, the records of other providers, organisations, programs with their terms and switches, known users,
+ * codes with their states, redemptions and decisions of staff. Then it compares all balances with the source. Both are
+ * Postgres URLs of the schema's owner.
  */
 import postgres from 'postgres'
 import { CliError, runMain } from './stack/cli-error.ts'
@@ -14,9 +14,13 @@ const copied = [
   'referral.programs',
   'referral.program_terms',
   'referral_private.switches',
+  'referral_private.known_users',
   'referral.code_quotas',
   'referral.codes',
+  'referral_private.code_states',
   'referral.redemptions',
+  'referral.decisions',
+  'referral_private.decision_payers',
 ]
 
 const usage = 'npm run replay -- SOURCE TARGET'
@@ -29,7 +33,6 @@ await runMain(async () => {
   try {
     const [row] = await target`select exists (select from referral.organisations) as used`
     if (row?.used) throw new CliError('The target is not empty.')
-    await copyAges(source, target)
     for (const table of copied) await copy(source, target, table)
     // The replay confirms by payments again. Decisions of staff are kept.
     await target`
@@ -50,40 +53,40 @@ function connect(url: string): postgres.Sql {
   return postgres(url, { max: 1, onnotice: () => {} })
 }
 
-/** Copies when users were created, also deleted users, because programs for new users read it. */
-async function copyAges(source: postgres.Sql, target: postgres.Sql): Promise<void> {
-  const users = await source`
-    select id, created_at::text from auth.users
-    union
-    select user_id, min(user_created_at)::text from referral_private.payer_users
-    where user_created_at is not null and user_id not in (select id from auth.users)
-    group by user_id`
-  await target`
-    insert into auth.users (id, created_at)
-    select id, created_at from jsonb_to_recordset(${target.json([...users])}) as u (id uuid, created_at timestamptz)`
-}
-
-/** Copies a table's rows without its triggers, which ran in the source already. */
+/**
+ * Copies a table's rows without its triggers, which ran in the source already, except those that run always. Its
+ * identity column goes on after the copied rows.
+ */
 async function copy(source: postgres.Sql, target: postgres.Sql, table: string): Promise<void> {
-  const columns = (
-    await source<{ name: string }[]>`
-      select attname as name from pg_attribute
-      where attrelid = ${table}::regclass and attnum > 0 and not attisdropped and attgenerated = ''`
-  ).map(({ name }) => name)
-  await target.unsafe(`alter table ${table} disable trigger user`)
-  const rows = `select to_jsonb(t) as row from (select ${columns.join(', ')} from ${table}) as t`
+  const columns = await source<{ name: string; identity: boolean }[]>`
+    select attname as name, attidentity <> '' as identity from pg_attribute
+    where attrelid = ${table}::regclass and attnum > 0 and not attisdropped and attgenerated = ''`
+  const triggers = await target<{ name: string }[]>`
+    select tgname as name from pg_trigger
+    where tgrelid = ${table}::regclass and not tgisinternal and tgenabled = 'O'`
+  const turn = async (change: 'enable' | 'disable') => {
+    for (const { name } of triggers)
+      await target.unsafe(`alter table ${table} ${change} trigger ${name}`)
+  }
+  const list = (prefix: string) => columns.map(({ name }) => prefix + name).join(', ')
+  await turn('disable')
+  const rows = `select to_jsonb(t) as row from (select ${list('')} from ${table}) as t`
   await target.begin(async (tx) => {
     await tx`set constraints all deferred`
     for await (const page of source.unsafe(rows).cursor(1000)) {
       await tx.unsafe(
-        `insert into ${table} (${columns.join(', ')}) overriding system value
-         select ${columns.map((column) => `r.${column}`).join(', ')}
+        `insert into ${table} (${list('')}) overriding system value
+         select ${list('r.')}
          from jsonb_array_elements($1) as given, jsonb_populate_record(null::${table}, given) as r`,
         [tx.json(page.map(({ row }) => row)) as never],
       )
     }
   })
-  await target.unsafe(`alter table ${table} enable trigger user`)
+  for (const { name } of columns.filter(({ identity }) => identity))
+    await target.unsafe(
+      `select setval(pg_get_serial_sequence('${table}', '${name}'), (select max(${name}) from ${table}))`,
+    )
+  await turn('enable')
 }
 
 async function replayEvents(source: postgres.Sql, target: postgres.Sql): Promise<number> {
@@ -91,8 +94,10 @@ async function replayEvents(source: postgres.Sql, target: postgres.Sql): Promise
   const inbox = source`
     select e.status, e.body_sha256, e.event, p.event as parked, r.event as resolved
     from referral_private.stripe_events as e
-    left join referral_private.parked_events as p using (stripe_account, livemode, event_id)
-    left join referral_private.resolved_events as r using (stripe_account, livemode, event_id)
+    left join referral_private.parked_events as p
+      on (p.event_created_at, p.event_id, p.stripe_account, p.livemode) = (e.created_at, e.event_id, e.stripe_account, e.livemode)
+    left join referral_private.resolved_events as r
+      on (r.event_created_at, r.event_id, r.stripe_account, r.livemode) = (e.created_at, e.event_id, e.stripe_account, e.livemode)
     order by e.received_at`.cursor(500)
   for await (const rows of inbox) {
     for (const { status, body_sha256, event, parked, resolved } of rows) {
@@ -107,17 +112,21 @@ async function replayEvents(source: postgres.Sql, target: postgres.Sql): Promise
 async function replayRecords(source: postgres.Sql, target: postgres.Sql): Promise<number> {
   const records = await source`
     select * from referral_private.recorded_facts order by recorded_at`
-  for (const { org_id, kind, provider, ref, content } of records) {
+  for (const { org_id, livemode, kind, provider, ref, content } of records) {
+    const options = target.json({ livemode })
     if (kind === 'payment')
       await target`
         select referral.record_payment(
           ${org_id}, ${provider}, ${ref}, ${content.referee_id}, ${content.amount}, ${content.currency}, ${content.tax},
-          to_timestamp(${content.paid_at}), ${content.program_id}
+          to_timestamp(${content.paid_at}), ${content.program_id}, ${options}
         )`
     else if (kind === 'refund')
       await target`
-        select referral.record_refund(${org_id}, ${provider}, ${ref}, ${content.payment_ref}, ${content.amount})`
-    else await target`select referral.record_refund_reversed(${org_id}, ${provider}, ${ref})`
+        select referral.record_refund(
+          ${org_id}, ${provider}, ${ref}, ${content.payment_ref}, ${content.amount}, ${options}
+        )`
+    else
+      await target`select referral.record_refund_reversed(${org_id}, ${provider}, ${ref}, ${options})`
   }
   return records.length
 }

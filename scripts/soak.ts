@@ -15,6 +15,7 @@ import { root } from './stack/root.ts'
 /** How often each proof runs. The environment can override it. */
 const money: Record<string, string> = {
   STORY_ORDERS: '5000',
+  TOLD_ORDERS: '500',
   MIXED_WORLDS: '3000',
   BURSTS: '170',
   DELIVERIES: '500',
@@ -24,10 +25,12 @@ const money: Record<string, string> = {
 }
 const ofMoney = [
   'tests/properties/stories.test.ts',
+  'tests/properties/told.test.ts',
   'tests/properties/mixed-events.test.ts',
   'tests/properties/amounts.test.ts',
   'tests/properties/splits.test.ts',
   'tests/concurrency/money.test.ts',
+  'tests/concurrency/mixed.test.ts',
   'tests/concurrency/locks.test.ts',
   'tests/functions/signature.test.ts',
 ]

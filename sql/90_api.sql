@@ -139,8 +139,9 @@ comment on function referral.confirm_redemption is
 
 redemption_id: the redemption.
 reason: up to 500 characters, kept in the audit.
-Callers: coordinators, admins and the operator, but nobody for a redemption or a referral of their own.
-Errors: not_allowed, redemption_not_found, redemption_rejected, invalid_argument, busy.';
+Callers: coordinators, admins and the operator, but nobody for a redemption of their own, or of a code that is theirs,
+benefits them or was made by them.
+Errors: not_a_member, not_allowed, redemption_not_found, redemption_rejected, invalid_argument, busy.';
 
 grant execute on function referral.confirm_redemption to authenticated, service_role;
 
@@ -273,7 +274,7 @@ begin
     create_organisation.admin_id
   );
 exception
-  when integrity_constraint_violation then
+  when integrity_constraint_violation or lock_not_available then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -287,7 +288,7 @@ name: 1 to 120 characters.
 slug: a lower-case label, unique.
 admin_id: the user who becomes admin.
 Callers: the operator.
-Errors: organisation_exists, invalid_argument.';
+Errors: organisation_exists, invalid_argument, busy.';
 
 grant execute on function referral.create_organisation to service_role;
 
@@ -324,7 +325,7 @@ comment on function referral.create_program is
 org_id: the organisation.
 key: a lower-case label, unique in the organisation.
 name: 1 to 120 characters.
-terms: see docs/stripe.md; unknown keys are refused.
+terms: see docs/terms.md; unknown keys are refused.
 Callers: admins and the operator.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_exists,
 invalid_argument, invalid_terms, busy.';
@@ -381,7 +382,7 @@ language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
-set statement_timeout = '10s'
+set statement_timeout = '60s'
 as $$
 declare
   v_schema text;
@@ -408,7 +409,8 @@ comment on function referral.deactivate_member is
 org_id: the organisation.
 user_id: the member.
 reason: up to 500 characters, kept in the audit.
-block: true: the member gets no code again.
+block: true: the member gets no code again, and what is paid from now on earns nothing for them, and by their codes
+nothing for others; nobody blocks themself.
 Callers: coordinators for members; admins and the operator for anyone but the last admin.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
 last_admin, invalid_argument, busy.';
@@ -421,7 +423,7 @@ language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
-set statement_timeout = '10s'
+set statement_timeout = '60s'
 as $$
 declare
   v_schema text;
@@ -443,7 +445,8 @@ returned as it is.
 
 code_id: the code.
 reason: up to 500 characters, kept in the audit.
-block: true: the referrer gets no code again.
+block: true: the referrer gets no code again, and what is paid from now on earns nothing for them, and by their codes
+nothing for others; of a campaign code: by this code nobody; nobody blocks themself.
 Callers: coordinators, admins and the operator.
 Errors: not_a_member, not_allowed, code_not_found, invalid_argument, busy.';
 
@@ -491,7 +494,12 @@ Callers: the operator.';
 
 grant execute on function referral.expire_redemptions to service_role;
 
-create function referral.explain_commission(org_id uuid, sale_id text, earner_id uuid default null)
+create function referral.explain_commission(
+  org_id uuid,
+  sale_id text,
+  earner_id uuid default null,
+  livemode boolean default null
+)
 returns setof referral.commission_explanation
 language plpgsql
 stable
@@ -503,19 +511,21 @@ begin
   return query select x.* from referral_private.explain_commission(
     explain_commission.org_id,
     explain_commission.sale_id,
-    explain_commission.earner_id
+    explain_commission.earner_id,
+    explain_commission.livemode
   ) as x;
 end
 $$;
 
 comment on function referral.explain_commission is
   'Returns why a sale earned what it did: facts, terms, arithmetic, and the ids of the events that stated the facts.
-Staff see every earner''s part.
+Admins see every person''s part.
 
 org_id: the organisation.
 sale_id: Stripe''s invoice or payment intent, or a recorded payment.
-earner_id: the caller unless given; for staff, everyone unless given.
-Callers: the earner; coordinators, admins and the operator for anyone.
+earner_id: the caller unless given; for admins and the operator, everyone unless given.
+livemode: true for live money, false for that of test mode; both unless given.
+Callers: the person; admins and the operator for anyone.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument.';
 
 grant execute on function referral.explain_commission to authenticated, service_role;
@@ -542,6 +552,60 @@ code: the text as typed.
 Callers: the referrer, coordinators, admins and the operator.';
 
 grant execute on function referral.find_code to authenticated, service_role;
+
+create function referral.forfeit_from(
+  org_id uuid,
+  member_id uuid default null,
+  code_id uuid default null,
+  since timestamptz default null,
+  until timestamptz default null,
+  reason text default null
+)
+returns referral.decisions
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '60s'
+as $$
+declare
+  v_schema text;
+  v_constraint text;
+  v_column text;
+begin
+  return referral_private.forfeit_from(
+    forfeit_from.org_id,
+    forfeit_from.member_id,
+    forfeit_from.code_id,
+    forfeit_from.since,
+    forfeit_from.until,
+    forfeit_from.reason
+  );
+exception
+  when integrity_constraint_violation or lock_not_available then
+    get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
+    perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
+    raise;
+end
+$$;
+
+comment on function referral.forfeit_from is
+  'Ends what sales earn that are paid from a time on: those that a member earns or that their codes earn for others, or
+those of a code and of all codes that it was rotated from or into. Nobody else earns them instead, except where it is
+from before the first sale that the code could have won.
+
+org_id: the organisation.
+member_id: the member; either this or code_id.
+code_id: the code, of any status.
+since: from when, past or future; now unless given; rounded down to a second.
+until: before when, later than since; for ever unless given; rounded down to a second.
+reason: up to 500 characters, kept in the audit.
+Callers: coordinators, admins and the operator, but nobody for themself, or for a code that is theirs, benefits them
+or was made by them.
+Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
+code_not_found, invalid_argument, busy.';
+
+grant execute on function referral.forfeit_from to authenticated, service_role;
 
 create function referral.generate_codes(
   org_id uuid,
@@ -705,7 +769,9 @@ end
 $$;
 
 comment on function referral.import_codes is
-  'Takes campaign codes from rows: all, or none where one cannot be taken; details then lists the rows by number.
+  'Takes campaign codes from rows: all, or none where one cannot be taken; details then lists the rows by number. A text
+that a purchase of the last 400 days carries is code_taken. The operator''s import accepts it, and settles these
+purchases.
 
 org_id: the organisation.
 rows: up to 10,000 objects {code, max_uses, expires_at, description}; a time without a zone is in UTC.
@@ -798,6 +864,44 @@ Errors: invalid_argument.';
 
 grant execute on function referral.list_parked_events to service_role;
 
+create function referral.list_unattributed(
+  livemode boolean default null,
+  stripe_account text default null,
+  after jsonb default null,
+  page_size int default 100
+)
+returns setof referral.unattributed_sale
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '20s'
+as $$
+begin
+  return query select x.* from referral_private.list_unattributed(
+    list_unattributed.livemode,
+    list_unattributed.stripe_account,
+    list_unattributed.after,
+    list_unattributed.page_size
+  ) as x;
+end
+$$;
+
+comment on function referral.list_unattributed is
+  'Returns sales that credit nobody, newest first, each with the reason: no_evidence (nothing names a referrer),
+zero_amount (what it earns is nothing), or the refusal of its commission, as explain_commission gives it. Sales that
+are wholly reversed are left out.
+
+livemode: true for live sales, false for those of test mode; both unless given.
+stripe_account: of this Stripe account, an empty text for the platform''s own; all unless given.
+after: the last row of the page before; its paid_at, sale_id, stripe_account and livemode count; none for the first
+page.
+page_size: rows in a page, 1 to 1,000.
+Callers: the operator.
+Errors: invalid_argument.';
+
+grant execute on function referral.list_unattributed to service_role;
+
 create function referral.maintain_clicks(retention interval default '120 days', max_rows int default 100000)
 returns setof referral.click_maintenance
 language plpgsql
@@ -835,7 +939,7 @@ Errors: invalid_argument, busy.';
 
 grant execute on function referral.maintain_clicks to service_role;
 
-create function referral.my_earnings(org_id uuid, earner_id uuid default null)
+create function referral.my_earnings(org_id uuid, earner_id uuid default null, livemode boolean default null)
 returns setof referral.earnings
 language plpgsql
 stable
@@ -844,17 +948,23 @@ set search_path = pg_catalog, pg_temp
 set statement_timeout = '5s'
 as $$
 begin
-  return query select x.* from referral_private.my_earnings(my_earnings.org_id, my_earnings.earner_id) as x;
+  return query select x.* from referral_private.my_earnings(
+    my_earnings.org_id,
+    my_earnings.earner_id,
+    my_earnings.livemode
+  ) as x;
 end
 $$;
 
 comment on function referral.my_earnings is
-  'Returns what an earner has, per currency in minor units: pending (on hold), available, in_transit, paid; owed is what
-they owe after money was reversed.
+  'Returns what a person has, per currency in minor units and per mode: commissions that are pending (on hold),
+available, in_transit, paid; owed is what they owe after money was reversed; the rewards that they got as a referee
+are reward_pending (on hold) and reward_available.
 
 org_id: the organisation.
 earner_id: the caller unless given.
-Callers: the earner; coordinators, admins and the operator for anyone.
+livemode: true for live money, false for that of test mode; both unless given.
+Callers: the person; admins and the operator for anyone.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument.';
 
 grant execute on function referral.my_earnings to authenticated, service_role;
@@ -915,7 +1025,8 @@ create function referral.my_statement(
   org_id uuid,
   earner_id uuid default null,
   after bigint default null,
-  page_size int default 100
+  page_size int default 100,
+  livemode boolean default null
 )
 returns setof referral.statement_entry
 language plpgsql
@@ -929,25 +1040,32 @@ begin
     my_statement.org_id,
     my_statement.earner_id,
     my_statement.after,
-    my_statement.page_size
+    my_statement.page_size,
+    my_statement.livemode
   ) as x;
 end
 $$;
 
 comment on function referral.my_statement is
-  'Returns every entry of an earner''s ledger accounts, newest first: an amount in minor units that went from one kind of
-account to another; expense is the organisation.
+  'Returns every entry of a person''s ledger accounts, newest first: an amount in minor units that went from one kind of
+account to another; expense is the organisation. An entry of a payout or an adjustment has no sale_id.
 
 org_id: the organisation.
 earner_id: the caller unless given.
 after: the last entry_id of the page before; none for the first page.
 page_size: rows in a page, 1 to 1,000.
-Callers: the earner; coordinators, admins and the operator for anyone.
+livemode: true for live money, false for that of test mode; both unless given.
+Callers: the person; admins and the operator for anyone.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument.';
 
 grant execute on function referral.my_statement to authenticated, service_role;
 
-create function referral.org_liabilities(org_id uuid)
+create function referral.org_liabilities(
+  org_id uuid,
+  livemode boolean default null,
+  after jsonb default null,
+  page_size int default 100
+)
 returns setof referral.liability
 language plpgsql
 stable
@@ -956,14 +1074,23 @@ set search_path = pg_catalog, pg_temp
 set statement_timeout = '10s'
 as $$
 begin
-  return query select x.* from referral_private.org_liabilities(org_liabilities.org_id) as x;
+  return query select x.* from referral_private.org_liabilities(
+    org_liabilities.org_id,
+    org_liabilities.livemode,
+    org_liabilities.after,
+    org_liabilities.page_size
+  ) as x;
 end
 $$;
 
 comment on function referral.org_liabilities is
-  'Returns what the organisation owes each earner, and each referee (reward), per currency in minor units.
+  'Returns what the organisation owes each person, per currency in minor units and per mode, in the order of earner_id,
+currency and livemode: commissions, and rewards of referees. The columns are those of my_earnings.
 
 org_id: the organisation.
+livemode: true for live money, false for that of test mode; both unless given.
+after: the last row of the page before; its earner_id, currency and livemode count; none for the first page.
+page_size: rows in a page, 1 to 1,000.
 Callers: admins and the operator.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument.';
 
@@ -1055,7 +1182,7 @@ language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
-set statement_timeout = '10s'
+set statement_timeout = '60s'
 as $$
 declare
   v_schema text;
@@ -1081,13 +1208,46 @@ comment on function referral.reactivate_member is
 
 org_id: the organisation.
 user_id: the member.
-unblock: true, for admins: the member may have codes again.
+unblock: true, for admins: the member may have codes again, and what is paid from now on earns again; nobody unblocks
+themself.
 reason: up to 500 characters, kept in the audit.
 Callers: coordinators for members; admins and the operator for anyone.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
 invalid_argument, busy.';
 
 grant execute on function referral.reactivate_member to authenticated, service_role;
+
+create function referral.recognise_users(max_rows int default 500)
+returns int
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '60s'
+as $$
+declare
+  v_schema text;
+  v_constraint text;
+  v_column text;
+begin
+  return referral_private.recognise_users(recognise_users.max_rows);
+exception
+  when lock_not_available then
+    get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
+    perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
+    raise;
+end
+$$;
+
+comment on function referral.recognise_users is
+  'Links payers to users who signed up after an event named them, in the last 30 days, and returns how many users that
+were. Call again while that is max_rows.
+
+max_rows: how many users at most in this call.
+Callers: the operator.
+Errors: busy.';
+
+grant execute on function referral.recognise_users to service_role;
 
 create function referral.record_click(
   code text,
@@ -1154,7 +1314,8 @@ create function referral.record_payment(
   currency text,
   tax bigint default null,
   paid_at timestamptz default null,
-  program_id uuid default null
+  program_id uuid default null,
+  options jsonb default '{}'
 )
 returns setof referral.recorded_fact
 language plpgsql
@@ -1178,7 +1339,8 @@ begin
     record_payment.currency,
     record_payment.tax,
     record_payment.paid_at,
-    record_payment.program_id
+    record_payment.program_id,
+    record_payment.options
   ) as x;
 exception
   when integrity_constraint_violation or lock_not_available then
@@ -1195,17 +1357,25 @@ org_id: the organisation.
 provider: a lower-case label.
 payment_ref: the provider''s reference, up to 255 printable characters.
 referee_id: the user who paid.
-amount: minor units.
+amount: minor units, as Stripe counts them: ISK and UGX with two decimals, MGA without.
 currency: lower-case, such as usd.
 tax: minor units contained in the amount; unknown unless given.
 paid_at: required; when it was paid.
 program_id: every program of the organisation unless given.
+options: an object: {"livemode": false} records in test mode, where the reference can be used once more.
 Callers: the operator.
 Errors: organisation_not_found, program_not_found, record_conflict, invalid_argument, busy.';
 
 grant execute on function referral.record_payment to service_role;
 
-create function referral.record_refund(org_id uuid, provider text, refund_ref text, payment_ref text, amount bigint)
+create function referral.record_refund(
+  org_id uuid,
+  provider text,
+  refund_ref text,
+  payment_ref text,
+  amount bigint,
+  options jsonb default '{}'
+)
 returns setof referral.recorded_fact
 language plpgsql
 volatile
@@ -1224,7 +1394,8 @@ begin
     record_refund.provider,
     record_refund.refund_ref,
     record_refund.payment_ref,
-    record_refund.amount
+    record_refund.amount,
+    record_refund.options
   ) as x;
 exception
   when integrity_constraint_violation or lock_not_available then
@@ -1242,12 +1413,13 @@ provider: a lower-case label.
 refund_ref: the provider''s reference, up to 255 printable characters.
 payment_ref: the reference of the payment.
 amount: minor units.
+options: as record_payment; a refund is of a payment of its mode.
 Callers: the operator.
 Errors: organisation_not_found, record_conflict, invalid_argument, busy.';
 
 grant execute on function referral.record_refund to service_role;
 
-create function referral.record_refund_reversed(org_id uuid, provider text, refund_ref text)
+create function referral.record_refund_reversed(org_id uuid, provider text, refund_ref text, options jsonb default '{}')
 returns setof referral.recorded_fact
 language plpgsql
 volatile
@@ -1264,7 +1436,8 @@ begin
   return query select x.* from referral_private.record_refund_reversed(
     record_refund_reversed.org_id,
     record_refund_reversed.provider,
-    record_refund_reversed.refund_ref
+    record_refund_reversed.refund_ref,
+    record_refund_reversed.options
   ) as x;
 exception
   when integrity_constraint_violation or lock_not_available then
@@ -1280,6 +1453,7 @@ comment on function referral.record_refund_reversed is
 org_id: the organisation.
 provider: a lower-case label.
 refund_ref: the reference of the refund.
+options: as record_payment.
 Callers: the operator.
 Errors: organisation_not_found, record_conflict, invalid_argument, busy.';
 
@@ -1387,14 +1561,66 @@ end
 $$;
 
 comment on function referral.reject_redemption is
-  'Rejects a redemption for good; the person has still used their redemption in the program.
+  'Rejects a redemption and its referral, as reject_referral does for the referee, until the decision is withdrawn. The
+person has still used their redemption in the program.
 
 redemption_id: the redemption.
 reason: up to 500 characters, kept in the audit.
-Callers: coordinators, admins and the operator, but nobody for a redemption or a referral of their own.
-Errors: not_allowed, redemption_not_found, redemption_rejected, invalid_argument, busy.';
+Callers: coordinators, admins and the operator, but nobody for a redemption of their own, or for a referral of a code
+that is theirs, benefits them or was made by them.
+Errors: not_a_member, not_allowed, redemption_not_found, invalid_argument, busy.';
 
 grant execute on function referral.reject_redemption to authenticated, service_role;
+
+create function referral.reject_referral(
+  org_id uuid,
+  program_id uuid,
+  person_id uuid default null,
+  payer_id text default null,
+  reason text default null
+)
+returns referral.decisions
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '60s'
+as $$
+declare
+  v_schema text;
+  v_constraint text;
+  v_column text;
+begin
+  return referral_private.reject_referral(
+    reject_referral.org_id,
+    reject_referral.program_id,
+    reject_referral.person_id,
+    reject_referral.payer_id,
+    reject_referral.reason
+  );
+exception
+  when integrity_constraint_violation or lock_not_available then
+    get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
+    perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
+    raise;
+end
+$$;
+
+comment on function referral.reject_referral is
+  'Rejects a referral until the decision is withdrawn: what the person buys, and what the payers buy that the referral
+has now, earns nobody anything in the program. A redemption of the person is rejected too, also a later one.
+
+org_id: the organisation.
+program_id: the program.
+person_id: whose referral it is; either this or payer_id.
+payer_id: a customer of Stripe, or the invoice or payment of a guest.
+reason: up to 500 characters, kept in the audit.
+Callers: coordinators, admins and the operator, but nobody for a referral of their own, or of a code that is theirs,
+benefits them or was made by them.
+Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
+invalid_argument, busy.';
+
+grant execute on function referral.reject_referral to authenticated, service_role;
 
 create function referral.release_due_commissions(max_rows int default 500)
 returns int
@@ -1419,8 +1645,8 @@ end
 $$;
 
 comment on function referral.release_due_commissions is
-  'Makes commissions available whose hold is over, of one Stripe account, and returns how many sales it looked at. Call
-again until it returns 0.
+  'Makes commissions and rewards available whose hold is over, of one Stripe account, and returns how many sales it
+looked at. Call again until it returns 0.
 
 max_rows: how many sales at most, 500 at most.
 Callers: the operator.
@@ -1727,13 +1953,14 @@ end
 $$;
 
 comment on function referral.update_program is
-  'Changes a program: name, active, is_default (true only) and terms. New terms become a new version: what was redeemed
-keeps the terms it was made under.
+  'Changes a program: name, active, is_default (true only) and terms. Of the terms, keys that are not given stay, and a
+key that is null gets its default. Changed terms become a new version: what was redeemed keeps the terms it was made
+under. A program gets at most 50 versions in 24 hours.
 
 program_id: the program.
 changes: an object with these keys; unknown keys are refused.
 Callers: admins and the operator.
-Errors: not_allowed, program_not_found, invalid_argument, invalid_terms, busy.';
+Errors: not_allowed, program_not_found, invalid_argument, invalid_terms, rate_limited, busy.';
 
 grant execute on function referral.update_program to authenticated, service_role;
 
@@ -1819,5 +2046,66 @@ Errors: self_referral, new_users_only, code_not_found, program_inactive, code_su
 code_limit_reached, already_redeemed, mutual_referral, invalid_code.';
 
 grant execute on function referral.validate_code to anon, authenticated, service_role;
+
+create function referral.verify_ledger(after jsonb default null, page_size int default 100)
+returns referral.ledger_slice
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '60s'
+as $$
+begin
+  return referral_private.verify_ledger(verify_ledger.after, verify_ledger.page_size);
+end
+$$;
+
+comment on function referral.verify_ledger is
+  'Compares a slice of the ledger with itself and with the facts, and returns how many accounts and sales it looked at,
+what is wrong, and next, from which the next slice begins; next is null after the last one. Kinds of faults: trigger
+(an append-only table has lost its trigger), balance (a stored balance is not the sum of its entries), entries (what
+is posted of a sale is not the sum of its entries), target (it is not what the facts say), due (nor is the time at
+which it becomes available). Example: docs/reliability.md.
+
+after: next of the slice before; none for the first slice.
+page_size: accounts or sales in a slice, 1 to 1,000.
+Callers: the operator.
+Errors: invalid_argument.';
+
+grant execute on function referral.verify_ledger to service_role;
+
+create function referral.withdraw_decision(decision_id uuid, reason text default null)
+returns referral.decisions
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '60s'
+as $$
+declare
+  v_schema text;
+  v_constraint text;
+  v_column text;
+begin
+  return referral_private.withdraw_decision(withdraw_decision.decision_id, withdraw_decision.reason);
+exception
+  when integrity_constraint_violation or lock_not_available then
+    get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
+    perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
+    raise;
+end
+$$;
+
+comment on function referral.withdraw_decision is
+  'Withdraws a decision, which then counts as never made. Other decisions on the same subject stay. A withdrawn decision
+is returned as it is.
+
+decision_id: the decision.
+reason: up to 500 characters, kept in the audit.
+Callers: admins and the operator, but nobody for a decision on themself, or on a code that is theirs, benefits them or
+was made by them.
+Errors: not_a_member, not_allowed, decision_not_found, invalid_argument, busy.';
+
+grant execute on function referral.withdraw_decision to authenticated, service_role;
 
 revoke execute on all functions in schema referral, referral_private from public;

@@ -8,7 +8,7 @@ export type ReducedEvent = z.infer<typeof envelope> & {
   body_sha256: string
   /** The reason why this version cannot read the event. */
   parked?: string
-  data: { object: object }
+  data: { object: object; previous_attributes?: z.infer<typeof objects.previousPromotionCode> }
 }
 
 const envelope = z.object({
@@ -24,6 +24,10 @@ const envelope = z.object({
     .string()
     .regex(/^acct_[A-Za-z0-9]{1,64}$/)
     .optional(),
+})
+
+const withData = envelope.extend({
+  data: z.object({ object: z.looseObject({}), previous_attributes: z.unknown().optional() }),
 })
 
 /** The schema of the object of each event type. The object of any other type is dropped. */
@@ -63,23 +67,31 @@ const versions = { from: '2025-03-31', to: Stripe.API_VERSION.slice(0, 10) }
  */
 export async function reduceEvent(body: Uint8Array): Promise<ReducedEvent | null> {
   const whole = parseJson(body)
-  const parsed = envelope.extend({ data: z.object({ object: z.looseObject({}) }) }).safeParse(whole)
+  const parsed = withData.safeParse(whole)
   if (!parsed.success) return null
   const { data, ...event } = parsed.data
   const body_sha256 = await sha256(body)
   const schema = schemas.get(event.type)
   if (!schema) return { ...event, body_sha256, data: { object: {} } }
+  const previous = previousOf(event.type, data.previous_attributes)
   const park = (parked: string) => ({
     ...event,
     body_sha256,
     parked,
-    data: { object: withoutPersonalData(data.object) },
+    data: { object: withoutPersonalData(data.object), ...previous },
   })
   if (!isKnownVersion(event.api_version)) return park(`version ${event.api_version}`)
   const object = schema.safeParse(data.object)
-  if (object.success) return { ...event, body_sha256, data: { object: object.data } }
+  if (object.success) return { ...event, body_sha256, data: { object: object.data, ...previous } }
   const unknown = new Set(object.error.issues.map(({ path }) => path.join('.')))
   return park(`shape of ${[...unknown].join(', ')}`.slice(0, 500))
+}
+
+/** Of promotion codes, where they say what they belonged to before. */
+function previousOf(type: string, previous: unknown): Partial<ReducedEvent['data']> {
+  if (!type.startsWith('promotion_code.')) return {}
+  const { data } = objects.previousPromotionCode.safeParse(previous)
+  return data ? { previous_attributes: data } : {}
 }
 
 function parseJson(body: Uint8Array): unknown {

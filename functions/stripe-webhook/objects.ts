@@ -62,6 +62,7 @@ export const invoice = z.object({
   amount_paid: amount,
   total: amount,
   total_excluding_tax: amount.nullish(),
+  status_transitions: z.object({ paid_at: z.int().nullable() }).nullish(),
   customer,
   customer_account: reference,
   parent: z
@@ -131,7 +132,7 @@ export const dispute = z.object({
     'warning_under_review',
     'won',
   ]),
-  balance_transactions: z.array(z.object({ id, amount })),
+  balance_transactions: z.array(z.object({ id, amount, currency })),
   payment_intent: reference,
   charge: reference.pipe(id),
 })
@@ -169,3 +170,11 @@ export const discount = z.object({
 
 /** https://docs.stripe.com/api/promotion_codes/object */
 export const promotionCode = z.object({ id, metadata })
+
+/** What a promotion code's event says of before, where it says so: the code it belonged to, or none. */
+export const previousPromotionCode = z.object({
+  metadata: z
+    .looseObject({})
+    .refine((metadata) => 'referral_code' in metadata)
+    .pipe(z.object({ referral_code: code.nullable().catch(null) })),
+})

@@ -7,7 +7,7 @@ export async function clientMethods(): Promise<Map<string, string>> {
   const methods = new Map<string, string>()
   const files = (await readdir(join(root, 'client'))).filter((name) => name.endsWith('.ts'))
   for (const file of files) {
-    const client = file.startsWith('staff') ? 'staff' : 'referrals'
+    const client = ['staff', 'operator'].find((name) => file.startsWith(name)) ?? 'referrals'
     let method = ''
     for (const line of (await readFile(join(root, 'client', file), 'utf8')).split('\n')) {
       method = /^ {4}(?:async )?(\w+)[(<]/.exec(line)?.[1] ?? method

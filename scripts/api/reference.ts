@@ -56,7 +56,7 @@ const intro = `# API
 
 The public contract: every function, table and enum of schema \`referral\`. Call a function with supabase-js, or with the
 client's method that is named below it (\`referrals\` is \`createReferralClient(supabase)\`, \`staff\` is
-\`createStaffClient(supabase)\`). The examples have the required arguments only.
+\`createStaffClient(supabase)\`, \`operator\` is \`createOperatorClient(supabase)\`). The examples have the required arguments only.
 Errors are explained in [errors.md](errors.md). Every call can also fail with an error of the platform, which that page lists.
 Times are ISO 8601 with a zone. Amounts are whole numbers in minor units. The operator is the caller with the secret key.`
 

@@ -133,7 +133,6 @@ export const codeMutations: TextMutation[] = [
     replace: "'coordinator'",
     by: "'member'",
   },
-  { name: 'staff: decisions', in: 'decide', replace: "'coordinator'", by: "'member'" },
   {
     name: 'staff: the last admin',
     in: 'require_other_admin',
@@ -163,6 +162,62 @@ export const codeMutations: TextMutation[] = [
     in: 'insert_code',
     replace: "perform referral_private.raise_error('code_reserved');",
     by: '',
+  },
+  {
+    name: 'lock: the account, by staff who choose a text',
+    in: 'ready_to_choose',
+    replace: 'referral_private.share_stripe_account_of(p_org_id)',
+    by: 'p_org_id',
+    tests: ['tests/concurrency/codes'],
+  },
+  {
+    name: 'lock: the account, by the operator who imports',
+    in: 'import_codes',
+    replace: 'referral_private.lock_stripe_account_of(p_org_id)',
+    by: 'referral_private.stripe_account_of(p_org_id)',
+    tests: ['tests/concurrency/codes'],
+  },
+  {
+    name: 'codes: a text that purchases carried 401 days ago',
+    in: 'carried_keys',
+    replace: '400 * interval',
+    by: '402 * interval',
+  },
+  {
+    name: 'codes: a text that purchases carry',
+    in: 'carried_keys',
+    replace: '400 * interval',
+    by: '398 * interval',
+  },
+  {
+    name: 'codes: a drawn text that purchases carry',
+    in: 'draw_texts',
+    replace: 'd.key <> all (v_carried) and',
+    by: '',
+  },
+  {
+    name: 'codes: what the operator imports',
+    in: 'import_codes',
+    replace: 'if v_stripe_account is not null then',
+    by: 'if false then',
+  },
+  {
+    name: 'code states: less than a minute before',
+    in: 'is_code_usable',
+    replace: "- interval '60 seconds'",
+    by: "- interval '59 seconds'",
+  },
+  {
+    name: 'code states: more than a minute after',
+    in: 'is_code_usable',
+    replace: "+ interval '60 seconds'",
+    by: "+ interval '61 seconds'",
+  },
+  {
+    name: 'code states: the expiry',
+    in: 'is_code_usable',
+    replace: "case s.status when 'active' then s.expires_at else s.redeemable_until end",
+    by: 's.redeemable_until',
   },
   {
     name: 'codes: the longest grace',
@@ -205,12 +260,6 @@ export const codeMutations: TextMutation[] = [
     name: 'lock: the off switch',
     in: 'update_organisation',
     replace: 'perform referral_private.lock_stripe_account_of(p_org_id);',
-    by: '',
-  },
-  {
-    name: 'staff: decisions of their own',
-    in: 'decide',
-    replace: "perform referral_private.raise_error('not_allowed');",
     by: '',
   },
   {

@@ -33,12 +33,6 @@ export const moneyMutations: TextMutation[] = [
     by: "'{}', '{}'\n",
   },
   {
-    name: 'events: what a guest carried before',
-    in: 'payers_touched',
-    replace: 'if cardinality(p_carriers) = 0 and',
-    by: 'if cardinality(p_carriers) = 0 or',
-  },
-  {
     name: 'events: payment links',
     in: 'state_users',
     replace: "when v_object ->> 'payment_link' is null then",
@@ -55,12 +49,6 @@ export const moneyMutations: TextMutation[] = [
     in: 'state_payment',
     replace: 'sale_at = least(p.sale_at, excluded.sale_at)',
     by: 'sale_at = excluded.sale_at',
-  },
-  {
-    name: 'sales: an invoiced intent',
-    in: 'sales_stated',
-    replace: 'where not (s.is_intent and exists (',
-    by: 'where not (false and exists (',
   },
   {
     name: 'sales: a bare intent',
@@ -81,24 +69,6 @@ export const moneyMutations: TextMutation[] = [
     by: 'order by g.stated_at desc',
   },
   {
-    name: 'sales: what a dispute gave back',
-    in: 'reversed_of_payment',
-    replace: 'greatest(0, -moved.net)',
-    by: 'moved.withdrawn',
-  },
-  {
-    name: 'sales: another settlement currency',
-    in: 'reversed_of_payment',
-    replace: 'case when d.currency = p_currency then d.amount else p_paid end',
-    by: 'd.amount',
-  },
-  {
-    name: 'sales: no more than was paid',
-    in: 'sales_stated',
-    replace: 'least((s.best).paid, case',
-    by: 'greatest(0, case',
-  },
-  {
     name: 'sales: void credit notes',
     in: 'reversed_of_invoice',
     replace: 'and not n.void',
@@ -111,52 +81,9 @@ export const moneyMutations: TextMutation[] = [
     by: '0',
   },
   {
-    name: 'winner: not later than the sale',
-    in: 'won_sales',
-    replace: 'and e.at <= s.sale_at',
-    by: '',
-  },
-  {
-    name: 'winner: the restriction',
-    in: 'won_sales',
-    replace: '(s.org_id is null or s.org_id = e.org_id)',
-    by: 'true',
-  },
-  {
-    name: 'winner: the first',
-    in: 'won_sales',
-    replace: 'order by s.sale_id, e.at,',
-    by: 'order by s.sale_id, e.at desc,',
-  },
-  {
-    name: 'winner: the priority',
-    in: 'won_sales',
-    replace: 'e.at, e.kind,',
-    by: 'e.at, e.kind desc,',
-  },
-  {
-    name: 'winner: whole seconds',
-    in: 'evidence_by_redemption',
-    replace: "date_trunc('second', r.redeemed_at), r.redeemed_at",
-    by: 'r.redeemed_at, r.redeemed_at',
-  },
-  {
     name: 'winner: the account',
     in: 'evidence_by_redemption',
     replace: 'where referral_private.stripe_account_of(r.org_id) = p_stripe_account',
-    by: '',
-  },
-  {
-    name: 'winner: staff rejected it',
-    in: 'evidence_by_redemption',
-    replace: "when r.decision = 'rejected' then 'rejected'",
-    by: '',
-  },
-  {
-    name: 'winner: a code that is one’s own',
-    in: 'evidence_by_code',
-    replace:
-      "when p.user_ids && array[c.referrer_id, c.beneficiary_id, c.created_by] then 'self_referral'",
     by: '',
   },
   {
@@ -164,12 +91,6 @@ export const moneyMutations: TextMutation[] = [
     in: 'terms_at',
     replace: 'return null;',
     by: '',
-  },
-  {
-    name: 'settling: the conversion window',
-    in: 'referral_refusal',
-    replace: "then 'conversion_window'",
-    by: 'then null',
   },
   {
     name: 'settling: decisions of staff',
@@ -184,19 +105,6 @@ export const moneyMutations: TextMutation[] = [
     by: 'perform cardinality(array[v_old, v_new]); --',
   },
   {
-    name: 'settling: a decision settles',
-    in: 'decide',
-    replace: 'perform referral_private.settle_user(',
-    by: 'perform concat(',
-  },
-  {
-    name: 'settling: a refund of a linked payer',
-    in: 'settle',
-    replace:
-      'v_carriers := referral_private.linked_payers(p_stripe_account, p_livemode, v_payers);',
-    by: 'v_carriers := array(select c from referral_private.carriers_of_payers(p_stripe_account, p_livemode, v_payers) as c);',
-  },
-  {
     name: 'settling: sales that did not change',
     in: 'apply_event',
     replace: 'v_payers, v_changed.sale_ids,',
@@ -209,22 +117,10 @@ export const moneyMutations: TextMutation[] = [
     by: 'p_payer_ids;',
   },
   {
-    name: 'settling: a promotion code stated again',
-    in: 'state_promotion_code',
-    replace: 'if v_now is not distinct from v_known then',
-    by: 'if false then',
-  },
-  {
     name: 'amounts: what was reversed',
     in: 'reward_on',
     replace: 'p_sale.paid - p_sale.reversed',
     by: 'p_sale.paid',
-  },
-  {
-    name: 'amounts: the tax',
-    in: 'reward_on',
-    replace: 'p_sale.total <= 0 or p_sale.total_excluding_tax is null',
-    by: 'true',
   },
   { name: 'amounts: half up', in: 'rounded_share', replace: '+ p_c', by: '' },
   {
@@ -238,12 +134,6 @@ export const moneyMutations: TextMutation[] = [
     in: 'commission_refusal',
     replace: "- interval '12 hours'",
     by: "+ interval '9 years'",
-  },
-  {
-    name: 'amounts: the minimum sale',
-    in: 'commission_refusal',
-    replace: "then 'minimum_sale'",
-    by: 'then null',
   },
   {
     name: 'amounts: the cap',
@@ -270,12 +160,6 @@ export const moneyMutations: TextMutation[] = [
     by: 'exit;',
   },
   {
-    name: 'amounts: the hold',
-    in: 'targets_of',
-    replace: 'when s.available_at <= p_now',
-    by: 'when true',
-  },
-  {
     name: 'amounts: a warning holds',
     in: 'available_at',
     replace: 'greatest(p_sale.paid_at, p_sale.warned_at)',
@@ -288,9 +172,81 @@ export const moneyMutations: TextMutation[] = [
     by: "select p.org_id, p.sale_id, p.earner_id, p.currency, p.kind, 0, case when p.kind = 'available' then 0 else p.amount end, null,",
   },
   {
+    name: 'events: what a guest carried before',
+    in: 'payers_touched',
+    replace: 'if cardinality(p_carriers) > 0 or',
+    by: 'if cardinality(p_carriers) > 0 and',
+  },
+  {
+    name: 'sales: an invoiced intent',
+    in: 'payments_together',
+    replace: "where not ((s.best).source in ('intent', 'session') and exists (",
+    by: 'where not (false and exists (',
+  },
+  {
+    name: 'sales: what a dispute gave back',
+    in: 'kept_by_dispute',
+    replace: 'greatest(0, -sum(t.amount))',
+    by: 'max(-t.amount)',
+  },
+  {
+    name: 'sales: another settlement currency',
+    in: 'kept_by_dispute',
+    replace: 'case when p_dispute.currency = p_currency then p_dispute.amount else p_paid end',
+    by: 'p_dispute.amount',
+  },
+  {
+    name: 'sales: no more than was paid',
+    in: 'sales_stated',
+    replace: 'least((t.best).paid, case',
+    by: 'greatest(0, case',
+  },
+  {
+    name: 'settling: a refund of a linked payer',
+    in: 'payers_together',
+    replace: 'if cardinality(v_users) > 0 then',
+    by: 'if false then',
+  },
+  {
+    name: 'settling: a promotion code stated again',
+    in: 'state_promotion_code',
+    replace: 'v_key is distinct from v_known\n',
+    by: 'true\n',
+  },
+  {
+    name: 'settling: users of all links',
+    in: 'settle_redemptions',
+    replace: 'r.referee_id = any (v_user_ids)',
+    by: 'r.referee_id = any (array(select p.person from unnest((p_settled.together).payers) as p))',
+  },
+  {
+    name: 'settling: payments before',
+    in: 'payers_touched',
+    replace: '|| referral_private.payers_with_history(p_stripe_account, p_livemode, p_touched)',
+    by: '',
+  },
+  {
+    name: 'amounts: the tax',
+    in: 'reward_on',
+    replace: 'p_sale.total > 0 and p_sale.total_excluding_tax is not null',
+    by: 'false',
+  },
+  {
+    name: 'amounts: the minimum sale',
+    in: 'qualification_refusal',
+    replace: "then 'minimum_sale'",
+    by: 'then null',
+  },
+  {
+    name: 'amounts: the hold',
+    in: 'targets_of',
+    replace: 's.available_at <= p_now as is_free',
+    by: 'true as is_free',
+  },
+  {
     name: 'ledger: the stored balance',
-    in: 'post_movement',
-    replace: 'case a.account_id when v_to then p_movement.amount else -p_movement.amount end',
-    by: 'p_movement.amount',
+    in: 'post_movements',
+    replace: '(w.debit_account_id, -w.amount)',
+    by: '(w.debit_account_id, w.amount)',
   },
 ]

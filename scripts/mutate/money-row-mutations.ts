@@ -9,27 +9,40 @@ export const moneyRowMutations: TextMutation[] = [
     by: '',
   },
   {
+    name: 'money rows: the mode of what is explained',
+    in: 'explain_commission',
+    replace: 'and (p_livemode is null or s.livemode = p_livemode)',
+    by: '',
+  },
+  {
     name: 'money rows: the organisation of balances',
     in: 'balances_of',
-    replace: 'a.org_id = p_org_id and a.livemode',
-    by: 'a.livemode',
+    replace: 'a.org_id = p_org_id and a.earner_id is not null',
+    by: 'a.earner_id is not null',
   },
   {
     name: 'money rows: the mode of balances',
     in: 'balances_of',
-    replace: 'and a.livemode = referral_private.mode_of(p_org_id)',
+    replace: 'and (p_livemode is null or a.livemode = p_livemode)',
     by: '',
   },
   {
-    name: 'money rows: the organisation of the mode',
-    in: 'mode_of',
-    replace: 'a.org_id = p_org_id and a.livemode',
-    by: 'a.livemode',
+    name: 'money rows: the page of balances',
+    in: 'balances_of',
+    replace:
+      '(a.earner_id, a.currency, a.livemode) > ((p_after).earner_id, (p_after).currency, (p_after).livemode)',
+    by: 'a.earner_id > (p_after).earner_id',
   },
   {
     name: 'money rows: the mode of a statement',
     in: 'my_statement',
-    replace: 'and a.livemode = referral_private.mode_of(p_org_id)',
+    replace: 'and (p_livemode is null or a.livemode = p_livemode)',
+    by: '',
+  },
+  {
+    name: 'money rows: coordinators read no money of others',
+    in: 'earner_to_read',
+    replace: "perform referral_private.require_role(p_org_id, 'admin');",
     by: '',
   },
 ]

@@ -15,22 +15,10 @@ export const oracleMutations: TextMutation[] = [
     by: 'when s.cap is null then 2 * s.uncapped',
   },
   {
-    name: 'oracle: a flat amount that does not shrink',
-    in: 'reward_on',
-    replace: '::numeric, v_net, p_sale.paid)',
-    by: '::numeric, p_sale.paid, p_sale.paid)',
-  },
-  {
     name: 'oracle: a negative price without tax',
     in: 'reward_on',
     replace: 'greatest(p_sale.total_excluding_tax, 0)',
     by: 'p_sale.total_excluding_tax',
-  },
-  {
-    name: 'oracle: the tax of an intent',
-    in: 'sales_stated',
-    replace: '(s.taxed).total_excluding_tax',
-    by: '(s.best).total_excluding_tax',
   },
   {
     name: 'oracle: a cap for each sale',
@@ -39,22 +27,10 @@ export const oracleMutations: TextMutation[] = [
     by: 'least(s.cap, s.uncapped)',
   },
   {
-    name: 'oracle: a cap over all currencies',
-    in: 'targets_of',
-    replace: 'r.person, (r.sale).currency order by',
-    by: 'r.person order by',
-  },
-  {
     name: 'oracle: one month more',
     in: 'commission_refusal',
     replace: "(p_terms -> 'recurrence' ->> 'months')::int",
     by: "(p_terms -> 'recurrence' ->> 'months')::int + 1",
-  },
-  {
-    name: 'oracle: a minimum of what is left',
-    in: 'commission_refusal',
-    replace: "p_terms ? 'minimum_sale' and p_sale.paid",
-    by: "p_terms ? 'minimum_sale' and p_sale.paid - p_sale.reversed",
   },
   {
     name: 'oracle: one commission less',
@@ -67,18 +43,6 @@ export const oracleMutations: TextMutation[] = [
     in: 'rank_of',
     replace: 'count(*) + 1',
     by: 'count(*) + 2',
-  },
-  {
-    name: 'oracle: ranks by person',
-    in: 'rank_of',
-    replace: '(f.first_sale_at, f.person) < (own.first_sale_at, own.person)',
-    by: 'f.person < own.person',
-  },
-  {
-    name: 'oracle: a reward for every sale',
-    in: 'targets_of',
-    replace: 'where j.place = 1 and',
-    by: 'where',
   },
   {
     name: 'oracle: no hold',
@@ -129,58 +93,10 @@ export const oracleMutations: TextMutation[] = [
     by: 'p_paid',
   },
   {
-    name: 'oracle: a dispute by what it took at first',
-    in: 'reversed_of_payment',
-    replace: '/ nullif(moved.withdrawn, 0)',
-    by: '/ nullif(d.amount, 0)',
-  },
-  {
-    name: 'oracle: guests',
-    in: 'referral_refusal',
-    replace: "then 'guest'",
-    by: 'then null',
-  },
-  {
-    name: 'oracle: a window for each sale',
-    in: 'referral_refusal',
-    replace: 'p_first_at > p_evidence',
-    by: 'p_sale.sale_at > p_evidence',
-  },
-  {
     name: 'oracle: nothing is reversed',
     in: 'settle_redemptions',
     replace: 'when won.net = 0 then',
     by: 'when won.net < 0 then',
-  },
-  {
-    name: 'oracle: a status by one mode',
-    in: 'settle_redemptions',
-    replace: 'if cardinality(v_other) > 0 then',
-    by: 'if false then',
-  },
-  {
-    name: 'oracle: the last carrying of a code',
-    in: 'evidence_carried',
-    replace: 'e.named, min(e.carried_at)',
-    by: 'e.named, max(e.carried_at)',
-  },
-  {
-    name: 'oracle: codes made after the purchase',
-    in: 'evidence_by_code',
-    replace: "and date_trunc('second', c.created_at) <= a.carried_at",
-    by: '',
-  },
-  {
-    name: 'oracle: codes earn their referrer, not the beneficiary',
-    in: 'evidence_by_redemption',
-    replace: 'coalesce(c.beneficiary_id, r.referrer_id)',
-    by: 'r.referrer_id',
-  },
-  {
-    name: 'oracle: carried codes earn their referrer, not the beneficiary',
-    in: 'evidence_by_code',
-    replace: 'coalesce(c.beneficiary_id, c.referrer_id)',
-    by: 'c.referrer_id',
   },
   {
     name: 'oracle: the terms at a time, none',
@@ -223,5 +139,72 @@ export const oracleMutations: TextMutation[] = [
     in: 'settle_program',
     replace: "date_trunc('second', p_since)",
     by: 'p_since',
+  },
+  {
+    name: 'oracle: a flat amount that does not shrink',
+    in: 'reward_on',
+    replace: 'rounded_share(v_amount, v_net, p_sale.paid)',
+    by: 'rounded_share(v_amount, p_sale.paid, p_sale.paid)',
+  },
+  {
+    name: 'oracle: the tax of an intent',
+    in: 'sales_stated',
+    replace: '(t.taxed).total_excluding_tax',
+    by: '(t.best).total_excluding_tax',
+  },
+  {
+    name: 'oracle: a cap over all currencies',
+    in: 'targets_of',
+    replace: 'partition by r.referral, (r.sale).currency order by',
+    by: 'partition by r.referral order by',
+  },
+  {
+    name: 'oracle: a minimum of what is left',
+    in: 'qualification_refusal',
+    replace: "v_terms ? 'minimum_sale' and p_sale.paid",
+    by: "v_terms ? 'minimum_sale' and p_sale.paid - p_sale.reversed",
+  },
+  {
+    name: 'oracle: ranks by person',
+    in: 'rank_of',
+    replace:
+      '(f.first_paid_at, f.first_sale_id, f.person) < (own.first_paid_at, own.first_sale_id, own.person)',
+    by: 'f.person < own.person',
+  },
+  {
+    name: 'oracle: a reward for every sale',
+    in: 'targets_of',
+    replace: 'where (c.j).place = 1 and',
+    by: 'where',
+  },
+  {
+    name: 'oracle: a dispute by all that it took',
+    in: 'kept_by_dispute',
+    replace: 'max(-t.amount)',
+    by: 'sum(-t.amount) filter (where t.amount < 0)',
+  },
+  {
+    name: 'oracle: guests',
+    in: 'qualification_refusal',
+    replace: "then 'guest'",
+    by: 'then null',
+  },
+  {
+    name: 'oracle: a status by one mode',
+    in: 'settle_redemptions',
+    replace: 'if cardinality(v_others) > 0 then',
+    by: 'if false then',
+  },
+  {
+    name: 'oracle: codes earn their referrer, not the beneficiary',
+    in: 'evidence_by_redemption',
+    replace: 'coalesce(c.beneficiary_id, c.referrer_id)',
+    by: 'c.referrer_id',
+  },
+  {
+    name: 'oracle: carried codes earn their referrer, not the beneficiary',
+    in: 'evidence_by_code',
+    replace: 'coalesce((a.code).beneficiary_id, (a.code).referrer_id)',
+    by: '(a.code).referrer_id',
   },
 ]

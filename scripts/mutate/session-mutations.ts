@@ -13,7 +13,7 @@ export const sessionMutations: TextMutation[] = [
   },
   {
     name: 'session: the days of a conversion window',
-    in: 'referral_refusal',
+    in: 'fits',
     replace: "'conversion_window_days')::int * interval '24 hours'",
     by: "'conversion_window_days')::int * interval '1 day'",
     tests,
@@ -34,7 +34,7 @@ export const sessionMutations: TextMutation[] = [
   },
   {
     name: 'session: the days of a new user who pays',
-    in: 'referral_refusal',
+    in: 'evidence_refusal',
     replace: "'new_users_only_days')::int * interval '24 hours'",
     by: "'new_users_only_days')::int * interval '1 day'",
     tests,

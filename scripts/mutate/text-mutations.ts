@@ -2,6 +2,8 @@ import type postgres from 'postgres'
 import { CliError } from '../stack/cli-error.ts'
 import { clickMutations } from './click-mutations.ts'
 import { codeMutations } from './code-mutations.ts'
+import { creditMutations } from './credit-mutations.ts'
+import { decisionMutations } from './decision-mutations.ts'
 import { moneyMutations } from './money-mutations.ts'
 import { moneyRowMutations } from './money-row-mutations.ts'
 import type { Mutation } from './mutation.ts'
@@ -14,6 +16,8 @@ export async function textMutations(sql: postgres.Sql): Promise<Mutation[]> {
   const missing: string[] = []
   const all = [
     ...codeMutations,
+    ...creditMutations,
+    ...decisionMutations,
     ...moneyMutations,
     ...clickMutations,
     ...moneyRowMutations,

@@ -29,7 +29,10 @@ export async function createRoles(server: Postgres): Promise<void> {
 }
 
 /** Sets an empty database up as a hosted project's before its first migration. */
-export async function createProject(server: Postgres, database: string): Promise<void> {
+export async function createProject(
+  server: Pick<Postgres, 'url'>,
+  database: string,
+): Promise<void> {
   const admin = server.url(database, 'supabase_admin')
   await execute(
     admin,
@@ -40,7 +43,10 @@ export async function createProject(server: Postgres, database: string): Promise
 }
 
 /** Applies pending migrations with the Supabase CLI, as a deployment does. */
-export async function applyMigrations(server: Postgres, database: string): Promise<void> {
+export async function applyMigrations(
+  server: Pick<Postgres, 'url'>,
+  database: string,
+): Promise<void> {
   const { code, stdout, stderr } = await supabase([
     'migration',
     'up',

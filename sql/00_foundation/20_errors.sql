@@ -23,6 +23,7 @@ as $$
     ('program_not_found', 404, 'There is no such program in this organisation.'),
     ('code_not_found', 404, 'There is no such code.'),
     ('redemption_not_found', 404, 'There is no such redemption.'),
+    ('decision_not_found', 404, 'There is no such decision.'),
     ('no_active_code', 404, 'This referrer has no active code in the organisation.'),
     ('organisation_exists', 409, 'An organisation with this slug exists.'),
     ('stripe_account_taken', 409, 'Another organisation has this Stripe account.'),
@@ -51,7 +52,7 @@ as $$
     ('invalid_click', 400, 'There is no click that proves this.'),
     ('invalid_event', 400, 'The event is not one that can be read.'),
     ('invalid_rows', 400, 'Some rows cannot be imported; none was.'),
-    ('rate_limited', 429, 'Too many redemptions. Try again later.'),
+    ('rate_limited', 429, 'Too many calls of this kind. Try again later.'),
     ('busy', 503, 'The database is busy. Try again.');
 $$;
 

@@ -19,7 +19,7 @@ as $$
     end;
 $$;
 
--- Commission by rank: [{"from":1,"bps":1000},{"from":11,"bps":1500}], starting at 1 and rising.
+-- Commission by rank: [{"from":1,"bps":1000},{"from":11,"bps":1500}], starting at 1 and rising, 100 tiers at most.
 create function referral_private.is_tiers(p_value jsonb)
 returns boolean
 language sql
@@ -31,6 +31,7 @@ as $$
     case
       when jsonb_typeof(p_value) != 'array' then false
       else p_value -> 0 -> 'from' = '1'
+      and jsonb_array_length(p_value) <= 100
       and not exists (
         select
         from
@@ -66,9 +67,36 @@ as $$
     end;
 $$;
 
--- Checks terms and fills in the defaults. Raises `invalid_terms` with the key that is unknown or wrong.
-create function referral_private.complete_terms(p_terms jsonb)
-returns jsonb
+-- Is this a value of this key of the terms? Null for a key that there is not.
+create function referral_private.is_term(p_key text, p_value jsonb)
+returns boolean
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case
+    when p_key in ('commission', 'referee_reward') then referral_private.is_reward(p_value)
+    when p_key = 'recurrence' then referral_private.is_recurrence(p_value)
+    when p_key = 'tiers' then referral_private.is_tiers(p_value)
+    when p_key = 'hold_days' then referral_private.is_whole(p_value, 0, 365)
+    when p_key = 'conversion_window_days' then referral_private.is_whole(p_value, 1, 3650)
+    when p_key = 'new_users_only_days' then referral_private.is_whole(p_value, 0, 3650)
+    when p_key = 'max_commissions_per_referrer' then referral_private.is_whole(p_value, 1, 1000000000)
+    when p_key = 'guests_per_day' then referral_private.is_whole(p_value, 1, 1000000)
+    when p_key in ('minimum_sale', 'max_commission_per_referral') then referral_private.is_money(p_value)
+    when p_key = 'enrolment' then p_value in ('"open"', '"invited"')
+    when p_key = 'customers' then p_value in ('"new"', '"any"')
+    when p_key in ('guests', 'flat_above_sale') then jsonb_typeof(p_value) = 'boolean'
+  end;
+end
+$$;
+
+-- Refuses terms that are too long, or have a key that is unknown or wrong. Changes of terms may set a key to null.
+-- Raises `invalid_terms`; the details name the keys.
+create function referral_private.require_terms(p_terms jsonb, p_are_changes boolean)
+returns void
 language plpgsql
 immutable
 security invoker
@@ -80,32 +108,55 @@ begin
   if p_terms is null or jsonb_typeof(p_terms) <> 'object' then
     perform referral_private.raise_error('invalid_terms', 'terms must be an object');
   end if;
-  select string_agg(key, ', ') into v_wrong
-  from jsonb_each(p_terms) as term
-  where not coalesce(
-    case key
-      when 'commission' then referral_private.is_reward(value)
-      when 'referee_reward' then referral_private.is_reward(value)
-      when 'recurrence' then referral_private.is_recurrence(value)
-      when 'tiers' then referral_private.is_tiers(value)
-      when 'hold_days' then referral_private.is_whole(value, 0, 365)
-      when 'conversion_window_days' then referral_private.is_whole(value, 1, 3650)
-      when 'new_users_only_days' then referral_private.is_whole(value, 0, 3650)
-      when 'max_commissions_per_referrer' then referral_private.is_whole(value, 1, 1000000000)
-      when 'minimum_sale' then referral_private.is_money(value)
-      when 'max_commission_per_referral' then referral_private.is_money(value)
-      when 'payout_minimum' then referral_private.is_money(value)
-      when 'enrolment' then value in ('"open"', '"invited"')
-      when 'guests' then jsonb_typeof(value) = 'boolean'
-      else false
-    end,
-    false
-  );
-  if v_wrong is not null then
-    perform referral_private.raise_error('invalid_terms', v_wrong);
+  if octet_length(p_terms::text) > 16384 then
+    perform referral_private.raise_error('invalid_terms', 'terms are longer than 16 KiB');
   end if;
+  if p_terms ? 'payout_minimum' then
+    perform referral_private.raise_error(
+      'invalid_terms', 'payout_minimum: a setting of the organisation, not of terms'
+    );
+  end if;
+  select string_agg(left(key, 64), ', ') into v_wrong
+  from jsonb_each(p_terms)
+  where case
+    when p_are_changes and value = 'null' then referral_private.is_term(key, value) is null
+    else referral_private.is_term(key, value) is not true
+  end;
+  if v_wrong is not null then
+    perform referral_private.raise_error('invalid_terms', left(v_wrong, 500));
+  end if;
+end
+$$;
+
+-- Checks terms and fills in the defaults. Raises `invalid_terms`.
+create function referral_private.complete_terms(p_terms jsonb)
+returns jsonb
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform referral_private.require_terms(p_terms, false);
   return jsonb_build_object(
-    'recurrence', 'once', 'hold_days', 14, 'conversion_window_days', 90, 'enrolment', 'invited', 'guests', true
+    'recurrence', 'once', 'hold_days', 14, 'conversion_window_days', 90, 'enrolment', 'invited', 'guests', true,
+    'customers', 'new'
   ) || p_terms;
+end
+$$;
+
+-- Terms with changes: a key that the changes do not name stays, and one that they set to null gets its default. Raises
+-- `invalid_terms`.
+create function referral_private.changed_terms(p_terms jsonb, p_changes jsonb)
+returns jsonb
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return referral_private.complete_terms(coalesce(
+    (select jsonb_object_agg(key, value) from jsonb_each(p_terms || p_changes) where value <> 'null'), '{}'
+  ));
 end
 $$;

@@ -35,6 +35,8 @@ create table referral.codes (
   expires_at timestamptz,
   quota_id uuid,
   rotation int not null default 0,
+  -- The first code of its chain of rotations; null for that code itself.
+  chain_id uuid,
   replaced_by uuid,
   redeemable_until timestamptz,
   batch_id uuid,
@@ -60,10 +62,15 @@ create table referral.codes (
     foreign key (org_id, replaced_by) references referral.codes (org_id, id)
       on delete restrict
       deferrable initially deferred,
+  constraint codes_chain_begins_with_a_code
+    foreign key (org_id, chain_id) references referral.codes (org_id, id)
+      on delete restrict
+      deferrable initially immediate,
   constraint codes_description_is_500_at_most check (length(description) <= 500),
   constraint codes_reason_is_500_at_most check (length(reason) <= 500),
   constraint codes_expire_at_a_time check (isfinite(expires_at)),
   constraint codes_rotation_is_counted check (rotation >= 0),
+  constraint codes_unrotated_begin_their_chain check ((rotation = 0) = (chain_id is null)),
   constraint codes_rotated_are_replaced check ((status = 'rotated') = (replaced_by is not null)),
   constraint codes_only_rotated_have_grace check (redeemable_until is null or status = 'rotated'),
   constraint codes_ended_say_when check ((status in ('rotated', 'invalidated', 'expired')) = (ended_at is not null))
@@ -83,11 +90,15 @@ create index codes_by_organisation on referral.codes (org_id, created_at desc, i
 
 create index codes_by_creator on referral.codes (org_id, created_by) where referrer_id is null and batch_id is null;
 
+create index codes_by_beneficiary on referral.codes (org_id, beneficiary_id) where beneficiary_id is not null;
+
 create index codes_by_batch on referral.codes (org_id, batch_id) where batch_id is not null;
 
 create index codes_to_expire on referral.codes (expires_at) where status in ('active', 'suspended');
 
 create index codes_by_quota on referral.codes (org_id, quota_id) where quota_id is not null;
+
+create index codes_by_chain on referral.codes (org_id, chain_id) where chain_id is not null;
 
 create index codes_by_replacement on referral.codes (org_id, replaced_by) where replaced_by is not null;
 
@@ -126,8 +137,8 @@ begin
   if tg_op in ('DELETE', 'TRUNCATE')
     or (new.id, new.org_id, new.program_id, new.code, new.created_at)
       is distinct from (old.id, old.org_id, old.program_id, old.code, old.created_at)
-    or (new.referrer_id, new.created_by, new.rotation, new.batch_id)
-      is distinct from (old.referrer_id, old.created_by, old.rotation, old.batch_id)
+    or (new.referrer_id, new.created_by, new.rotation, new.chain_id, new.batch_id)
+      is distinct from (old.referrer_id, old.created_by, old.rotation, old.chain_id, old.batch_id)
     or (
       old.status in ('rotated', 'invalidated', 'expired')
       and (

@@ -2,7 +2,7 @@
 -- outlives the code and the referee, and stores the version of the terms it was made under.
 create type referral.redemption_status as enum ('pending', 'confirmed', 'reversed', 'expired', 'rejected');
 
--- What staff may decide on a redemption, whatever the payments say. A rejection is final.
+-- What staff may decide on a redemption, whatever the payments say.
 create type referral.decision as enum ('confirmed', 'rejected');
 
 -- How the code reached the referee. All but `typed` are proved by a click.
@@ -131,7 +131,9 @@ begin
     insert into referral.redemption_changes (org_id, redemption_id, from_status, to_status, actor_id, reason)
     values (
       new.org_id, new.id, old.status, new.status,
-      case when v_decided then new.decided_by end, case when v_decided then new.decision_reason end
+      case when v_decided then auth.uid() end,
+      -- Where a withdrawal brings an earlier decision back, that one's reason is not why.
+      case when v_decided and new.decided_at > coalesce(old.decided_at, '-infinity') then new.decision_reason end
     );
   end if;
   return null;

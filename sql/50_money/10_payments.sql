@@ -6,22 +6,26 @@
 create type referral_private.payment_source as enum ('invoice', 'intent', 'session', 'record');
 
 create table referral_private.payments (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  payment_id text not null,
+  payment_id text collate "C" not null,
   source referral_private.payment_source not null,
-  customer_id text,
+  customer_id text collate "C",
   org_id uuid,
   program_id uuid,
+  -- Of an invoice: its subscription, and the organisation that the subscription's metadata names.
+  subscription_id text collate "C",
+  subscription_org_id uuid,
   names_referral boolean not null,
-  currency text not null,
+  currency text collate "C" not null,
   paid bigint not null,
   total bigint not null,
   total_excluding_tax bigint,
   sale_at timestamptz not null,
   paid_at timestamptz not null,
+  made_at timestamptz not null,
   stated_at timestamptz not null,
-  stated_by text not null,
+  stated_by text collate "C" not null,
   constraint payments_pkey primary key (payment_id, source, stripe_account, livemode),
   constraint payments_currency_is_a_code check (currency ~ '^[a-z]{3}$'),
   constraint payments_amounts_are_exact_in_javascript
@@ -35,7 +39,7 @@ create table referral_private.payments (
 comment on column referral_private.payments.payment_id is
   'An invoice (in_…), a payment intent (pi_…), or a reference of another provider.';
 
-comment on column referral_private.payments.org_id is 'Set where the sale is restricted to one organisation.';
+comment on column referral_private.payments.org_id is 'The organisation that the object''s metadata names.';
 
 comment on column referral_private.payments.names_referral is
   'An intent is a sale of its own only if its metadata names a referral, or a session of mode payment names it.';
@@ -43,15 +47,50 @@ comment on column referral_private.payments.names_referral is
 comment on column referral_private.payments.sale_at is
   'When the invoice was created, else when it was first stated paid; the end of time while nothing is paid.';
 
+comment on column referral_private.payments.paid_at is
+  'When the invoice was paid, else when it was first stated paid; the end of time while nothing is paid.';
+
+comment on column referral_private.payments.made_at is 'When the object was created.';
+
+create index payments_by_customer on referral_private.payments (customer_id, stripe_account, livemode)
+where paid > 0;
+
+create index payments_by_subscription on referral_private.payments (subscription_id, stripe_account, livemode)
+where subscription_id is not null;
+
 alter table referral_private.payments enable row level security;
+
+-- What a checkout session belongs to: its intent, its invoice, its subscription; and the organisation that it names.
+create table referral_private.sessions (
+  stripe_account text collate "C" not null,
+  livemode boolean not null,
+  session_id text collate "C" not null,
+  made_at timestamptz not null,
+  org_id uuid,
+  subscription_id text collate "C",
+  invoice_id text collate "C",
+  intent_id text collate "C",
+  constraint sessions_pkey primary key (session_id, stripe_account, livemode)
+);
+
+create index sessions_by_subscription on referral_private.sessions (subscription_id, stripe_account, livemode)
+where subscription_id is not null;
+
+create index sessions_by_invoice on referral_private.sessions (invoice_id, stripe_account, livemode)
+where invoice_id is not null;
+
+create index sessions_by_intent on referral_private.sessions (intent_id, stripe_account, livemode)
+where intent_id is not null;
+
+alter table referral_private.sessions enable row level security;
 
 -- Which payment paid which invoice, as an invoice payment or a session says. Many to many: an intent can pay several.
 create table referral_private.invoice_payments (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  object_id text not null,
-  invoice_id text not null,
-  payment_key text not null,
+  object_id text collate "C" not null,
+  invoice_id text collate "C" not null,
+  payment_key text collate "C" not null,
   amount_paid bigint,
   constraint invoice_payments_pkey primary key (object_id, stripe_account, livemode)
 );
@@ -64,10 +103,10 @@ alter table referral_private.invoice_payments enable row level security;
 
 -- Any object that names both says which intent a charge belongs to.
 create table referral_private.charges (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  charge_id text not null,
-  intent_id text not null,
+  charge_id text collate "C" not null,
+  intent_id text collate "C" not null,
   constraint charges_pkey primary key (charge_id, stripe_account, livemode)
 );
 

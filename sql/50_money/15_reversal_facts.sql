@@ -2,14 +2,14 @@
 
 -- Refunds by id. The rank of a status: 2 failed or canceled, 1 succeeded, 0 every other; it only rises.
 create table referral_private.refunds (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  refund_id text not null,
-  payment_key text,
+  refund_id text collate "C" not null,
+  payment_key text collate "C",
   amount bigint not null,
   status_rank smallint not null,
   stated_at timestamptz not null,
-  stated_by text not null,
+  stated_by text collate "C" not null,
   constraint refunds_pkey primary key (refund_id, stripe_account, livemode),
   constraint refunds_amount_is_exact_in_javascript check (amount between 0 and 9007199254740991),
   constraint refunds_status_rank_is_known check (status_rank between 0 and 2)
@@ -20,14 +20,14 @@ create index refunds_by_payment on referral_private.refunds (payment_key, stripe
 alter table referral_private.refunds enable row level security;
 
 create table referral_private.disputes (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  dispute_id text not null,
-  payment_key text not null,
+  dispute_id text collate "C" not null,
+  payment_key text collate "C" not null,
   amount bigint not null,
-  currency text not null,
+  currency text collate "C" not null,
   stated_at timestamptz not null,
-  stated_by text not null,
+  stated_by text collate "C" not null,
   constraint disputes_pkey primary key (dispute_id, stripe_account, livemode),
   constraint disputes_amount_is_exact_in_javascript check (amount between 0 and 9007199254740991)
 );
@@ -36,24 +36,26 @@ create index disputes_by_payment on referral_private.disputes (payment_key, stri
 
 alter table referral_private.disputes enable row level security;
 
--- What a dispute withdrew and reinstated, in the settlement currency: the union over its events, by id.
+-- What a dispute withdrew and reinstated, in the currency of settlement: the union over its events.
 create table referral_private.dispute_transactions (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  dispute_id text not null,
-  transaction_id text not null,
+  dispute_id text collate "C" not null,
+  transaction_id text collate "C" not null,
   amount bigint not null,
-  constraint dispute_transactions_pkey primary key (dispute_id, transaction_id, stripe_account, livemode)
+  currency text collate "C" not null,
+  constraint dispute_transactions_pkey
+    primary key (dispute_id, transaction_id, amount, currency, stripe_account, livemode)
 );
 
 alter table referral_private.dispute_transactions enable row level security;
 
 -- Early fraud warnings and inquiries: they reverse nothing, and hold.
 create table referral_private.warnings (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  warning_id text not null,
-  payment_key text not null,
+  warning_id text collate "C" not null,
+  payment_key text collate "C" not null,
   warned_at timestamptz not null,
   constraint warnings_pkey primary key (warning_id, stripe_account, livemode)
 );
@@ -64,14 +66,14 @@ alter table referral_private.warnings enable row level security;
 
 -- What a credit note reverses outside of refunds. A void one reverses nothing.
 create table referral_private.credit_notes (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  credit_note_id text not null,
-  invoice_id text not null,
+  credit_note_id text collate "C" not null,
+  invoice_id text collate "C" not null,
   outside bigint not null,
   void boolean not null,
   stated_at timestamptz not null,
-  stated_by text not null,
+  stated_by text collate "C" not null,
   constraint credit_notes_pkey primary key (credit_note_id, stripe_account, livemode),
   constraint credit_notes_outside_is_exact_in_javascript check (outside between 0 and 9007199254740991)
 );
@@ -82,10 +84,10 @@ alter table referral_private.credit_notes enable row level security;
 
 -- How much of a refund a credit note assigns to its invoice.
 create table referral_private.credit_note_refunds (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  credit_note_id text not null,
-  refund_id text not null,
+  credit_note_id text collate "C" not null,
+  refund_id text collate "C" not null,
   amount bigint not null,
   constraint credit_note_refunds_pkey primary key (credit_note_id, refund_id, stripe_account, livemode)
 );

@@ -1,14 +1,15 @@
 -- Records of payments and refunds of other providers (App Store, Play, RevenueCat, an invoice by post): the app's
 -- server makes them, and they become the same facts. The same reference again is the same record; with other content
--- it is a conflict.
+-- it is a conflict. Test mode and live mode have records of their own.
 create table referral_private.recorded_facts (
   org_id uuid not null,
+  livemode boolean not null,
   kind text not null,
   provider text not null,
   ref text not null,
   content jsonb not null,
   recorded_at timestamptz not null default clock_timestamp(),
-  constraint recorded_facts_pkey primary key (org_id, kind, provider, ref),
+  constraint recorded_facts_pkey primary key (org_id, livemode, kind, provider, ref),
   constraint recorded_facts_belong_to_an_organisation
     foreign key (org_id) references referral.organisations (id)
       on delete restrict,

@@ -1,7 +1,40 @@
 -- How much was reversed: of a payment, and of an invoice that one or several payments paid.
 
+-- What a dispute keeps, at most. In the currency of the sale and of its balance transactions it is what these took and
+-- did not give back. Otherwise it is that share of what is disputed, or, where the dispute is in another currency than
+-- the sale, of what was paid.
+create function referral_private.kept_by_dispute(p_dispute referral_private.disputes, p_currency text, p_paid bigint)
+returns numeric
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_net numeric;
+  v_withdrawn numeric;
+  v_is_same_currency boolean;
+begin
+  select greatest(0, -sum(t.amount)), max(-t.amount), bool_and(t.currency = p_dispute.currency)
+  into v_net, v_withdrawn, v_is_same_currency
+  from referral_private.dispute_transactions as t
+  where t.stripe_account = p_dispute.stripe_account and t.livemode = p_dispute.livemode
+    and t.dispute_id = p_dispute.dispute_id;
+  if v_net is null or v_withdrawn <= 0 then
+    return 0;
+  end if;
+  if p_dispute.currency = p_currency and v_is_same_currency then
+    return least(v_net, p_dispute.amount);
+  end if;
+  return round(
+    (case when p_dispute.currency = p_currency then p_dispute.amount else p_paid end)
+      * least(v_net, v_withdrawn) / v_withdrawn
+  );
+end
+$$;
+
 -- What was reversed of one payment, given as all the references that mean it: refunds that did not fail, and what
--- disputes keep. A dispute in another currency than the sale's counts by its share of what was paid.
+-- disputes keep.
 create function referral_private.reversed_of_payment(
   p_stripe_account text,
   p_livemode boolean,
@@ -21,17 +54,8 @@ begin
     where r.stripe_account = p_stripe_account and r.livemode = p_livemode and r.payment_key = any (p_keys)
       and r.status_rank < 2
   ) + (
-    select coalesce(sum(round(
-      (case when d.currency = p_currency then d.amount else p_paid end)
-        * greatest(0, -moved.net) / nullif(moved.withdrawn, 0)
-    )), 0)
+    select coalesce(sum(referral_private.kept_by_dispute(d, p_currency, p_paid)), 0)
     from referral_private.disputes as d
-    cross join lateral (
-      select coalesce(sum(t.amount), 0) as net,
-        coalesce(sum(abs(t.amount)) filter (where t.amount < 0), 0) as withdrawn
-      from referral_private.dispute_transactions as t
-      where t.stripe_account = p_stripe_account and t.livemode = p_livemode and t.dispute_id = d.dispute_id
-    ) as moved
     where d.stripe_account = p_stripe_account and d.livemode = p_livemode and d.payment_key = any (p_keys)
   );
 end

@@ -1,14 +1,16 @@
 -- Sales: what was paid once all versions are put together, and how much of it was reversed. A projection: every row
 -- can be made anew from the facts.
 create table referral_private.sales (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  sale_id text not null,
-  payer_id text not null,
+  sale_id text collate "C" not null,
+  payer_id text collate "C" not null,
   is_guest boolean not null,
   org_id uuid,
   program_id uuid,
-  currency text not null,
+  subscription_id text collate "C",
+  object_ids text[] collate "C" not null,
+  currency text collate "C" not null,
   paid bigint not null,
   reversed bigint not null,
   total bigint not null,
@@ -23,15 +25,22 @@ create table referral_private.sales (
 
 create index sales_by_payer on referral_private.sales (payer_id, stripe_account, livemode);
 
+create index sales_by_time on referral_private.sales (paid_at, sale_id);
+
 comment on column referral_private.sales.sale_id is
   'The invoice, or else the payment intent. An intent that pays an invoice is no sale of its own.';
 
 comment on column referral_private.sales.payer_id is 'The customer, or the sale itself where a guest paid.';
 
+comment on column referral_private.sales.org_id is
+  'The organisation that the metadata of its objects names: of the invoice, the subscription, a session, an intent.';
+
+comment on column referral_private.sales.object_ids is
+  'The invoice, the intents and charges that paid, and the sessions of these and of the subscription.';
+
 alter table referral_private.sales enable row level security;
 
--- The sales among these intents and invoices, as the facts state them: paid, no part of another, with what was
--- reversed.
+-- The sales among these intents and invoices, as the facts state them, with what was reversed.
 create function referral_private.sales_stated(p_stripe_account text, p_livemode boolean, p_ids text[])
 returns setof referral_private.sales
 language plpgsql
@@ -42,71 +51,57 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
-  with
-    stated as (
-      select p.payment_id,
-        -- The source that knows best what was paid counts: an intent's session only where the intent states no payment.
-        (array_agg(p order by p.paid > 0 desc, p.source = 'session', p.source))[1] as best,
-        -- Only the session knows the tax of its intent.
-        (array_agg(p order by p.source) filter (where p.source = 'session'))[1] as session,
-        min(p.customer_id) as customer_id,
-        min(p.sale_at) as sale_at,
-        min(p.paid_at) as paid_at,
-        (array_agg(p.org_id order by p.source) filter (where p.org_id is not null))[1] as org_id
-      from referral_private.payments as p
-      where p.stripe_account = p_stripe_account and p.livemode = p_livemode and p.payment_id = any (p_ids)
-      group by p.payment_id
+  select p_stripe_account, p_livemode, t.payment_id,
+    coalesce(referral_private.customer_of(p_stripe_account, p_livemode, t.customer_id), t.payment_id),
+    t.customer_id is null, referral_private.organisation_named(t), (t.best).program_id,
+    (t.best).subscription_id,
+    array(
+      select distinct object_id collate "C"
+      from unnest(array[t.payment_id] || t.keys || t.session_ids) as object_id
+      order by 1
     ),
-    sold as materialized (
-      select s.*, (s.best).source in ('intent', 'session') as is_intent,
-        case
-          when (s.best).source in ('intent', 'session') and (s.session).payment_id is not null then s.session
-          else s.best
-        end as taxed,
-        -- All references to the payments behind it.
-        referral_private.payment_keys(p_stripe_account, p_livemode, case
-          when (s.best).source = 'invoice' then array(
-            select l.payment_key from referral_private.invoice_payments as l
-            where l.stripe_account = p_stripe_account and l.livemode = p_livemode and l.invoice_id = s.payment_id
-          )
-          else array[s.payment_id]
-        end) as keys
-      from stated as s
-      where (s.best).paid > 0
-    )
-  select p_stripe_account, p_livemode, s.payment_id, coalesce(s.customer_id, s.payment_id), s.customer_id is null,
-    coalesce(s.org_id, (
-      select min(p.org_id::text)::uuid
-      from referral_private.payments as p
-      where p.stripe_account = p_stripe_account and p.livemode = p_livemode and p.payment_id = any (s.keys)
-        and p.source = 'session'
-    )),
-    (s.best).program_id, (s.best).currency, (s.best).paid,
-    least((s.best).paid, case
-      when (s.best).source = 'invoice' then referral_private.reversed_of_invoice(
-        p_stripe_account, p_livemode, s.payment_id, s.keys, (s.best).currency, (s.best).paid
+    (t.best).currency, (t.best).paid,
+    least((t.best).paid, case
+      when (t.best).source = 'invoice' then referral_private.reversed_of_invoice(
+        p_stripe_account, p_livemode, t.payment_id, t.keys, (t.best).currency, (t.best).paid
       )
       else referral_private.reversed_of_payment(
-        p_stripe_account, p_livemode, s.keys, (s.best).currency, (s.best).paid
+        p_stripe_account, p_livemode, t.keys, (t.best).currency, (t.best).paid
       )
     end)::bigint,
-    (s.taxed).total, (s.taxed).total_excluding_tax, s.sale_at, s.paid_at,
+    (t.taxed).total, (t.taxed).total_excluding_tax, t.sale_at, t.paid_at,
     (
       select max(w.warned_at) from referral_private.warnings as w
-      where w.stripe_account = p_stripe_account and w.livemode = p_livemode and w.payment_key = any (s.keys)
+      where w.stripe_account = p_stripe_account and w.livemode = p_livemode and w.payment_key = any (t.keys)
     )
-  from sold as s
-  where not (s.is_intent and exists (
-    select from referral_private.invoice_payments as i
-    where i.stripe_account = p_stripe_account and i.livemode = p_livemode and i.payment_key = any (s.keys)
-  ));
+  from referral_private.payments_together(p_stripe_account, p_livemode, p_ids) as t;
 end
 $$;
 
 -- Sales that came, changed or went, and the payers that they had and have.
 create type referral_private.changed_sales as (sale_ids text[], payer_ids text[]);
 
--- Makes these sales anew from the facts. Returns those that changed.
+-- Whether anything changed by which a sale is settled: another object counts only if it carries something.
+create function referral_private.is_settled_anew(p_old referral_private.sales, p_new referral_private.sales)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_objects text[] := coalesce(p_new.object_ids, p_old.object_ids);
+begin
+  p_new.object_ids := p_old.object_ids;
+  return p_old is distinct from p_new or exists (
+    select from referral_private.payer_evidence as e
+    where e.object_id = any (v_objects) and not e.object_id = any (p_old.object_ids)
+      and e.stripe_account = p_old.stripe_account and e.livemode = p_old.livemode
+  );
+end
+$$;
+
+-- Makes these sales anew from the facts. Returns those that must be settled anew.
 create function referral_private.project_sales(p_stripe_account text, p_livemode boolean, p_sale_ids text[])
 returns referral_private.changed_sales
 language plpgsql
@@ -148,6 +143,12 @@ begin
   where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (v_changed);
   insert into referral_private.sales
   select m.* from unnest(v_made) as m where m.sale_id = any (v_changed);
+  v_changed := array(
+    select coalesce(m.sale_id, k.sale_id)
+    from unnest(v_made) as m
+    full join unnest(v_known) as k on k.sale_id = m.sale_id
+    where referral_private.is_settled_anew(k, m)
+  );
   return (
     v_changed, array(select distinct s.payer_id from unnest(v_known || v_made) as s where s.sale_id = any (v_changed))
   )::referral_private.changed_sales;

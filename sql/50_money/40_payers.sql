@@ -1,8 +1,8 @@
 -- Which payers are one person, and under which carriers their links and evidence are stored.
 
--- A carrier of a payer's: the payer itself, one of its sales, or a payment behind one. A guest's objects carry what
--- they name under the sale or the payment.
-create type referral_private.payer_carrier as (payer_id text, carrier text);
+-- A carrier of a payer's: the payer itself, an account that acts as it, one of its sales, or a payment behind one. A
+-- guest's objects carry what they name under the sale or the payment.
+create type referral_private.payer_carrier as (payer_id text collate "C", carrier text collate "C");
 
 create function referral_private.carriers_of_payers(p_stripe_account text, p_livemode boolean, p_payer_ids text[])
 returns setof referral_private.payer_carrier
@@ -12,86 +12,79 @@ rows 10
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_sold referral_private.payer_carrier[] := array(
-    select (s.payer_id, s.sale_id)::referral_private.payer_carrier
-    from referral_private.sales as s
-    where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.payer_id = any (p_payer_ids)
-  );
-  v_sales text[] := array(select s.carrier from unnest(v_sold) as s);
 begin
   return query
-  with
-    paying as materialized (
-      select s.payer_id, l.payment_key
-      from referral_private.invoice_payments as l
-      join unnest(v_sold) as s on s.carrier = l.invoice_id
-      where l.stripe_account = p_stripe_account and l.livemode = p_livemode and l.invoice_id = any (v_sales)
-    )
   select payer, payer from unnest(p_payer_ids) as payer
   union
-  select s.payer_id, s.carrier from unnest(v_sold) as s
+  select a.customer_id, a.customer_account
+  from referral_private.customer_accounts as a
+  where a.stripe_account = p_stripe_account and a.livemode = p_livemode and a.customer_id = any (p_payer_ids)
   union
-  select p.payer_id, p.payment_key from paying as p
-  union
-  select p.payer_id, c.intent_id
-  from referral_private.charges as c
-  join paying as p on p.payment_key = c.charge_id
-  where c.stripe_account = p_stripe_account and c.livemode = p_livemode
-    and c.charge_id = any (array(select paying.payment_key from paying));
+  select s.payer_id, part
+  from referral_private.sales as s
+  cross join lateral unnest(s.object_ids) as part
+  where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.payer_id = any (p_payer_ids);
 end
 $$;
 
--- The payers who must be settled because an event changed who they are, or what evidence they have: those of the
--- carriers with a new link or new evidence, and those of the touched sales, where a touched id carries anything.
-create function referral_private.payers_touched(
-  p_stripe_account text,
-  p_livemode boolean,
-  p_carriers text[],
-  p_touched text[]
-)
-returns text[]
+-- Stores which of these users are known, for this Stripe account, and returns those that were not before. The Stripe
+-- account lock is held.
+create function referral_private.know_users(p_stripe_account text, p_user_ids uuid[])
+returns uuid[]
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_known uuid[];
+begin
+  if cardinality(p_user_ids) = 0 then
+    return '{}';
+  end if;
+  with made as (
+    insert into referral_private.known_users as k (stripe_account, user_id, signed_up_at)
+    select p_stripe_account, given.id, u.created_at
+    from (select distinct id from unnest(p_user_ids) as id) as given
+    left join auth.users as u on u.id = given.id
+    where not exists (
+      select from referral_private.known_users as known
+      where known.user_id = given.id and known.stripe_account = p_stripe_account
+    ) and (
+      u.id is not null
+      or exists (select from referral.redemptions as r where r.referee_id = given.id)
+      or exists (select from referral.members as m where m.user_id = given.id)
+    )
+    returning k.user_id
+  )
+  select array_agg(m.user_id) into v_known from made as m;
+  return coalesce(v_known, '{}');
+end
+$$;
+
+-- A link of a carrier to a user whom the project knows: an object named the user, or a redemption of theirs.
+create type referral_private.payer_link as (carrier text collate "C", user_id uuid, linked_at timestamptz);
+
+create function referral_private.links_of_carriers(p_stripe_account text, p_livemode boolean, p_carriers text[])
+returns setof referral_private.payer_link
 language plpgsql
 stable
+rows 10
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if cardinality(p_carriers) = 0 and not exists (
-    select from referral_private.payer_users as l
-    where l.stripe_account = p_stripe_account and l.livemode = p_livemode and l.carrier = any (p_touched)
-  ) and not exists (
-    select from referral_private.payer_evidence as e
-    where e.stripe_account = p_stripe_account and e.livemode = p_livemode and e.carrier = any (p_touched)
-  ) then
-    return '{}';
-  end if;
-  return array(
-    select s.payer_id from referral_private.sales as s
-    where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.payer_id = any (p_carriers)
-    union
-    select s.payer_id from referral_private.sales as s
-    where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (p_touched)
-  );
-end
-$$;
-
--- The payers with sales to whom these carriers belong.
-create function referral_private.payers_of_carriers(p_stripe_account text, p_livemode boolean, p_carriers text[])
-returns text[]
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if cardinality(p_carriers) = 0 then
-    return '{}';
-  end if;
-  return referral_private.payers_touched(
-    p_stripe_account, p_livemode, p_carriers,
-    referral_private.touched_sales(p_stripe_account, p_livemode, p_carriers)
-  );
+  return query
+  select l.carrier, l.user_id, l.linked_at
+  from referral_private.payer_users as l
+  join referral_private.known_users as k on k.user_id = l.user_id and k.stripe_account = l.stripe_account
+  where l.stripe_account = p_stripe_account and l.livemode = p_livemode and l.carrier = any (p_carriers)
+  union all
+  select e.carrier, r.referee_id, e.carried_at
+  from referral_private.payer_evidence as e
+  join referral.redemptions as r on r.id = e.named::uuid
+  where e.stripe_account = p_stripe_account and e.livemode = p_livemode and e.carrier = any (p_carriers)
+    and e.kind = 'redemption_id';
 end
 $$;
 
@@ -119,63 +112,133 @@ begin
 end
 $$;
 
--- The users of carriers: those that are linked to them, and the referees of the redemptions that their metadata names.
-create function referral_private.users_of_carriers(p_stripe_account text, p_livemode boolean, p_carriers text[])
-returns uuid[]
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return array(
-    select l.user_id from referral_private.payer_users as l
-    where l.stripe_account = p_stripe_account and l.livemode = p_livemode and l.carrier = any (p_carriers)
-    union
-    select r.referee_id
-    from referral_private.payer_evidence as e
-    join referral.redemptions as r on r.id = e.named::uuid
-    where e.stripe_account = p_stripe_account and e.livemode = p_livemode and e.carrier = any (p_carriers)
-      and e.kind = 'redemption_id'
-  );
-end
-$$;
-
--- These payers and all who are the same person, directly or through others, with their carriers: their sales are
--- settled together.
-create function referral_private.linked_payers(p_stripe_account text, p_livemode boolean, p_payer_ids text[])
-returns referral_private.payer_carrier[]
+-- The payers to whom these carriers belong: those of the sales that they are part of, else the customer itself, or the
+-- payment that is no sale yet.
+create function referral_private.payers_of_carriers(p_stripe_account text, p_livemode boolean, p_carriers text[])
+returns text[]
 language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_new text[] := p_payer_ids;
-  v_found referral_private.payer_carrier[];
-  v_all referral_private.payer_carrier[] := '{}';
-  v_users uuid[];
-  v_carriers text[];
+  v_sales text[];
 begin
-  while cardinality(v_new) > 0 loop
-    v_found := array(select f from referral_private.carriers_of_payers(p_stripe_account, p_livemode, v_new) as f);
-    v_all := v_all || v_found;
-    v_users := referral_private.users_of_carriers(
-      p_stripe_account, p_livemode, array(select f.carrier from unnest(v_found) as f)
-    );
-    exit when cardinality(v_users) = 0;
-    v_carriers := array(
-      select unnest(referral_private.carriers_of_users(p_stripe_account, p_livemode, v_users))
+  if cardinality(p_carriers) = 0 then
+    return '{}';
+  end if;
+  v_sales := referral_private.touched_sales(p_stripe_account, p_livemode, p_carriers);
+  return array(
+    select s.payer_id
+    from referral_private.sales as s
+    where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (v_sales)
+    union
+    select referral_private.customer_of(p_stripe_account, p_livemode, carrier)
+    from unnest(p_carriers) as carrier
+    where not exists (
+      select from referral_private.sales as s
+      where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (v_sales)
+        and carrier = any (s.object_ids)
+    )
+  );
+end
+$$;
+
+-- The payers that are linked to these users.
+create function referral_private.payers_of_users(p_stripe_account text, p_livemode boolean, p_user_ids uuid[])
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return referral_private.payers_of_carriers(
+    p_stripe_account, p_livemode, referral_private.carriers_of_users(p_stripe_account, p_livemode, p_user_ids)
+  );
+end
+$$;
+
+-- A payer, the person that it is (the first user it was linked to; later links do not count), since when, and when
+-- that user signed up. What payers of one group bought is settled together: those of a person, or a payer without one.
+create type referral_private.payer as (
+  payer_id text collate "C",
+  group_id text collate "C",
+  person uuid,
+  linked_at timestamptz,
+  signed_up_at timestamptz
+);
+
+create function referral_private.payers_with_people(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_carriers referral_private.payer_carrier[]
+)
+returns setof referral_private.payer
+language plpgsql
+stable
+rows 10
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  select distinct on (c.payer_id) c.payer_id, coalesce(l.user_id::text, c.payer_id), l.user_id, l.linked_at,
+    k.signed_up_at
+  from unnest(p_carriers) as c
+  left join referral_private.links_of_carriers(
+    p_stripe_account, p_livemode, array(select distinct given.carrier from unnest(p_carriers) as given)
+  ) as l on l.carrier = c.carrier
+  left join referral_private.known_users as k on k.user_id = l.user_id and k.stripe_account = p_stripe_account
+  order by c.payer_id, l.linked_at, l.user_id;
+end
+$$;
+
+create type referral_private.settled_payers as (
+  payers referral_private.payer[],
+  carriers referral_private.payer_carrier[],
+  -- All users to whom they are linked, also by later links.
+  user_ids uuid[]
+);
+
+-- These payers, and all that are or may have been one person with them: the payers of every user that they are linked
+-- to. It goes no further: what is linked to another payer's other users does not matter.
+create function referral_private.payers_together(p_stripe_account text, p_livemode boolean, p_payer_ids text[])
+returns referral_private.settled_payers
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_carriers referral_private.payer_carrier[] := array(
+    select c from referral_private.carriers_of_payers(p_stripe_account, p_livemode, p_payer_ids) as c
+  );
+  v_users uuid[] := array(
+    select distinct l.user_id from referral_private.links_of_carriers(
+      p_stripe_account, p_livemode, array(select c.carrier from unnest(v_carriers) as c)
+    ) as l
+  );
+  v_others text[];
+begin
+  if cardinality(v_users) > 0 then
+    v_others := array(
+      select unnest(referral_private.payers_of_users(p_stripe_account, p_livemode, v_users))
       except
-      select a.payer_id from unnest(v_all) as a
+      select unnest(p_payer_ids)
     );
-    exit when cardinality(v_carriers) = 0;
-    v_new := array(
-      select unnest(referral_private.payers_of_carriers(p_stripe_account, p_livemode, v_carriers))
-      except
-      select a.payer_id from unnest(v_all) as a
-    );
-  end loop;
-  return v_all;
+    if cardinality(v_others) > 0 then
+      v_carriers := v_carriers || array(
+        select c from referral_private.carriers_of_payers(p_stripe_account, p_livemode, v_others) as c
+      );
+    end if;
+  end if;
+  return (
+    array(
+      select p from referral_private.payers_with_people(p_stripe_account, p_livemode, v_carriers) as p
+      where p.payer_id = any (p_payer_ids) or p.person = any (v_users)
+    ),
+    v_carriers, v_users
+  )::referral_private.settled_payers;
 end
 $$;

@@ -1,14 +1,15 @@
--- A referral: what one person, or payer without a user, bought in a program, as far as one earner is credited. A
+-- A referral: what one person, or payer without one, bought in a program, as far as one earner is credited. A
 -- projection, kept because the rank of a referral among its earner's decides tiers and the number of commissions.
 create table referral_private.referrals (
   org_id uuid not null,
   program_id uuid not null,
   earner_id uuid not null,
-  person text not null,
-  stripe_account text not null,
+  person text collate "C" not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  payer_id text not null,
-  first_sale_at timestamptz not null,
+  payer_id text collate "C" not null,
+  first_paid_at timestamptz not null,
+  first_sale_id text collate "C" not null,
   constraint referrals_pkey primary key (org_id, program_id, earner_id, livemode, person),
   constraint referrals_are_of_a_program
     foreign key (org_id, program_id) references referral.programs (org_id, id)
@@ -20,7 +21,8 @@ create index referrals_by_rank on referral_private.referrals (
   program_id,
   earner_id,
   livemode,
-  first_sale_at,
+  first_paid_at,
+  first_sale_id,
   person
 );
 
@@ -28,8 +30,14 @@ create index referrals_by_payer on referral_private.referrals (payer_id, stripe_
 
 alter table referral_private.referrals enable row level security;
 
--- A referral's place among its earner's in the program, by the time of its first sale.
-create function referral_private.rank_of(p_evidence referral_private.evidence, p_livemode boolean, p_person text)
+-- A referral's place among its earner's in the program, by the first qualifying sale that the earner won in it.
+create function referral_private.rank_of(
+  p_org_id uuid,
+  p_program_id uuid,
+  p_earner_id uuid,
+  p_livemode boolean,
+  p_person text
+)
 returns int
 language plpgsql
 stable
@@ -42,9 +50,10 @@ begin
     from referral_private.referrals as own
     join referral_private.referrals as f
       on f.org_id = own.org_id and f.program_id = own.program_id and f.earner_id = own.earner_id
-        and f.livemode = own.livemode and (f.first_sale_at, f.person) < (own.first_sale_at, own.person)
-    where own.org_id = p_evidence.org_id and own.program_id = p_evidence.program_id
-      and own.earner_id = p_evidence.earner_id and own.livemode = p_livemode and own.person = p_person
+        and f.livemode = own.livemode
+        and (f.first_paid_at, f.first_sale_id, f.person) < (own.first_paid_at, own.first_sale_id, own.person)
+    where own.org_id = p_org_id and own.program_id = p_program_id and own.earner_id = p_earner_id
+      and own.livemode = p_livemode and own.person = p_person
   );
 end
 $$;
@@ -92,7 +101,7 @@ begin
       select f.payer_id from referral_private.referrals as f
       where f.org_id = c.org_id and f.program_id = c.program_id and f.earner_id = c.earner_id
         and f.livemode = p_livemode
-      order by f.first_sale_at, f.person
+      order by f.first_paid_at, f.first_sale_id, f.person
       offset greatest(boundary - 1 - c.referrals, 0)
       limit 2 * c.referrals
     ) as near
@@ -119,11 +128,12 @@ declare
 begin
   with
     current as (
-      select (w.evidence).org_id, (w.evidence).program_id, (w.evidence).earner_id, w.person,
-        min((w.sale).payer_id) as payer_id, min((w.sale).sale_at) as first_sale_at
+      select distinct on (org_id, program_id, earner_id, person) (w.evidence).org_id, (w.evidence).program_id,
+        (w.evidence).earner_id, (w.payer).group_id as person, (w.sale).payer_id, (w.sale).paid_at as first_paid_at,
+        (w.sale).sale_id as first_sale_id
       from unnest(p_won) as w
       where w.refusal is null
-      group by 1, 2, 3, 4
+      order by 1, 2, 3, 4, (w.sale).paid_at, (w.sale).sale_id
     ),
     gone as (
       delete from referral_private.referrals as f
@@ -137,13 +147,15 @@ begin
     ),
     made as (
       insert into referral_private.referrals as f (
-        org_id, program_id, earner_id, person, stripe_account, livemode, payer_id, first_sale_at
+        org_id, program_id, earner_id, person, stripe_account, livemode, payer_id, first_paid_at, first_sale_id
       )
-      select c.org_id, c.program_id, c.earner_id, c.person, p_stripe_account, p_livemode, c.payer_id, c.first_sale_at
+      select c.org_id, c.program_id, c.earner_id, c.person, p_stripe_account, p_livemode, c.payer_id, c.first_paid_at,
+        c.first_sale_id
       from current as c
       on conflict on constraint referrals_pkey do update
-      set payer_id = excluded.payer_id, first_sale_at = excluded.first_sale_at
-      where (f.payer_id, f.first_sale_at) is distinct from (excluded.payer_id, excluded.first_sale_at)
+      set payer_id = excluded.payer_id, first_paid_at = excluded.first_paid_at, first_sale_id = excluded.first_sale_id
+      where (f.payer_id, f.first_paid_at, f.first_sale_id)
+        is distinct from (excluded.payer_id, excluded.first_paid_at, excluded.first_sale_id)
       returning f.org_id, f.program_id, f.earner_id
     )
   select array_agg(changed::referral_private.rank_change) into v_changes

@@ -7,7 +7,7 @@ create table referral_private.ledger_accounts (
   livemode boolean not null,
   earner_id uuid,
   kind referral.account_kind not null,
-  currency text not null,
+  currency text collate "C" not null,
   balance bigint not null default 0,
   constraint ledger_accounts_pkey primary key (org_id, account_id),
   constraint ledger_accounts_belong_to_an_organisation
@@ -27,22 +27,25 @@ create unique index ledger_accounts_one_per_earner_and_kind on referral_private.
   currency
 );
 
-create index ledger_accounts_by_earner on referral_private.ledger_accounts (earner_id, org_id);
+create index ledger_accounts_by_earner on referral_private.ledger_accounts (org_id, earner_id, currency, livemode);
 
 alter table referral_private.ledger_accounts enable row level security;
 
+-- An entry belongs to a sale, or to what is paid out or adjusted.
 create table referral_private.ledger_entries (
   org_id uuid not null,
   entry_id bigint generated always as identity,
   debit_account_id bigint not null,
   credit_account_id bigint not null,
   amount bigint not null,
-  currency text not null,
-  reason_key text not null,
-  stripe_account text not null,
+  currency text collate "C" not null,
+  reason_key text collate "C" not null,
   livemode boolean not null,
-  sale_id text not null,
-  caused_by text not null,
+  stripe_account text collate "C",
+  sale_id text collate "C",
+  payout_id uuid,
+  adjustment_id uuid,
+  caused_by text collate "C" not null,
   posted_at timestamptz not null default clock_timestamp(),
   constraint ledger_entries_pkey primary key (org_id, entry_id),
   constraint ledger_entries_reason_is_unique unique (org_id, reason_key),
@@ -52,6 +55,8 @@ create table referral_private.ledger_entries (
   constraint ledger_entries_credit_an_account
     foreign key (org_id, credit_account_id) references referral_private.ledger_accounts (org_id, account_id)
       on delete restrict,
+  constraint ledger_entries_belong_to_one_thing check (num_nonnulls(sale_id, payout_id, adjustment_id) = 1),
+  constraint ledger_entries_sales_have_a_stripe_account check ((sale_id is null) = (stripe_account is null)),
   constraint ledger_entries_are_between_two check (debit_account_id != credit_account_id),
   constraint ledger_entries_amount_is_positive check (amount > 0 and amount <= 9007199254740991)
 );
@@ -60,7 +65,7 @@ create index ledger_entries_by_debit on referral_private.ledger_entries (org_id,
 
 create index ledger_entries_by_credit on referral_private.ledger_entries (org_id, credit_account_id, entry_id);
 
-create index ledger_entries_by_sale on referral_private.ledger_entries (org_id, sale_id, entry_id);
+create index ledger_entries_by_sale on referral_private.ledger_entries (sale_id, stripe_account, livemode);
 
 alter table referral_private.ledger_entries enable row level security;
 
@@ -68,15 +73,15 @@ alter table referral_private.ledger_entries enable row level security;
 -- what the sale's target says then.
 create table referral_private.postings (
   org_id uuid not null,
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  sale_id text not null,
+  sale_id text collate "C" not null,
   earner_id uuid not null,
   kind referral.account_kind not null,
-  currency text not null,
+  currency text collate "C" not null,
   amount bigint not null,
   entries int not null,
-  -- When what is pending becomes available, as the facts stand.
+  -- When what is on hold becomes available, as the facts stand.
   due_at timestamptz,
   constraint postings_pkey primary key (org_id, sale_id, earner_id, kind, currency, stripe_account, livemode),
   constraint postings_belong_to_an_organisation
@@ -85,7 +90,8 @@ create table referral_private.postings (
   constraint postings_are_exact_in_javascript check (amount between 0 and 9007199254740991)
 );
 
-create index postings_due on referral_private.postings (due_at) where kind = 'pending' and amount > 0;
+create index postings_due on referral_private.postings (due_at)
+where kind in ('pending', 'reward_pending') and amount > 0;
 
 create index postings_by_sale on referral_private.postings (sale_id, stripe_account, livemode);
 
@@ -98,34 +104,33 @@ execute function referral_private.refuse_change();
 
 alter table referral_private.ledger_entries enable always trigger ledger_entries_are_append_only;
 
--- The account of this kind: the earner's, or, for the expense, the organisation's. It is made when it is first needed.
-create function referral_private.ensure_ledger_account(
-  p_org_id uuid,
-  p_livemode boolean,
-  p_earner_id uuid,
-  p_kind referral.account_kind,
-  p_currency text
-)
-returns bigint
+-- The account of an earner, or, for the expense, of the organisation.
+create type referral_private.account_name as (
+  org_id uuid,
+  livemode boolean,
+  earner_id uuid,
+  kind referral.account_kind,
+  currency text
+);
+
+-- Makes those of these accounts that do not exist yet.
+create function referral_private.ensure_ledger_accounts(p_accounts referral_private.account_name[])
+returns void
 language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_earner_id uuid := case when p_kind <> 'expense' then p_earner_id end;
-  v_account_id bigint;
 begin
-  select a.account_id into v_account_id
-  from referral_private.ledger_accounts as a
-  where a.org_id = p_org_id and a.livemode = p_livemode and a.kind = p_kind and a.currency = p_currency
-    and coalesce(a.earner_id, '00000000-0000-0000-0000-000000000000')
-      = coalesce(v_earner_id, '00000000-0000-0000-0000-000000000000');
-  if v_account_id is null then
-    insert into referral_private.ledger_accounts (org_id, livemode, earner_id, kind, currency)
-    values (p_org_id, p_livemode, v_earner_id, p_kind, p_currency)
-    returning account_id into v_account_id;
-  end if;
-  return v_account_id;
+  insert into referral_private.ledger_accounts (org_id, livemode, earner_id, kind, currency)
+  select distinct n.*
+  from unnest(p_accounts) as n
+  where not exists (
+    select from referral_private.ledger_accounts as a
+    where a.org_id = n.org_id and a.livemode = n.livemode and a.kind = n.kind and a.currency = n.currency
+      and coalesce(a.earner_id, '00000000-0000-0000-0000-000000000000')
+        = coalesce(n.earner_id, '00000000-0000-0000-0000-000000000000')
+  )
+  order by 1, 2, 3, 4, 5;
 end
 $$;

@@ -1,13 +1,12 @@
 -- Settling: what the facts say is brought into redemptions, ranks and the ledger. A function that states a fact, or
 -- decides something, settles in the same transaction, under the Stripe account lock.
 
--- Brings redemptions to what the facts say: confirmed by the first sale that they win inside the conversion window,
--- reversed once all of what they won was reversed. A redemption that staff decided on is left as it is.
+-- Brings redemptions to what the facts say: confirmed by the first sale that they win, reversed once all of what they
+-- won was reversed. A redemption that staff decided on is left as it is.
 create function referral_private.settle_redemptions(
   p_stripe_account text,
   p_livemode boolean,
-  p_evidence referral_private.evidence[],
-  p_won referral_private.won_sale[]
+  p_settled referral_private.settlement
 )
 returns void
 language plpgsql
@@ -16,27 +15,33 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_redeemed referral_private.evidence[] := array(
-    select e from unnest(p_evidence) as e where e.redemption_id is not null
+  v_user_ids constant uuid[] := (p_settled.together).user_ids || array(
+    select e.referee_id from unnest(p_settled.evidence) as e where e.redemption_id is not null
   );
-  v_other text[];
+  v_redeemed uuid[] := array(
+    select r.id from referral.redemptions as r
+    where r.referee_id = any (v_user_ids) and referral_private.stripe_account_of(r.org_id) = p_stripe_account
+  );
+  v_won referral_private.won_sale[] := p_settled.won;
+  v_others text[];
+  v_mode boolean;
 begin
   if cardinality(v_redeemed) = 0 then
     return;
   end if;
-  -- A redemption has one status, whichever mode its sales are of.
-  v_other := referral_private.payers_of_carriers(p_stripe_account, not p_livemode, referral_private.carriers_of_users(
-    p_stripe_account, not p_livemode, array(select e.referee_id from unnest(v_redeemed) as e)
-  ));
-  if cardinality(v_other) > 0 then
-    p_won := p_won || array(
-      select w from referral_private.won_sales(p_stripe_account, not p_livemode, array(
-        select e from referral_private.evidence_of(
-          p_stripe_account, not p_livemode, referral_private.linked_payers(p_stripe_account, not p_livemode, v_other)
-        ) as e
-      )) as w
+  -- A redemption has one status, whichever mode its sales are of, and whoever's sales name it.
+  foreach v_mode in array '{true,false}'::boolean[] loop
+    v_others := array(
+      select unnest(referral_private.payers_of_users(p_stripe_account, v_mode, v_user_ids))
+      except
+      select p.payer_id from unnest((p_settled.together).payers) as p where v_mode = p_livemode
     );
-  end if;
+    if cardinality(v_others) > 0 then
+      v_won := v_won || (referral_private.settlement_of(
+        p_stripe_account, v_mode, referral_private.payers_together(p_stripe_account, v_mode, v_others)
+      )).won;
+    end if;
+  end loop;
   update referral.redemptions as r
   set confirmed_at = settled.confirmed_at, status = settled.status
   from (
@@ -46,13 +51,13 @@ begin
       when won.net = 0 then 'reversed'
       else 'confirmed'
     end)::referral.redemption_status as status
-    from (select distinct e.redemption_id as id from unnest(v_redeemed) as e) as named
-    join referral.redemptions as d on d.id = named.id
+    from unnest(v_redeemed) as named
+    join referral.redemptions as d on d.id = named
     left join (
-      select (w.evidence).redemption_id, min((w.sale).sale_at) as first_at,
+      select (w.evidence).redemption_id, min((w.sale).paid_at) as first_at,
         sum((w.sale).paid - (w.sale).reversed) as net
-      from unnest(p_won) as w
-      where w.refusal is null or w.refusal in ('no_earner', 'guest', 'self_referral')
+      from unnest(v_won) as w
+      where w.is_won
       group by 1
     ) as won on won.redemption_id = d.id
     where d.decision is null
@@ -62,8 +67,8 @@ begin
 end
 $$;
 
--- Settles these payers, the payers whose rank changes by it, and these sales, whose old and new payers they are. The
--- Stripe account lock is held exclusively.
+-- Settles these payers, the payers whose commissions change by it, and these sales, whose old and new payers they are.
+-- The Stripe account lock is held exclusively.
 create function referral_private.settle(
   p_stripe_account text,
   p_livemode boolean,
@@ -79,27 +84,31 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
-  v_carriers referral_private.payer_carrier[];
   -- A sale that is gone may have been all that linked its payer to a person: what it carries is settled too.
   v_payers text[] := p_payer_ids || p_sale_ids;
+  v_sales text[];
   v_moved text[];
-  v_evidence referral_private.evidence[];
-  v_won referral_private.won_sale[];
+  v_together referral_private.settled_payers;
+  v_settled referral_private.settlement;
 begin
   loop
-    v_carriers := referral_private.linked_payers(p_stripe_account, p_livemode, v_payers);
-    v_payers := array(select distinct c.payer_id from unnest(v_carriers) as c);
-    v_evidence := array(select e from referral_private.evidence_of(p_stripe_account, p_livemode, v_carriers) as e);
-    v_won := array(select w from referral_private.won_sales(p_stripe_account, p_livemode, v_evidence) as w);
-    v_moved := referral_private.rank_referrals(p_stripe_account, p_livemode, v_payers, v_won);
+    v_together := referral_private.payers_together(p_stripe_account, p_livemode, v_payers);
+    v_payers := array(select p.payer_id from unnest(v_together.payers) as p);
+    v_sales := p_sale_ids || array(
+      select s.sale_id from referral_private.sales as s
+      where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.payer_id = any (v_payers)
+    );
+    if cardinality(v_sales) = 0 then
+      return;
+    end if;
+    v_settled := referral_private.settlement_of(p_stripe_account, p_livemode, v_together);
+    v_moved := referral_private.rank_referrals(p_stripe_account, p_livemode, v_payers, v_settled.won)
+      || referral_private.place_guest_sales(p_stripe_account, p_livemode, v_sales, v_settled.won);
     exit when v_moved <@ v_payers;
     v_payers := v_payers || v_moved;
   end loop;
-  perform referral_private.settle_redemptions(p_stripe_account, p_livemode, v_evidence, v_won);
-  -- The sales of a payer are among its carriers.
-  perform referral_private.post_differences(
-    p_stripe_account, p_livemode, p_sale_ids || array(select c.carrier from unnest(v_carriers) as c), v_won, p_cause
-  );
+  perform referral_private.settle_redemptions(p_stripe_account, p_livemode, v_settled);
+  perform referral_private.post_differences(p_stripe_account, p_livemode, v_sales, v_settled.won, p_cause);
 end
 $$;
 
@@ -113,15 +122,15 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform referral_private.settle(
-    p_stripe_account, livemode, referral_private.payers_of_carriers(
-      p_stripe_account, livemode, referral_private.carriers_of_users(p_stripe_account, livemode, array[p_user_id])
-    ), '{}', p_cause
+    p_stripe_account, livemode, referral_private.payers_of_users(p_stripe_account, livemode, array[p_user_id]), '{}',
+    p_cause
   )
   from unnest('{true,false}'::boolean[]) as livemode;
 end
 $$;
 
--- Settles what a change of an organisation's Stripe account touches: every payer of its redemptions, on either account.
+-- Settles what a change of an organisation's Stripe account touches, on either account: every payer of its redemptions,
+-- and those whose code came from an address that a buyer can edit, which counts on an account of one organisation only.
 create function referral_private.settle_organisation(p_org_id uuid, p_stripe_accounts text[])
 returns void
 language plpgsql
@@ -134,6 +143,17 @@ begin
   from referral.redemptions as r
   cross join unnest(p_stripe_accounts) as stripe_account
   where r.org_id = p_org_id;
+  perform referral_private.settle(
+    carrying.stripe_account, carrying.livemode,
+    referral_private.payers_of_carriers(carrying.stripe_account, carrying.livemode, carrying.carriers), '{}',
+    'Stripe account changed'
+  )
+  from (
+    select e.stripe_account, e.livemode, array_agg(distinct e.carrier) as carriers
+    from referral_private.payer_evidence as e
+    where e.stripe_account = any (p_stripe_accounts) and e.kind = 'payment_link'
+    group by 1, 2
+  ) as carrying;
 end
 $$;
 
@@ -154,13 +174,74 @@ begin
   from (
     select e.livemode, array_agg(distinct e.carrier) as carriers
     from referral_private.payer_evidence as e
-    left join referral_private.promotion_codes as p
+    left join referral_private.promotion_code_statements as p
       on e.kind = 'promotion_code' and p.promotion_code_id = e.named
       and p.stripe_account = e.stripe_account and p.livemode = e.livemode
-    join referral.codes as c on c.code_key = coalesce(p.code_key, e.named)
+    join referral.codes as c on c.code_key in (p.code_key, p.previous_key, e.named)
     where e.stripe_account = p_stripe_account and e.kind >= 'metadata_code' and c.program_id = p_program_id
       and e.carried_at >= date_trunc('second', p_since)
     group by e.livemode
   ) as ahead;
 end
 $$;
+
+-- Settles payers whose objects carry one of these keys from a time on.
+create function referral_private.settle_keys(p_stripe_account text, p_keys text[], p_since timestamptz, p_cause text)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform referral_private.settle(
+    p_stripe_account, livemode,
+    referral_private.payers_of_carriers(
+      p_stripe_account, livemode, referral_private.carriers_of_keys(p_stripe_account, livemode, p_keys, p_since)
+    ), '{}', p_cause
+  )
+  from unnest('{true,false}'::boolean[]) as livemode;
+end
+$$;
+
+-- Settles purchases that carry a code and are dated ahead, as those of test clocks are, when the code's state changes:
+-- an earlier purchase was judged by the state of its own time. The code is locked already, so the Stripe account lock
+-- is not waited for: that could deadlock. Raises `busy`.
+create function referral_private.settle_ahead_of_code()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_stripe_account text;
+  -- Where a code becomes usable, purchases of the last minute count as well.
+  v_since timestamptz := clock_timestamp() - case when new.status = 'active' then interval '1 minute' else '0' end;
+begin
+  if referral_private.keys_carried_since(array[new.code_key], v_since) = '{}' then
+    return null;
+  end if;
+  v_stripe_account := referral_private.stripe_account_of(new.org_id);
+  if not pg_try_advisory_xact_lock(referral_private.stripe_account_lock_key(v_stripe_account)) then
+    perform referral_private.raise_error('busy');
+  end if;
+  perform referral_private.settle_keys(
+    v_stripe_account, array[new.code_key], v_since, 'code ' || new.id
+  );
+  return null;
+end
+$$;
+
+create trigger codes_settle_purchases_ahead
+after update of status, expires_at, redeemable_until on referral.codes
+for each row
+when
+  (
+    (new.status, new.expires_at, new.redeemable_until) is distinct from (
+      old.status,
+      old.expires_at,
+      old.redeemable_until
+    )
+  )
+execute function referral_private.settle_ahead_of_code();

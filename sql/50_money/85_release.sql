@@ -1,5 +1,5 @@
--- Release: commissions whose hold is over go from pending to available. A call handles one Stripe account and few
--- sales, so that the Stripe account lock is held shortly.
+-- Release: commissions and rewards whose hold is over go from pending to available. A call handles one Stripe account
+-- and few sales, so that the Stripe account lock is held shortly.
 create function referral_private.release_due_commissions(p_max_rows int default 500)
 returns int
 language plpgsql
@@ -13,20 +13,21 @@ declare
   v_due record;
   v_released int := 0;
 begin
+  perform referral_private.require_read_committed();
   for v_stripe_account in
     select p.stripe_account from referral_private.postings as p
-    where p.kind = 'pending' and p.amount > 0 and p.due_at <= clock_timestamp()
+    where p.kind in ('pending', 'reward_pending') and p.amount > 0 and p.due_at <= clock_timestamp()
     group by p.stripe_account
     order by min(p.due_at)
   loop
     -- A Stripe account that is busy is left for the next call.
     continue when not pg_try_advisory_xact_lock(referral_private.stripe_account_lock_key(v_stripe_account));
     for v_due in
-      select due.livemode, array_agg(distinct s.payer_id) as payers, count(*) as sales
+      select due.livemode, array_agg(distinct s.payer_id) as payers, count(distinct due.sale_id) as sales
       from (
         select p.livemode, p.sale_id
         from referral_private.postings as p
-        where p.stripe_account = v_stripe_account and p.kind = 'pending' and p.amount > 0
+        where p.stripe_account = v_stripe_account and p.kind in ('pending', 'reward_pending') and p.amount > 0
           and p.due_at <= clock_timestamp()
         order by p.due_at
         limit least(greatest(p_max_rows, 0), 500)
@@ -45,8 +46,8 @@ end
 $$;
 
 comment on function referral_private.release_due_commissions is
-  'public: Makes commissions available whose hold is over, of one Stripe account, and returns how many sales it looked
-at. Call again until it returns 0.
+  'public: Makes commissions and rewards available whose hold is over, of one Stripe account, and returns how many sales
+it looked at. Call again until it returns 0.
 
 group: Run jobs
 max_rows: how many sales at most, 500 at most

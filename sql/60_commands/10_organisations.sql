@@ -6,6 +6,7 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
 as $$
 declare
   v_organisation referral.organisations;
@@ -13,6 +14,7 @@ begin
   if p_admin_id is null then
     perform referral_private.raise_error('invalid_argument', 'admin_id');
   end if;
+  perform referral_private.recognise_member(p_admin_id);
   insert into referral.organisations (name, slug) values (p_name, p_slug) returning * into v_organisation;
   insert into referral.members (org_id, user_id, role) values (v_organisation.id, p_admin_id, 'admin');
   return v_organisation;
@@ -27,7 +29,7 @@ name: 1 to 120 characters
 slug: a lower-case label, unique
 admin_id: the user who becomes admin
 callers: the operator
-errors: organisation_exists, invalid_argument
+errors: organisation_exists, invalid_argument, busy
 timeout: 10s';
 
 grant execute on function referral_private.create_organisation to service_role;
@@ -45,8 +47,8 @@ declare
   v_old text := referral_private.stripe_account_of(p_org_id);
   v_new text := coalesce(p_stripe_account_id, '');
 begin
-  perform referral_private.lock_stripe_account(least(v_old, v_new));
-  perform referral_private.lock_stripe_account(greatest(v_old, v_new));
+  perform referral_private.lock_stripe_account(least(v_old collate "C", v_new));
+  perform referral_private.lock_stripe_account(greatest(v_old collate "C", v_new));
   if v_old = v_new then
     return;
   end if;
@@ -65,7 +67,7 @@ begin
     )
     or exists (
       select from referral.codes as c
-      join referral_private.promotion_codes as p on p.code_key = c.code_key
+      join referral_private.promotion_code_statements as p on c.code_key in (p.code_key, p.previous_key)
       where c.org_id = p_org_id and p.stripe_account in (v_old, v_new)
     )
   then
@@ -125,6 +127,8 @@ begin
   end if;
 
   select * into strict v_old from referral.organisations as o where o.id = p_org_id for no key update;
+  -- The caller may have lost the role while this waited.
+  perform referral_private.require_role(p_org_id, 'admin');
   v_new := referral_private.changed_organisation(v_old, p_changes);
   update referral.organisations as o
   set name = v_new.name, active = v_new.active, link_origin = v_new.link_origin,

@@ -14,6 +14,21 @@ begin
 end
 $$;
 
+-- Coordinators add members, admins add anyone. Raises `not_allowed`.
+create function referral_private.require_may_add(p_org_id uuid, p_role text)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform referral_private.require_role(
+    p_org_id, (case when p_role = 'member' then 'coordinator' else 'admin' end)::referral.member_role
+  );
+end
+$$;
+
 -- An existing role is never changed here. A member who enrolled by themself counts as invited from then on.
 create function referral_private.add_member(p_org_id uuid, p_user_id uuid, p_role text default 'member')
 returns referral.members
@@ -31,15 +46,16 @@ begin
     perform referral_private.raise_error('invalid_argument', 'user_id');
   end if;
   perform referral_private.require_role_name(p_role);
-  if p_role <> 'member' and not referral_private.acts_with_role(p_org_id, 'admin') then
-    perform referral_private.raise_error('not_allowed');
-  end if;
+  perform referral_private.require_may_add(p_org_id, p_role);
 
+  perform referral_private.recognise_member(p_user_id);
   insert into referral.members (org_id, user_id, role, admitted_by)
   values (p_org_id, p_user_id, p_role::referral.member_role, auth.uid())
   on conflict on constraint members_pkey do update
   set admitted_by = auth.uid()
   where members.admitted_by = members.user_id;
+  -- The insert waits for others who change the same member.
+  perform referral_private.require_may_add(p_org_id, p_role);
 
   select * into strict v_member from referral.members as m where m.org_id = p_org_id and m.user_id = p_user_id;
   if v_member.role::text <> p_role then
@@ -67,7 +83,7 @@ timeout: 10s';
 grant execute on function referral_private.add_member to authenticated, service_role;
 
 -- Locks the organisation, whose number of admins must not change, then the member. Coordinators manage members,
--- admins manage everyone. Raises `not_allowed`, `member_not_found`.
+-- admins manage everyone; the caller's role is that after the locks. Raises `not_allowed`, `member_not_found`.
 create function referral_private.lock_member_to_manage(p_org_id uuid, p_user_id uuid)
 returns referral.members
 language plpgsql
@@ -87,9 +103,9 @@ begin
   if not found then
     perform referral_private.raise_error('member_not_found');
   end if;
-  if v_member.role <> 'member' then
-    perform referral_private.require_role(p_org_id, 'admin');
-  end if;
+  perform referral_private.require_role(
+    p_org_id, (case when v_member.role = 'member' then 'coordinator' else 'admin' end)::referral.member_role
+  );
   return v_member;
 end
 $$;
@@ -126,6 +142,7 @@ begin
   perform referral_private.require_role(p_org_id, 'admin');
   perform referral_private.require_role_name(p_role);
   v_member := referral_private.lock_member_to_manage(p_org_id, p_user_id);
+  perform referral_private.require_role(p_org_id, 'admin');
   if p_role <> 'admin' then
     perform referral_private.require_other_admin(v_member);
   end if;
@@ -169,6 +186,8 @@ begin
   set display_name = p_display_name, public_name = coalesce(p_public_name, false)
   where m.org_id = p_org_id and m.user_id = v_user_id
   returning * into v_member;
+  -- The update waits for staff who deactivate the member.
+  perform referral_private.require_role(p_org_id, 'member');
   return v_member;
 end
 $$;

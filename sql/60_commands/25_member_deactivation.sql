@@ -1,5 +1,29 @@
 -- A member loses their rights, and gets them back.
 
+-- Locks a member as `lock_member_to_manage` does. Where `p_settles` (the member is blocked or unblocked), the Stripe
+-- account is locked before, and returned.
+create function referral_private.lock_member_to_block(p_org_id uuid, p_user_id uuid, p_settles boolean)
+returns text
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_stripe_account text;
+begin
+  if p_settles then
+    perform referral_private.require_role(p_org_id, 'coordinator');
+    if p_user_id = auth.uid() then
+      perform referral_private.raise_error('not_allowed');
+    end if;
+    v_stripe_account := referral_private.lock_stripe_account_of(p_org_id);
+  end if;
+  perform referral_private.lock_member_to_manage(p_org_id, p_user_id);
+  return v_stripe_account;
+end
+$$;
+
 create function referral_private.deactivate_member(
   p_org_id uuid,
   p_user_id uuid,
@@ -14,9 +38,10 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 declare
+  v_stripe_account text := referral_private.lock_member_to_block(p_org_id, p_user_id, p_block);
   v_member referral.members;
 begin
-  v_member := referral_private.lock_member_to_manage(p_org_id, p_user_id);
+  select * into strict v_member from referral.members as m where m.org_id = p_org_id and m.user_id = p_user_id;
   perform referral_private.require_other_admin(v_member);
   update referral.members as m
   set deactivated_at = coalesce(m.deactivated_at, clock_timestamp()), reason = p_reason,
@@ -24,6 +49,9 @@ begin
   where m.org_id = p_org_id and m.user_id = p_user_id
   returning * into v_member;
   perform referral_private.end_codes_of(p_org_id, p_user_id, '{active,suspended}', p_reason);
+  if p_block then
+    perform referral_private.forfeit_by_block(v_stripe_account, p_org_id, p_user_id, null, p_reason);
+  end if;
   return v_member;
 end
 $$;
@@ -35,11 +63,12 @@ group: Manage members
 org_id: the organisation
 user_id: the member
 reason: up to 500 characters, kept in the audit
-block: true: the member gets no code again
+block: true: the member gets no code again, and what is paid from now on earns nothing for them, and by their codes
+  nothing for others; nobody blocks themself
 callers: coordinators for members; admins and the operator for anyone but the last admin
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
   last_admin, invalid_argument, busy
-timeout: 10s';
+timeout: 60s';
 
 grant execute on function referral_private.deactivate_member to authenticated, service_role;
 
@@ -57,9 +86,9 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 declare
+  v_stripe_account text := referral_private.lock_member_to_block(p_org_id, p_user_id, p_unblock);
   v_member referral.members;
 begin
-  perform referral_private.lock_member_to_manage(p_org_id, p_user_id);
   if p_unblock then
     perform referral_private.require_role(p_org_id, 'admin');
   end if;
@@ -67,6 +96,9 @@ begin
   set deactivated_at = null, blocked_at = case when not p_unblock then m.blocked_at end, reason = p_reason
   where m.org_id = p_org_id and m.user_id = p_user_id
   returning * into v_member;
+  if p_unblock then
+    perform referral_private.end_forfeits_by_block(v_stripe_account, p_org_id, p_user_id);
+  end if;
   return v_member;
 end
 $$;
@@ -77,11 +109,12 @@ comment on function referral_private.reactivate_member is
 group: Manage members
 org_id: the organisation
 user_id: the member
-unblock: true, for admins: the member may have codes again
+unblock: true, for admins: the member may have codes again, and what is paid from now on earns again; nobody unblocks
+  themself
 reason: up to 500 characters, kept in the audit
 callers: coordinators for members; admins and the operator for anyone
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
   invalid_argument, busy
-timeout: 10s';
+timeout: 60s';
 
 grant execute on function referral_private.reactivate_member to authenticated, service_role;

@@ -12,8 +12,10 @@ declare
   v_program referral.programs;
 begin
   perform referral_private.require_role(p_org_id, 'admin');
-  -- The organisation's row decides who comes first, and so which program is the default.
+  -- The organisation's row decides who comes first, and so which program is the default. The caller may have lost the
+  -- role while this waited.
   perform from referral.organisations as o where o.id = p_org_id for no key update;
+  perform referral_private.require_role(p_org_id, 'admin');
 
   insert into referral.programs (org_id, key, name, is_default)
   values (p_org_id, p_key, p_name, not exists (select from referral.programs as p where p.org_id = p_org_id))
@@ -32,7 +34,7 @@ group: Set up organisations and programs
 org_id: the organisation
 key: a lower-case label, unique in the organisation
 name: 1 to 120 characters
-terms: see docs/stripe.md; unknown keys are refused
+terms: see docs/terms.md; unknown keys are refused
 callers: admins and the operator
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_exists,
   invalid_argument, invalid_terms, busy
@@ -40,22 +42,48 @@ timeout: 10s';
 
 grant execute on function referral_private.create_program to authenticated, service_role;
 
--- Puts terms in force from a time on, as the next version. The organisation's row is locked.
-create function referral_private.replace_terms(p_program referral.programs, p_terms jsonb, p_from timestamptz)
+-- Refuses more than 50 versions of a program's terms in 24 hours, with `rate_limited`: each is kept for ever, and is
+-- settled under the Stripe account lock, for which others wait.
+create function referral_private.require_terms_allowance(p_program referral.programs)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if (
+    select count(*) from referral.program_terms as t
+    where t.org_id = p_program.org_id and t.program_id = p_program.id
+      and t.valid_from > clock_timestamp() - interval '24 hours'
+  ) >= 50 then
+    perform referral_private.raise_error('rate_limited', '50 versions of terms in 24 hours');
+  end if;
+end
+$$;
+
+-- Puts changed terms in force from a time on, as the next version; changes that change nothing make none. The Stripe
+-- account and the organisation's row are locked.
+create function referral_private.replace_terms(p_program referral.programs, p_changes jsonb, p_from timestamptz)
 returns void
 language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_old referral.program_terms := referral_private.terms_in_force(p_program.org_id, p_program.id);
+  v_terms jsonb := referral_private.changed_terms(v_old.terms, p_changes);
 begin
+  if v_terms = v_old.terms then
+    return;
+  end if;
+  perform referral_private.require_terms_allowance(p_program);
   update referral.program_terms as t
   set valid_to = p_from
-  where t.org_id = p_program.org_id and t.program_id = p_program.id and t.valid_to is null;
+  where t.org_id = p_program.org_id and t.program_id = p_program.id and t.version = v_old.version;
   insert into referral.program_terms (org_id, program_id, version, terms, valid_from)
-  select p_program.org_id, p_program.id, max(t.version) + 1, referral_private.complete_terms(p_terms), p_from
-  from referral.program_terms as t
-  where t.org_id = p_program.org_id and t.program_id = p_program.id;
+  values (p_program.org_id, p_program.id, v_old.version + 1, v_terms, p_from);
 end
 $$;
 
@@ -70,6 +98,7 @@ set lock_timeout = '3s'
 as $$
 declare
   v_program referral.programs;
+  v_active boolean;
   v_now timestamptz;
 begin
   select * into v_program from referral.programs as p where p.id = p_program_id;
@@ -81,9 +110,17 @@ begin
   if p_changes -> 'is_default' <> 'true' then
     perform referral_private.raise_error('invalid_argument', 'changes: is_default');
   end if;
+  v_active := p_changes ->> 'active';
+  if p_changes ? 'terms' then
+    -- Checked before the lock, for which all purchases wait.
+    perform referral_private.require_terms(p_changes -> 'terms', true);
+    perform referral_private.require_terms_allowance(v_program);
+  end if;
 
   perform referral_private.lock_stripe_account_of(v_program.org_id);
   perform from referral.organisations as o where o.id = v_program.org_id for no key update;
+  -- The caller may have lost the role while this waited.
+  perform referral_private.require_role(v_program.org_id, 'admin');
   select * into strict v_program from referral.programs as p where p.id = p_program_id;
   v_now := clock_timestamp();
   if p_changes ? 'terms' then
@@ -94,12 +131,14 @@ begin
   end if;
   update referral.programs as p
   set name = case when p_changes ? 'name' then p_changes ->> 'name' else p.name end,
-    active = case when p_changes ? 'active' then (p_changes ->> 'active')::boolean else p.active end,
+    active = case when p_changes ? 'active' then v_active else p.active end,
     is_default = p.is_default or p_changes ? 'is_default'
   where p.id = p_program_id
   returning * into v_program;
   if p_changes ?| '{terms,active}'::text[] then
-    perform referral_private.settle_program(referral_private.stripe_account_of(v_program.org_id), p_program_id, v_now);
+    perform referral_private.settle_program(
+      referral_private.stripe_account_of(v_program.org_id), p_program_id, v_now
+    );
   end if;
   return v_program;
 exception
@@ -109,14 +148,15 @@ end
 $$;
 
 comment on function referral_private.update_program is
-  'public: Changes a program: name, active, is_default (true only) and terms. New terms become a new version: what was
-redeemed keeps the terms it was made under.
+  'public: Changes a program: name, active, is_default (true only) and terms. Of the terms, keys that are not given
+stay, and a key that is null gets its default. Changed terms become a new version: what was redeemed keeps the terms it
+was made under. A program gets at most 50 versions in 24 hours.
 
 group: Set up organisations and programs
 program_id: the program
 changes: an object with these keys; unknown keys are refused
 callers: admins and the operator
-errors: not_allowed, program_not_found, invalid_argument, invalid_terms, busy
+errors: not_allowed, program_not_found, invalid_argument, invalid_terms, rate_limited, busy
 timeout: 10s';
 
 grant execute on function referral_private.update_program to authenticated, service_role;

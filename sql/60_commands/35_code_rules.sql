@@ -1,4 +1,4 @@
--- Who may have a new code, in which program, and how long a drawn one is. A command that changes a referrer's codes
+-- Who may have a new code, in which program, and with which text. A command that changes a referrer's codes
 -- locks the member row first, so that concurrent changes queue up instead of failing on the unique index.
 
 -- Prepares a referrer for a new code: locks the member and stores the end of codes past their time. Raises
@@ -88,5 +88,44 @@ begin
     return greatest(12, v_length);
   end if;
   return v_length;
+end
+$$;
+
+-- Draws this many texts, and returns those that can be codes: no reserved word, and carried by no purchase.
+create function referral_private.draw_texts(p_count int, p_length int)
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_texts text[] := array(select referral_private.draw_code(p_length) from generate_series(1, p_count));
+  v_carried text[] := referral_private.carried_keys(
+    array(select referral_private.normalise_code(t) from unnest(v_texts) as t)
+  );
+begin
+  return array(
+    select d.text
+    from (select t as text, referral_private.normalise_code(t) as key from unnest(v_texts) as t offset 0) as d
+    where d.key <> all (v_carried) and not referral_private.is_reserved(d.key)
+  );
+end
+$$;
+
+-- Lets staff choose the text of a code. The shared Stripe account lock, held until the transaction ends, makes this
+-- call wait for an event that carries the text, and a later event wait for the code. Raises `busy` if the organisation
+-- changed its Stripe account meanwhile, and what `require_role` raises, also of a caller who lost the role meanwhile.
+create function referral_private.ready_to_choose(p_org_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform referral_private.require_role(p_org_id, 'coordinator');
+  perform referral_private.share_stripe_account_of(p_org_id);
+  perform referral_private.require_role(p_org_id, 'coordinator');
 end
 $$;

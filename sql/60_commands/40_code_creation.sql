@@ -22,21 +22,21 @@ begin
   if v_is_chosen and referral_private.is_reserved(v_key) then
     perform referral_private.raise_error('code_reserved');
   end if;
-  if v_is_chosen and referral_private.is_named_ahead(v_key) then
+  if v_is_chosen and referral_private.carried_keys(array[v_key]) <> '{}' then
     perform referral_private.raise_error('code_taken');
   end if;
   v_length := referral_private.drawn_length(p_code.org_id, p_code.program_id, p_code.quota_id is not null);
   for attempt in 1..20 loop
-    v_text := coalesce(referral_private.show_code(p_code.code), referral_private.draw_code(v_length));
-    continue when not v_is_chosen and referral_private.is_reserved(referral_private.normalise_code(v_text));
+    v_text := coalesce(referral_private.show_code(p_code.code), (referral_private.draw_texts(1, v_length))[1]);
+    continue when v_text is null;
     insert into referral.codes (
-      id, org_id, program_id, code, referrer_id, beneficiary_id, description, expires_at, quota_id, rotation, batch_id,
-      created_by
+      id, org_id, program_id, code, referrer_id, beneficiary_id, description, expires_at, quota_id, rotation, chain_id,
+      batch_id, created_by
     )
     values (
       p_code.id, p_code.org_id, p_code.program_id, v_text, p_code.referrer_id, p_code.beneficiary_id,
-      p_code.description, p_code.expires_at, p_code.quota_id, p_code.rotation, p_code.batch_id,
-      coalesce(p_code.created_by, auth.uid())
+      p_code.description, p_code.expires_at, p_code.quota_id, p_code.rotation, p_code.chain_id,
+      p_code.batch_id, coalesce(p_code.created_by, auth.uid())
     )
     on conflict on constraint codes_key_is_unique do nothing
     returning * into v_new;
@@ -82,8 +82,15 @@ begin
     perform referral_private.require_role(p_org_id, 'coordinator');
   end if;
   perform referral_private.require_future_expiry(p_expires_at);
+  if p_code is not null then
+    perform referral_private.ready_to_choose(p_org_id);
+  end if;
 
   v_member := referral_private.ready_for_code(p_org_id, v_code.referrer_id);
+  if num_nonnulls(p_code, p_max_uses, p_expires_at) > 0 then
+    -- The caller may have lost the role while this waited.
+    perform referral_private.require_role(p_org_id, 'coordinator');
+  end if;
   v_code.program_id := referral_private.program_for_member(v_member, p_program_id);
   perform referral_private.require_code_allowance(p_org_id, v_code.referrer_id);
   if p_max_uses is not null then
@@ -134,6 +141,7 @@ begin
       if not referral_private.has_open_enrolment(p_org_id, v_program_id) then
         perform referral_private.raise_error('not_invited');
       end if;
+      perform referral_private.recognise_member(v_user_id);
       insert into referral.members (org_id, user_id, admitted_by) values (p_org_id, v_user_id, v_user_id)
       on conflict on constraint members_pkey do nothing;
     end if;

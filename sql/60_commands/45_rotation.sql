@@ -23,9 +23,13 @@ declare
   v_member referral.members;
 begin
   if p_code is not null then
-    perform referral_private.require_role(p_org_id, 'coordinator');
+    perform referral_private.ready_to_choose(p_org_id);
   end if;
   v_member := referral_private.ready_for_code(p_org_id, v_referrer_id);
+  if p_code is not null then
+    -- The caller may have lost the role while this waited.
+    perform referral_private.require_role(p_org_id, 'coordinator');
+  end if;
   -- Compares times, not intervals: as an interval, 1000 years less 359,993 days equals a week.
   if referral_private.later(v_now, v_grace) not between v_now and (
     select referral_private.later(v_now, o.rotation_grace) from referral.organisations as o where o.id = p_org_id
@@ -47,6 +51,7 @@ begin
   v_new.id := gen_random_uuid();
   v_new.code := p_code;
   v_new.rotation := v_new.rotation + 1;
+  v_new.chain_id := coalesce(v_new.chain_id, v_old_id);
   update referral.codes as c
   set status = 'rotated', replaced_by = v_new.id, ended_at = clock_timestamp(), ended_by = auth.uid(),
     redeemable_until = referral_private.later(clock_timestamp(), nullif(v_grace, interval '0')),

@@ -1,7 +1,8 @@
 -- What staff do with a code: suspend, reactivate, end. Codes are named by id, so that campaign codes and codes in
 -- their grace period can be reached too.
 
--- Locks a code for staff: the referrer's member row first, then the code. Raises `code_not_found` for everyone else.
+-- Locks a code for staff: the Stripe account is shared first, as purchases that carry the code may be under way, then
+-- the referrer's member row is locked, then the code. Raises `code_not_found` for everyone else.
 create function referral_private.lock_code_for_staff(p_code_id uuid)
 returns referral.codes
 language plpgsql
@@ -16,11 +17,16 @@ begin
   if v_code.id is null or not referral_private.acts_with_role(v_code.org_id, 'coordinator') then
     perform referral_private.raise_error('code_not_found');
   end if;
+  perform referral_private.share_stripe_account_of(v_code.org_id);
   if v_code.referrer_id is not null then
     perform referral_private.lock_member(v_code.org_id, v_code.referrer_id);
   end if;
   perform referral_private.expire(array[p_code_id]);
   select * into strict v_code from referral.codes as c where c.id = p_code_id for no key update;
+  -- The caller may have lost the role while this waited.
+  if not referral_private.acts_with_role(v_code.org_id, 'coordinator') then
+    perform referral_private.raise_error('code_not_found');
+  end if;
   return v_code;
 end
 $$;
@@ -102,6 +108,29 @@ timeout: 10s';
 
 grant execute on function referral_private.reactivate_code to authenticated, service_role;
 
+-- Locks the Stripe account of a code that staff end with `block`. Raises `code_not_found`, and `not_allowed` where the
+-- code is the caller's own.
+create function referral_private.lock_to_block(p_code_id uuid)
+returns text
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_code referral.codes;
+begin
+  select * into v_code from referral.codes as c where c.id = p_code_id;
+  if v_code.id is null or not referral_private.acts_with_role(v_code.org_id, 'coordinator') then
+    perform referral_private.raise_error('code_not_found');
+  end if;
+  if v_code.referrer_id = auth.uid() then
+    perform referral_private.raise_error('not_allowed');
+  end if;
+  return referral_private.lock_stripe_account_of(v_code.org_id);
+end
+$$;
+
 -- An ended code is returned as it is; one in its grace loses that.
 create function referral_private.end_code(p_code_id uuid, p_reason text default null, p_block boolean default false)
 returns referral.codes
@@ -112,9 +141,9 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 declare
-  v_code referral.codes;
+  v_stripe_account text := case when p_block then referral_private.lock_to_block(p_code_id) end;
+  v_code referral.codes := referral_private.lock_code_for_staff(p_code_id);
 begin
-  v_code := referral_private.lock_code_for_staff(p_code_id);
   if p_block then
     update referral.members as m
     set blocked_at = coalesce(m.blocked_at, clock_timestamp()), reason = p_reason
@@ -125,6 +154,12 @@ begin
     perform referral_private.invalidate(array[p_code_id], p_reason);
   else
     perform referral_private.end_grace(array[p_code_id], p_reason);
+  end if;
+  if p_block then
+    perform referral_private.forfeit_by_block(
+      v_stripe_account, v_code.org_id, v_code.referrer_id,
+      case when v_code.referrer_id is null then referral_private.chain_of(p_code_id) end, p_reason
+    );
   end if;
   select * into strict v_code from referral.codes as c where c.id = p_code_id;
   return v_code;
@@ -138,9 +173,10 @@ is returned as it is.
 group: Manage codes
 code_id: the code
 reason: up to 500 characters, kept in the audit
-block: true: the referrer gets no code again
+block: true: the referrer gets no code again, and what is paid from now on earns nothing for them, and by their codes
+  nothing for others; of a campaign code: by this code nobody; nobody blocks themself
 callers: coordinators, admins and the operator
 errors: not_a_member, not_allowed, code_not_found, invalid_argument, busy
-timeout: 10s';
+timeout: 60s';
 
 grant execute on function referral_private.end_code to authenticated, service_role;

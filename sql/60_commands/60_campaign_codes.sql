@@ -21,6 +21,9 @@ declare
 begin
   perform referral_private.require_role(p_org_id, 'coordinator');
   perform referral_private.require_future_expiry(p_expires_at);
+  if p_code is not null then
+    perform referral_private.ready_to_choose(p_org_id);
+  end if;
   if auth.uid() is not null then
     perform referral_private.lock_member(p_org_id, auth.uid());
     perform referral_private.require_role(p_org_id, 'coordinator');
@@ -136,9 +139,8 @@ begin
     v_made := v_made + referral_private.insert_campaign_codes(
       p_org_id, v_program_id, v_batch_id,
       array(
-        select (d.code, p_max_uses, p_expires_at, p_description)::referral_private.new_campaign_code
-        from (select referral_private.draw_code(v_length) as code from generate_series(1, p_count - v_made)) as d
-        where not referral_private.is_reserved(referral_private.normalise_code(d.code))
+        select (t, p_max_uses, p_expires_at, p_description)::referral_private.new_campaign_code
+        from unnest(referral_private.draw_texts(p_count - v_made, v_length)) as t
       )
     );
     if v_made = p_count then

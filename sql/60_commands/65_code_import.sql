@@ -1,7 +1,7 @@
 -- Campaign codes from rows of a file: all of them, or none.
 
--- What is wrong with a row, as an error code; null where nothing is.
-create function referral_private.row_refusal(p_row jsonb, p_max_uses_cap int)
+-- What is wrong with a row, as an error code; null where nothing is. `p_taken` are keys that cannot be chosen.
+create function referral_private.row_refusal(p_row jsonb, p_max_uses_cap int, p_taken text[])
 returns text
 language plpgsql
 stable
@@ -16,6 +16,7 @@ begin
       then 'invalid_argument'
     when v_key is null then 'invalid_code'
     when referral_private.is_reserved(v_key) then 'code_reserved'
+    when v_key = any (p_taken) then 'code_taken'
     when exists (select from referral.codes as c where c.code_key = v_key) then 'code_taken'
     when length(p_row ->> 'description') > 500 then 'invalid_argument'
     when not coalesce(referral_private.is_whole(nullif(p_row -> 'max_uses', 'null'), 1, p_max_uses_cap), true)
@@ -30,8 +31,23 @@ exception
 end
 $$;
 
+-- The normal forms of the texts in these rows.
+create function referral_private.keys_of_rows(p_rows jsonb)
+returns text[]
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select referral_private.normalise_code(r.value ->> 'code') from jsonb_array_elements(p_rows) as r (value)
+  );
+end
+$$;
+
 -- The rows that cannot be taken, by number with their error code; null where all can.
-create function referral_private.refused_rows(p_rows jsonb, p_max_uses_cap int)
+create function referral_private.refused_rows(p_rows jsonb, p_max_uses_cap int, p_taken text[])
 returns jsonb
 language plpgsql
 stable
@@ -43,7 +59,7 @@ begin
     select jsonb_agg(jsonb_build_object('row', r.place, 'code', r.refusal) order by r.place)
     from (
       select given.place, coalesce(
-        referral_private.row_refusal(given.value, p_max_uses_cap),
+        referral_private.row_refusal(given.value, p_max_uses_cap, p_taken),
         case when row_number() over (
           partition by referral_private.normalise_code(given.value ->> 'code') order by given.place
         ) > 1 then 'code_taken' end
@@ -55,6 +71,8 @@ begin
 end
 $$;
 
+-- The operator imports codes from elsewhere, which purchases may carry already: these purchases are settled. Staff are
+-- refused such texts.
 create function referral_private.import_codes(p_org_id uuid, p_rows jsonb, p_program_id uuid default null)
 returns setof referral.code_batch
 language plpgsql
@@ -69,6 +87,8 @@ as $$
 declare
   v_program_id uuid;
   v_batch_id uuid := gen_random_uuid();
+  v_stripe_account text;
+  v_taken text[] := '{}';
   v_refused jsonb;
   v_made int;
 begin
@@ -76,9 +96,15 @@ begin
   if jsonb_typeof(p_rows) is distinct from 'array' or jsonb_array_length(p_rows) not between 1 and 10000 then
     perform referral_private.raise_error('invalid_argument', 'rows');
   end if;
+  if referral_private.is_operator() then
+    v_stripe_account := referral_private.lock_stripe_account_of(p_org_id);
+  else
+    perform referral_private.ready_to_choose(p_org_id);
+    v_taken := referral_private.carried_keys(referral_private.keys_of_rows(p_rows));
+  end if;
   v_program_id := (referral_private.program_for_code(p_org_id, p_program_id)).id;
   v_refused := referral_private.refused_rows(
-    p_rows, (select o.max_uses_cap from referral.organisations as o where o.id = p_org_id)
+    p_rows, (select o.max_uses_cap from referral.organisations as o where o.id = p_org_id), v_taken
   );
   if v_refused is not null then
     perform referral_private.raise_error('invalid_rows', v_refused::text);
@@ -97,13 +123,20 @@ begin
   if v_made < jsonb_array_length(p_rows) then
     perform referral_private.raise_error('busy');
   end if;
+  if v_stripe_account is not null then
+    perform referral_private.settle_keys(
+      v_stripe_account, referral_private.keys_of_rows(p_rows), clock_timestamp() - interval '2 minutes',
+      'codes imported'
+    );
+  end if;
   return query select v_batch_id, v_made;
 end
 $$;
 
 comment on function referral_private.import_codes is
   'public: Takes campaign codes from rows: all, or none where one cannot be taken; details then lists the rows by
-number.
+number. A text that a purchase of the last 400 days carries is code_taken. The operator''s import accepts it, and
+settles these purchases.
 
 group: Manage codes
 org_id: the organisation

@@ -11,6 +11,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  perform referral_private.require_read_committed();
   perform pg_advisory_xact_lock_shared(referral_private.stripe_account_lock_key(p_stripe_account));
   if exists (
     select from referral_private.payer_users as l
@@ -122,6 +123,7 @@ as $$
 declare
   v_cause constant text := 'redemption ' || p_redemption.id;
 begin
+  perform referral_private.know_users(p_stripe_account, array[p_redemption.referee_id]);
   perform referral_private.settle_user(p_stripe_account, p_redemption.referee_id, v_cause);
   perform referral_private.settle_user(p_stripe_account, p_redemption.referrer_id, v_cause);
   select * into strict p_redemption

@@ -10,7 +10,9 @@ create type referral_private.stated_event as (
   livemode boolean,
   event_id text,
   event_at timestamptz,
-  object jsonb
+  object jsonb,
+  -- What changed in the object, as far as it is read: only of promotion codes.
+  previous jsonb
 );
 
 -- A charge is its intent's, wherever both are named. Returns those of the two that are named.
@@ -31,8 +33,56 @@ begin
 end
 $$;
 
+-- Stores which customer an account acts as, where an object names both. Returns both where that is new: what was stored
+-- under the account is the customer's.
+create function referral_private.state_customer_account(p_stated referral_private.stated_event)
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_customer text := p_stated.object ->> 'customer';
+  v_account text := p_stated.object ->> 'customer_account';
+begin
+  if v_customer is null or v_account is null then
+    return '{}';
+  end if;
+  insert into referral_private.customer_accounts as a (stripe_account, livemode, customer_account, customer_id)
+  values (p_stated.stripe_account, p_stated.livemode, v_account, v_customer)
+  on conflict on constraint customer_accounts_pkey do update
+  set customer_id = excluded.customer_id
+  where excluded.customer_id < a.customer_id;
+  return case when found then array[v_customer, v_account] else '{}' end;
+end
+$$;
+
+-- Looks up whether these users are known. Returns the carriers to whom those are linked that became known; in the other
+-- mode their payers are settled at once.
+create function referral_private.carriers_of_known(p_stated referral_private.stated_event, p_user_ids uuid[])
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_known uuid[] := referral_private.know_users(p_stated.stripe_account, p_user_ids);
+begin
+  if cardinality(v_known) = 0 then
+    return '{}';
+  end if;
+  perform referral_private.settle(
+    p_stated.stripe_account, not p_stated.livemode,
+    referral_private.payers_of_users(p_stated.stripe_account, not p_stated.livemode, v_known), '{}', p_stated.event_id
+  );
+  return referral_private.carriers_of_users(p_stated.stripe_account, p_stated.livemode, v_known);
+end
+$$;
+
 -- Stores the users that an object links its carriers to. What a buyer can edit (`client_reference_id` behind a
--- payment link) never names a user. Returns the carriers with a new link.
+-- payment link) never names a user. Returns the carriers whose links changed.
 create function referral_private.state_users(
   p_stated referral_private.stated_event,
   p_carriers text[],
@@ -54,23 +104,23 @@ declare
   ], null);
   v_linked text[];
 begin
-  if cardinality(v_users) = 0 then
-    return '{}';
-  end if;
   with linked as (
-    insert into referral_private.payer_users as l (stripe_account, livemode, carrier, user_id, user_created_at)
-    select distinct p_stated.stripe_account, p_stated.livemode, carrier, user_id, u.created_at
+    insert into referral_private.payer_users as l (stripe_account, livemode, carrier, user_id, linked_at)
+    select distinct p_stated.stripe_account, p_stated.livemode, carrier, user_id,
+      to_timestamp((v_object ->> 'created')::bigint)
     from unnest(p_carriers) as carrier
     cross join unnest(v_users) as user_id
-    left join auth.users as u on u.id = user_id
     where carrier is not null
     on conflict on constraint payer_users_pkey do update
-    set user_created_at = excluded.user_created_at
-    where l.user_created_at is null and excluded.user_created_at is not null
+    set linked_at = excluded.linked_at
+    where excluded.linked_at < l.linked_at
     returning l.carrier
   )
   select array_agg(l.carrier) into v_linked from linked as l;
-  return coalesce(v_linked, '{}');
+  return coalesce(v_linked, '{}') || referral_private.carriers_of_known(p_stated, v_users || array(
+    select r.referee_id from referral.redemptions as r
+    where r.id = referral_private.as_uuid(p_metadata ->> 'referral_redemption_id')
+  ));
 end
 $$;
 
@@ -107,7 +157,10 @@ begin
       select 'promotion_code', d.discount ->> 'promotion_code'
       from jsonb_array_elements(coalesce(nullif(v_object -> 'discounts', 'null'), '[]')) as d (discount)
       union all
-      select 'client_reference', referral_private.normalise_code(v_reference)
+      select
+        (case when v_object ->> 'payment_link' is null then 'client_reference' else 'payment_link' end)
+          ::referral_private.evidence_kind,
+        referral_private.normalise_code(v_reference)
       where referral_private.as_uuid(v_reference) is null
     ),
     evident as (
@@ -127,7 +180,7 @@ begin
 end
 $$;
 
--- Stores both for an object, and returns the carriers for which any of it is new.
+-- Stores what an object says of its payer, and returns the carriers for which any of it is new.
 create function referral_private.state_users_and_evidence(
   p_stated referral_private.stated_event,
   p_carriers text[],
@@ -140,83 +193,8 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return referral_private.state_users(p_stated, p_carriers, p_metadata)
+  return referral_private.state_customer_account(p_stated)
+    || referral_private.state_users(p_stated, p_carriers, p_metadata)
     || referral_private.state_evidence(p_stated, p_carriers, p_metadata);
-end
-$$;
-
--- A discount that a customer got by a promotion code is evidence from then on.
-create function referral_private.state_discount(p_stated referral_private.stated_event)
-returns referral_private.touched
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_discount jsonb := p_stated.object;
-  v_touched referral_private.touched := ('{}'::text[], '{}'::text[]);
-begin
-  if v_discount ->> 'customer' is null or v_discount ->> 'promotion_code' is null then
-    return v_touched;
-  end if;
-  insert into referral_private.payer_evidence (stripe_account, livemode, carrier, kind, named, object_id, carried_at)
-  values (
-    p_stated.stripe_account, p_stated.livemode, v_discount ->> 'customer', 'promotion_code',
-    v_discount ->> 'promotion_code', v_discount ->> 'id', to_timestamp((v_discount ->> 'start')::bigint)
-  )
-  on conflict do nothing;
-  if found then
-    v_touched.carriers := array[v_discount ->> 'customer'];
-  end if;
-  return v_touched;
-end
-$$;
-
--- Which of our codes a promotion code belongs to. Payers who used it before that was known are settled too.
-create function referral_private.state_promotion_code(p_stated referral_private.stated_event)
-returns referral_private.touched
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_promotion jsonb := p_stated.object;
-  v_key text := referral_private.normalise_code(v_promotion -> 'metadata' ->> 'referral_code');
-  v_known text := (
-    select p.code_key from referral_private.promotion_codes as p
-    where p.stripe_account = p_stated.stripe_account and p.livemode = p_stated.livemode
-      and p.promotion_code_id = v_promotion ->> 'id'
-  );
-  v_now text;
-begin
-  if v_key is null then
-    return ('{}'::text[], '{}'::text[])::referral_private.touched;
-  end if;
-  insert into referral_private.promotion_codes as p (
-    stripe_account, livemode, promotion_code_id, code_key, stated_at, stated_by
-  )
-  values (
-    p_stated.stripe_account, p_stated.livemode, v_promotion ->> 'id', v_key, p_stated.event_at,
-    p_stated.event_id
-  )
-  on conflict on constraint promotion_codes_pkey do update
-  set (code_key, stated_at, stated_by) = (
-    select g.code_key, g.stated_at, g.stated_by
-    from unnest(array[p, excluded]) as g
-    order by g.stated_at desc, g.stated_by desc
-    limit 1
-  )
-  returning p.code_key into v_now;
-  -- Stripe states the same again with every use of the promotion code.
-  if v_now is not distinct from v_known then
-    return ('{}'::text[], '{}'::text[])::referral_private.touched;
-  end if;
-  return ('{}'::text[], array(
-    select distinct e.carrier from referral_private.payer_evidence as e
-    where e.stripe_account = p_stated.stripe_account and e.livemode = p_stated.livemode
-      and e.kind = 'promotion_code' and e.named = v_promotion ->> 'id'
-  ))::referral_private.touched;
 end
 $$;

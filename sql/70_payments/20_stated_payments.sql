@@ -30,6 +30,7 @@ begin
   v_payment.total := p_paid;
   v_payment.sale_at := case when p_paid > 0 then p_stated.event_at else 'infinity' end;
   v_payment.paid_at := v_payment.sale_at;
+  v_payment.made_at := to_timestamp((p_stated.object ->> 'created')::bigint);
   v_payment.stated_at := p_stated.event_at;
   v_payment.stated_by := p_stated.event_id;
   return v_payment;
@@ -48,8 +49,9 @@ begin
   insert into referral_private.payments as p
   select p_payment.*
   on conflict on constraint payments_pkey do update
-  set (org_id, currency, paid, total, total_excluding_tax, stated_at, stated_by) = (
-      select g.org_id, g.currency, g.paid, g.total, g.total_excluding_tax, g.stated_at, g.stated_by
+  set (org_id, subscription_org_id, currency, paid, total, total_excluding_tax, stated_at, stated_by) = (
+      select g.org_id, g.subscription_org_id, g.currency, g.paid, g.total, g.total_excluding_tax, g.stated_at,
+        g.stated_by
       from unnest(array[p, excluded]) as g
       order by g.paid desc, g.stated_at desc, g.stated_by desc
       limit 1
@@ -57,7 +59,8 @@ begin
     sale_at = least(p.sale_at, excluded.sale_at),
     paid_at = least(p.paid_at, excluded.paid_at),
     names_referral = p.names_referral or excluded.names_referral,
-    customer_id = least(p.customer_id, excluded.customer_id);
+    customer_id = least(p.customer_id, excluded.customer_id),
+    subscription_id = coalesce(p.subscription_id, excluded.subscription_id);
 end
 $$;
 
@@ -74,21 +77,15 @@ declare
   v_session jsonb := p_stated.object;
   v_customer text := coalesce(v_session ->> 'customer', v_session ->> 'customer_account');
   v_intent text := v_session ->> 'payment_intent';
-  v_invoice text := v_session ->> 'invoice';
   v_payment referral_private.payments;
   v_touched referral_private.touched;
 begin
-  v_touched.payment_ids := array_remove(array[v_intent, v_invoice], null);
+  v_touched.payment_ids := referral_private.state_belongings(p_stated);
   v_touched.carriers := referral_private.state_users_and_evidence(
     p_stated,
-    case when v_customer is not null then array[v_customer] else array[v_invoice, v_intent] end,
+    case when v_customer is not null then array[v_customer] else array[v_session ->> 'invoice', v_intent] end,
     v_session -> 'metadata'
   );
-  if v_intent is not null and v_invoice is not null then
-    insert into referral_private.invoice_payments (stripe_account, livemode, object_id, invoice_id, payment_key)
-    values (p_stated.stripe_account, p_stated.livemode, v_session ->> 'id', v_invoice, v_intent)
-    on conflict do nothing;
-  end if;
   if v_intent is not null and v_session ->> 'mode' = 'payment' then
     v_payment := referral_private.payment_stated(
       p_stated, v_intent, 'session', v_session -> 'metadata',
@@ -129,7 +126,8 @@ begin
 end
 $$;
 
--- An invoice is sold when it was created. Its metadata is its own and the subscription's, which every renewal carries.
+-- An invoice is sold when it was created, and paid when it says so. Its metadata is its own and the subscription's,
+-- which every renewal carries.
 create function referral_private.state_invoice(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
@@ -141,17 +139,25 @@ declare
   v_invoice jsonb := p_stated.object;
   v_id text := v_invoice ->> 'id';
   v_customer text := coalesce(v_invoice ->> 'customer', v_invoice ->> 'customer_account');
-  v_metadata jsonb := coalesce(nullif(v_invoice -> 'parent' -> 'subscription_details' -> 'metadata', 'null'), '{}')
+  v_subscription jsonb := v_invoice -> 'parent' -> 'subscription_details';
+  v_metadata jsonb := coalesce(nullif(v_subscription -> 'metadata', 'null'), '{}')
     || coalesce(nullif(v_invoice -> 'metadata', 'null'), '{}');
   v_paid bigint := v_invoice ->> 'amount_paid';
   v_payment referral_private.payments := referral_private.payment_stated(
-    p_stated, v_id, 'invoice', v_metadata, case when v_paid < 0 then 0 else v_paid end
+    p_stated, v_id, 'invoice', v_invoice -> 'metadata', case when v_paid < 0 then 0 else v_paid end
   );
   v_touched referral_private.touched;
 begin
   v_payment.total := v_invoice ->> 'total';
   v_payment.total_excluding_tax := v_invoice ->> 'total_excluding_tax';
-  v_payment.sale_at := to_timestamp((v_invoice ->> 'created')::bigint);
+  v_payment.sale_at := v_payment.made_at;
+  if v_paid > 0 then
+    v_payment.paid_at := coalesce(
+      to_timestamp((v_invoice -> 'status_transitions' ->> 'paid_at')::bigint), p_stated.event_at
+    );
+  end if;
+  v_payment.subscription_id := v_subscription ->> 'subscription';
+  v_payment.subscription_org_id := referral_private.as_uuid(v_subscription -> 'metadata' ->> 'referral_org_id');
   v_touched.payment_ids := array[v_id];
   v_touched.carriers := referral_private.state_users_and_evidence(
     p_stated, array[coalesce(v_customer, v_id)], v_metadata

@@ -96,9 +96,11 @@ begin
     ),
     payment_key = greatest(d.payment_key, excluded.payment_key)
   returning d.payment_key into v_key;
-  insert into referral_private.dispute_transactions (stripe_account, livemode, dispute_id, transaction_id, amount)
+  insert into referral_private.dispute_transactions (
+    stripe_account, livemode, dispute_id, transaction_id, amount, currency
+  )
   select p_stated.stripe_account, p_stated.livemode, v_dispute ->> 'id', t.moved ->> 'id',
-    (t.moved ->> 'amount')::bigint
+    (t.moved ->> 'amount')::bigint, t.moved ->> 'currency'
   from jsonb_array_elements(v_dispute -> 'balance_transactions') as t (moved)
   on conflict do nothing;
   return (

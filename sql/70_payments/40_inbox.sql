@@ -1,5 +1,6 @@
 -- The inbox: every event of Stripe's that was delivered. Nothing here expires or changes: a delivery is recognised as a
--- duplicate however late it comes.
+-- duplicate however late it comes. The time at which Stripe made the event is the first column of the key, so that
+-- deliveries of one time are stored beside each other; the same event always has the same time.
 create type referral.event_status as enum ('applied', 'duplicate', 'ignored', 'parked');
 
 create table referral_private.stripe_events (
@@ -12,7 +13,7 @@ create table referral_private.stripe_events (
   received_at timestamptz not null default clock_timestamp(),
   body_sha256 text not null,
   event jsonb not null,
-  constraint stripe_events_pkey primary key (event_id, stripe_account, livemode),
+  constraint stripe_events_pkey primary key (created_at, event_id, stripe_account, livemode),
   constraint stripe_events_stripe_account_is_an_id check (stripe_account ~ '^(acct_[A-Za-z0-9]{1,64})?$'),
   constraint stripe_events_have_an_id check (event_id ~ '^evt_[A-Za-z0-9_]{1,255}$'),
   constraint stripe_events_body_is_hashed check (body_sha256 ~ '^[0-9a-f]{64}$')
@@ -33,11 +34,13 @@ create table referral_private.parked_events (
   stripe_account text not null,
   livemode boolean not null,
   event_id text not null,
+  event_created_at timestamptz not null,
   reason text not null,
   event jsonb not null,
-  constraint parked_events_pkey primary key (event_id, stripe_account, livemode),
+  constraint parked_events_pkey primary key (event_id, event_created_at, stripe_account, livemode),
   constraint parked_events_are_in_the_inbox
-    foreign key (event_id, stripe_account, livemode) references referral_private.stripe_events (
+    foreign key (event_created_at, event_id, stripe_account, livemode) references referral_private.stripe_events (
+      created_at,
       event_id,
       stripe_account,
       livemode
@@ -52,11 +55,13 @@ create table referral_private.resolved_events (
   stripe_account text not null,
   livemode boolean not null,
   event_id text not null,
+  event_created_at timestamptz not null,
   event jsonb not null,
   resolved_at timestamptz not null default clock_timestamp(),
-  constraint resolved_events_pkey primary key (event_id, stripe_account, livemode),
+  constraint resolved_events_pkey primary key (event_id, event_created_at, stripe_account, livemode),
   constraint resolved_events_are_in_the_inbox
-    foreign key (event_id, stripe_account, livemode) references referral_private.stripe_events (
+    foreign key (event_created_at, event_id, stripe_account, livemode) references referral_private.stripe_events (
+      created_at,
       event_id,
       stripe_account,
       livemode
@@ -91,7 +96,8 @@ begin
   end if;
   return (
     coalesce(p_event ->> 'account', ''), (p_event -> 'livemode')::boolean, p_event ->> 'id',
-    to_timestamp((p_event -> 'created')::bigint), p_event -> 'data' -> 'object'
+    to_timestamp((p_event -> 'created')::bigint), p_event -> 'data' -> 'object',
+    p_event -> 'data' -> 'previous_attributes'
   )::referral_private.stated_event;
 end
 $$;

@@ -68,13 +68,21 @@ declare
   v_touched referral_private.touched := referral_private.state_event(p_type, p_stated);
   v_sales text[] := referral_private.touched_sales(
     v_stripe_account, v_livemode, v_touched.payment_ids || v_touched.carriers
+  ) || array(
+    -- What was sold to an account is its customer's from now on.
+    select s.sale_id from referral_private.sales as s
+    where s.stripe_account = v_stripe_account and s.livemode = v_livemode and s.payer_id = any (v_touched.carriers)
+      and exists (
+        select from referral_private.customer_accounts as a
+        where a.customer_account = s.payer_id and a.stripe_account = v_stripe_account and a.livemode = v_livemode
+      )
   );
   v_changed referral_private.changed_sales := referral_private.project_sales(v_stripe_account, v_livemode, v_sales);
   v_payers text[] := v_changed.payer_ids || referral_private.payers_touched(
     v_stripe_account, v_livemode, v_touched.carriers, v_sales
   );
 begin
-  -- An event that changes no sale, no link and no evidence changes nothing that is owed.
+  -- An event that changes no sale, no link, no evidence and no history changes nothing that is owed.
   if cardinality(v_payers) > 0 then
     perform referral_private.settle(
       v_stripe_account, v_livemode, v_payers, v_changed.sale_ids, p_stated.event_id
@@ -122,9 +130,12 @@ begin
   elsif v_status = 'applied' then
     perform referral_private.apply_event(v_type, v_stated);
   elsif v_status = 'parked' then
-    insert into referral_private.parked_events (stripe_account, livemode, event_id, reason, event)
+    insert into referral_private.parked_events (
+      stripe_account, livemode, event_id, event_created_at, reason, event
+    )
     values (
-      v_stated.stripe_account, v_stated.livemode, v_stated.event_id, p_event ->> 'parked', p_event - 'parked'
+      v_stated.stripe_account, v_stated.livemode, v_stated.event_id, v_stated.event_at, p_event ->> 'parked',
+      p_event - 'parked'
     );
   end if;
   return query select v_stated.event_id, v_status;

@@ -17,8 +17,21 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  -- The row of the page before may be resolved by now.
   v_after timestamptz := coalesce(
-    (select min(e.received_at) from referral_private.stripe_events as e where e.event_id = p_after_event),
+    (
+      select min(e.received_at)
+      from (
+        select p.event_created_at, p.stripe_account, p.livemode from referral_private.parked_events as p
+        where p.event_id = p_after_event
+        union all
+        select r.event_created_at, r.stripe_account, r.livemode from referral_private.resolved_events as r
+        where r.event_id = p_after_event
+      ) as known
+      join referral_private.stripe_events as e
+        on e.created_at = known.event_created_at and e.event_id = p_after_event
+        and e.stripe_account = known.stripe_account and e.livemode = known.livemode
+    ),
     case when p_after_event is null then '-infinity'::timestamptz end
   );
 begin
@@ -29,7 +42,8 @@ begin
   select p.stripe_account, p.livemode, p.event_id, e.type, p.reason, e.received_at, p.event
   from referral_private.parked_events as p
   join referral_private.stripe_events as e
-    on e.stripe_account = p.stripe_account and e.livemode = p.livemode and e.event_id = p.event_id
+    on e.created_at = p.event_created_at and e.event_id = p.event_id
+    and e.stripe_account = p.stripe_account and e.livemode = p.livemode
   where (e.received_at, p.event_id) > (v_after, coalesce(p_after_event, ''))
   order by e.received_at, p.event_id
   limit referral_private.page_size(p_max_rows);
@@ -66,10 +80,12 @@ begin
   perform referral_private.lock_stripe_account(v_stated.stripe_account);
   delete from referral_private.parked_events as p
   where p.stripe_account = v_stated.stripe_account and p.livemode = v_stated.livemode
-    and p.event_id = v_stated.event_id;
+    and p.event_id = v_stated.event_id and p.event_created_at = v_stated.event_at;
   if found then
-    insert into referral_private.resolved_events (stripe_account, livemode, event_id, event)
-    values (v_stated.stripe_account, v_stated.livemode, v_stated.event_id, p_event - 'body_sha256');
+    insert into referral_private.resolved_events (stripe_account, livemode, event_id, event_created_at, event)
+    values (
+      v_stated.stripe_account, v_stated.livemode, v_stated.event_id, v_stated.event_at, p_event - 'body_sha256'
+    );
     v_status := case when referral_private.object_kind_of(v_type) is null then 'ignored' else 'applied' end;
   end if;
   if v_status = 'applied' then

@@ -1,9 +1,34 @@
 -- Payments that did not go through Stripe: recorded by the app's server, they become the same facts.
 create type referral.recorded_fact as (ref text, status referral.event_status);
 
+-- The mode that the options of a record say; live unless they do. Raises `invalid_argument` for an unknown option.
+create function referral_private.livemode_of(p_options jsonb)
+returns boolean
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if coalesce(jsonb_typeof(p_options), '') <> 'object' or p_options - 'livemode' <> '{}'
+    or coalesce(jsonb_typeof(p_options -> 'livemode'), 'boolean') <> 'boolean'
+  then
+    perform referral_private.raise_error('invalid_argument', 'options');
+  end if;
+  return coalesce((p_options -> 'livemode')::boolean, true);
+end
+$$;
+
 -- Stores a record under the Stripe account lock. Returns `applied`, or `duplicate` where it is stored already. Raises
 -- `record_conflict` where it is stored with other content.
-create function referral_private.store_record(p_org_id uuid, p_kind text, p_provider text, p_ref text, p_content jsonb)
+create function referral_private.store_record(
+  p_org_id uuid,
+  p_livemode boolean,
+  p_kind text,
+  p_provider text,
+  p_ref text,
+  p_content jsonb
+)
 returns referral.event_status
 language plpgsql
 volatile
@@ -18,15 +43,16 @@ begin
   end if;
   perform referral_private.require_role(p_org_id, 'admin');
   perform referral_private.lock_stripe_account_of(p_org_id);
-  insert into referral_private.recorded_facts (org_id, kind, provider, ref, content)
-  values (p_org_id, p_kind, p_provider, p_ref, p_content)
+  insert into referral_private.recorded_facts (org_id, livemode, kind, provider, ref, content)
+  values (p_org_id, p_livemode, p_kind, p_provider, p_ref, p_content)
   on conflict on constraint recorded_facts_pkey do nothing;
   if found then
     return 'applied';
   end if;
   select f.content into strict v_known
   from referral_private.recorded_facts as f
-  where f.org_id = p_org_id and f.kind = p_kind and f.provider = p_provider and f.ref = p_ref;
+  where f.org_id = p_org_id and f.livemode = p_livemode and f.kind = p_kind and f.provider = p_provider
+    and f.ref = p_ref;
   if v_known <> p_content then
     perform referral_private.raise_error('record_conflict');
   end if;
@@ -63,7 +89,7 @@ end
 $$;
 
 -- Settles what a recorded payment touches.
-create function referral_private.settle_recorded(p_stripe_account text, p_payment_id text)
+create function referral_private.settle_recorded(p_stripe_account text, p_livemode boolean, p_payment_id text)
 returns void
 language plpgsql
 volatile
@@ -72,10 +98,12 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_changed referral_private.changed_sales := referral_private.project_sales(
-    p_stripe_account, true, array[p_payment_id]
+    p_stripe_account, p_livemode, array[p_payment_id]
   );
 begin
-  perform referral_private.settle(p_stripe_account, true, v_changed.payer_ids, v_changed.sale_ids, p_payment_id);
+  perform referral_private.settle(
+    p_stripe_account, p_livemode, v_changed.payer_ids, v_changed.sale_ids, p_payment_id
+  );
 end
 $$;
 
@@ -88,7 +116,6 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  p_payment.livemode := true;
   p_payment.source := 'record';
   p_payment.customer_id := concat_ws(':', 'user', p_payment.org_id, p_referee_id);
   p_payment.names_referral := true;
@@ -96,14 +123,20 @@ begin
   p_payment.sale_at := p_payment.paid_at;
   p_payment.stated_at := p_payment.paid_at;
   p_payment.stated_by := p_payment.payment_id;
+  p_payment.made_at := p_payment.paid_at;
   insert into referral_private.payments select p_payment.*;
-  insert into referral_private.payer_users (stripe_account, livemode, carrier, user_id, user_created_at)
+  insert into referral_private.known_users (stripe_account, user_id, signed_up_at)
   values (
-    p_payment.stripe_account, true, p_payment.customer_id, p_referee_id,
-    (select u.created_at from auth.users as u where u.id = p_referee_id)
+    p_payment.stripe_account, p_referee_id, (select u.created_at from auth.users as u where u.id = p_referee_id)
   )
   on conflict do nothing;
-  perform referral_private.settle_recorded(p_payment.stripe_account, p_payment.payment_id);
+  if found then
+    perform referral_private.settle_user(p_payment.stripe_account, p_referee_id, p_payment.payment_id);
+  end if;
+  insert into referral_private.payer_users (stripe_account, livemode, carrier, user_id, linked_at)
+  values (p_payment.stripe_account, p_payment.livemode, p_payment.customer_id, p_referee_id, '-infinity')
+  on conflict do nothing;
+  perform referral_private.settle_recorded(p_payment.stripe_account, p_payment.livemode, p_payment.payment_id);
 end
 $$;
 
@@ -116,7 +149,8 @@ create function referral_private.record_payment(
   p_currency text,
   p_tax bigint default null,
   p_paid_at timestamptz default null,
-  p_program_id uuid default null
+  p_program_id uuid default null,
+  p_options jsonb default '{}'
 )
 returns setof referral.recorded_fact
 language plpgsql
@@ -127,6 +161,7 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 declare
+  v_livemode constant boolean := referral_private.livemode_of(p_options);
   v_status referral.event_status;
   v_payment referral_private.payments;
 begin
@@ -141,7 +176,7 @@ begin
     perform referral_private.raise_error('invalid_argument', 'referee_id, paid_at');
   end if;
   v_status := referral_private.store_record(
-    p_org_id, 'payment', p_provider, p_payment_ref,
+    p_org_id, v_livemode, 'payment', p_provider, p_payment_ref,
     jsonb_build_object(
       'referee_id', p_referee_id, 'amount', p_amount, 'currency', p_currency, 'tax', p_tax,
       'paid_at', extract(epoch from p_paid_at), 'program_id', p_program_id
@@ -154,6 +189,7 @@ begin
       perform referral_private.raise_error('program_not_found');
     end if;
     v_payment.stripe_account := referral_private.stripe_account_of(p_org_id);
+    v_payment.livemode := v_livemode;
     v_payment.payment_id := referral_private.recorded_id(p_org_id, p_provider, p_payment_ref);
     v_payment.org_id := p_org_id;
     v_payment.program_id := p_program_id;
@@ -175,11 +211,12 @@ org_id: the organisation
 provider: a lower-case label
 payment_ref: the provider''s reference, up to 255 printable characters
 referee_id: the user who paid
-amount: minor units
+amount: minor units, as Stripe counts them: ISK and UGX with two decimals, MGA without
 currency: lower-case, such as usd
 tax: minor units contained in the amount; unknown unless given
 paid_at: required; when it was paid
 program_id: every program of the organisation unless given
+options: an object: {"livemode": false} records in test mode, where the reference can be used once more
 callers: the operator
 errors: organisation_not_found, program_not_found, record_conflict, invalid_argument, busy
 returns: a row

@@ -1,32 +1,45 @@
--- What earners have, and what the organisation owes.
+-- What earners have, and what the organisation owes. Test mode and live mode are rows of their own.
 
--- The mode that an organisation's balances are of: live, once there is anything live; test before that.
-create function referral_private.mode_of(p_org_id uuid)
-returns boolean
+-- Whose money the caller reads: their own, or, as an admin or the operator, anyone's in the organisation. Coordinators
+-- manage codes and members, and read no money of others. Raises `not_signed_in`, `anonymous_user`, `not_a_member`,
+-- `not_allowed`, `organisation_not_found`.
+create function referral_private.earner_to_read(p_org_id uuid, p_earner_id uuid)
+returns uuid
 language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return exists (select from referral_private.ledger_accounts as a where a.org_id = p_org_id and a.livemode);
+  if p_earner_id is distinct from auth.uid() and p_earner_id is not null then
+    perform referral_private.require_role(p_org_id, 'admin');
+  end if;
+  return referral_private.acting_for(p_org_id, p_earner_id, 'earner_id');
 end
 $$;
 
 create type referral.liability as (
   earner_id uuid,
   currency text,
+  livemode boolean,
   pending bigint,
   available bigint,
   in_transit bigint,
   paid bigint,
   owed bigint,
-  reward bigint
+  reward_pending bigint,
+  reward_available bigint
 );
 
--- The balances of one earner, or of all, in an organisation. `owed` is the amount by which `available` is below zero:
--- money can be reversed after it was paid out.
-create function referral_private.balances_of(p_org_id uuid, p_earner_id uuid)
+-- The balances of one earner, or of all after this row, in an organisation. `owed` is the amount by which `available`
+-- is below zero: money can be reversed after it was paid out.
+create function referral_private.balances_of(
+  p_org_id uuid,
+  p_earner_id uuid,
+  p_livemode boolean,
+  p_after referral.liability,
+  p_max_rows int
+)
 returns setof referral.liability
 language plpgsql
 stable
@@ -35,31 +48,45 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
-  select a.earner_id, a.currency,
+  select a.earner_id, a.currency, a.livemode,
     coalesce(sum(a.balance) filter (where a.kind = 'pending'), 0)::bigint,
     coalesce(sum(a.balance) filter (where a.kind = 'available'), 0)::bigint,
     coalesce(sum(a.balance) filter (where a.kind = 'in_transit'), 0)::bigint,
     coalesce(sum(a.balance) filter (where a.kind = 'paid'), 0)::bigint,
     greatest(0, -coalesce(sum(a.balance) filter (where a.kind = 'available'), 0))::bigint,
-    coalesce(sum(a.balance) filter (where a.kind = 'reward'), 0)::bigint
+    coalesce(sum(a.balance) filter (where a.kind = 'reward_pending'), 0)::bigint,
+    coalesce(sum(a.balance) filter (where a.kind = 'reward_available'), 0)::bigint
   from referral_private.ledger_accounts as a
-  where a.org_id = p_org_id and a.livemode = referral_private.mode_of(p_org_id) and a.kind <> 'expense'
+  where a.org_id = p_org_id and a.earner_id is not null
     and (p_earner_id is null or a.earner_id = p_earner_id)
-  group by a.earner_id, a.currency
-  order by a.earner_id, a.currency;
+    and (p_livemode is null or a.livemode = p_livemode)
+    and (
+      p_after is null
+      or (a.earner_id, a.currency, a.livemode) > ((p_after).earner_id, (p_after).currency, (p_after).livemode)
+    )
+  group by a.earner_id, a.currency, a.livemode
+  order by a.earner_id, a.currency, a.livemode
+  limit p_max_rows;
 end
 $$;
 
 create type referral.earnings as (
   currency text,
+  livemode boolean,
   pending bigint,
   available bigint,
   in_transit bigint,
   paid bigint,
-  owed bigint
+  owed bigint,
+  reward_pending bigint,
+  reward_available bigint
 );
 
-create function referral_private.my_earnings(p_org_id uuid, p_earner_id uuid default null)
+create function referral_private.my_earnings(
+  p_org_id uuid,
+  p_earner_id uuid default null,
+  p_livemode boolean default null
+)
 returns setof referral.earnings
 language plpgsql
 stable
@@ -67,28 +94,61 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_earner_id uuid := referral_private.acting_for(p_org_id, p_earner_id, 'earner_id');
+  v_earner_id uuid := referral_private.earner_to_read(p_org_id, p_earner_id);
 begin
   return query
-  select b.currency, b.pending, b.available, b.in_transit, b.paid, b.owed
-  from referral_private.balances_of(p_org_id, v_earner_id) as b;
+  select b.currency, b.livemode, b.pending, b.available, b.in_transit, b.paid, b.owed, b.reward_pending,
+    b.reward_available
+  from referral_private.balances_of(p_org_id, v_earner_id, p_livemode, null, null) as b;
 end
 $$;
 
 comment on function referral_private.my_earnings is
-  'public: Returns what an earner has, per currency in minor units: pending (on hold), available, in_transit, paid; owed
-is what they owe after money was reversed.
+  'public: Returns what a person has, per currency in minor units and per mode: commissions that are pending (on hold),
+available, in_transit, paid; owed is what they owe after money was reversed; the rewards that they got as a referee are
+reward_pending (on hold) and reward_available.
 
 group: See referrals and earnings
 org_id: the organisation
 earner_id: the caller unless given
-callers: the earner; coordinators, admins and the operator for anyone
+livemode: true for live money, false for that of test mode; both unless given
+callers: the person; admins and the operator for anyone
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument
 timeout: 5s';
 
 grant execute on function referral_private.my_earnings to authenticated, service_role;
 
-create function referral_private.org_liabilities(p_org_id uuid)
+-- The row that a page comes after. Raises `invalid_argument`.
+create function referral_private.liability_of(p_after jsonb)
+returns referral.liability
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_after referral.liability;
+begin
+  if p_after is null then
+    return null;
+  end if;
+  v_after := jsonb_populate_record(null::referral.liability, p_after);
+  if num_nulls(v_after.earner_id, v_after.currency, v_after.livemode) > 0 then
+    perform referral_private.raise_error('invalid_argument', 'after');
+  end if;
+  return v_after;
+exception
+  when data_exception then
+    perform referral_private.raise_error('invalid_argument', 'after');
+end
+$$;
+
+create function referral_private.org_liabilities(
+  p_org_id uuid,
+  p_livemode boolean default null,
+  p_after jsonb default null,
+  p_page_size int default 100
+)
 returns setof referral.liability
 language plpgsql
 stable
@@ -97,15 +157,22 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform referral_private.require_role(p_org_id, 'admin');
-  return query select b.* from referral_private.balances_of(p_org_id, null) as b;
+  return query
+  select b.* from referral_private.balances_of(
+    p_org_id, null, p_livemode, referral_private.liability_of(p_after), referral_private.page_size(p_page_size)
+  ) as b;
 end
 $$;
 
 comment on function referral_private.org_liabilities is
-  'public: Returns what the organisation owes each earner, and each referee (reward), per currency in minor units.
+  'public: Returns what the organisation owes each person, per currency in minor units and per mode, in the order of
+earner_id, currency and livemode: commissions, and rewards of referees. The columns are those of my_earnings.
 
 group: See referrals and earnings
 org_id: the organisation
+livemode: true for live money, false for that of test mode; both unless given
+after: the last row of the page before; its earner_id, currency and livemode count; none for the first page
+page_size: rows in a page, 1 to 1,000
 callers: admins and the operator
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument
 timeout: 10s';

@@ -6,6 +6,7 @@ create type referral.statement_entry as (
   to_kind referral.account_kind,
   amount bigint,
   currency text,
+  livemode boolean,
   sale_id text,
   caused_by text
 );
@@ -14,7 +15,8 @@ create function referral_private.my_statement(
   p_org_id uuid,
   p_earner_id uuid default null,
   p_after bigint default null,
-  p_page_size int default 100
+  p_page_size int default 100,
+  p_livemode boolean default null
 )
 returns setof referral.statement_entry
 language plpgsql
@@ -23,7 +25,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_earner_id uuid := referral_private.acting_for(p_org_id, p_earner_id, 'earner_id');
+  v_earner_id uuid := referral_private.earner_to_read(p_org_id, p_earner_id);
 begin
   if p_after is not null and not exists (
     select from referral_private.ledger_entries as e where e.org_id = p_org_id and e.entry_id = p_after
@@ -34,7 +36,8 @@ begin
   with
     own as (
       select a.account_id from referral_private.ledger_accounts as a
-      where a.org_id = p_org_id and a.earner_id = v_earner_id and a.livemode = referral_private.mode_of(p_org_id)
+      where a.org_id = p_org_id and a.earner_id = v_earner_id
+        and (p_livemode is null or a.livemode = p_livemode)
     ),
     found as (
       select e.*
@@ -55,7 +58,8 @@ begin
         limit referral_private.page_size(p_page_size)
       ) as e
     )
-  select f.entry_id, f.posted_at, debit.kind, credit.kind, f.amount, f.currency, f.sale_id, f.caused_by
+  select f.entry_id, f.posted_at, debit.kind, credit.kind, f.amount, f.currency, f.livemode, f.sale_id,
+    f.caused_by
   from found as f
   join referral_private.ledger_accounts as debit
     on debit.org_id = f.org_id and debit.account_id = f.debit_account_id
@@ -67,15 +71,16 @@ end
 $$;
 
 comment on function referral_private.my_statement is
-  'public: Returns every entry of an earner''s ledger accounts, newest first: an amount in minor units that went from
-one kind of account to another; expense is the organisation.
+  'public: Returns every entry of a person''s ledger accounts, newest first: an amount in minor units that went from one
+kind of account to another; expense is the organisation. An entry of a payout or an adjustment has no sale_id.
 
 group: See referrals and earnings
 org_id: the organisation
 earner_id: the caller unless given
 after: the last entry_id of the page before; none for the first page
 page_size: rows in a page, 1 to 1,000
-callers: the earner; coordinators, admins and the operator for anyone
+livemode: true for live money, false for that of test mode; both unless given
+callers: the person; admins and the operator for anyone
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument
 timeout: 10s';
 

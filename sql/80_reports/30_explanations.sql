@@ -1,6 +1,7 @@
 -- How each amount came about: the facts, the terms, the arithmetic, and the events that stated the facts.
 create type referral.commission_explanation as (
   sale_id text,
+  livemode boolean,
   earner_id uuid,
   kind referral.account_kind,
   amount bigint,
@@ -33,13 +34,23 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_sale referral_private.sales := p_target.sale;
+  v_amount numeric := (p_target.reward -> 'amount' ->> v_sale.currency)::numeric;
+  v_is_above boolean := coalesce((p_target.terms -> 'flat_above_sale')::boolean, false);
+  v_worth bigint := referral_private.reward_on(p_target.reward, v_sale, v_is_above);
   v_text text;
 begin
   if p_target.refusal is not null then
     return '0: ' || p_target.refusal;
   end if;
   v_text := case
-    when p_target.reward ->> 'kind' = 'flat' then format(
+    when not v_is_above and v_sale.total > 0
+      and v_amount * v_sale.total > v_sale.paid::numeric * greatest(v_sale.total_excluding_tax, 0) then format(
+      'at most the price without tax: (%s − %s) × %s / %s', v_sale.paid, v_sale.reversed,
+      greatest(v_sale.total_excluding_tax, 0), v_sale.total
+    )
+    when not v_is_above and v_amount > v_sale.paid
+      then format('at most the price: %s − %s', v_sale.paid, v_sale.reversed)
+    when v_amount is not null then format(
       '%s × (%s − %s) / %s', p_target.reward -> 'amount' ->> v_sale.currency, v_sale.paid, v_sale.reversed, v_sale.paid
     )
     when v_sale.total <= 0 or v_sale.total_excluding_tax is null then format(
@@ -54,6 +65,9 @@ begin
     return format(
       '%s = %s, of which %s within %s for the referral', v_text, p_target.uncapped, p_target.amount, p_target.cap
     );
+  end if;
+  if p_target.amount < v_worth then
+    return format('%s = %s, of which %s beside the commission', v_text, v_worth, p_target.amount);
   end if;
   return format('%s = %s', v_text, p_target.amount);
 end
@@ -90,7 +104,12 @@ begin
 end
 $$;
 
-create function referral_private.explain_commission(p_org_id uuid, p_sale_id text, p_earner_id uuid default null)
+create function referral_private.explain_commission(
+  p_org_id uuid,
+  p_sale_id text,
+  p_earner_id uuid default null,
+  p_livemode boolean default null
+)
 returns setof referral.commission_explanation
 language plpgsql
 stable
@@ -101,11 +120,11 @@ declare
   v_earner_id uuid := p_earner_id;
   v_stripe_account text := referral_private.stripe_account_of(p_org_id);
 begin
-  if p_earner_id is not null or not referral_private.acts_with_role(p_org_id, 'coordinator') then
-    v_earner_id := referral_private.acting_for(p_org_id, p_earner_id, 'earner_id');
+  if p_earner_id is not null or not referral_private.acts_with_role(p_org_id, 'admin') then
+    v_earner_id := referral_private.earner_to_read(p_org_id, p_earner_id);
   end if;
   return query
-  select (t.sale).sale_id, t.earner_id, t.kind, t.amount, (t.sale).currency, t.refusal,
+  select (t.sale).sale_id, s.livemode, t.earner_id, t.kind, t.amount, (t.sale).currency, t.refusal,
     referral_private.arithmetic_of(t), (t.sale).paid, (t.sale).reversed, (t.sale).total,
     (t.sale).total_excluding_tax, (t.sale).sale_at, t.available_at,
     (t.evidence).program_id, (t.evidence).terms_version, t.terms, (t.evidence).at, (t.evidence).redemption_id,
@@ -116,19 +135,21 @@ begin
     v_stripe_account, s.livemode, array[s.payer_id], clock_timestamp()
   ) as t
   where s.stripe_account = v_stripe_account and s.sale_id = p_sale_id and (t.sale).sale_id = p_sale_id
-    and (t.evidence).org_id = p_org_id and (v_earner_id is null or t.earner_id = v_earner_id);
+    and (t.evidence).org_id = p_org_id and (v_earner_id is null or t.earner_id = v_earner_id)
+    and (p_livemode is null or s.livemode = p_livemode);
 end
 $$;
 
 comment on function referral_private.explain_commission is
   'public: Returns why a sale earned what it did: facts, terms, arithmetic, and the ids of the events that stated the
-facts. Staff see every earner''s part.
+facts. Admins see every person''s part.
 
 group: See referrals and earnings
 org_id: the organisation
 sale_id: Stripe''s invoice or payment intent, or a recorded payment
-earner_id: the caller unless given; for staff, everyone unless given
-callers: the earner; coordinators, admins and the operator for anyone
+earner_id: the caller unless given; for admins and the operator, everyone unless given
+livemode: true for live money, false for that of test mode; both unless given
+callers: the person; admins and the operator for anyone
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument
 timeout: 10s';
 

@@ -42,6 +42,7 @@ as $$
     ('program_not_found', 404, 'There is no such program in this organisation.'),
     ('code_not_found', 404, 'There is no such code.'),
     ('redemption_not_found', 404, 'There is no such redemption.'),
+    ('decision_not_found', 404, 'There is no such decision.'),
     ('no_active_code', 404, 'This referrer has no active code in the organisation.'),
     ('organisation_exists', 409, 'An organisation with this slug exists.'),
     ('stripe_account_taken', 409, 'Another organisation has this Stripe account.'),
@@ -70,7 +71,7 @@ as $$
     ('invalid_click', 400, 'There is no click that proves this.'),
     ('invalid_event', 400, 'The event is not one that can be read.'),
     ('invalid_rows', 400, 'Some rows cannot be imported; none was.'),
-    ('rate_limited', 429, 'Too many redemptions. Try again later.'),
+    ('rate_limited', 429, 'Too many calls of this kind. Try again later.'),
     ('busy', 503, 'The database is busy. Try again.');
 $$;
 
@@ -796,7 +797,7 @@ as $$
     end;
 $$;
 
--- Commission by rank: [{"from":1,"bps":1000},{"from":11,"bps":1500}], starting at 1 and rising.
+-- Commission by rank: [{"from":1,"bps":1000},{"from":11,"bps":1500}], starting at 1 and rising, 100 tiers at most.
 create function referral_private.is_tiers(p_value jsonb)
 returns boolean
 language sql
@@ -808,6 +809,7 @@ as $$
     case
       when jsonb_typeof(p_value) != 'array' then false
       else p_value -> 0 -> 'from' = '1'
+      and jsonb_array_length(p_value) <= 100
       and not exists (
         select
         from
@@ -843,9 +845,36 @@ as $$
     end;
 $$;
 
--- Checks terms and fills in the defaults. Raises `invalid_terms` with the key that is unknown or wrong.
-create function referral_private.complete_terms(p_terms jsonb)
-returns jsonb
+-- Is this a value of this key of the terms? Null for a key that there is not.
+create function referral_private.is_term(p_key text, p_value jsonb)
+returns boolean
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case
+    when p_key in ('commission', 'referee_reward') then referral_private.is_reward(p_value)
+    when p_key = 'recurrence' then referral_private.is_recurrence(p_value)
+    when p_key = 'tiers' then referral_private.is_tiers(p_value)
+    when p_key = 'hold_days' then referral_private.is_whole(p_value, 0, 365)
+    when p_key = 'conversion_window_days' then referral_private.is_whole(p_value, 1, 3650)
+    when p_key = 'new_users_only_days' then referral_private.is_whole(p_value, 0, 3650)
+    when p_key = 'max_commissions_per_referrer' then referral_private.is_whole(p_value, 1, 1000000000)
+    when p_key = 'guests_per_day' then referral_private.is_whole(p_value, 1, 1000000)
+    when p_key in ('minimum_sale', 'max_commission_per_referral') then referral_private.is_money(p_value)
+    when p_key = 'enrolment' then p_value in ('"open"', '"invited"')
+    when p_key = 'customers' then p_value in ('"new"', '"any"')
+    when p_key in ('guests', 'flat_above_sale') then jsonb_typeof(p_value) = 'boolean'
+  end;
+end
+$$;
+
+-- Refuses terms that are too long, or have a key that is unknown or wrong. Changes of terms may set a key to null.
+-- Raises `invalid_terms`; the details name the keys.
+create function referral_private.require_terms(p_terms jsonb, p_are_changes boolean)
+returns void
 language plpgsql
 immutable
 security invoker
@@ -857,33 +886,56 @@ begin
   if p_terms is null or jsonb_typeof(p_terms) <> 'object' then
     perform referral_private.raise_error('invalid_terms', 'terms must be an object');
   end if;
-  select string_agg(key, ', ') into v_wrong
-  from jsonb_each(p_terms) as term
-  where not coalesce(
-    case key
-      when 'commission' then referral_private.is_reward(value)
-      when 'referee_reward' then referral_private.is_reward(value)
-      when 'recurrence' then referral_private.is_recurrence(value)
-      when 'tiers' then referral_private.is_tiers(value)
-      when 'hold_days' then referral_private.is_whole(value, 0, 365)
-      when 'conversion_window_days' then referral_private.is_whole(value, 1, 3650)
-      when 'new_users_only_days' then referral_private.is_whole(value, 0, 3650)
-      when 'max_commissions_per_referrer' then referral_private.is_whole(value, 1, 1000000000)
-      when 'minimum_sale' then referral_private.is_money(value)
-      when 'max_commission_per_referral' then referral_private.is_money(value)
-      when 'payout_minimum' then referral_private.is_money(value)
-      when 'enrolment' then value in ('"open"', '"invited"')
-      when 'guests' then jsonb_typeof(value) = 'boolean'
-      else false
-    end,
-    false
-  );
-  if v_wrong is not null then
-    perform referral_private.raise_error('invalid_terms', v_wrong);
+  if octet_length(p_terms::text) > 16384 then
+    perform referral_private.raise_error('invalid_terms', 'terms are longer than 16 KiB');
   end if;
+  if p_terms ? 'payout_minimum' then
+    perform referral_private.raise_error(
+      'invalid_terms', 'payout_minimum: a setting of the organisation, not of terms'
+    );
+  end if;
+  select string_agg(left(key, 64), ', ') into v_wrong
+  from jsonb_each(p_terms)
+  where case
+    when p_are_changes and value = 'null' then referral_private.is_term(key, value) is null
+    else referral_private.is_term(key, value) is not true
+  end;
+  if v_wrong is not null then
+    perform referral_private.raise_error('invalid_terms', left(v_wrong, 500));
+  end if;
+end
+$$;
+
+-- Checks terms and fills in the defaults. Raises `invalid_terms`.
+create function referral_private.complete_terms(p_terms jsonb)
+returns jsonb
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform referral_private.require_terms(p_terms, false);
   return jsonb_build_object(
-    'recurrence', 'once', 'hold_days', 14, 'conversion_window_days', 90, 'enrolment', 'invited', 'guests', true
+    'recurrence', 'once', 'hold_days', 14, 'conversion_window_days', 90, 'enrolment', 'invited', 'guests', true,
+    'customers', 'new'
   ) || p_terms;
+end
+$$;
+
+-- Terms with changes: a key that the changes do not name stays, and one that they set to null gets its default. Raises
+-- `invalid_terms`.
+create function referral_private.changed_terms(p_terms jsonb, p_changes jsonb)
+returns jsonb
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return referral_private.complete_terms(coalesce(
+    (select jsonb_object_agg(key, value) from jsonb_each(p_terms || p_changes) where value <> 'null'), '{}'
+  ));
 end
 $$;
 
@@ -1244,6 +1296,8 @@ create table referral.codes (
   expires_at timestamptz,
   quota_id uuid,
   rotation int not null default 0,
+  -- The first code of its chain of rotations; null for that code itself.
+  chain_id uuid,
   replaced_by uuid,
   redeemable_until timestamptz,
   batch_id uuid,
@@ -1269,10 +1323,15 @@ create table referral.codes (
     foreign key (org_id, replaced_by) references referral.codes (org_id, id)
       on delete restrict
       deferrable initially deferred,
+  constraint codes_chain_begins_with_a_code
+    foreign key (org_id, chain_id) references referral.codes (org_id, id)
+      on delete restrict
+      deferrable initially immediate,
   constraint codes_description_is_500_at_most check (length(description) <= 500),
   constraint codes_reason_is_500_at_most check (length(reason) <= 500),
   constraint codes_expire_at_a_time check (isfinite(expires_at)),
   constraint codes_rotation_is_counted check (rotation >= 0),
+  constraint codes_unrotated_begin_their_chain check ((rotation = 0) = (chain_id is null)),
   constraint codes_rotated_are_replaced check ((status = 'rotated') = (replaced_by is not null)),
   constraint codes_only_rotated_have_grace check (redeemable_until is null or status = 'rotated'),
   constraint codes_ended_say_when check ((status in ('rotated', 'invalidated', 'expired')) = (ended_at is not null))
@@ -1292,11 +1351,15 @@ create index codes_by_organisation on referral.codes (org_id, created_at desc, i
 
 create index codes_by_creator on referral.codes (org_id, created_by) where referrer_id is null and batch_id is null;
 
+create index codes_by_beneficiary on referral.codes (org_id, beneficiary_id) where beneficiary_id is not null;
+
 create index codes_by_batch on referral.codes (org_id, batch_id) where batch_id is not null;
 
 create index codes_to_expire on referral.codes (expires_at) where status in ('active', 'suspended');
 
 create index codes_by_quota on referral.codes (org_id, quota_id) where quota_id is not null;
+
+create index codes_by_chain on referral.codes (org_id, chain_id) where chain_id is not null;
 
 create index codes_by_replacement on referral.codes (org_id, replaced_by) where replaced_by is not null;
 
@@ -1335,8 +1398,8 @@ begin
   if tg_op in ('DELETE', 'TRUNCATE')
     or (new.id, new.org_id, new.program_id, new.code, new.created_at)
       is distinct from (old.id, old.org_id, old.program_id, old.code, old.created_at)
-    or (new.referrer_id, new.created_by, new.rotation, new.batch_id)
-      is distinct from (old.referrer_id, old.created_by, old.rotation, old.batch_id)
+    or (new.referrer_id, new.created_by, new.rotation, new.chain_id, new.batch_id)
+      is distinct from (old.referrer_id, old.created_by, old.rotation, old.chain_id, old.batch_id)
     or (
       old.status in ('rotated', 'invalidated', 'expired')
       and (
@@ -1415,6 +1478,108 @@ create trigger codes_record_their_changes
 after insert or update of status, redeemable_until on referral.codes
 for each row
 execute function referral_private.record_code_change();
+
+-- The states of a code, with their times. Whether a purchase's code was usable is asked for the time at which the
+-- purchase carried it, which may be long ago when the purchase is heard of.
+create table referral_private.code_states (
+  org_id uuid not null,
+  code_id uuid not null,
+  state_id bigint not null generated always as identity,
+  status referral.code_status not null,
+  expires_at timestamptz,
+  redeemable_until timestamptz,
+  since timestamptz not null,
+  constraint code_states_pkey primary key (org_id, code_id, state_id),
+  constraint code_states_are_of_a_code
+    foreign key (org_id, code_id) references referral.codes (org_id, id)
+      on delete restrict
+);
+
+alter table referral_private.code_states enable row level security;
+
+create trigger code_states_are_append_only
+before update or delete or truncate on referral_private.code_states
+for each statement
+execute function referral_private.refuse_change();
+
+alter table referral_private.code_states enable always trigger code_states_are_append_only;
+
+-- Stores the first states of new codes: with one statement, because a batch has thousands.
+create function referral_private.record_first_states()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into referral_private.code_states (org_id, code_id, status, expires_at, redeemable_until, since)
+  select m.org_id, m.id, m.status, m.expires_at, m.redeemable_until, m.created_at from made as m;
+  return null;
+end
+$$;
+
+create trigger codes_record_their_first_states
+after insert on referral.codes
+referencing new table as made
+for each statement
+execute function referral_private.record_first_states();
+
+-- Stores each state that differs from the one before.
+create function referral_private.record_code_state()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into referral_private.code_states (org_id, code_id, status, expires_at, redeemable_until, since)
+  values (new.org_id, new.id, new.status, new.expires_at, new.redeemable_until, clock_timestamp());
+  return null;
+end
+$$;
+
+create trigger codes_record_their_states
+after update of status, expires_at, redeemable_until on referral.codes
+for each row
+when
+  (
+    (new.status, new.expires_at, new.redeemable_until) is distinct from (
+      old.status,
+      old.expires_at,
+      old.redeemable_until
+    )
+  )
+execute function referral_private.record_code_state();
+
+-- Whether a purchase that carried this code at this time counts: the code was active then, or rotated and in its grace.
+-- Clocks differ, so a state counts from a minute before it began to a minute after its end, in whole seconds.
+create function referral_private.is_code_usable(p_org_id uuid, p_code_id uuid, p_at timestamptz)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select
+    from (
+      select s.status, s.redeemable_until, s.since,
+        least(
+          case s.status when 'active' then s.expires_at else s.redeemable_until end,
+          lead(s.since) over (order by s.state_id)
+        ) as until
+      from referral_private.code_states as s
+      where s.org_id = p_org_id and s.code_id = p_code_id
+    ) as s
+    where (s.status = 'active' or s.status = 'rotated' and s.redeemable_until is not null)
+      and date_trunc('second', p_at) >= date_trunc('second', s.since) - interval '60 seconds'
+      and date_trunc('second', p_at) <= date_trunc('second', coalesce(s.until, 'infinity')) + interval '60 seconds'
+  );
+end
+$$;
 
 -- How often a limited code may be used.
 
@@ -1668,6 +1833,34 @@ errors: none
 timeout: 10s';
 
 grant execute on function referral_private.expire_codes to service_role;
+
+-- A chain: a code and all codes that it was rotated into. Its id is that of its first code.
+
+create function referral_private.chain_of(p_code_id uuid)
+returns uuid
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (select coalesce(c.chain_id, c.id) from referral.codes as c where c.id = p_code_id);
+end
+$$;
+
+create function referral_private.codes_of_chain(p_org_id uuid, p_chain_id uuid)
+returns uuid[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select c.id from referral.codes as c where c.org_id = p_org_id and p_chain_id in (c.id, c.chain_id)
+  );
+end
+$$;
 
 -- What a reader sees of a code: its referrer and staff in any status, everybody else while it can be redeemed.
 
@@ -2342,7 +2535,7 @@ grant execute on function referral_private.maintain_clicks to service_role;
 -- outlives the code and the referee, and stores the version of the terms it was made under.
 create type referral.redemption_status as enum ('pending', 'confirmed', 'reversed', 'expired', 'rejected');
 
--- What staff may decide on a redemption, whatever the payments say. A rejection is final.
+-- What staff may decide on a redemption, whatever the payments say.
 create type referral.decision as enum ('confirmed', 'rejected');
 
 -- How the code reached the referee. All but `typed` are proved by a click.
@@ -2471,7 +2664,9 @@ begin
     insert into referral.redemption_changes (org_id, redemption_id, from_status, to_status, actor_id, reason)
     values (
       new.org_id, new.id, old.status, new.status,
-      case when v_decided then new.decided_by end, case when v_decided then new.decision_reason end
+      case when v_decided then auth.uid() end,
+      -- Where a withdrawal brings an earlier decision back, that one's reason is not why.
+      case when v_decided and new.decided_at > coalesce(old.decided_at, '-infinity') then new.decision_reason end
     );
   end if;
   return null;
@@ -2482,6 +2677,222 @@ create trigger redemptions_record_their_changes
 after update of status, decision on referral.redemptions
 for each row
 execute function referral_private.record_redemption_change();
+
+-- What staff decide: a fact with actor, reason and time, which ends what should not earn. A decision stands until it is
+-- withdrawn, and then counts as never made. The row is its own audit.
+create type referral.decision_kind as enum ('confirm', 'reject', 'forfeit');
+
+create table referral.decisions (
+  org_id uuid not null,
+  id uuid not null default gen_random_uuid(),
+  kind referral.decision_kind not null,
+  -- Of a redemption or a referral. The payers of a rejected referral are in decision_payers.
+  program_id uuid,
+  person_id uuid,
+  redemption_id uuid,
+  -- Of a forfeit: the member, or the first code of a chain of rotations.
+  member_id uuid,
+  chain_id uuid,
+  -- Whole seconds: payments from `since` on, before `until`; a null `until` is for ever.
+  since timestamptz,
+  until timestamptz,
+  -- Stated by blocking. Unblocking the member sets `until`.
+  by_block boolean not null default false,
+  reason text,
+  decided_by uuid,
+  decided_at timestamptz not null default clock_timestamp(),
+  withdrawn_at timestamptz,
+  withdrawn_by uuid,
+  withdrawal_reason text,
+  constraint decisions_pkey primary key (org_id, id),
+  constraint decisions_are_in_a_program
+    foreign key (org_id, program_id) references referral.programs (org_id, id)
+      on delete restrict,
+  constraint decisions_are_on_a_redemption
+    foreign key (org_id, redemption_id) references referral.redemptions (org_id, id)
+      on delete restrict,
+  constraint decisions_are_on_a_member
+    foreign key (org_id, member_id) references referral.members (org_id, user_id)
+      on delete restrict,
+  constraint decisions_are_on_a_code
+    foreign key (org_id, chain_id) references referral.codes (org_id, id)
+      on delete restrict,
+  constraint decisions_forfeit_of_a_member_or_a_code
+    check (num_nonnulls(member_id, chain_id) = (kind = 'forfeit')::int),
+  constraint decisions_forfeit_from_a_time check ((kind = 'forfeit') = (since is not null)),
+  constraint decisions_forfeit_until_later check (until is null or coalesce(until > since, false)),
+  constraint decisions_forfeit_in_whole_seconds
+    check (
+      isfinite(since)
+      and isfinite(until)
+      and extract(epoch from since) % 1 = 0
+      and extract(epoch from until) % 1 = 0
+    ),
+  constraint decisions_forfeit_by_block check (kind = 'forfeit' or not by_block),
+  constraint decisions_of_a_program_unless_forfeit check ((kind = 'forfeit') = (program_id is null)),
+  constraint decisions_confirm_a_redemption check (kind != 'confirm' or redemption_id is not null),
+  constraint decisions_name_the_referee check (redemption_id is null or person_id is not null),
+  constraint decisions_of_a_person_in_a_program check (person_id is null or program_id is not null),
+  constraint decisions_reason_is_500_at_most check (length(reason) <= 500),
+  constraint decisions_withdrawal_reason_is_500_at_most check (length(withdrawal_reason) <= 500),
+  constraint decisions_withdrawn_say_when
+    check (withdrawn_at is not null or num_nonnulls(withdrawn_by, withdrawal_reason) = 0)
+);
+
+create index decisions_by_person on referral.decisions (org_id, program_id, person_id);
+
+create index decisions_by_redemption on referral.decisions (org_id, redemption_id) where redemption_id is not null;
+
+create index decisions_by_member on referral.decisions (org_id, member_id) where member_id is not null;
+
+create index decisions_by_chain on referral.decisions (org_id, chain_id) where chain_id is not null;
+
+create index decisions_by_id on referral.decisions (id);
+
+create index decisions_by_time on referral.decisions (org_id, decided_at desc, id);
+
+comment on table referral.decisions is
+  'Decisions of staff: confirmed and rejected redemptions, rejected referrals, forfeits. No actor is the operator. Rows
+are never deleted; a withdrawn one does not count. Read by coordinators and admins of the organisation. Written by
+confirm_redemption, reject_redemption, reject_referral, forfeit_from, withdraw_decision, and by blocking.';
+
+alter table referral.decisions enable row level security;
+
+create policy decisions_staff_reads on referral.decisions
+for select
+to authenticated
+using (org_id in (select referral_private.orgs_with_role('coordinator')));
+
+grant select on referral.decisions to authenticated, service_role;
+
+-- Lets a decision be withdrawn once, and an open forfeit by blocking end once. Everything else is refused.
+create function referral_private.guard_decision()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_allowed referral.decisions := old;
+begin
+  if tg_op = 'UPDATE' and old.withdrawn_at is null then
+    if old.by_block then
+      v_allowed.until := coalesce(old.until, new.until);
+    end if;
+    v_allowed.withdrawn_at := new.withdrawn_at;
+    v_allowed.withdrawn_by := new.withdrawn_by;
+    v_allowed.withdrawal_reason := new.withdrawal_reason;
+  end if;
+  if tg_op <> 'UPDATE' or new is distinct from v_allowed then
+    raise exception 'decisions can only be withdrawn' using errcode = 'restrict_violation';
+  end if;
+  return new;
+end
+$$;
+
+create trigger decisions_keep_what_they_are
+before update or delete on referral.decisions
+for each row
+execute function referral_private.guard_decision();
+
+-- The payers that a referral had when it was rejected. No truncation of decisions gets past this table, which refers to
+-- them.
+create table referral_private.decision_payers (
+  org_id uuid not null,
+  decision_id uuid not null,
+  stripe_account text not null,
+  livemode boolean not null,
+  payer_id text not null,
+  constraint decision_payers_pkey primary key (org_id, decision_id, stripe_account, livemode, payer_id),
+  constraint decision_payers_are_of_a_decision
+    foreign key (org_id, decision_id) references referral.decisions (org_id, id)
+      on delete restrict,
+  constraint decision_payers_payer_is_1_to_500 check (length(payer_id) between 1 and 500)
+);
+
+create index decision_payers_by_payer on referral_private.decision_payers (payer_id, stripe_account, livemode);
+
+alter table referral_private.decision_payers enable row level security;
+
+create trigger decision_payers_are_append_only
+before update or delete or truncate on referral_private.decision_payers
+for each statement
+execute function referral_private.refuse_change();
+
+alter table referral_private.decision_payers enable always trigger decision_payers_are_append_only;
+
+-- The decision that a person's redemption in a program shows: the first rejection that stands, else the first
+-- confirmation. No row where none stands.
+create function referral_private.standing_decision(p_org_id uuid, p_program_id uuid, p_person_id uuid)
+returns setof referral.decisions
+language plpgsql
+stable
+rows 1
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  select d.*
+  from referral.decisions as d
+  where d.org_id = p_org_id and d.program_id = p_program_id and d.person_id = p_person_id and d.withdrawn_at is null
+  order by d.kind desc, d.decided_at, d.id
+  limit 1;
+end
+$$;
+
+-- Brings the decision columns of a person's redemption to what stands. A redemption on which nothing stands any more
+-- is pending, until it is settled.
+create function referral_private.project_decision(p_org_id uuid, p_program_id uuid, p_person_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_stands referral.decisions;
+  v_decision referral.decision;
+begin
+  select * into v_stands from referral_private.standing_decision(p_org_id, p_program_id, p_person_id);
+  v_decision := case v_stands.kind when 'confirm' then 'confirmed' when 'reject' then 'rejected' end;
+  update referral.redemptions as r
+  set decision = v_decision, decided_at = v_stands.decided_at, decided_by = v_stands.decided_by,
+    decision_reason = v_stands.reason, status = coalesce(v_decision::text, 'pending')::referral.redemption_status,
+    confirmed_at = case v_decision when 'confirmed' then coalesce(r.confirmed_at, v_stands.decided_at) end
+  where r.org_id = p_org_id and r.program_id = p_program_id and r.referee_id = p_person_id;
+end
+$$;
+
+-- A person whose referral was rejected before they redeemed has a rejected redemption from the beginning.
+create function referral_private.take_earlier_decision()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_stands referral.decisions;
+begin
+  select * into v_stands
+  from referral_private.standing_decision(new.org_id, new.program_id, new.referee_id);
+  if v_stands.kind = 'reject' then
+    new.status := 'rejected';
+    new.decision := 'rejected';
+    new.decided_at := v_stands.decided_at;
+    new.decided_by := v_stands.decided_by;
+    new.decision_reason := v_stands.reason;
+  end if;
+  return new;
+end
+$$;
+
+create trigger redemptions_take_earlier_decisions
+before insert on referral.redemptions
+for each row
+execute function referral_private.take_earlier_decision();
 
 -- How many redemptions a user, and an address, may make in an hour. Only redemptions that are committed count: a
 -- refusal rolls its count back. The buckets are the last rows that a redemption locks.
@@ -3172,22 +3583,26 @@ $$;
 create type referral_private.payment_source as enum ('invoice', 'intent', 'session', 'record');
 
 create table referral_private.payments (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  payment_id text not null,
+  payment_id text collate "C" not null,
   source referral_private.payment_source not null,
-  customer_id text,
+  customer_id text collate "C",
   org_id uuid,
   program_id uuid,
+  -- Of an invoice: its subscription, and the organisation that the subscription's metadata names.
+  subscription_id text collate "C",
+  subscription_org_id uuid,
   names_referral boolean not null,
-  currency text not null,
+  currency text collate "C" not null,
   paid bigint not null,
   total bigint not null,
   total_excluding_tax bigint,
   sale_at timestamptz not null,
   paid_at timestamptz not null,
+  made_at timestamptz not null,
   stated_at timestamptz not null,
-  stated_by text not null,
+  stated_by text collate "C" not null,
   constraint payments_pkey primary key (payment_id, source, stripe_account, livemode),
   constraint payments_currency_is_a_code check (currency ~ '^[a-z]{3}$'),
   constraint payments_amounts_are_exact_in_javascript
@@ -3201,7 +3616,7 @@ create table referral_private.payments (
 comment on column referral_private.payments.payment_id is
   'An invoice (in_…), a payment intent (pi_…), or a reference of another provider.';
 
-comment on column referral_private.payments.org_id is 'Set where the sale is restricted to one organisation.';
+comment on column referral_private.payments.org_id is 'The organisation that the object''s metadata names.';
 
 comment on column referral_private.payments.names_referral is
   'An intent is a sale of its own only if its metadata names a referral, or a session of mode payment names it.';
@@ -3209,15 +3624,50 @@ comment on column referral_private.payments.names_referral is
 comment on column referral_private.payments.sale_at is
   'When the invoice was created, else when it was first stated paid; the end of time while nothing is paid.';
 
+comment on column referral_private.payments.paid_at is
+  'When the invoice was paid, else when it was first stated paid; the end of time while nothing is paid.';
+
+comment on column referral_private.payments.made_at is 'When the object was created.';
+
+create index payments_by_customer on referral_private.payments (customer_id, stripe_account, livemode)
+where paid > 0;
+
+create index payments_by_subscription on referral_private.payments (subscription_id, stripe_account, livemode)
+where subscription_id is not null;
+
 alter table referral_private.payments enable row level security;
+
+-- What a checkout session belongs to: its intent, its invoice, its subscription; and the organisation that it names.
+create table referral_private.sessions (
+  stripe_account text collate "C" not null,
+  livemode boolean not null,
+  session_id text collate "C" not null,
+  made_at timestamptz not null,
+  org_id uuid,
+  subscription_id text collate "C",
+  invoice_id text collate "C",
+  intent_id text collate "C",
+  constraint sessions_pkey primary key (session_id, stripe_account, livemode)
+);
+
+create index sessions_by_subscription on referral_private.sessions (subscription_id, stripe_account, livemode)
+where subscription_id is not null;
+
+create index sessions_by_invoice on referral_private.sessions (invoice_id, stripe_account, livemode)
+where invoice_id is not null;
+
+create index sessions_by_intent on referral_private.sessions (intent_id, stripe_account, livemode)
+where intent_id is not null;
+
+alter table referral_private.sessions enable row level security;
 
 -- Which payment paid which invoice, as an invoice payment or a session says. Many to many: an intent can pay several.
 create table referral_private.invoice_payments (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  object_id text not null,
-  invoice_id text not null,
-  payment_key text not null,
+  object_id text collate "C" not null,
+  invoice_id text collate "C" not null,
+  payment_key text collate "C" not null,
   amount_paid bigint,
   constraint invoice_payments_pkey primary key (object_id, stripe_account, livemode)
 );
@@ -3230,10 +3680,10 @@ alter table referral_private.invoice_payments enable row level security;
 
 -- Any object that names both says which intent a charge belongs to.
 create table referral_private.charges (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  charge_id text not null,
-  intent_id text not null,
+  charge_id text collate "C" not null,
+  intent_id text collate "C" not null,
   constraint charges_pkey primary key (charge_id, stripe_account, livemode)
 );
 
@@ -3295,14 +3745,14 @@ $$;
 
 -- Refunds by id. The rank of a status: 2 failed or canceled, 1 succeeded, 0 every other; it only rises.
 create table referral_private.refunds (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  refund_id text not null,
-  payment_key text,
+  refund_id text collate "C" not null,
+  payment_key text collate "C",
   amount bigint not null,
   status_rank smallint not null,
   stated_at timestamptz not null,
-  stated_by text not null,
+  stated_by text collate "C" not null,
   constraint refunds_pkey primary key (refund_id, stripe_account, livemode),
   constraint refunds_amount_is_exact_in_javascript check (amount between 0 and 9007199254740991),
   constraint refunds_status_rank_is_known check (status_rank between 0 and 2)
@@ -3313,14 +3763,14 @@ create index refunds_by_payment on referral_private.refunds (payment_key, stripe
 alter table referral_private.refunds enable row level security;
 
 create table referral_private.disputes (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  dispute_id text not null,
-  payment_key text not null,
+  dispute_id text collate "C" not null,
+  payment_key text collate "C" not null,
   amount bigint not null,
-  currency text not null,
+  currency text collate "C" not null,
   stated_at timestamptz not null,
-  stated_by text not null,
+  stated_by text collate "C" not null,
   constraint disputes_pkey primary key (dispute_id, stripe_account, livemode),
   constraint disputes_amount_is_exact_in_javascript check (amount between 0 and 9007199254740991)
 );
@@ -3329,24 +3779,26 @@ create index disputes_by_payment on referral_private.disputes (payment_key, stri
 
 alter table referral_private.disputes enable row level security;
 
--- What a dispute withdrew and reinstated, in the settlement currency: the union over its events, by id.
+-- What a dispute withdrew and reinstated, in the currency of settlement: the union over its events.
 create table referral_private.dispute_transactions (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  dispute_id text not null,
-  transaction_id text not null,
+  dispute_id text collate "C" not null,
+  transaction_id text collate "C" not null,
   amount bigint not null,
-  constraint dispute_transactions_pkey primary key (dispute_id, transaction_id, stripe_account, livemode)
+  currency text collate "C" not null,
+  constraint dispute_transactions_pkey
+    primary key (dispute_id, transaction_id, amount, currency, stripe_account, livemode)
 );
 
 alter table referral_private.dispute_transactions enable row level security;
 
 -- Early fraud warnings and inquiries: they reverse nothing, and hold.
 create table referral_private.warnings (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  warning_id text not null,
-  payment_key text not null,
+  warning_id text collate "C" not null,
+  payment_key text collate "C" not null,
   warned_at timestamptz not null,
   constraint warnings_pkey primary key (warning_id, stripe_account, livemode)
 );
@@ -3357,14 +3809,14 @@ alter table referral_private.warnings enable row level security;
 
 -- What a credit note reverses outside of refunds. A void one reverses nothing.
 create table referral_private.credit_notes (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  credit_note_id text not null,
-  invoice_id text not null,
+  credit_note_id text collate "C" not null,
+  invoice_id text collate "C" not null,
   outside bigint not null,
   void boolean not null,
   stated_at timestamptz not null,
-  stated_by text not null,
+  stated_by text collate "C" not null,
   constraint credit_notes_pkey primary key (credit_note_id, stripe_account, livemode),
   constraint credit_notes_outside_is_exact_in_javascript check (outside between 0 and 9007199254740991)
 );
@@ -3375,51 +3827,85 @@ alter table referral_private.credit_notes enable row level security;
 
 -- How much of a refund a credit note assigns to its invoice.
 create table referral_private.credit_note_refunds (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  credit_note_id text not null,
-  refund_id text not null,
+  credit_note_id text collate "C" not null,
+  refund_id text collate "C" not null,
   amount bigint not null,
   constraint credit_note_refunds_pkey primary key (credit_note_id, refund_id, stripe_account, livemode)
 );
 
 alter table referral_private.credit_note_refunds enable row level security;
 
--- Facts about who pays. A carrier is the customer of an object; without one, the invoice or intent itself.
+-- Facts about who pays. A carrier is the customer of an object; without one, the invoice or intent itself. Ids are
+-- compared byte by byte, whatever the database's collation is: their order decides ties.
 
--- Identity: this carrier is this user. It is no evidence by itself. When the user signed up is kept for programs for
--- new users: users can be deleted.
-create table referral_private.payer_users (
-  stripe_account text not null,
-  livemode boolean not null,
-  carrier text not null,
+-- The users who can be linked to a payer of this Stripe account: people whom the project knows, as users, members or
+-- referees. A user id that is none of theirs, such as a shop's own, links nobody. Written when a name is first looked
+-- up, and never removed; users can be deleted. `signed_up_at` is for programs for new users.
+create table referral_private.known_users (
+  stripe_account text collate "C" not null,
   user_id uuid not null,
-  user_created_at timestamptz,
+  signed_up_at timestamptz,
+  constraint known_users_pkey primary key (user_id, stripe_account)
+);
+
+alter table referral_private.known_users enable row level security;
+
+-- A link: an object of this carrier named this user, first at this time. It is no evidence by itself. Ids that are not
+-- known are stored too: they may become known.
+create table referral_private.payer_users (
+  stripe_account text collate "C" not null,
+  livemode boolean not null,
+  carrier text collate "C" not null,
+  user_id uuid not null,
+  linked_at timestamptz not null,
   constraint payer_users_pkey primary key (carrier, user_id, stripe_account, livemode)
 );
 
 create index payer_users_by_user on referral_private.payer_users (user_id);
 
+create index payer_users_by_time on referral_private.payer_users (linked_at);
+
 alter table referral_private.payer_users enable row level security;
 
--- What can credit a referrer, in the order in which it counts among equal times: the redemption of the payer's user,
--- the id of a redemption in metadata, a code in metadata, a promotion code, a code in client_reference_id.
+-- An object named both a customer and an account that acts as one: they are one payer, the customer.
+create table referral_private.customer_accounts (
+  stripe_account text collate "C" not null,
+  livemode boolean not null,
+  customer_account text collate "C" not null,
+  customer_id text collate "C" not null,
+  constraint customer_accounts_pkey primary key (customer_account, stripe_account, livemode)
+);
+
+create index customer_accounts_by_customer on referral_private.customer_accounts (
+  customer_id,
+  stripe_account,
+  livemode
+);
+
+alter table referral_private.customer_accounts enable row level security;
+
+-- What can credit a referrer, in the order in which it counts among equal times: the redemption of the payer's person,
+-- the id of a redemption in metadata, a code in metadata, a promotion code, a code in client_reference_id, and one
+-- there behind a payment link, where the buyer can edit it.
 create type referral_private.evidence_kind as enum (
   'redemption',
   'redemption_id',
   'metadata_code',
   'promotion_code',
-  'client_reference'
+  'client_reference',
+  'payment_link'
 );
 
 -- Evidence: this object of the carrier's named a redemption, a code or a promotion code.
 create table referral_private.payer_evidence (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  carrier text not null,
+  carrier text collate "C" not null,
   kind referral_private.evidence_kind not null,
-  named text not null,
-  object_id text not null,
+  named text collate "C" not null,
+  object_id text collate "C" not null,
   carried_at timestamptz not null,
   constraint payer_evidence_pkey primary key (carrier, kind, named, object_id, stripe_account, livemode),
   constraint payer_evidence_is_carried check (kind != 'redemption')
@@ -3427,34 +3913,46 @@ create table referral_private.payer_evidence (
 
 create index payer_evidence_by_name on referral_private.payer_evidence (named);
 
+create index payer_evidence_by_object on referral_private.payer_evidence (object_id, stripe_account, livemode);
+
 create index payer_evidence_by_time on referral_private.payer_evidence (carried_at);
 
 alter table referral_private.payer_evidence enable row level security;
 
--- Which of our codes a promotion code belongs to, by its metadata.
-create table referral_private.promotion_codes (
-  stripe_account text not null,
+-- Which of our codes a promotion code belongs to, as each event says: to none where `code_key` is null. Where the event
+-- says that this changed, `previous_key` is what it was before. The statements are a history.
+create table referral_private.promotion_code_statements (
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  promotion_code_id text not null,
-  code_key text not null,
+  promotion_code_id text collate "C" not null,
   stated_at timestamptz not null,
-  stated_by text not null,
-  constraint promotion_codes_pkey primary key (promotion_code_id, stripe_account, livemode)
+  stated_by text collate "C" not null,
+  code_key text collate "C",
+  states_previous boolean not null,
+  previous_key text collate "C",
+  constraint promotion_code_statements_pkey
+    primary key (promotion_code_id, stated_at, stated_by, stripe_account, livemode)
 );
 
-alter table referral_private.promotion_codes enable row level security;
+create index promotion_code_statements_by_code on referral_private.promotion_code_statements (code_key);
+
+create index promotion_code_statements_by_previous on referral_private.promotion_code_statements (previous_key)
+where previous_key is not null;
+
+alter table referral_private.promotion_code_statements enable row level security;
 
 -- Records of payments and refunds of other providers (App Store, Play, RevenueCat, an invoice by post): the app's
 -- server makes them, and they become the same facts. The same reference again is the same record; with other content
--- it is a conflict.
+-- it is a conflict. Test mode and live mode have records of their own.
 create table referral_private.recorded_facts (
   org_id uuid not null,
+  livemode boolean not null,
   kind text not null,
   provider text not null,
   ref text not null,
   content jsonb not null,
   recorded_at timestamptz not null default clock_timestamp(),
-  constraint recorded_facts_pkey primary key (org_id, kind, provider, ref),
+  constraint recorded_facts_pkey primary key (org_id, livemode, kind, provider, ref),
   constraint recorded_facts_belong_to_an_organisation
     foreign key (org_id) references referral.organisations (id)
       on delete restrict,
@@ -3487,6 +3985,25 @@ begin
 end
 $$;
 
+-- Who waited for the lock must see what its last holder committed. A transaction that reads an older snapshot would
+-- settle half of the truth, and its lock would prove nothing. Raises `busy`.
+create function referral_private.require_read_committed()
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform referral_private.raise_error(
+      'busy', 'call again in a transaction of isolation level READ COMMITTED, not '
+        || upper(current_setting('transaction_isolation'))
+    );
+  end if;
+end
+$$;
+
 create function referral_private.lock_stripe_account(p_stripe_account text)
 returns void
 language plpgsql
@@ -3495,6 +4012,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  perform referral_private.require_read_committed();
   perform pg_advisory_xact_lock(referral_private.stripe_account_lock_key(p_stripe_account));
 end
 $$;
@@ -3531,10 +4049,63 @@ begin
 end
 $$;
 
+-- Shares the lock of an organisation's Stripe account until the transaction ends: this waits for events under way, and
+-- later ones wait for it. Raises `busy` if the organisation changed its Stripe account meanwhile.
+create function referral_private.share_stripe_account_of(p_org_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_stripe_account text := referral_private.stripe_account_of(p_org_id);
+begin
+  perform referral_private.require_read_committed();
+  perform pg_advisory_xact_lock_shared(referral_private.stripe_account_lock_key(v_stripe_account));
+  if referral_private.stripe_account_of(p_org_id) <> v_stripe_account then
+    perform referral_private.raise_error('busy');
+  end if;
+end
+$$;
+
 -- How much was reversed: of a payment, and of an invoice that one or several payments paid.
 
+-- What a dispute keeps, at most. In the currency of the sale and of its balance transactions it is what these took and
+-- did not give back. Otherwise it is that share of what is disputed, or, where the dispute is in another currency than
+-- the sale, of what was paid.
+create function referral_private.kept_by_dispute(p_dispute referral_private.disputes, p_currency text, p_paid bigint)
+returns numeric
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_net numeric;
+  v_withdrawn numeric;
+  v_is_same_currency boolean;
+begin
+  select greatest(0, -sum(t.amount)), max(-t.amount), bool_and(t.currency = p_dispute.currency)
+  into v_net, v_withdrawn, v_is_same_currency
+  from referral_private.dispute_transactions as t
+  where t.stripe_account = p_dispute.stripe_account and t.livemode = p_dispute.livemode
+    and t.dispute_id = p_dispute.dispute_id;
+  if v_net is null or v_withdrawn <= 0 then
+    return 0;
+  end if;
+  if p_dispute.currency = p_currency and v_is_same_currency then
+    return least(v_net, p_dispute.amount);
+  end if;
+  return round(
+    (case when p_dispute.currency = p_currency then p_dispute.amount else p_paid end)
+      * least(v_net, v_withdrawn) / v_withdrawn
+  );
+end
+$$;
+
 -- What was reversed of one payment, given as all the references that mean it: refunds that did not fail, and what
--- disputes keep. A dispute in another currency than the sale's counts by its share of what was paid.
+-- disputes keep.
 create function referral_private.reversed_of_payment(
   p_stripe_account text,
   p_livemode boolean,
@@ -3554,17 +4125,8 @@ begin
     where r.stripe_account = p_stripe_account and r.livemode = p_livemode and r.payment_key = any (p_keys)
       and r.status_rank < 2
   ) + (
-    select coalesce(sum(round(
-      (case when d.currency = p_currency then d.amount else p_paid end)
-        * greatest(0, -moved.net) / nullif(moved.withdrawn, 0)
-    )), 0)
+    select coalesce(sum(referral_private.kept_by_dispute(d, p_currency, p_paid)), 0)
     from referral_private.disputes as d
-    cross join lateral (
-      select coalesce(sum(t.amount), 0) as net,
-        coalesce(sum(abs(t.amount)) filter (where t.amount < 0), 0) as withdrawn
-      from referral_private.dispute_transactions as t
-      where t.stripe_account = p_stripe_account and t.livemode = p_livemode and t.dispute_id = d.dispute_id
-    ) as moved
     where d.stripe_account = p_stripe_account and d.livemode = p_livemode and d.payment_key = any (p_keys)
   );
 end
@@ -3731,17 +4293,165 @@ begin
 end
 $$;
 
+-- What the facts state of a sale, before it is known how much of it was reversed: the payments of an invoice or an
+-- intent put together, its sessions, its customer, and the organisation that it names.
+create type referral_private.stated_sale as (
+  payment_id text,
+  -- The source that knows best what was paid: an intent's session only where the intent states no payment.
+  best referral_private.payments,
+  -- Only the session knows the tax of its intent.
+  taxed referral_private.payments,
+  customer_id text,
+  sale_at timestamptz,
+  paid_at timestamptz,
+  -- All references to the payments behind it.
+  keys text[],
+  -- The first first.
+  session_ids text[]
+);
+
+-- The sessions of a sale, the first first: of its invoice, its subscription, its intents.
+create function referral_private.sessions_of(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_sale_id text,
+  p_subscription_id text,
+  p_keys text[]
+)
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select s.session_id
+    from (
+      select i.* from referral_private.sessions as i where i.invoice_id = p_sale_id
+      union
+      select i.* from referral_private.sessions as i where i.subscription_id = p_subscription_id
+      union
+      select i.* from referral_private.sessions as i where i.intent_id = any (p_keys)
+    ) as s
+    where s.stripe_account = p_stripe_account and s.livemode = p_livemode
+    order by s.made_at, s.session_id
+  );
+end
+$$;
+
+-- The sales among these intents and invoices: what was paid, and is no part of another sale.
+create function referral_private.payments_together(p_stripe_account text, p_livemode boolean, p_ids text[])
+returns setof referral_private.stated_sale
+language plpgsql
+stable
+rows 10
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  with
+    stated as (
+      select p.payment_id,
+        (array_agg(p order by p.paid > 0 desc, p.source = 'session', p.source))[1] as best,
+        (array_agg(p order by p.source) filter (where p.source = 'session'))[1] as session,
+        min(p.customer_id) as customer_id, min(p.sale_at) as sale_at, min(p.paid_at) as paid_at
+      from referral_private.payments as p
+      where p.stripe_account = p_stripe_account and p.livemode = p_livemode and p.payment_id = any (p_ids)
+      group by p.payment_id
+    ),
+    sold as materialized (
+      select s.payment_id, s.best,
+        case
+          when (s.best).source in ('intent', 'session') and (s.session).payment_id is not null then s.session
+          else s.best
+        end as taxed,
+        s.customer_id, s.sale_at, s.paid_at,
+        referral_private.payment_keys(p_stripe_account, p_livemode, case
+          when (s.best).source = 'invoice' then array(
+            select l.payment_key from referral_private.invoice_payments as l
+            where l.stripe_account = p_stripe_account and l.livemode = p_livemode and l.invoice_id = s.payment_id
+          )
+          else array[s.payment_id]
+        end) as keys
+      from stated as s
+      where (s.best).paid > 0
+    )
+  select s.*, referral_private.sessions_of(
+    p_stripe_account, p_livemode, s.payment_id, (s.best).subscription_id, s.keys
+  )
+  from sold as s
+  where not ((s.best).source in ('intent', 'session') and exists (
+    select from referral_private.invoice_payments as i
+    where i.stripe_account = p_stripe_account and i.livemode = p_livemode and i.payment_key = any (s.keys)
+  ));
+end
+$$;
+
+-- The organisation that a sale's metadata names: the invoice's, else the subscription's, the first session's that
+-- names one, the first intent's.
+create function referral_private.organisation_named(p_sale referral_private.stated_sale)
+returns uuid
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_stripe_account constant text := (p_sale.best).stripe_account;
+  v_livemode constant boolean := (p_sale.best).livemode;
+begin
+  return coalesce(
+    case when (p_sale.best).source in ('invoice', 'record') then (p_sale.best).org_id end,
+    (p_sale.best).subscription_org_id,
+    (
+      select s.org_id from referral_private.sessions as s
+      where s.stripe_account = v_stripe_account and s.livemode = v_livemode
+        and s.session_id = any (p_sale.session_ids) and s.org_id is not null
+      order by s.made_at, s.session_id
+      limit 1
+    ),
+    (
+      select p.org_id from referral_private.payments as p
+      where p.stripe_account = v_stripe_account and p.livemode = v_livemode
+        and p.payment_id = any (p_sale.keys) and p.source = 'intent' and p.org_id is not null
+      order by p.made_at, p.payment_id
+      limit 1
+    )
+  );
+end
+$$;
+
+-- The customer that an account acts as, or the customer itself.
+create function referral_private.customer_of(p_stripe_account text, p_livemode boolean, p_customer_id text)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return coalesce((
+    select a.customer_id from referral_private.customer_accounts as a
+    where a.customer_account = p_customer_id and a.stripe_account = p_stripe_account and a.livemode = p_livemode
+  ), p_customer_id);
+end
+$$;
+
 -- Sales: what was paid once all versions are put together, and how much of it was reversed. A projection: every row
 -- can be made anew from the facts.
 create table referral_private.sales (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  sale_id text not null,
-  payer_id text not null,
+  sale_id text collate "C" not null,
+  payer_id text collate "C" not null,
   is_guest boolean not null,
   org_id uuid,
   program_id uuid,
-  currency text not null,
+  subscription_id text collate "C",
+  object_ids text[] collate "C" not null,
+  currency text collate "C" not null,
   paid bigint not null,
   reversed bigint not null,
   total bigint not null,
@@ -3756,15 +4466,22 @@ create table referral_private.sales (
 
 create index sales_by_payer on referral_private.sales (payer_id, stripe_account, livemode);
 
+create index sales_by_time on referral_private.sales (paid_at, sale_id);
+
 comment on column referral_private.sales.sale_id is
   'The invoice, or else the payment intent. An intent that pays an invoice is no sale of its own.';
 
 comment on column referral_private.sales.payer_id is 'The customer, or the sale itself where a guest paid.';
 
+comment on column referral_private.sales.org_id is
+  'The organisation that the metadata of its objects names: of the invoice, the subscription, a session, an intent.';
+
+comment on column referral_private.sales.object_ids is
+  'The invoice, the intents and charges that paid, and the sessions of these and of the subscription.';
+
 alter table referral_private.sales enable row level security;
 
--- The sales among these intents and invoices, as the facts state them: paid, no part of another, with what was
--- reversed.
+-- The sales among these intents and invoices, as the facts state them, with what was reversed.
 create function referral_private.sales_stated(p_stripe_account text, p_livemode boolean, p_ids text[])
 returns setof referral_private.sales
 language plpgsql
@@ -3775,71 +4492,57 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
-  with
-    stated as (
-      select p.payment_id,
-        -- The source that knows best what was paid counts: an intent's session only where the intent states no payment.
-        (array_agg(p order by p.paid > 0 desc, p.source = 'session', p.source))[1] as best,
-        -- Only the session knows the tax of its intent.
-        (array_agg(p order by p.source) filter (where p.source = 'session'))[1] as session,
-        min(p.customer_id) as customer_id,
-        min(p.sale_at) as sale_at,
-        min(p.paid_at) as paid_at,
-        (array_agg(p.org_id order by p.source) filter (where p.org_id is not null))[1] as org_id
-      from referral_private.payments as p
-      where p.stripe_account = p_stripe_account and p.livemode = p_livemode and p.payment_id = any (p_ids)
-      group by p.payment_id
+  select p_stripe_account, p_livemode, t.payment_id,
+    coalesce(referral_private.customer_of(p_stripe_account, p_livemode, t.customer_id), t.payment_id),
+    t.customer_id is null, referral_private.organisation_named(t), (t.best).program_id,
+    (t.best).subscription_id,
+    array(
+      select distinct object_id collate "C"
+      from unnest(array[t.payment_id] || t.keys || t.session_ids) as object_id
+      order by 1
     ),
-    sold as materialized (
-      select s.*, (s.best).source in ('intent', 'session') as is_intent,
-        case
-          when (s.best).source in ('intent', 'session') and (s.session).payment_id is not null then s.session
-          else s.best
-        end as taxed,
-        -- All references to the payments behind it.
-        referral_private.payment_keys(p_stripe_account, p_livemode, case
-          when (s.best).source = 'invoice' then array(
-            select l.payment_key from referral_private.invoice_payments as l
-            where l.stripe_account = p_stripe_account and l.livemode = p_livemode and l.invoice_id = s.payment_id
-          )
-          else array[s.payment_id]
-        end) as keys
-      from stated as s
-      where (s.best).paid > 0
-    )
-  select p_stripe_account, p_livemode, s.payment_id, coalesce(s.customer_id, s.payment_id), s.customer_id is null,
-    coalesce(s.org_id, (
-      select min(p.org_id::text)::uuid
-      from referral_private.payments as p
-      where p.stripe_account = p_stripe_account and p.livemode = p_livemode and p.payment_id = any (s.keys)
-        and p.source = 'session'
-    )),
-    (s.best).program_id, (s.best).currency, (s.best).paid,
-    least((s.best).paid, case
-      when (s.best).source = 'invoice' then referral_private.reversed_of_invoice(
-        p_stripe_account, p_livemode, s.payment_id, s.keys, (s.best).currency, (s.best).paid
+    (t.best).currency, (t.best).paid,
+    least((t.best).paid, case
+      when (t.best).source = 'invoice' then referral_private.reversed_of_invoice(
+        p_stripe_account, p_livemode, t.payment_id, t.keys, (t.best).currency, (t.best).paid
       )
       else referral_private.reversed_of_payment(
-        p_stripe_account, p_livemode, s.keys, (s.best).currency, (s.best).paid
+        p_stripe_account, p_livemode, t.keys, (t.best).currency, (t.best).paid
       )
     end)::bigint,
-    (s.taxed).total, (s.taxed).total_excluding_tax, s.sale_at, s.paid_at,
+    (t.taxed).total, (t.taxed).total_excluding_tax, t.sale_at, t.paid_at,
     (
       select max(w.warned_at) from referral_private.warnings as w
-      where w.stripe_account = p_stripe_account and w.livemode = p_livemode and w.payment_key = any (s.keys)
+      where w.stripe_account = p_stripe_account and w.livemode = p_livemode and w.payment_key = any (t.keys)
     )
-  from sold as s
-  where not (s.is_intent and exists (
-    select from referral_private.invoice_payments as i
-    where i.stripe_account = p_stripe_account and i.livemode = p_livemode and i.payment_key = any (s.keys)
-  ));
+  from referral_private.payments_together(p_stripe_account, p_livemode, p_ids) as t;
 end
 $$;
 
 -- Sales that came, changed or went, and the payers that they had and have.
 create type referral_private.changed_sales as (sale_ids text[], payer_ids text[]);
 
--- Makes these sales anew from the facts. Returns those that changed.
+-- Whether anything changed by which a sale is settled: another object counts only if it carries something.
+create function referral_private.is_settled_anew(p_old referral_private.sales, p_new referral_private.sales)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_objects text[] := coalesce(p_new.object_ids, p_old.object_ids);
+begin
+  p_new.object_ids := p_old.object_ids;
+  return p_old is distinct from p_new or exists (
+    select from referral_private.payer_evidence as e
+    where e.object_id = any (v_objects) and not e.object_id = any (p_old.object_ids)
+      and e.stripe_account = p_old.stripe_account and e.livemode = p_old.livemode
+  );
+end
+$$;
+
+-- Makes these sales anew from the facts. Returns those that must be settled anew.
 create function referral_private.project_sales(p_stripe_account text, p_livemode boolean, p_sale_ids text[])
 returns referral_private.changed_sales
 language plpgsql
@@ -3881,6 +4584,12 @@ begin
   where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (v_changed);
   insert into referral_private.sales
   select m.* from unnest(v_made) as m where m.sale_id = any (v_changed);
+  v_changed := array(
+    select coalesce(m.sale_id, k.sale_id)
+    from unnest(v_made) as m
+    full join unnest(v_known) as k on k.sale_id = m.sale_id
+    where referral_private.is_settled_anew(k, m)
+  );
   return (
     v_changed, array(select distinct s.payer_id from unnest(v_known || v_made) as s where s.sale_id = any (v_changed))
   )::referral_private.changed_sales;
@@ -3889,9 +4598,9 @@ $$;
 
 -- Which payers are one person, and under which carriers their links and evidence are stored.
 
--- A carrier of a payer's: the payer itself, one of its sales, or a payment behind one. A guest's objects carry what
--- they name under the sale or the payment.
-create type referral_private.payer_carrier as (payer_id text, carrier text);
+-- A carrier of a payer's: the payer itself, an account that acts as it, one of its sales, or a payment behind one. A
+-- guest's objects carry what they name under the sale or the payment.
+create type referral_private.payer_carrier as (payer_id text collate "C", carrier text collate "C");
 
 create function referral_private.carriers_of_payers(p_stripe_account text, p_livemode boolean, p_payer_ids text[])
 returns setof referral_private.payer_carrier
@@ -3901,86 +4610,79 @@ rows 10
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_sold referral_private.payer_carrier[] := array(
-    select (s.payer_id, s.sale_id)::referral_private.payer_carrier
-    from referral_private.sales as s
-    where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.payer_id = any (p_payer_ids)
-  );
-  v_sales text[] := array(select s.carrier from unnest(v_sold) as s);
 begin
   return query
-  with
-    paying as materialized (
-      select s.payer_id, l.payment_key
-      from referral_private.invoice_payments as l
-      join unnest(v_sold) as s on s.carrier = l.invoice_id
-      where l.stripe_account = p_stripe_account and l.livemode = p_livemode and l.invoice_id = any (v_sales)
-    )
   select payer, payer from unnest(p_payer_ids) as payer
   union
-  select s.payer_id, s.carrier from unnest(v_sold) as s
+  select a.customer_id, a.customer_account
+  from referral_private.customer_accounts as a
+  where a.stripe_account = p_stripe_account and a.livemode = p_livemode and a.customer_id = any (p_payer_ids)
   union
-  select p.payer_id, p.payment_key from paying as p
-  union
-  select p.payer_id, c.intent_id
-  from referral_private.charges as c
-  join paying as p on p.payment_key = c.charge_id
-  where c.stripe_account = p_stripe_account and c.livemode = p_livemode
-    and c.charge_id = any (array(select paying.payment_key from paying));
+  select s.payer_id, part
+  from referral_private.sales as s
+  cross join lateral unnest(s.object_ids) as part
+  where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.payer_id = any (p_payer_ids);
 end
 $$;
 
--- The payers who must be settled because an event changed who they are, or what evidence they have: those of the
--- carriers with a new link or new evidence, and those of the touched sales, where a touched id carries anything.
-create function referral_private.payers_touched(
-  p_stripe_account text,
-  p_livemode boolean,
-  p_carriers text[],
-  p_touched text[]
-)
-returns text[]
+-- Stores which of these users are known, for this Stripe account, and returns those that were not before. The Stripe
+-- account lock is held.
+create function referral_private.know_users(p_stripe_account text, p_user_ids uuid[])
+returns uuid[]
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_known uuid[];
+begin
+  if cardinality(p_user_ids) = 0 then
+    return '{}';
+  end if;
+  with made as (
+    insert into referral_private.known_users as k (stripe_account, user_id, signed_up_at)
+    select p_stripe_account, given.id, u.created_at
+    from (select distinct id from unnest(p_user_ids) as id) as given
+    left join auth.users as u on u.id = given.id
+    where not exists (
+      select from referral_private.known_users as known
+      where known.user_id = given.id and known.stripe_account = p_stripe_account
+    ) and (
+      u.id is not null
+      or exists (select from referral.redemptions as r where r.referee_id = given.id)
+      or exists (select from referral.members as m where m.user_id = given.id)
+    )
+    returning k.user_id
+  )
+  select array_agg(m.user_id) into v_known from made as m;
+  return coalesce(v_known, '{}');
+end
+$$;
+
+-- A link of a carrier to a user whom the project knows: an object named the user, or a redemption of theirs.
+create type referral_private.payer_link as (carrier text collate "C", user_id uuid, linked_at timestamptz);
+
+create function referral_private.links_of_carriers(p_stripe_account text, p_livemode boolean, p_carriers text[])
+returns setof referral_private.payer_link
 language plpgsql
 stable
+rows 10
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if cardinality(p_carriers) = 0 and not exists (
-    select from referral_private.payer_users as l
-    where l.stripe_account = p_stripe_account and l.livemode = p_livemode and l.carrier = any (p_touched)
-  ) and not exists (
-    select from referral_private.payer_evidence as e
-    where e.stripe_account = p_stripe_account and e.livemode = p_livemode and e.carrier = any (p_touched)
-  ) then
-    return '{}';
-  end if;
-  return array(
-    select s.payer_id from referral_private.sales as s
-    where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.payer_id = any (p_carriers)
-    union
-    select s.payer_id from referral_private.sales as s
-    where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (p_touched)
-  );
-end
-$$;
-
--- The payers with sales to whom these carriers belong.
-create function referral_private.payers_of_carriers(p_stripe_account text, p_livemode boolean, p_carriers text[])
-returns text[]
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if cardinality(p_carriers) = 0 then
-    return '{}';
-  end if;
-  return referral_private.payers_touched(
-    p_stripe_account, p_livemode, p_carriers,
-    referral_private.touched_sales(p_stripe_account, p_livemode, p_carriers)
-  );
+  return query
+  select l.carrier, l.user_id, l.linked_at
+  from referral_private.payer_users as l
+  join referral_private.known_users as k on k.user_id = l.user_id and k.stripe_account = l.stripe_account
+  where l.stripe_account = p_stripe_account and l.livemode = p_livemode and l.carrier = any (p_carriers)
+  union all
+  select e.carrier, r.referee_id, e.carried_at
+  from referral_private.payer_evidence as e
+  join referral.redemptions as r on r.id = e.named::uuid
+  where e.stripe_account = p_stripe_account and e.livemode = p_livemode and e.carrier = any (p_carriers)
+    and e.kind = 'redemption_id';
 end
 $$;
 
@@ -4008,79 +4710,69 @@ begin
 end
 $$;
 
--- The users of carriers: those that are linked to them, and the referees of the redemptions that their metadata names.
-create function referral_private.users_of_carriers(p_stripe_account text, p_livemode boolean, p_carriers text[])
-returns uuid[]
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return array(
-    select l.user_id from referral_private.payer_users as l
-    where l.stripe_account = p_stripe_account and l.livemode = p_livemode and l.carrier = any (p_carriers)
-    union
-    select r.referee_id
-    from referral_private.payer_evidence as e
-    join referral.redemptions as r on r.id = e.named::uuid
-    where e.stripe_account = p_stripe_account and e.livemode = p_livemode and e.carrier = any (p_carriers)
-      and e.kind = 'redemption_id'
-  );
-end
-$$;
-
--- These payers and all who are the same person, directly or through others, with their carriers: their sales are
--- settled together.
-create function referral_private.linked_payers(p_stripe_account text, p_livemode boolean, p_payer_ids text[])
-returns referral_private.payer_carrier[]
+-- The payers to whom these carriers belong: those of the sales that they are part of, else the customer itself, or the
+-- payment that is no sale yet.
+create function referral_private.payers_of_carriers(p_stripe_account text, p_livemode boolean, p_carriers text[])
+returns text[]
 language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_new text[] := p_payer_ids;
-  v_found referral_private.payer_carrier[];
-  v_all referral_private.payer_carrier[] := '{}';
-  v_users uuid[];
-  v_carriers text[];
+  v_sales text[];
 begin
-  while cardinality(v_new) > 0 loop
-    v_found := array(select f from referral_private.carriers_of_payers(p_stripe_account, p_livemode, v_new) as f);
-    v_all := v_all || v_found;
-    v_users := referral_private.users_of_carriers(
-      p_stripe_account, p_livemode, array(select f.carrier from unnest(v_found) as f)
-    );
-    exit when cardinality(v_users) = 0;
-    v_carriers := array(
-      select unnest(referral_private.carriers_of_users(p_stripe_account, p_livemode, v_users))
-      except
-      select a.payer_id from unnest(v_all) as a
-    );
-    exit when cardinality(v_carriers) = 0;
-    v_new := array(
-      select unnest(referral_private.payers_of_carriers(p_stripe_account, p_livemode, v_carriers))
-      except
-      select a.payer_id from unnest(v_all) as a
-    );
-  end loop;
-  return v_all;
+  if cardinality(p_carriers) = 0 then
+    return '{}';
+  end if;
+  v_sales := referral_private.touched_sales(p_stripe_account, p_livemode, p_carriers);
+  return array(
+    select s.payer_id
+    from referral_private.sales as s
+    where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (v_sales)
+    union
+    select referral_private.customer_of(p_stripe_account, p_livemode, carrier)
+    from unnest(p_carriers) as carrier
+    where not exists (
+      select from referral_private.sales as s
+      where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (v_sales)
+        and carrier = any (s.object_ids)
+    )
+  );
 end
 $$;
 
--- Who is credited: all evidence of payers, from their users' redemptions and from what their objects carry.
+-- The payers that are linked to these users.
+create function referral_private.payers_of_users(p_stripe_account text, p_livemode boolean, p_user_ids uuid[])
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return referral_private.payers_of_carriers(
+    p_stripe_account, p_livemode, referral_private.carriers_of_users(p_stripe_account, p_livemode, p_user_ids)
+  );
+end
+$$;
 
--- The users that a payer is linked to, and when the oldest of them signed up; a user of unknown age is as old as can
--- be.
-create type referral_private.payer_people as (payer_id text, user_ids uuid[], oldest timestamptz);
+-- A payer, the person that it is (the first user it was linked to; later links do not count), since when, and when
+-- that user signed up. What payers of one group bought is settled together: those of a person, or a payer without one.
+create type referral_private.payer as (
+  payer_id text collate "C",
+  group_id text collate "C",
+  person uuid,
+  linked_at timestamptz,
+  signed_up_at timestamptz
+);
 
-create function referral_private.people_of_payers(
+create function referral_private.payers_with_people(
   p_stripe_account text,
   p_livemode boolean,
   p_carriers referral_private.payer_carrier[]
 )
-returns setof referral_private.payer_people
+returns setof referral_private.payer
 language plpgsql
 stable
 rows 10
@@ -4089,45 +4781,181 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
-  select c.payer_id, array_agg(distinct l.user_id order by l.user_id), min(coalesce(l.user_created_at, '-infinity'))
-  from referral_private.payer_users as l
-  join unnest(p_carriers) as c on c.carrier = l.carrier
-  where l.stripe_account = p_stripe_account and l.livemode = p_livemode
-    and l.carrier = any (array(select distinct given.carrier from unnest(p_carriers) as given))
-  group by c.payer_id;
+  select distinct on (c.payer_id) c.payer_id, coalesce(l.user_id::text, c.payer_id), l.user_id, l.linked_at,
+    k.signed_up_at
+  from unnest(p_carriers) as c
+  left join referral_private.links_of_carriers(
+    p_stripe_account, p_livemode, array(select distinct given.carrier from unnest(p_carriers) as given)
+  ) as l on l.carrier = c.carrier
+  left join referral_private.known_users as k on k.user_id = l.user_id and k.stripe_account = p_stripe_account
+  order by c.payer_id, l.linked_at, l.user_id;
 end
 $$;
 
-create type referral_private.evidence as (
-  payer_id text,
-  kind referral_private.evidence_kind,
-  evidence_id uuid,
-  at timestamptz,
-  redeemed_at timestamptz,
-  org_id uuid,
-  program_id uuid,
-  terms_version int,
-  redemption_id uuid,
-  code_id uuid,
-  earner_id uuid,
-  referee_id uuid,
-  -- When the oldest user of the payer signed up, where a code alone is the evidence.
-  oldest timestamptz,
-  refusal text
+create type referral_private.settled_payers as (
+  payers referral_private.payer[],
+  carriers referral_private.payer_carrier[],
+  -- All users to whom they are linked, also by later links.
+  user_ids uuid[]
 );
 
--- What a payer's objects carry, the first time that they do.
+-- These payers, and all that are or may have been one person with them: the payers of every user that they are linked
+-- to. It goes no further: what is linked to another payer's other users does not matter.
+create function referral_private.payers_together(p_stripe_account text, p_livemode boolean, p_payer_ids text[])
+returns referral_private.settled_payers
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_carriers referral_private.payer_carrier[] := array(
+    select c from referral_private.carriers_of_payers(p_stripe_account, p_livemode, p_payer_ids) as c
+  );
+  v_users uuid[] := array(
+    select distinct l.user_id from referral_private.links_of_carriers(
+      p_stripe_account, p_livemode, array(select c.carrier from unnest(v_carriers) as c)
+    ) as l
+  );
+  v_others text[];
+begin
+  if cardinality(v_users) > 0 then
+    v_others := array(
+      select unnest(referral_private.payers_of_users(p_stripe_account, p_livemode, v_users))
+      except
+      select unnest(p_payer_ids)
+    );
+    if cardinality(v_others) > 0 then
+      v_carriers := v_carriers || array(
+        select c from referral_private.carriers_of_payers(p_stripe_account, p_livemode, v_others) as c
+      );
+    end if;
+  end if;
+  return (
+    array(
+      select p from referral_private.payers_with_people(p_stripe_account, p_livemode, v_carriers) as p
+      where p.payer_id = any (p_payer_ids) or p.person = any (v_users)
+    ),
+    v_carriers, v_users
+  )::referral_private.settled_payers;
+end
+$$;
+
+-- Whose payers a decision is about: those of a referral, and those that codes reach.
+
+-- A referral: its person, if it has one, and its payers in one mode.
+create type referral_private.referral_payers as (person uuid, payer_ids text[]);
+
+-- The referral of a person, or of a payer: the payer's person, and every payer that the referral has. A given person
+-- counts before the payer's.
+create function referral_private.referral_of(p_stripe_account text, p_livemode boolean, p_person uuid, p_payer_id text)
+returns referral_private.referral_payers
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_payer_id constant text := referral_private.customer_of(p_stripe_account, p_livemode, p_payer_id);
+  v_person uuid := coalesce(p_person, (
+    select p.person from referral_private.payers_with_people(p_stripe_account, p_livemode, array(
+      select c from referral_private.carriers_of_payers(p_stripe_account, p_livemode, array[v_payer_id]) as c
+    )) as p
+  ));
+begin
+  return (
+    v_person,
+    array(
+      select p.payer_id
+      from unnest((referral_private.payers_together(
+        p_stripe_account, p_livemode, referral_private.payers_of_users(p_stripe_account, p_livemode, array[v_person])
+      )).payers) as p
+      where p.person = v_person
+      union
+      select v_payer_id where v_payer_id is not null
+    )
+  )::referral_private.referral_payers;
+end
+$$;
+
+-- The codes of a program that the objects of these payers carry, as themselves, as promotion codes, or by the id of a
+-- redemption.
+create function referral_private.codes_carried(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_program_id uuid,
+  p_payer_ids text[]
+)
+returns uuid[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select k.id
+    from referral_private.carriers_of_payers(p_stripe_account, p_livemode, p_payer_ids) as c
+    join referral_private.payer_evidence as e
+      on e.carrier = c.carrier and e.stripe_account = p_stripe_account and e.livemode = p_livemode
+    left join referral_private.promotion_code_statements as p
+      on e.kind = 'promotion_code' and p.promotion_code_id = e.named
+      and p.stripe_account = p_stripe_account and p.livemode = p_livemode
+    left join referral.redemptions as r
+      on e.kind = 'redemption_id' and r.id = referral_private.as_uuid(e.named)
+    join referral.codes as k
+      on k.program_id = p_program_id and (k.id = r.code_id or k.code_key in (p.code_key, p.previous_key, e.named))
+  );
+end
+$$;
+
+-- The payers with sales whom these codes of an organisation reach: by redemptions, and by what their objects carry.
+create function referral_private.payers_of_codes(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_org_id uuid,
+  p_code_ids uuid[]
+)
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_keys text[] := array(select c.code_key from referral.codes as c where c.id = any (p_code_ids));
+  v_referees uuid[] := array(
+    select distinct r.referee_id from referral.redemptions as r
+    where r.org_id = p_org_id and r.code_id = any (p_code_ids)
+  );
+  v_names text[] := v_keys || array(
+    select p.promotion_code_id from referral_private.promotion_code_statements as p
+    where p.stripe_account = p_stripe_account and p.livemode = p_livemode
+      and (p.code_key = any (v_keys) or p.previous_key = any (v_keys))
+  );
+begin
+  return referral_private.payers_of_carriers(p_stripe_account, p_livemode, array(
+    select unnest(referral_private.carriers_of_users(p_stripe_account, p_livemode, v_referees))
+    union
+    select e.carrier from referral_private.payer_evidence as e
+    where e.stripe_account = p_stripe_account and e.livemode = p_livemode and e.kind >= 'metadata_code'
+      and e.named = any (v_names)
+  ));
+end
+$$;
+
+-- What objects carry: the ids of redemptions, codes, and promotion codes, each with the time of its object.
+
+-- What a payer's object carries. Of a guest the same can be stored under several carriers.
 create type referral_private.carried_evidence as (
-  payer_id text,
-  kind referral_private.evidence_kind,
-  named text,
-  carried_at timestamptz
+  payer referral_private.payer,
+  carried referral_private.payer_evidence
 );
 
 create function referral_private.evidence_carried(
   p_stripe_account text,
   p_livemode boolean,
-  p_carriers referral_private.payer_carrier[]
+  p_together referral_private.settled_payers
 )
 returns setof referral_private.carried_evidence
 language plpgsql
@@ -4138,19 +4966,116 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
-  select c.payer_id, e.kind, e.named, min(e.carried_at)
+  select distinct on (p.payer_id, e.kind, e.named, e.object_id) p, e
   from referral_private.payer_evidence as e
-  join unnest(p_carriers) as c on c.carrier = e.carrier
+  join unnest(p_together.carriers) as c on c.carrier = e.carrier
+  join unnest(p_together.payers) as p on p.payer_id = c.payer_id
   where e.stripe_account = p_stripe_account and e.livemode = p_livemode
-    and e.carrier = any (array(select distinct given.carrier from unnest(p_carriers) as given))
-  group by 1, 2, 3;
+    and e.carrier = any (array(select distinct given.carrier from unnest(p_together.carriers) as given));
 end
 $$;
 
--- Evidence by redemptions: of the payer's users, and by their ids in metadata.
+-- The code that a promotion code belonged to at a time, by the statement in force then. Before the first statement
+-- that is known, it is what that one says was before; where it says nothing of that, what it says.
+create function referral_private.promotion_key_at(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_promotion_code_id text,
+  p_at timestamptz
+)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_statement referral_private.promotion_code_statements;
+begin
+  select s.* into v_statement
+  from referral_private.promotion_code_statements as s
+  where s.promotion_code_id = p_promotion_code_id and s.stripe_account = p_stripe_account and s.livemode = p_livemode
+    and s.stated_at <= p_at
+  order by s.stated_at desc, s.stated_by desc
+  limit 1;
+  if found then
+    return v_statement.code_key;
+  end if;
+  select s.* into v_statement
+  from referral_private.promotion_code_statements as s
+  where s.promotion_code_id = p_promotion_code_id and s.stripe_account = p_stripe_account and s.livemode = p_livemode
+  order by s.stated_at, s.stated_by
+  limit 1;
+  return case when v_statement.states_previous then v_statement.previous_key else v_statement.code_key end;
+end
+$$;
+
+-- The code that this evidence named at its time, as a key; null for a redemption.
+create function referral_private.key_carried(p_carried referral_private.payer_evidence)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case
+    when p_carried.kind = 'promotion_code' then referral_private.promotion_key_at(
+      p_carried.stripe_account, p_carried.livemode, p_carried.named, p_carried.carried_at
+    )
+    when p_carried.kind >= 'metadata_code' then p_carried.named
+  end;
+end
+$$;
+
+-- The codes with these keys of the organisations of a Stripe account.
+create function referral_private.codes_by_keys(p_stripe_account text, p_keys text[])
+returns setof referral.codes
+language plpgsql
+stable
+rows 10
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  with found as materialized (select c.* from referral.codes as c where c.code_key = any (p_keys))
+  select f.* from found as f where referral_private.stripe_account_of(f.org_id) = p_stripe_account;
+end
+$$;
+
+-- Evidence: what can credit a referrer for the sales of a group of payers. It comes from the redemptions of the person,
+-- and from what the payers' objects carry. Each carrying is judged by itself, at its own time.
+create type referral_private.evidence as (
+  -- The group whose sales it can win, and the payer that carried it (null: the person's redemption), linked since.
+  group_id text collate "C",
+  payer_id text collate "C",
+  linked_at timestamptz,
+  kind referral_private.evidence_kind,
+  evidence_id uuid,
+  object_id text collate "C",
+  carried_at timestamptz,
+  -- Its own time, in whole seconds.
+  at timestamptz,
+  org_id uuid,
+  program_id uuid,
+  terms_version int,
+  terms jsonb,
+  redemption_id uuid,
+  code_id uuid,
+  chain_id uuid,
+  referrer_id uuid,
+  earner_id uuid,
+  referee_id uuid,
+  is_confirmed boolean,
+  -- Why it can never win a sale; null where it can.
+  refusal text
+);
+
+-- Evidence by redemptions: of the person, and by their ids in metadata.
 create function referral_private.evidence_by_redemption(
   p_stripe_account text,
-  p_people referral_private.payer_people[],
+  p_payers referral_private.payer[],
   p_carried referral_private.carried_evidence[]
 )
 returns setof referral_private.evidence
@@ -4164,35 +5089,68 @@ begin
   return query
   with
     claims as (
-      select p.payer_id, 'redemption'::referral_private.evidence_kind as kind, r.id as redemption_id
-      from unnest(p_people) as p
-      cross join unnest(p.user_ids) as user_id
-      join referral.redemptions as r on r.referee_id = user_id
+      select distinct p.group_id, null::text as payer_id, null::timestamptz as linked_at, p.person,
+        'redemption'::referral_private.evidence_kind as kind, r.id as redemption_id, null::text as object_id,
+        null::timestamptz as carried_at
+      from unnest(p_payers) as p
+      join referral.redemptions as r on r.referee_id = p.person
       union all
-      select c.payer_id, c.kind, c.named::uuid from unnest(p_carried) as c where c.kind = 'redemption_id'
+      select (c.payer).group_id, (c.payer).payer_id, (c.payer).linked_at, (c.payer).person, (c.carried).kind,
+        (c.carried).named::uuid, (c.carried).object_id, (c.carried).carried_at
+      from unnest(p_carried) as c
+      where (c.carried).kind = 'redemption_id'
     )
-  select n.payer_id, n.kind, r.id, date_trunc('second', r.redeemed_at), r.redeemed_at, r.org_id, r.program_id,
-    r.terms_version, r.id, r.code_id, coalesce(c.beneficiary_id, r.referrer_id), r.referee_id, null::timestamptz,
+  select n.group_id, n.payer_id, n.linked_at, n.kind, r.id, n.object_id, n.carried_at,
+    date_trunc('second', r.redeemed_at), r.org_id, r.program_id, r.terms_version, t.terms, r.id, r.code_id,
+    coalesce(c.chain_id, c.id), c.referrer_id, coalesce(c.beneficiary_id, c.referrer_id), r.referee_id,
+    coalesce(r.decision = 'confirmed', false),
     case
-      when r.decision = 'rejected' then 'rejected'
-      when r.referee_id = c.beneficiary_id or p.user_ids && array[r.referrer_id, c.beneficiary_id] then 'self_referral'
+      when array[n.person, r.referee_id] && array[c.referrer_id, c.beneficiary_id, c.created_by]
+        then 'self_referral'
     end
-  from (select payer_id, min(kind) as kind, redemption_id from claims group by payer_id, redemption_id) as n
+  from claims as n
   join referral.redemptions as r on r.id = n.redemption_id
   join referral.codes as c on c.org_id = r.org_id and c.id = r.code_id
-  left join unnest(p_people) as p on p.payer_id = n.payer_id
+  join referral.program_terms as t
+    on t.org_id = r.org_id and t.program_id = r.program_id and t.version = r.terms_version
   where referral_private.stripe_account_of(r.org_id) = p_stripe_account;
 end
 $$;
 
--- Evidence by codes, under the terms that were in force when they were carried. Of several users of a payer the first
--- is the referee; the rules that refuse hold for all of them.
-create function referral_private.evidence_by_code(
-  p_stripe_account text,
-  p_livemode boolean,
-  p_people referral_private.payer_people[],
-  p_carried referral_private.carried_evidence[]
+-- Why a code that a payer carried can never win; null where it can. The program, the terms and the code must have been
+-- good at that time, and nobody earns by their own purchase, nor two people by each other's.
+create function referral_private.evidence_refusal(
+  p_code referral.codes,
+  p_payer referral_private.payer,
+  p_at timestamptz,
+  p_terms jsonb
 )
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case
+    when p_terms is null then 'program_inactive'
+    when not referral_private.is_code_usable(p_code.org_id, p_code.id, p_at) then 'code_unusable'
+    when p_payer.person in (p_code.referrer_id, p_code.beneficiary_id, p_code.created_by) then 'self_referral'
+    when p_payer.person is not null and exists (
+      select from referral.redemptions as r
+      where r.org_id = p_code.org_id and r.program_id = p_code.program_id
+        and r.referee_id = p_code.referrer_id and r.referrer_id = p_payer.person
+        and date_trunc('second', r.redeemed_at) <= p_at
+    ) then 'mutual_referral'
+    when coalesce(p_payer.signed_up_at, '-infinity')
+      < p_at - (p_terms ->> 'new_users_only_days')::int * interval '24 hours' then 'new_users_only'
+  end;
+end
+$$;
+
+-- Evidence by codes, under the terms that were in force when they were carried. A code that was made later was not
+-- usable.
+create function referral_private.evidence_by_code(p_stripe_account text, p_carried referral_private.carried_evidence[])
 returns setof referral_private.evidence
 language plpgsql
 stable
@@ -4200,43 +5158,34 @@ rows 10
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_keys text[] := array(select referral_private.key_carried(c.carried) from unnest(p_carried) as c);
 begin
   return query
   with
-    coded as materialized (
-      select c.payer_id, c.kind, coalesce(p.code_key, c.named) as code_key, min(c.carried_at) as carried_at
+    agreed as materialized (
+      select c.payer, c.carried, d as code,
+        referral_private.terms_at(d.org_id, d.program_id, (c.carried).carried_at) as terms_version
       from unnest(p_carried) as c
-      left join referral_private.promotion_codes as p
-        on c.kind = 'promotion_code' and p.promotion_code_id = c.named
-        and p.stripe_account = p_stripe_account and p.livemode = p_livemode
-      where c.kind >= 'metadata_code' and (c.kind <> 'promotion_code' or p.code_key is not null)
-      group by 1, 2, 3
+      join referral_private.codes_by_keys(p_stripe_account, v_keys) as d
+        on d.code_key = referral_private.key_carried(c.carried)
     )
-  select a.payer_id, a.kind, c.id, a.carried_at, a.carried_at, c.org_id, c.program_id, t.version,
-    null::uuid, c.id, coalesce(c.beneficiary_id, c.referrer_id), p.user_ids[1], coalesce(p.oldest, '-infinity'),
-    case
-      when p.user_ids && array[c.referrer_id, c.beneficiary_id, c.created_by] then 'self_referral'
-      when exists (
-        select from referral.redemptions as r
-        where r.org_id = c.org_id and r.program_id = c.program_id
-          and r.referee_id = c.referrer_id and r.referrer_id = any (p.user_ids)
-          and date_trunc('second', r.redeemed_at) <= a.carried_at
-      ) then 'mutual_referral'
-    end
-  from coded as a
-  left join unnest(p_people) as p on p.payer_id = a.payer_id
-  join referral.codes as c on c.code_key = a.code_key and date_trunc('second', c.created_at) <= a.carried_at
-  cross join lateral referral_private.terms_at(c.org_id, c.program_id, a.carried_at) as t (version)
-  where t.version is not null and referral_private.stripe_account_of(c.org_id) = p_stripe_account;
+  select (a.payer).group_id, (a.payer).payer_id, (a.payer).linked_at, (a.carried).kind, (a.code).id,
+    (a.carried).object_id, (a.carried).carried_at, (a.carried).carried_at, (a.code).org_id, (a.code).program_id,
+    a.terms_version, t.terms, null::uuid, (a.code).id, coalesce((a.code).chain_id, (a.code).id),
+    (a.code).referrer_id, coalesce((a.code).beneficiary_id, (a.code).referrer_id), (a.payer).person, false,
+    referral_private.evidence_refusal(a.code, a.payer, (a.carried).carried_at, t.terms)
+  from agreed as a
+  left join referral.program_terms as t
+    on t.org_id = (a.code).org_id and t.program_id = (a.code).program_id and t.version = a.terms_version;
 end
 $$;
 
--- All evidence of payers, given with their carriers: whom it credits, under which terms, and the reason if it earns
--- nothing.
+-- All evidence of these payers: whom it credits, under which terms, and the reason if it can never win.
 create function referral_private.evidence_of(
   p_stripe_account text,
   p_livemode boolean,
-  p_carriers referral_private.payer_carrier[]
+  p_together referral_private.settled_payers
 )
 returns setof referral_private.evidence
 language plpgsql
@@ -4246,41 +5195,436 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_people referral_private.payer_people[] := array(
-    select p from referral_private.people_of_payers(p_stripe_account, p_livemode, p_carriers) as p
-  );
   v_carried referral_private.carried_evidence[] := array(
-    select c from referral_private.evidence_carried(p_stripe_account, p_livemode, p_carriers) as c
+    select c from referral_private.evidence_carried(p_stripe_account, p_livemode, p_together) as c
   );
 begin
-  if cardinality(v_people) > 0 or exists (select from unnest(v_carried) as c where c.kind = 'redemption_id') then
-    return query select e.* from referral_private.evidence_by_redemption(p_stripe_account, v_people, v_carried) as e;
-  end if;
-  if exists (select from unnest(v_carried) as c where c.kind >= 'metadata_code') then
+  if exists (select from unnest(p_together.payers) as p where p.person is not null)
+    or exists (select from unnest(v_carried) as c where (c.carried).kind = 'redemption_id')
+  then
     return query
-    select e.* from referral_private.evidence_by_code(p_stripe_account, p_livemode, v_people, v_carried) as e;
+    select e.* from referral_private.evidence_by_redemption(p_stripe_account, p_together.payers, v_carried) as e;
+  end if;
+  if exists (select from unnest(v_carried) as c where (c.carried).kind >= 'metadata_code') then
+    return query select e.* from referral_private.evidence_by_code(p_stripe_account, v_carried) as e;
   end if;
 end
 $$;
 
--- Whether a purchase with a future date, as those of test clocks have, names this text. A new code with this text
--- would be owed money that was never settled.
-create function referral_private.is_named_ahead(p_key text)
-returns boolean
+-- The texts that purchases carry: a new code cannot have them.
+
+-- Those of these keys that a purchase carries from a time on.
+create function referral_private.keys_carried_since(p_keys text[], p_since timestamptz)
+returns text[]
 language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return exists (
-    select from referral_private.payer_evidence as e
-    left join referral_private.promotion_codes as p
-      on e.kind = 'promotion_code' and p.promotion_code_id = e.named
-      and p.stripe_account = e.stripe_account and p.livemode = e.livemode
-    where e.carried_at >= date_trunc('second', clock_timestamp()) and e.kind >= 'metadata_code'
-      and coalesce(p.code_key, e.named) = p_key
+  return array(
+    select key
+    from unnest(p_keys) as key
+    where exists (
+      select from referral_private.payer_evidence as e
+      where e.named = key and e.kind >= 'metadata_code' and e.kind <> 'promotion_code' and e.carried_at >= p_since
+    ) or exists (
+      select from referral_private.promotion_code_statements as p
+      join referral_private.payer_evidence as e
+        on e.named = p.promotion_code_id and e.kind = 'promotion_code'
+        and e.stripe_account = p.stripe_account and e.livemode = p.livemode
+      where key in (p.code_key, p.previous_key) and e.carried_at >= p_since
+    )
   );
+end
+$$;
+
+-- Those of these keys that a new code cannot have: a purchase of the last 400 days carries it, or one with a future
+-- date, as those of test clocks have. Renewals carry the text again, and the code would be credited for customers whom
+-- it did not bring.
+create function referral_private.carried_keys(p_keys text[])
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return referral_private.keys_carried_since(p_keys, clock_timestamp() - 400 * interval '24 hours');
+end
+$$;
+
+-- The carriers with objects that carry one of these keys from a time on, by themselves or by a promotion code.
+create function referral_private.carriers_of_keys(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_keys text[],
+  p_since timestamptz
+)
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select e.carrier from referral_private.payer_evidence as e
+    where e.stripe_account = p_stripe_account and e.livemode = p_livemode and e.carried_at >= p_since
+      and e.named = any (p_keys) and e.kind >= 'metadata_code' and e.kind <> 'promotion_code'
+    union
+    select e.carrier
+    from referral_private.promotion_code_statements as p
+    join referral_private.payer_evidence as e
+      on e.named = p.promotion_code_id and e.kind = 'promotion_code'
+      and e.stripe_account = p.stripe_account and e.livemode = p.livemode
+    where p.stripe_account = p_stripe_account and p.livemode = p_livemode and e.carried_at >= p_since
+      and (p.code_key = any (p_keys) or p.previous_key = any (p_keys))
+  );
+end
+$$;
+
+-- Whose sale it is: the organisation that its objects name. Only that organisation's evidence can win it.
+
+-- A code that an object names, itself, by a promotion code or by a redemption, and its organisation.
+create type referral_private.named_code as (
+  object_id text collate "C",
+  kind referral_private.evidence_kind,
+  carried_at timestamptz,
+  named_id uuid,
+  code_id uuid,
+  org_id uuid,
+  made_at timestamptz
+);
+
+-- The codes that these objects name, whoever their payers are.
+create function referral_private.codes_named(p_stripe_account text, p_livemode boolean, p_object_ids text[])
+returns setof referral_private.named_code
+language plpgsql
+stable
+rows 10
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_carried referral_private.payer_evidence[] := array(
+    select e from referral_private.payer_evidence as e
+    where e.object_id = any (p_object_ids) and e.stripe_account = p_stripe_account and e.livemode = p_livemode
+  );
+begin
+  if cardinality(v_carried) = 0 then
+    return;
+  end if;
+  return query
+  select e.object_id, e.kind, e.carried_at, c.id, c.id, c.org_id, c.created_at
+  from unnest(v_carried) as e
+  join referral_private.codes_by_keys(p_stripe_account, array(
+    select referral_private.key_carried(k) from unnest(v_carried) as k
+  )) as c on c.code_key = referral_private.key_carried(e)
+  union
+  select e.object_id, e.kind, e.carried_at, r.id, r.code_id, r.org_id, r.redeemed_at
+  from unnest(v_carried) as e
+  join referral.redemptions as r on r.id = e.named::uuid
+  where e.kind = 'redemption_id' and referral_private.stripe_account_of(r.org_id) = p_stripe_account;
+end
+$$;
+
+-- A sale with its payer, the organisation that it names, and the codes that its objects carry.
+create type referral_private.named_sale as (
+  sale referral_private.sales,
+  payer referral_private.payer,
+  org_id uuid,
+  code_ids uuid[]
+);
+
+-- The sales of these payers. A sale names the organisation of its metadata, else of the redemption, the code or the
+-- promotion code that its objects carry, usable or not, if it was made by then; what a buyer can edit names none. What
+-- the first sale of a subscription names that names one holds for its later sales.
+create function referral_private.sales_named(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_payers referral_private.payer[]
+)
+returns setof referral_private.named_sale
+language plpgsql
+stable
+rows 100
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_sales referral_private.sales[] := array(
+    select s from referral_private.sales as s
+    where s.stripe_account = p_stripe_account and s.livemode = p_livemode
+      and s.payer_id = any (array(select p.payer_id from unnest(p_payers) as p))
+  );
+  v_codes referral_private.named_code[] := array(
+    select c from referral_private.codes_named(
+      p_stripe_account, p_livemode, array(select unnest(s.object_ids) from unnest(v_sales) as s)
+    ) as c
+  );
+begin
+  return query
+  with
+    carried as (
+      select s.sale_id, array_agg(n.code_id) as code_ids,
+        (array_agg(n.org_id order by n.kind, n.carried_at, n.object_id, n.named_id) filter (
+          where n.kind <> 'payment_link' and date_trunc('second', n.made_at) - interval '1 minute' <= n.carried_at
+        ))[1] as org_id
+      from unnest(v_sales) as s
+      cross join lateral unnest(s.object_ids) as part
+      join unnest(v_codes) as n on n.object_id = part
+      group by s.sale_id
+    ),
+    named as (
+      select s as sale, coalesce(s.org_id, c.org_id) as org_id, coalesce(c.code_ids, '{}') as code_ids
+      from unnest(v_sales) as s
+      left join carried as c on c.sale_id = s.sale_id
+    )
+  select n.sale, p, coalesce(n.org_id, case when (n.sale).subscription_id is not null then
+      (array_agg(n.org_id) filter (where n.org_id is not null) over (
+        partition by (n.sale).subscription_id order by (n.sale).paid_at, (n.sale).sale_id
+      ))[1]
+    end), n.code_ids
+  from named as n
+  join unnest(p_payers) as p on p.payer_id = (n.sale).payer_id;
+end
+$$;
+
+-- Payments of these payers before a time that are no sales: intents that name no referral and pay no invoice. They are
+-- returned as sales that name nothing.
+create function referral_private.other_payments(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_together referral_private.settled_payers,
+  p_before timestamptz
+)
+returns setof referral_private.named_sale
+language plpgsql
+stable
+rows 10
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_sale referral_private.sales;
+  v_payment record;
+begin
+  for v_payment in
+    select distinct on (p.payment_id) p.payment_id, p.paid_at, payer
+    from unnest(p_together.payers) as payer
+    join unnest(p_together.carriers) as c on c.payer_id = payer.payer_id
+    join referral_private.payments as p on p.customer_id = c.carrier
+    where p.stripe_account = p_stripe_account and p.livemode = p_livemode and p.paid > 0 and p.paid_at < p_before
+      and p.source = 'intent' and not exists (
+        select from referral_private.sales as s
+        where s.sale_id = p.payment_id and s.stripe_account = p_stripe_account and s.livemode = p_livemode
+      ) and not exists (
+        select from referral_private.invoice_payments as i
+        where i.stripe_account = p_stripe_account and i.livemode = p_livemode
+          and i.payment_key = any (referral_private.payment_keys(p_stripe_account, p_livemode, array[p.payment_id]))
+      )
+  loop
+    v_sale.sale_id := v_payment.payment_id;
+    v_sale.paid_at := v_payment.paid_at;
+    return next (v_sale, v_payment.payer, null, '{}')::referral_private.named_sale;
+  end loop;
+end
+$$;
+
+-- The evidence that a sale could be won by.
+
+-- Evidence that a sale could be won by: since when it is bound to the sale's payer, and why it is passed over, where it
+-- is.
+create type referral_private.candidate as (
+  sale referral_private.named_sale,
+  evidence referral_private.evidence,
+  bound_at timestamptz,
+  is_forfeited boolean,
+  passed_over text
+);
+
+-- Since when evidence is bound to a payer: its own time, or the last link through which it reaches the payer. The id of
+-- a redemption is a link to the referee, too.
+create function referral_private.bound_at(p_evidence referral_private.evidence, p_payer referral_private.payer)
+returns timestamptz
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return greatest(
+    p_evidence.at,
+    case when p_evidence.kind = 'redemption_id' then p_evidence.carried_at end,
+    case when p_evidence.payer_id is distinct from p_payer.payer_id then p_payer.linked_at end,
+    case when p_evidence.payer_id <> p_payer.payer_id then p_evidence.linked_at end
+  );
+end
+$$;
+
+-- Since when the nth evidence is bound to a payer of its group, and whether the payer was a customer before.
+create type referral_private.binding as (
+  n bigint,
+  payer_id text collate "C",
+  bound_at timestamptz,
+  is_existing boolean
+);
+
+-- The bindings of this evidence to payers with sales. An existing customer is one who, or another payer that was linked
+-- to the same person by the time of the evidence, had paid before it. Payments that carry the same code, or name
+-- another organisation, do not count.
+create function referral_private.bindings(
+  p_sales referral_private.named_sale[],
+  p_history referral_private.named_sale[],
+  p_evidence referral_private.evidence[]
+)
+returns setof referral_private.binding
+language plpgsql
+stable
+rows 100
+security invoker
+set search_path = pg_catalog, pg_temp
+-- The planner does not know how long the arrays are.
+set enable_nestloop = off
+as $$
+begin
+  return query
+  with
+    numbered as materialized (
+      select row_number() over () as n, e as evidence, e.group_id, e.at, e.org_id, e.code_id,
+        e.refusal is null and e.terms ->> 'customers' <> 'any' as is_for_new
+      from unnest(p_evidence) as e
+    ),
+    earlier as (
+      select n.n, bool_or(h.linked_at <= n.at) as is_linked, array_agg(distinct h.payer_id) as payer_ids
+      from numbered as n
+      join (
+        select (p.payer).*, p.org_id, p.code_ids, date_trunc('second', (p.sale).paid_at) as paid_at
+        from unnest(p_history) as p
+      ) as h on h.group_id = n.group_id
+      where n.is_for_new and h.paid_at < n.at and (h.org_id is null or h.org_id = n.org_id)
+        and not n.code_id = any (h.code_ids)
+      group by n.n
+    )
+  select n.n, (p.payer).payer_id, referral_private.bound_at(n.evidence, p.payer),
+    coalesce(e.is_linked or (p.payer).payer_id = any (e.payer_ids), false)
+  from numbered as n
+  join (select distinct s.payer from unnest(p_sales) as s) as p on (p.payer).group_id = n.group_id
+  left join earlier as e on e.n = n.n;
+end
+$$;
+
+-- The mth sale and the nth evidence that fits it.
+create type referral_private.fit as (m bigint, n bigint, bound_at timestamptz, is_forfeited boolean, passed_over text);
+
+-- A sale is open to evidence that is not later than its payment and that its organisation and its program fit. Evidence
+-- wins beyond its conversion window only where a sale within it was open. A forfeit from before the first sale that was
+-- open to it is passed over.
+create function referral_private.fits(
+  p_sales referral_private.named_sale[],
+  p_history referral_private.named_sale[],
+  p_evidence referral_private.evidence[]
+)
+returns setof referral_private.fit
+language plpgsql
+stable
+rows 1000
+security invoker
+set search_path = pg_catalog, pg_temp
+set enable_nestloop = off
+as $$
+begin
+  return query
+  with
+    numbered as materialized (
+      select row_number() over () as n, e.at, e.org_id, e.program_id, e.chain_id, e.is_confirmed, e.refusal,
+        array[e.earner_id, e.referrer_id] as member_ids,
+        e.at + (e.terms ->> 'conversion_window_days')::int * interval '24 hours' as ends_at
+      from unnest(p_evidence) as e
+    ),
+    fitting as materialized (
+      select n.*, s.m, b.bound_at, b.is_existing, s.sale_at <= n.ends_at as is_in_window, s.paid_at,
+        date_trunc('second', s.paid_at) as paid_in
+      from numbered as n
+      join referral_private.bindings(p_sales, p_history, p_evidence) as b on b.n = n.n
+      join (
+        select row_number() over () as m, (p.payer).payer_id, (p.sale).sale_at, (p.sale).paid_at, (p.sale).program_id,
+          p.org_id
+        from unnest(p_sales) as p
+      ) as s on s.payer_id = b.payer_id
+      where n.at <= date_trunc('second', s.paid_at) and (s.org_id is null or s.org_id = n.org_id)
+        and (s.program_id is null or s.program_id = n.program_id)
+    ),
+    opened as (
+      select o.n, min(o.bound_at) filter (where o.is_in_window) as in_window, array_agg(o.bound_at) as bound_at,
+        array_agg(o.paid_in) as paid_in
+      from (
+        select f.n, f.bound_at, min(f.paid_in) as paid_in, bool_or(f.is_in_window) as is_in_window
+        from fitting as f
+        group by f.n, f.bound_at
+      ) as o
+      group by o.n
+    )
+  select f.m, f.n, f.bound_at, coalesce(forfeit.is_forfeited, false), case
+      when f.refusal is not null then f.refusal
+      when f.is_existing then 'existing_customer'
+      when not (f.is_in_window or f.is_confirmed or coalesce(o.in_window <= f.paid_at, false)) then 'conversion_window'
+      when forfeit.is_early then 'forfeited'
+    end
+  from fitting as f
+  join opened as o on o.n = f.n
+  left join lateral (
+    select true as is_forfeited, bool_or(d.since <= least(f.paid_in, (
+        select min(open.paid_in) from unnest(o.bound_at, o.paid_in) as open (bound_at, paid_in)
+        where open.bound_at <= f.paid_in
+      ))) as is_early
+    from referral.decisions as d
+    where d.org_id = f.org_id and d.kind = 'forfeit' and d.withdrawn_at is null
+      and (d.member_id = any (f.member_ids) or d.chain_id = f.chain_id)
+      and d.since <= f.paid_in and (d.until is null or f.paid_in < d.until)
+    having count(*) > 0
+  ) as forfeit on true;
+end
+$$;
+
+-- The candidates of these sales: of an organisation's evidence that counts, and of that which is passed over, the
+-- first. Rows are joined by number: there can be as many as sales times evidence.
+create function referral_private.candidates(
+  p_sales referral_private.named_sale[],
+  p_history referral_private.named_sale[],
+  p_evidence referral_private.evidence[]
+)
+returns setof referral_private.candidate
+language plpgsql
+stable
+rows 100
+security invoker
+set search_path = pg_catalog, pg_temp
+set enable_nestloop = off
+as $$
+begin
+  return query
+  with
+    numbered as materialized (
+      select row_number() over () as n, e as evidence, e.org_id, e.kind, e.evidence_id, e.at,
+        -- What a buyer can edit counts or not by its time: each is kept.
+        case when e.kind = 'payment_link' then e.at end as edited_at
+      from unnest(p_evidence) as e
+    ),
+    sold as materialized (
+      select row_number() over () as m, s as sale from unnest(p_sales) as s
+    ),
+    first as (
+      select distinct on (f.m, n.org_id, f.passed_over is null, n.edited_at) f.*
+      from referral_private.fits(p_sales, p_history, p_evidence) as f
+      join numbered as n on n.n = f.n
+      order by f.m, n.org_id, f.passed_over is null, n.edited_at, f.bound_at, n.kind, n.evidence_id, n.at
+    )
+  select s.sale, n.evidence, f.bound_at, f.is_forfeited, f.passed_over
+  from first as f
+  join numbered as n on n.n = f.n
+  join sold as s on s.m = f.m;
 end
 $$;
 
@@ -4288,50 +5632,153 @@ $$;
 -- that the order of events cannot matter.
 create type referral_private.won_sale as (
   sale referral_private.sales,
+  payer referral_private.payer,
+  -- The winner; where there is none, the first that was passed over, for `refusal`.
   evidence referral_private.evidence,
-  person text,
-  terms jsonb,
-  is_confirmed boolean,
-  first_at timestamptz,
+  is_won boolean,
+  is_forfeited boolean,
+  -- Why the sale does not qualify, whatever its amount is.
   refusal text
 );
 
--- Why a sale that evidence wins earns nothing under these terms; null where it can earn. `p_first_at` is when the
--- referral's first sale by this evidence was.
-create function referral_private.referral_refusal(
-  p_terms jsonb,
-  p_sale referral_private.sales,
-  p_evidence referral_private.evidence,
-  p_is_confirmed boolean,
-  p_first_at timestamptz
-)
-returns text
+-- When a Stripe account got its second organisation; the end of time where it has one. From then on an address that a
+-- buyer can edit cannot say whose sale it is.
+create function referral_private.shared_since(p_stripe_account text)
+returns timestamptz
 language plpgsql
-immutable
+stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  return coalesce((
+    select o.created_at from referral.organisations as o
+    where coalesce(o.stripe_account_id, '') = p_stripe_account
+    order by o.created_at
+    offset 1
+    limit 1
+  ), 'infinity');
+end
+$$;
+
+-- Where sales that name no organisation go.
+create type referral_private.destination as (sale_id text collate "C", org_id uuid, is_unknown boolean);
+
+-- They go where the first sale of their subscription went that went to one, else to the organisation of the evidence
+-- that was bound when they were paid, or, without any, of later evidence. Where that is of several it is unknown.
+create function referral_private.destinations(p_candidates referral_private.candidate[], p_shared_since timestamptz)
+returns setof referral_private.destination
+language plpgsql
+stable
+rows 100
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  with
+    pointed as (
+      select (c.sale).sale as sale, (c.sale).org_id as named,
+        array_agg(distinct (c.evidence).org_id)
+          filter (where e.counts and c.bound_at <= ((c.sale).sale).paid_at) as bound,
+        array_agg(distinct (c.evidence).org_id) filter (where e.counts) as late
+      from unnest(p_candidates) as c
+      cross join lateral (
+        select c.passed_over is null
+          and not ((c.evidence).kind = 'payment_link' and (c.evidence).at >= p_shared_since) as counts
+      ) as e
+      group by 1, 2
+    ),
+    gone as (
+      select p.sale, coalesce(p.named, case
+        when cardinality(coalesce(p.bound, p.late)) = 1 then (coalesce(p.bound, p.late))[1]
+      end) as org_id, p.named is null and cardinality(coalesce(p.bound, p.late)) > 1 as is_unknown, p.named
+      from pointed as p
+    ),
+    followed as (
+      select g.*, case when (g.sale).subscription_id is not null then (
+        array_agg(g.org_id) filter (where g.org_id is not null) over (
+          partition by (g.sale).subscription_id order by (g.sale).paid_at, (g.sale).sale_id
+        ))[1] end as first_org_id
+      from gone as g
+    )
+  select (f.sale).sale_id, coalesce(f.named, f.first_org_id, f.org_id), f.is_unknown and f.first_org_id is null
+  from followed as f;
+end
+$$;
+
+-- Whether staff rejected the referral that this evidence won the sale for.
+create function referral_private.is_rejected(
+  p_sale referral_private.sales,
+  p_payer referral_private.payer,
+  p_evidence referral_private.evidence
+)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- A rejection may have named the payer's account, or a guest's payment that has become a customer's.
+  v_names text[] := p_sale.object_ids || array(
+    select p_payer.payer_id
+    union all
+    select a.customer_account from referral_private.customer_accounts as a
+    where a.customer_id = p_payer.payer_id and a.stripe_account = p_sale.stripe_account
+      and a.livemode = p_sale.livemode
+  );
+begin
+  return exists (
+    select from referral.decisions as d
+    where d.org_id = p_evidence.org_id and d.program_id = p_evidence.program_id and d.kind = 'reject'
+      and d.withdrawn_at is null
+      and d.person_id in (p_payer.person, case when p_evidence.redemption_id is not null then p_evidence.referee_id end)
+  ) or exists (
+    select from referral_private.decision_payers as w
+    join referral.decisions as d on d.org_id = w.org_id and d.id = w.decision_id
+    where w.payer_id = any (v_names) and w.stripe_account = p_sale.stripe_account and w.livemode = p_sale.livemode
+      and w.org_id = p_evidence.org_id and d.program_id = p_evidence.program_id and d.kind = 'reject'
+      and d.withdrawn_at is null
+  );
+end
+$$;
+
+-- Why a sale that evidence has won does not qualify under its terms; null where it does.
+create function referral_private.qualification_refusal(
+  p_sale referral_private.sales,
+  p_payer referral_private.payer,
+  p_evidence referral_private.evidence
+)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_terms jsonb := p_evidence.terms;
+begin
   return case
-    when p_evidence.refusal is not null then p_evidence.refusal
-    when p_terms ? 'new_users_only_days'
-      and p_evidence.oldest < p_evidence.at - (p_terms ->> 'new_users_only_days')::int * interval '24 hours'
-      then 'new_users_only'
+    when referral_private.is_rejected(p_sale, p_payer, p_evidence) then 'rejected'
     when p_evidence.earner_id is null then 'no_earner'
-    when p_sale.is_guest and p_terms -> 'guests' = 'false' then 'guest'
-    when not p_is_confirmed
-      and p_first_at > p_evidence.redeemed_at + (p_terms ->> 'conversion_window_days')::int * interval '24 hours'
-      then 'conversion_window'
+    when p_sale.is_guest and v_terms -> 'guests' = 'false' then 'guest'
+    when v_terms ? 'minimum_sale' and p_sale.paid
+      < coalesce((v_terms -> 'minimum_sale' ->> p_sale.currency)::numeric, 'infinity') then 'minimum_sale'
+    when v_terms ? 'max_commission_per_referral'
+      and not v_terms -> 'max_commission_per_referral' ? p_sale.currency then 'currency'
+    when not v_terms ? 'tiers' and v_terms -> 'commission' ->> 'kind' = 'flat'
+      and not v_terms -> 'commission' -> 'amount' ? p_sale.currency then 'currency'
   end;
 end
 $$;
 
--- The sales that this evidence wins: each by the first evidence that is not later than the sale. A referral is
--- refused where its first sale is past the conversion window, unless staff confirmed it. The evidence must be all of
--- payers that are linked to each other.
+-- The sales of these payers that have evidence, each with its winner: of the evidence that counts, the first by the
+-- time since which it is bound, its kind, and its id.
 create function referral_private.won_sales(
   p_stripe_account text,
   p_livemode boolean,
+  p_together referral_private.settled_payers,
   p_evidence referral_private.evidence[]
 )
 returns setof referral_private.won_sale
@@ -4342,49 +5789,92 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_payers text[] := array(select distinct e.payer_id from unnest(p_evidence) as e);
+  v_sales referral_private.named_sale[];
+  v_candidates referral_private.candidate[];
 begin
-  if cardinality(v_payers) = 0 then
+  if cardinality(p_evidence) = 0 then
     return;
   end if;
+  v_sales := array(
+    select s from referral_private.sales_named(p_stripe_account, p_livemode, p_together.payers) as s
+  );
+  v_candidates := array(
+    select c from referral_private.candidates(v_sales, v_sales || array(
+      select o from referral_private.other_payments(
+        p_stripe_account, p_livemode, p_together, (select max(e.at) from unnest(p_evidence) as e)
+      ) as o
+    ), p_evidence) as c
+  );
   return query
   with
-    won as (
-      select distinct on (s.sale_id) s as sale, e as evidence, coalesce(e.referee_id::text, s.payer_id) as person
-      from referral_private.sales as s
-      join unnest(p_evidence) as e on e.payer_id = s.payer_id and e.at <= s.sale_at
-        and (s.org_id is null or s.org_id = e.org_id)
-        and (s.program_id is null or s.program_id = e.program_id)
-      where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.payer_id = any (v_payers)
-      order by s.sale_id, e.at, e.kind, e.evidence_id
+    judged as (
+      select c.*, d.org_id, case when d.is_unknown then 'organisation_unknown' else c.passed_over end as unwon
+      from unnest(v_candidates) as c
+      join referral_private.destinations(v_candidates, referral_private.shared_since(p_stripe_account)) as d
+        on d.sale_id = ((c.sale).sale).sale_id
+      where d.org_id = (c.evidence).org_id or d.is_unknown
+        -- Nor does what a buyer can edit stand for a sale that is no organisation's.
+        or d.org_id is null and c.passed_over is not null
     ),
-    placed as (
-      select w.*, t.terms, coalesce(r.decision = 'confirmed', false) as is_confirmed,
-        min((w.sale).sale_at) over (partition by (w.evidence).evidence_id, w.person) as first_at
-      from won as w
-      join referral.program_terms as t
-        on t.org_id = (w.evidence).org_id and t.program_id = (w.evidence).program_id
-        and t.version = (w.evidence).terms_version
-      left join referral.redemptions as r
-        on r.org_id = (w.evidence).org_id and r.id = (w.evidence).redemption_id
+    chosen as (
+      select distinct on (((j.sale).sale).sale_id) j.*
+      from judged as j
+      order by ((j.sale).sale).sale_id, j.unwon is not null, j.bound_at, (j.evidence).kind, (j.evidence).evidence_id,
+        (j.evidence).at
     )
-  select p.sale, p.evidence, p.person, p.terms, p.is_confirmed, p.first_at,
-    referral_private.referral_refusal(p.terms, p.sale, p.evidence, p.is_confirmed, p.first_at)
-  from placed as p;
+  select (c.sale).sale, (c.sale).payer, c.evidence, c.unwon is null, c.is_forfeited, coalesce(
+    c.unwon, referral_private.qualification_refusal((c.sale).sale, (c.sale).payer, c.evidence)
+  )
+  from chosen as c;
 end
 $$;
 
--- A referral: what one person, or payer without a user, bought in a program, as far as one earner is credited. A
+-- Everything that these payers have bought and were credited by.
+create type referral_private.settlement as (
+  together referral_private.settled_payers,
+  evidence referral_private.evidence[],
+  won referral_private.won_sale[]
+);
+
+create function referral_private.settlement_of(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_together referral_private.settled_payers
+)
+returns referral_private.settlement
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_settlement referral_private.settlement;
+begin
+  v_settlement.together := p_together;
+  v_settlement.evidence := array(
+    select e from referral_private.evidence_of(p_stripe_account, p_livemode, v_settlement.together) as e
+  );
+  v_settlement.won := array(
+    select w from referral_private.won_sales(
+      p_stripe_account, p_livemode, v_settlement.together, v_settlement.evidence
+    ) as w
+  );
+  return v_settlement;
+end
+$$;
+
+-- A referral: what one person, or payer without one, bought in a program, as far as one earner is credited. A
 -- projection, kept because the rank of a referral among its earner's decides tiers and the number of commissions.
 create table referral_private.referrals (
   org_id uuid not null,
   program_id uuid not null,
   earner_id uuid not null,
-  person text not null,
-  stripe_account text not null,
+  person text collate "C" not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  payer_id text not null,
-  first_sale_at timestamptz not null,
+  payer_id text collate "C" not null,
+  first_paid_at timestamptz not null,
+  first_sale_id text collate "C" not null,
   constraint referrals_pkey primary key (org_id, program_id, earner_id, livemode, person),
   constraint referrals_are_of_a_program
     foreign key (org_id, program_id) references referral.programs (org_id, id)
@@ -4396,7 +5886,8 @@ create index referrals_by_rank on referral_private.referrals (
   program_id,
   earner_id,
   livemode,
-  first_sale_at,
+  first_paid_at,
+  first_sale_id,
   person
 );
 
@@ -4404,8 +5895,14 @@ create index referrals_by_payer on referral_private.referrals (payer_id, stripe_
 
 alter table referral_private.referrals enable row level security;
 
--- A referral's place among its earner's in the program, by the time of its first sale.
-create function referral_private.rank_of(p_evidence referral_private.evidence, p_livemode boolean, p_person text)
+-- A referral's place among its earner's in the program, by the first qualifying sale that the earner won in it.
+create function referral_private.rank_of(
+  p_org_id uuid,
+  p_program_id uuid,
+  p_earner_id uuid,
+  p_livemode boolean,
+  p_person text
+)
 returns int
 language plpgsql
 stable
@@ -4418,9 +5915,10 @@ begin
     from referral_private.referrals as own
     join referral_private.referrals as f
       on f.org_id = own.org_id and f.program_id = own.program_id and f.earner_id = own.earner_id
-        and f.livemode = own.livemode and (f.first_sale_at, f.person) < (own.first_sale_at, own.person)
-    where own.org_id = p_evidence.org_id and own.program_id = p_evidence.program_id
-      and own.earner_id = p_evidence.earner_id and own.livemode = p_livemode and own.person = p_person
+        and f.livemode = own.livemode
+        and (f.first_paid_at, f.first_sale_id, f.person) < (own.first_paid_at, own.first_sale_id, own.person)
+    where own.org_id = p_org_id and own.program_id = p_program_id and own.earner_id = p_earner_id
+      and own.livemode = p_livemode and own.person = p_person
   );
 end
 $$;
@@ -4468,7 +5966,7 @@ begin
       select f.payer_id from referral_private.referrals as f
       where f.org_id = c.org_id and f.program_id = c.program_id and f.earner_id = c.earner_id
         and f.livemode = p_livemode
-      order by f.first_sale_at, f.person
+      order by f.first_paid_at, f.first_sale_id, f.person
       offset greatest(boundary - 1 - c.referrals, 0)
       limit 2 * c.referrals
     ) as near
@@ -4495,11 +5993,12 @@ declare
 begin
   with
     current as (
-      select (w.evidence).org_id, (w.evidence).program_id, (w.evidence).earner_id, w.person,
-        min((w.sale).payer_id) as payer_id, min((w.sale).sale_at) as first_sale_at
+      select distinct on (org_id, program_id, earner_id, person) (w.evidence).org_id, (w.evidence).program_id,
+        (w.evidence).earner_id, (w.payer).group_id as person, (w.sale).payer_id, (w.sale).paid_at as first_paid_at,
+        (w.sale).sale_id as first_sale_id
       from unnest(p_won) as w
       where w.refusal is null
-      group by 1, 2, 3, 4
+      order by 1, 2, 3, 4, (w.sale).paid_at, (w.sale).sale_id
     ),
     gone as (
       delete from referral_private.referrals as f
@@ -4513,13 +6012,15 @@ begin
     ),
     made as (
       insert into referral_private.referrals as f (
-        org_id, program_id, earner_id, person, stripe_account, livemode, payer_id, first_sale_at
+        org_id, program_id, earner_id, person, stripe_account, livemode, payer_id, first_paid_at, first_sale_id
       )
-      select c.org_id, c.program_id, c.earner_id, c.person, p_stripe_account, p_livemode, c.payer_id, c.first_sale_at
+      select c.org_id, c.program_id, c.earner_id, c.person, p_stripe_account, p_livemode, c.payer_id, c.first_paid_at,
+        c.first_sale_id
       from current as c
       on conflict on constraint referrals_pkey do update
-      set payer_id = excluded.payer_id, first_sale_at = excluded.first_sale_at
-      where (f.payer_id, f.first_sale_at) is distinct from (excluded.payer_id, excluded.first_sale_at)
+      set payer_id = excluded.payer_id, first_paid_at = excluded.first_paid_at, first_sale_id = excluded.first_sale_id
+      where (f.payer_id, f.first_paid_at, f.first_sale_id)
+        is distinct from (excluded.payer_id, excluded.first_paid_at, excluded.first_sale_id)
       returning f.org_id, f.program_id, f.earner_id
     )
   select array_agg(changed::referral_private.rank_change) into v_changes
@@ -4532,6 +6033,136 @@ begin
     return '{}';
   end if;
   return referral_private.payers_near_boundaries(p_livemode, v_changes);
+end
+$$;
+
+-- Sales of guests under terms that limit how many of a code earn in a day. A projection, kept because a sale's place
+-- among those of its code and UTC day decides whether it earns.
+create table referral_private.guest_sales (
+  code_id uuid not null,
+  livemode boolean not null,
+  paid_on date not null,
+  paid_at timestamptz not null,
+  sale_id text collate "C" not null,
+  stripe_account text collate "C" not null,
+  constraint guest_sales_pkey primary key (sale_id, stripe_account, livemode),
+  constraint guest_sales_are_by_a_code
+    foreign key (code_id) references referral.codes (id)
+      on delete restrict
+);
+
+create index guest_sales_by_place on referral_private.guest_sales (code_id, livemode, paid_on, paid_at, sale_id);
+
+alter table referral_private.guest_sales enable row level security;
+
+-- The place of a guest's sale among those of its code and day.
+create function referral_private.guest_place(p_sale referral_private.sales)
+returns int
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select count(*) + 1
+    from referral_private.guest_sales as own
+    join referral_private.guest_sales as g
+      on g.code_id = own.code_id and g.livemode = own.livemode and g.paid_on = own.paid_on
+        and (g.paid_at, g.sale_id) < (own.paid_at, own.sale_id)
+    where own.sale_id = p_sale.sale_id and own.stripe_account = p_sale.stripe_account
+      and own.livemode = p_sale.livemode
+  );
+end
+$$;
+
+-- How many sales of a code and day came, went or moved, and the numbers at which a place matters.
+create type referral_private.guest_change as (code_id uuid, paid_on date, sales int, limits int[]);
+
+-- The payers of the sales that such changes may have moved across a limit: with n of them, the n on either side.
+create function referral_private.guests_near_limits(p_livemode boolean, p_changes referral_private.guest_change[])
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select distinct s.payer_id
+    from unnest(p_changes) as c
+    cross join lateral unnest(c.limits) as near_limit
+    cross join lateral (
+      select g.sale_id, g.stripe_account from referral_private.guest_sales as g
+      where g.code_id = c.code_id and g.livemode = p_livemode and g.paid_on = c.paid_on
+      order by g.paid_at, g.sale_id
+      offset greatest(near_limit - c.sales, 0)
+      limit 2 * c.sales
+    ) as near
+    join referral_private.sales as s
+      on s.sale_id = near.sale_id and s.stripe_account = near.stripe_account and s.livemode = p_livemode
+  );
+end
+$$;
+
+-- Brings the guests' sales among these up to the facts. Returns the payers whose commissions may change by it.
+create function referral_private.place_guest_sales(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_sale_ids text[],
+  p_won referral_private.won_sale[]
+)
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_changes referral_private.guest_change[];
+begin
+  with
+    current as (
+      select (w.evidence).code_id, ((w.sale).paid_at at time zone 'UTC')::date as paid_on, (w.sale).paid_at,
+        (w.sale).sale_id
+      from unnest(p_won) as w
+      where w.refusal is null and (w.sale).is_guest and (w.evidence).terms ? 'guests_per_day'
+    ),
+    gone as (
+      delete from referral_private.guest_sales as g
+      where g.stripe_account = p_stripe_account and g.livemode = p_livemode and g.sale_id = any (p_sale_ids)
+        and not exists (
+          select from current as c
+          where c.sale_id = g.sale_id and c.code_id = g.code_id and c.paid_at = g.paid_at
+        )
+      returning g.code_id, g.paid_on
+    ),
+    made as (
+      insert into referral_private.guest_sales (code_id, livemode, paid_on, paid_at, sale_id, stripe_account)
+      select c.code_id, p_livemode, c.paid_on, c.paid_at, c.sale_id, p_stripe_account
+      from current as c
+      where not exists (
+        select from referral_private.guest_sales as g
+        where g.sale_id = c.sale_id and g.stripe_account = p_stripe_account and g.livemode = p_livemode
+          and g.code_id = c.code_id and g.paid_at = c.paid_at
+      )
+      returning code_id, paid_on
+    )
+  select array_agg((c.code_id, c.paid_on, c.sales, array(
+    select distinct (t.terms ->> 'guests_per_day')::int
+    from referral.codes as d
+    join referral.program_terms as t on t.org_id = d.org_id and t.program_id = d.program_id
+    where d.id = c.code_id and t.terms ? 'guests_per_day'
+  ))::referral_private.guest_change) into v_changes
+  from (
+    select x.code_id, x.paid_on, count(*)::int as sales
+    from (select * from gone union all select * from made) as x
+    group by 1, 2
+  ) as c;
+  if v_changes is null then
+    return '{}';
+  end if;
+  return referral_private.guests_near_limits(p_livemode, v_changes);
 end
 $$;
 
@@ -4551,9 +6182,29 @@ begin
 end
 $$;
 
+-- What is left of a sale without tax, in the proportion of the invoice, rounded down; all that is left where the tax is
+-- unknown.
+create function referral_private.net_without_tax(p_sale referral_private.sales)
+returns bigint
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_sale.total <= 0 or p_sale.total_excluding_tax is null then
+    return p_sale.paid - p_sale.reversed;
+  end if;
+  return div(
+    (p_sale.paid - p_sale.reversed)::numeric * greatest(p_sale.total_excluding_tax, 0), p_sale.total::numeric
+  );
+end
+$$;
+
 -- What a sale's net is worth under a reward, before caps; null where its currency is not listed. A percentage is
--- taken of what is left of the price without tax; a flat amount shrinks with what is left of the payment.
-create function referral_private.reward_on(p_reward jsonb, p_sale referral_private.sales)
+-- taken of what is left of the price without tax. A flat amount is at most the price without tax, unless the terms
+-- say otherwise, and shrinks with what is left of the payment.
+create function referral_private.reward_on(p_reward jsonb, p_sale referral_private.sales, p_is_above boolean)
 returns bigint
 language plpgsql
 immutable
@@ -4562,16 +6213,21 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_net numeric := p_sale.paid - p_sale.reversed;
+  v_amount numeric := (p_reward -> 'amount' ->> p_sale.currency)::numeric;
+  v_has_tax boolean := p_sale.total > 0 and p_sale.total_excluding_tax is not null;
+  v_untaxed numeric := case when v_has_tax then greatest(p_sale.total_excluding_tax, 0) else 1 end;
+  v_total numeric := case when v_has_tax then p_sale.total else 1 end;
 begin
-  if p_reward ->> 'kind' = 'flat' then
-    return referral_private.rounded_share((p_reward -> 'amount' ->> p_sale.currency)::numeric, v_net, p_sale.paid);
+  if p_reward ->> 'kind' = 'percent' then
+    return referral_private.rounded_share(v_net * v_untaxed, (p_reward ->> 'bps')::numeric, v_total * 10000);
   end if;
-  if p_sale.total <= 0 or p_sale.total_excluding_tax is null then
-    return referral_private.rounded_share(v_net, (p_reward ->> 'bps')::numeric, 10000);
+  if v_amount is null then
+    return null;
   end if;
-  return referral_private.rounded_share(
-    v_net * greatest(p_sale.total_excluding_tax, 0), (p_reward ->> 'bps')::numeric, p_sale.total::numeric * 10000
-  );
+  if p_is_above or v_amount * v_total <= p_sale.paid * v_untaxed then
+    return referral_private.rounded_share(v_amount, v_net, p_sale.paid);
+  end if;
+  return referral_private.rounded_share(v_net, v_untaxed, v_total);
 end
 $$;
 
@@ -4597,8 +6253,8 @@ begin
 end
 $$;
 
--- Why a sale earns no commission under these terms; null where it earns. It is the referral's `p_place`th sale, whose
--- first was at `p_first_at`, and the referral is its earner's `p_rank`th.
+-- Why a sale that qualifies earns no commission under these terms; null where it earns. It is the referral's
+-- `p_place`th that qualifies, the first was sold at `p_first_at`, and the referral is its earner's `p_rank`th.
 create function referral_private.commission_refusal(
   p_terms jsonb,
   p_sale referral_private.sales,
@@ -4619,12 +6275,8 @@ begin
     when p_terms -> 'recurrence' = '"once"' and p_place > 1 then 'recurrence'
     -- Twelve hours less: the invoice of the month after can be created a little early.
     when p_sale.sale_at >= referral_private.later(p_first_at, v_months - interval '12 hours') then 'recurrence'
-    when p_terms ? 'minimum_sale' and p_sale.paid
-      < coalesce((p_terms -> 'minimum_sale' ->> p_sale.currency)::numeric, 'infinity') then 'minimum_sale'
     when p_rank > (p_terms ->> 'max_commissions_per_referrer')::int then 'max_commissions'
     when not (p_terms ? 'commission' or p_terms ? 'tiers') then 'no_commission'
-    when p_terms ? 'max_commission_per_referral'
-      and not p_terms -> 'max_commission_per_referral' ? p_sale.currency then 'currency'
   end;
 end
 $$;
@@ -4644,8 +6296,16 @@ $$;
 
 -- Targets: what the facts say is owed for each won sale, to whom, and where it stands at a time.
 
--- The kinds of ledger accounts: the organisation's expense, and what an earner has.
-create type referral.account_kind as enum ('expense', 'pending', 'available', 'in_transit', 'paid', 'reward');
+-- The kinds of ledger accounts: the organisation's expense, what an earner has, and what a referee has.
+create type referral.account_kind as enum (
+  'expense',
+  'pending',
+  'available',
+  'in_transit',
+  'paid',
+  'reward_pending',
+  'reward_available'
+);
 
 create type referral_private.target as (
   sale referral_private.sales,
@@ -4663,8 +6323,23 @@ create type referral_private.target as (
   refusal text
 );
 
-create function referral_private.targets_of(p_won referral_private.won_sale[], p_now timestamptz)
-returns setof referral_private.target
+-- A won sale, judged: what its commission is by, and why it earns none, where it does not.
+create type referral_private.judged_sale as (
+  won referral_private.won_sale,
+  referral text,
+  terms jsonb,
+  -- The place among those of its referral that qualify.
+  place bigint,
+  rank int,
+  reward jsonb,
+  available_at timestamptz,
+  -- Why nobody earns anything by the sale, and why it earns no commission.
+  refusal text,
+  commission_refusal text
+);
+
+create function referral_private.sales_judged(p_won referral_private.won_sale[])
+returns setof referral_private.judged_sale
 language plpgsql
 stable
 rows 100
@@ -4676,62 +6351,115 @@ begin
   with
     -- Ranks are counted only where they decide.
     ranked as (
-      select r.evidence, r.person, referral_private.rank_of(r.evidence, r.livemode, r.person) as rank
+      select r.earner_id, r.program_id, r.person,
+        referral_private.rank_of(r.org_id, r.program_id, r.earner_id, r.livemode, r.person) as rank
       from (
-        select distinct w.evidence, w.person, (w.sale).livemode
+        select distinct (w.evidence).org_id, (w.evidence).program_id, (w.evidence).earner_id,
+          (w.payer).group_id as person, (w.sale).livemode
         from unnest(p_won) as w
-        where w.terms ?| '{tiers,max_commissions_per_referrer}'::text[]
+        where w.refusal is null and (w.evidence).terms ?| '{tiers,max_commissions_per_referrer}'::text[]
       ) as r
     ),
     placed as (
-      select w.sale, w.evidence, w.person, w.terms, w.refusal, ranked.rank,
-        row_number() over referral as place,
-        first_value((w.sale).sale_at) over referral as first_at
+      select w, (w.evidence).program_id || ' ' || (w.payer).group_id as referral, (w.evidence).terms, ranked.rank,
+        row_number() over referral as place, first_value((w.sale).sale_at) over referral as first_at
       from unnest(p_won) as w
-      left join ranked on ranked.evidence = w.evidence and ranked.person = w.person
+      left join ranked on ranked.program_id = (w.evidence).program_id and ranked.earner_id = (w.evidence).earner_id
+        and ranked.person = (w.payer).group_id
       window referral as (
-        partition by (w.evidence).program_id, w.person order by (w.sale).sale_at, (w.sale).sale_id
+        partition by (w.evidence).program_id, (w.payer).group_id, w.refusal is null
+        order by (w.sale).paid_at, (w.sale).sale_id
       )
-    ),
-    judged as (
-      select p.*, referral_private.commission_of_rank(p.terms, p.rank) as reward,
-        referral_private.available_at(p.terms, p.sale) as available_at,
-        (p.terms -> 'max_commission_per_referral' ->> (p.sale).currency)::bigint as cap,
-        coalesce(
-          p.refusal, referral_private.commission_refusal(p.terms, p.sale, p.place, p.first_at, p.rank)
-        ) as reason
-      from placed as p
-    ),
-    rewarded as (
-      select j.*, case when j.reason is null then referral_private.reward_on(j.reward, j.sale) end as uncapped
-      from judged as j
-    ),
-    summed as (
-      select r.*, sum(coalesce(r.uncapped, 0)) over (
-        partition by (r.evidence).program_id, r.person, (r.sale).currency order by (r.sale).sale_at, (r.sale).sale_id
-      ) as prefix
-      from rewarded as r
     )
-  select s.sale, s.evidence, s.person, (s.evidence).earner_id,
-    (case when s.available_at <= p_now then 'available' else 'pending' end)::referral.account_kind,
-    case
-      when s.uncapped is null then 0
-      when s.cap is null then s.uncapped
-      else least(s.cap, s.prefix) - least(s.cap, s.prefix - s.uncapped)
-    end::bigint,
-    s.terms, s.rank, s.reward, s.uncapped, s.cap, s.available_at,
-    coalesce(s.reason, case when s.uncapped is null then 'currency' end)
-  from summed as s
-  union all
-  select j.sale, j.evidence, j.person, (j.evidence).referee_id, 'reward',
-    coalesce(referral_private.reward_on(j.terms -> 'referee_reward', j.sale), 0),
-    j.terms, j.rank, j.terms -> 'referee_reward', null, null, null, null
-  from judged as j
-  where j.place = 1 and j.refusal is null and j.terms ? 'referee_reward' and (j.evidence).referee_id is not null;
+  select p.w, p.referral, p.terms, p.place, p.rank, referral_private.commission_of_rank(p.terms, p.rank),
+    referral_private.available_at(p.terms, (p.w).sale), stops.refusal,
+    coalesce(stops.refusal, referral_private.commission_refusal(p.terms, (p.w).sale, p.place, p.first_at, p.rank))
+  from placed as p
+  cross join lateral (
+    select case
+      when (p.w).refusal is not null then (p.w).refusal
+      when ((p.w).sale).is_guest
+        and referral_private.guest_place((p.w).sale) > (p.terms ->> 'guests_per_day')::int then 'guest_limit'
+      when (p.w).is_forfeited then 'forfeited'
+    end as refusal
+  ) as stops;
 end
 $$;
 
--- The targets of these payers' sales, and of those of all payers that are linked to them, at a time.
+-- What the referee gets for a referral's first sale: where the terms do not say otherwise, at most what the commission
+-- leaves of the price without tax.
+create function referral_private.referee_reward_on(p_judged referral_private.judged_sale, p_commission bigint)
+returns bigint
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_sale referral_private.sales := (p_judged.won).sale;
+  v_is_above boolean := coalesce((p_judged.terms -> 'flat_above_sale')::boolean, false);
+  v_reward bigint := coalesce(
+    referral_private.reward_on(p_judged.terms -> 'referee_reward', v_sale, v_is_above), 0
+  );
+begin
+  if v_is_above then
+    return v_reward;
+  end if;
+  return least(v_reward, greatest(0, referral_private.net_without_tax(v_sale) - p_commission));
+end
+$$;
+
+create function referral_private.targets_of(p_won referral_private.won_sale[], p_now timestamptz)
+returns setof referral_private.target
+language plpgsql
+stable
+rows 100
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  with
+    rewarded as (
+      select j, j.referral, (j.won).sale as sale, (j.won).evidence as evidence,
+        ((j.won).payer).group_id as person, j.terms, j.rank, j.reward, j.available_at, j.commission_refusal,
+        (j.terms -> 'max_commission_per_referral' ->> ((j.won).sale).currency)::bigint as cap,
+        case when j.commission_refusal is null then referral_private.reward_on(
+          j.reward, (j.won).sale, coalesce((j.terms -> 'flat_above_sale')::boolean, false)
+        ) end as uncapped
+      from referral_private.sales_judged(p_won) as j
+    ),
+    summed as (
+      select r.*, sum(coalesce(r.uncapped, 0)) over (
+        partition by r.referral, (r.sale).currency order by (r.sale).paid_at, (r.sale).sale_id
+      ) as prefix
+      from rewarded as r
+    ),
+    capped as (
+      select s.*, case
+          when s.uncapped is null then 0
+          when s.cap is null then s.uncapped
+          else least(s.cap, s.prefix) - least(s.cap, s.prefix - s.uncapped)
+        end::bigint as amount,
+        s.available_at <= p_now as is_free
+      from summed as s
+    )
+  select c.sale, c.evidence, c.person, case when ((c.j).won).is_won then (c.evidence).earner_id end,
+    (case when c.is_free then 'available' else 'pending' end)::referral.account_kind,
+    c.amount, c.terms, c.rank, c.reward, c.uncapped, c.cap, c.available_at, c.commission_refusal
+  from capped as c
+  union all
+  select c.sale, c.evidence, c.person, (c.evidence).referee_id,
+    (case when c.is_free then 'reward_available' else 'reward_pending' end)::referral.account_kind,
+    referral_private.referee_reward_on(c.j, c.amount), c.terms, c.rank, c.terms -> 'referee_reward', null, null,
+    c.available_at, null
+  from capped as c
+  where (c.j).place = 1 and (c.j).refusal is null and c.terms ? 'referee_reward'
+    and (c.evidence).referee_id is not null;
+end
+$$;
+
+-- The targets of these payers' sales, and of those of all payers that are one person with them, at a time.
 create function referral_private.targets_at(
   p_stripe_account text,
   p_livemode boolean,
@@ -4745,18 +6473,13 @@ rows 100
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_carriers referral_private.payer_carrier[] := referral_private.linked_payers(
-    p_stripe_account, p_livemode, p_payer_ids
-  );
-  v_evidence referral_private.evidence[] := array(
-    select e from referral_private.evidence_of(p_stripe_account, p_livemode, v_carriers) as e
-  );
 begin
   return query
   select t.*
   from referral_private.targets_of(
-    array(select w from referral_private.won_sales(p_stripe_account, p_livemode, v_evidence) as w), p_now
+    (referral_private.settlement_of(
+      p_stripe_account, p_livemode, referral_private.payers_together(p_stripe_account, p_livemode, p_payer_ids)
+    )).won, p_now
   ) as t;
 end
 $$;
@@ -4770,7 +6493,7 @@ create table referral_private.ledger_accounts (
   livemode boolean not null,
   earner_id uuid,
   kind referral.account_kind not null,
-  currency text not null,
+  currency text collate "C" not null,
   balance bigint not null default 0,
   constraint ledger_accounts_pkey primary key (org_id, account_id),
   constraint ledger_accounts_belong_to_an_organisation
@@ -4790,22 +6513,25 @@ create unique index ledger_accounts_one_per_earner_and_kind on referral_private.
   currency
 );
 
-create index ledger_accounts_by_earner on referral_private.ledger_accounts (earner_id, org_id);
+create index ledger_accounts_by_earner on referral_private.ledger_accounts (org_id, earner_id, currency, livemode);
 
 alter table referral_private.ledger_accounts enable row level security;
 
+-- An entry belongs to a sale, or to what is paid out or adjusted.
 create table referral_private.ledger_entries (
   org_id uuid not null,
   entry_id bigint generated always as identity,
   debit_account_id bigint not null,
   credit_account_id bigint not null,
   amount bigint not null,
-  currency text not null,
-  reason_key text not null,
-  stripe_account text not null,
+  currency text collate "C" not null,
+  reason_key text collate "C" not null,
   livemode boolean not null,
-  sale_id text not null,
-  caused_by text not null,
+  stripe_account text collate "C",
+  sale_id text collate "C",
+  payout_id uuid,
+  adjustment_id uuid,
+  caused_by text collate "C" not null,
   posted_at timestamptz not null default clock_timestamp(),
   constraint ledger_entries_pkey primary key (org_id, entry_id),
   constraint ledger_entries_reason_is_unique unique (org_id, reason_key),
@@ -4815,6 +6541,8 @@ create table referral_private.ledger_entries (
   constraint ledger_entries_credit_an_account
     foreign key (org_id, credit_account_id) references referral_private.ledger_accounts (org_id, account_id)
       on delete restrict,
+  constraint ledger_entries_belong_to_one_thing check (num_nonnulls(sale_id, payout_id, adjustment_id) = 1),
+  constraint ledger_entries_sales_have_a_stripe_account check ((sale_id is null) = (stripe_account is null)),
   constraint ledger_entries_are_between_two check (debit_account_id != credit_account_id),
   constraint ledger_entries_amount_is_positive check (amount > 0 and amount <= 9007199254740991)
 );
@@ -4823,7 +6551,7 @@ create index ledger_entries_by_debit on referral_private.ledger_entries (org_id,
 
 create index ledger_entries_by_credit on referral_private.ledger_entries (org_id, credit_account_id, entry_id);
 
-create index ledger_entries_by_sale on referral_private.ledger_entries (org_id, sale_id, entry_id);
+create index ledger_entries_by_sale on referral_private.ledger_entries (sale_id, stripe_account, livemode);
 
 alter table referral_private.ledger_entries enable row level security;
 
@@ -4831,15 +6559,15 @@ alter table referral_private.ledger_entries enable row level security;
 -- what the sale's target says then.
 create table referral_private.postings (
   org_id uuid not null,
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  sale_id text not null,
+  sale_id text collate "C" not null,
   earner_id uuid not null,
   kind referral.account_kind not null,
-  currency text not null,
+  currency text collate "C" not null,
   amount bigint not null,
   entries int not null,
-  -- When what is pending becomes available, as the facts stand.
+  -- When what is on hold becomes available, as the facts stand.
   due_at timestamptz,
   constraint postings_pkey primary key (org_id, sale_id, earner_id, kind, currency, stripe_account, livemode),
   constraint postings_belong_to_an_organisation
@@ -4848,7 +6576,8 @@ create table referral_private.postings (
   constraint postings_are_exact_in_javascript check (amount between 0 and 9007199254740991)
 );
 
-create index postings_due on referral_private.postings (due_at) where kind = 'pending' and amount > 0;
+create index postings_due on referral_private.postings (due_at)
+where kind in ('pending', 'reward_pending') and amount > 0;
 
 create index postings_by_sale on referral_private.postings (sale_id, stripe_account, livemode);
 
@@ -4861,41 +6590,40 @@ execute function referral_private.refuse_change();
 
 alter table referral_private.ledger_entries enable always trigger ledger_entries_are_append_only;
 
--- The account of this kind: the earner's, or, for the expense, the organisation's. It is made when it is first needed.
-create function referral_private.ensure_ledger_account(
-  p_org_id uuid,
-  p_livemode boolean,
-  p_earner_id uuid,
-  p_kind referral.account_kind,
-  p_currency text
-)
-returns bigint
+-- The account of an earner, or, for the expense, of the organisation.
+create type referral_private.account_name as (
+  org_id uuid,
+  livemode boolean,
+  earner_id uuid,
+  kind referral.account_kind,
+  currency text
+);
+
+-- Makes those of these accounts that do not exist yet.
+create function referral_private.ensure_ledger_accounts(p_accounts referral_private.account_name[])
+returns void
 language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_earner_id uuid := case when p_kind <> 'expense' then p_earner_id end;
-  v_account_id bigint;
 begin
-  select a.account_id into v_account_id
-  from referral_private.ledger_accounts as a
-  where a.org_id = p_org_id and a.livemode = p_livemode and a.kind = p_kind and a.currency = p_currency
-    and coalesce(a.earner_id, '00000000-0000-0000-0000-000000000000')
-      = coalesce(v_earner_id, '00000000-0000-0000-0000-000000000000');
-  if v_account_id is null then
-    insert into referral_private.ledger_accounts (org_id, livemode, earner_id, kind, currency)
-    values (p_org_id, p_livemode, v_earner_id, p_kind, p_currency)
-    returning account_id into v_account_id;
-  end if;
-  return v_account_id;
+  insert into referral_private.ledger_accounts (org_id, livemode, earner_id, kind, currency)
+  select distinct n.*
+  from unnest(p_accounts) as n
+  where not exists (
+    select from referral_private.ledger_accounts as a
+    where a.org_id = n.org_id and a.livemode = n.livemode and a.kind = n.kind and a.currency = n.currency
+      and coalesce(a.earner_id, '00000000-0000-0000-0000-000000000000')
+        = coalesce(n.earner_id, '00000000-0000-0000-0000-000000000000')
+  )
+  order by 1, 2, 3, 4, 5;
 end
 $$;
 
 -- Posting: the ledger gets the difference between what the facts say is owed and what it has.
 
--- The difference between a target and what is posted, per sale and earner, and when what is pending will be due.
+-- The difference between a target and what is posted, per sale and earner, and when what is on hold will be due.
 create type referral_private.difference as (
   org_id uuid,
   stripe_account text,
@@ -4905,7 +6633,8 @@ create type referral_private.difference as (
   currency text,
   pending bigint,
   available bigint,
-  reward bigint,
+  reward_pending bigint,
+  reward_available bigint,
   due_at timestamptz
 );
 
@@ -4928,13 +6657,14 @@ begin
   with
     amounts as (
       select (t.evidence).org_id, (t.sale).sale_id, t.earner_id, (t.sale).currency, t.kind, t.amount as target,
-        0::bigint as posted, case when t.kind = 'pending' and t.amount > 0 then t.available_at end as due_at,
+        0::bigint as posted,
+        case when t.kind in ('pending', 'reward_pending') and t.amount > 0 then t.available_at end as due_at,
         null::timestamptz as posted_due_at
       from referral_private.targets_of(p_won, clock_timestamp()) as t
       where t.earner_id is not null
       union all
       select p.org_id, p.sale_id, p.earner_id, p.currency, p.kind, 0, p.amount, null,
-        case when p.kind = 'pending' and p.amount > 0 then p.due_at end
+        case when p.amount > 0 then p.due_at end
       from referral_private.postings as p
       where p.stripe_account = p_stripe_account and p.livemode = p_livemode and p.sale_id = any (p_sale_ids)
     ),
@@ -4942,28 +6672,38 @@ begin
       select a.org_id, a.sale_id, a.earner_id, a.currency,
         coalesce(sum(a.target - a.posted) filter (where a.kind = 'pending'), 0)::bigint as pending,
         coalesce(sum(a.target - a.posted) filter (where a.kind = 'available'), 0)::bigint as available,
-        coalesce(sum(a.target - a.posted) filter (where a.kind = 'reward'), 0)::bigint as reward,
+        coalesce(sum(a.target - a.posted) filter (where a.kind = 'reward_pending'), 0)::bigint as reward_pending,
+        coalesce(sum(a.target - a.posted) filter (where a.kind = 'reward_available'), 0)::bigint as reward_available,
         max(a.due_at) as due_at, max(a.posted_due_at) as posted_due_at
       from amounts as a
       group by 1, 2, 3, 4
     )
   select s.org_id, p_stripe_account, p_livemode, s.sale_id, s.earner_id, s.currency,
-    s.pending, s.available, s.reward, s.due_at
+    s.pending, s.available, s.reward_pending, s.reward_available, s.due_at
   from summed as s
-  where s.pending <> 0 or s.available <> 0 or s.reward <> 0 or s.due_at is distinct from s.posted_due_at
+  where num_nonnulls(
+    nullif(s.pending, 0), nullif(s.available, 0), nullif(s.reward_pending, 0), nullif(s.reward_available, 0)
+  ) > 0 or s.due_at is distinct from s.posted_due_at
   order by s.org_id, s.earner_id, s.currency, s.sale_id;
 end
 $$;
 
--- An amount that goes from one account to another: `expense` is the organisation's, the others are the earner's.
+-- An amount of a sale that goes from one account to another: `expense` is the organisation's, the others are the
+-- earner's.
 create type referral_private.movement as (
+  org_id uuid,
+  sale_id text,
+  earner_id uuid,
+  currency text,
+  place int,
   from_kind referral.account_kind,
   to_kind referral.account_kind,
-  amount bigint
+  amount bigint,
+  due_at timestamptz
 );
 
--- The movements that make up for a difference. An amount that leaves pending and enters available moves between them,
--- and the reverse. The rest comes from, or returns to, the expense.
+-- The movements that make up for a difference. An amount that leaves the hold and becomes available moves between the
+-- two, and the reverse. The rest comes from, or returns to, the expense.
 create function referral_private.movements_of(p_difference referral_private.difference)
 returns setof referral_private.movement
 language plpgsql
@@ -4972,73 +6712,121 @@ rows 3
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_released bigint := case
-    when p_difference.available > 0 then least(p_difference.available, greatest(-p_difference.pending, 0))
-    else greatest(p_difference.available, -greatest(p_difference.pending, 0))
-  end;
 begin
   return query
-  select
+  with
+    pairs (place, held_kind, free_kind, held, free) as (
+      values
+        (1, 'pending'::referral.account_kind, 'available'::referral.account_kind, p_difference.pending,
+          p_difference.available),
+        (4, 'reward_pending', 'reward_available', p_difference.reward_pending, p_difference.reward_available)
+    ),
+    released as (
+      select p.*, case
+          when p.free > 0 then least(p.free, greatest(-p.held, 0))
+          else greatest(p.free, -greatest(p.held, 0))
+        end as release
+      from pairs as p
+    )
+  select p_difference.org_id, p_difference.sale_id, p_difference.earner_id, p_difference.currency, c.place,
     case when c.change > 0 then c.from_kind else c.to_kind end,
     case when c.change > 0 then c.to_kind else c.from_kind end,
-    abs(c.change)
-  from (
+    abs(c.change), p_difference.due_at
+  from released as r
+  cross join lateral (
     values
-      (1, 'pending'::referral.account_kind, 'available'::referral.account_kind, v_released),
-      (2, 'expense', 'available', p_difference.available - v_released),
-      (3, 'expense', 'reward', p_difference.reward),
-      (4, 'expense', 'pending', p_difference.pending + v_released)
+      (r.place, r.held_kind, r.free_kind, r.release),
+      (r.place + 1, 'expense', r.free_kind, r.free - r.release),
+      (r.place + 2, 'expense', r.held_kind, r.held + r.release)
   ) as c (place, from_kind, to_kind, change)
   where c.change <> 0
   order by c.place;
 end
 $$;
 
--- Adds to what is posted of a sale to an earner's account of this kind, and stores when what is pending will be due.
--- Returns how many entries that makes.
-create function referral_private.change_posting(
-  p_difference referral_private.difference,
-  p_kind referral.account_kind,
-  p_change bigint
+-- Brings what is posted of sales up to these movements, and returns, per posting, how many entries there are of it.
+create function referral_private.change_postings(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_movements referral_private.movement[]
 )
-returns int
+returns setof referral_private.postings
+language plpgsql
+volatile
+rows 10
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  with
+    changes as materialized (
+      select m.org_id, m.sale_id, m.earner_id, c.kind, m.currency, sum(c.change)::bigint as amount,
+        count(*)::int as entries,
+        case when c.kind in ('pending', 'reward_pending') then max(m.due_at) end as due_at
+      from unnest(p_movements) as m
+      cross join lateral (values (m.from_kind, -m.amount), (m.to_kind, m.amount)) as c (kind, change)
+      where c.kind <> 'expense'
+      group by 1, 2, 3, 4, 5
+    ),
+    changed as (
+      update referral_private.postings as p
+      set amount = p.amount + c.amount, entries = p.entries + c.entries, due_at = c.due_at
+      from changes as c
+      where p.org_id = c.org_id and p.sale_id = c.sale_id and p.earner_id = c.earner_id and p.kind = c.kind
+        and p.currency = c.currency and p.stripe_account = p_stripe_account and p.livemode = p_livemode
+      returning p.*
+    ),
+    made as (
+      insert into referral_private.postings as p (
+        org_id, stripe_account, livemode, sale_id, earner_id, kind, currency, amount, entries, due_at
+      )
+      select c.org_id, p_stripe_account, p_livemode, c.sale_id, c.earner_id, c.kind, c.currency, c.amount, c.entries,
+        c.due_at
+      from changes as c
+      where not exists (
+        select from changed as p
+        where p.org_id = c.org_id and p.sale_id = c.sale_id and p.earner_id = c.earner_id and p.kind = c.kind
+          and p.currency = c.currency
+      )
+      returning p.*
+    )
+  select * from changed
+  union all
+  select * from made;
+end
+$$;
+
+-- Stores when what is on hold of these sales will be due, where only that changed.
+create function referral_private.change_due_times(p_differences referral_private.difference[])
+returns void
 language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_due_at timestamptz := case when p_kind = 'pending' then p_difference.due_at end;
-  v_entries int;
 begin
   update referral_private.postings as p
-  set amount = p.amount + p_change, entries = p.entries + (p_change <> 0)::int, due_at = v_due_at
-  where p.org_id = p_difference.org_id and p.sale_id = p_difference.sale_id and p.earner_id = p_difference.earner_id
-    and p.kind = p_kind and p.currency = p_difference.currency
-    and p.stripe_account = p_difference.stripe_account and p.livemode = p_difference.livemode
-    and (p_change <> 0 or p.due_at is distinct from v_due_at)
-  returning p.entries into v_entries;
-  if not found and p_change <> 0 then
-    insert into referral_private.postings (
-      org_id, stripe_account, livemode, sale_id, earner_id, kind, currency, amount, entries, due_at
-    )
-    values (
-      p_difference.org_id, p_difference.stripe_account, p_difference.livemode, p_difference.sale_id,
-      p_difference.earner_id, p_kind, p_difference.currency, p_change, 1, v_due_at
-    )
-    returning entries into v_entries;
-  end if;
-  return v_entries;
+  set due_at = due.due_at
+  from (
+    select d.*, kind
+    from unnest(p_differences) as d
+    cross join unnest('{pending,reward_pending}'::referral.account_kind[]) as kind
+  ) as due
+  where p.org_id = due.org_id and p.sale_id = due.sale_id and p.earner_id = due.earner_id and p.kind = due.kind
+    and p.currency = due.currency and p.stripe_account = due.stripe_account and p.livemode = due.livemode
+    and p.due_at is distinct from due.due_at;
 end
 $$;
 
--- Posts one movement: the entry, what is posted of the sale, and the balances of the earner's accounts. The reason of
--- an entry is the account that it changes and its number among the entries of the sale there: it can be posted once
--- only.
-create function referral_private.post_movement(
-  p_difference referral_private.difference,
-  p_movement referral_private.movement,
+-- Entries: each movement is written once, with the balances of the accounts that it changes.
+
+-- Writes these movements into the ledger. The reason of an entry is the account that it changes and its number among
+-- the entries of the sale there: it can be written once only. Each balance is updated once.
+create function referral_private.post_movements(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_movements referral_private.movement[],
   p_cause text
 )
 returns void
@@ -5048,36 +6836,53 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_from bigint := referral_private.ensure_ledger_account(
-    p_difference.org_id, p_difference.livemode, p_difference.earner_id, p_movement.from_kind, p_difference.currency
+  v_postings referral_private.postings[] := array(
+    select p from referral_private.change_postings(p_stripe_account, p_livemode, p_movements) as p
   );
-  v_to bigint := referral_private.ensure_ledger_account(
-    p_difference.org_id, p_difference.livemode, p_difference.earner_id, p_movement.to_kind, p_difference.currency
-  );
-  v_from_entries int;
-  v_to_entries int;
 begin
-  if p_movement.from_kind <> 'expense' then
-    v_from_entries := referral_private.change_posting(p_difference, p_movement.from_kind, -p_movement.amount);
-  end if;
-  if p_movement.to_kind <> 'expense' then
-    v_to_entries := referral_private.change_posting(p_difference, p_movement.to_kind, p_movement.amount);
-  end if;
-  insert into referral_private.ledger_entries (
-    org_id, debit_account_id, credit_account_id, amount, currency, reason_key, stripe_account, livemode, sale_id,
-    caused_by
-  )
-  values (
-    p_difference.org_id, v_from, v_to, p_movement.amount, p_difference.currency,
-    concat_ws(
-      ' ', p_difference.stripe_account, p_difference.livemode, p_difference.sale_id,
-      case when v_to_entries is null then v_from else v_to end, coalesce(v_to_entries, v_from_entries)
+  with
+    numbered as (
+      select m.*, f.account_id as from_id, t.account_id as to_id,
+        case m.to_kind when 'expense' then m.from_kind else m.to_kind end as keyed_kind
+      from unnest(p_movements) as m
+      join referral_private.ledger_accounts as f
+        on f.org_id = m.org_id and f.livemode = p_livemode and f.kind = m.from_kind and f.currency = m.currency
+        and coalesce(f.earner_id, '00000000-0000-0000-0000-000000000000')
+          = case m.from_kind when 'expense' then '00000000-0000-0000-0000-000000000000' else m.earner_id end
+      join referral_private.ledger_accounts as t
+        on t.org_id = m.org_id and t.livemode = p_livemode and t.kind = m.to_kind and t.currency = m.currency
+        and coalesce(t.earner_id, '00000000-0000-0000-0000-000000000000')
+          = case m.to_kind when 'expense' then '00000000-0000-0000-0000-000000000000' else m.earner_id end
     ),
-    p_difference.stripe_account, p_difference.livemode, p_difference.sale_id, p_cause
-  );
+    written as (
+      insert into referral_private.ledger_entries (
+        org_id, debit_account_id, credit_account_id, amount, currency, reason_key, stripe_account, livemode, sale_id,
+        caused_by
+      )
+      select n.org_id, n.from_id, n.to_id, n.amount, n.currency, concat_ws(
+          ' ', p_stripe_account, p_livemode, n.sale_id, case n.to_kind when 'expense' then n.from_id else n.to_id end,
+          p.entries - row_number() over (
+            partition by n.org_id, n.sale_id, n.earner_id, n.currency, n.keyed_kind order by n.place desc
+          ) + 1
+        ), p_stripe_account, p_livemode, n.sale_id, p_cause
+      from numbered as n
+      join unnest(v_postings) as p
+        on p.org_id = n.org_id and p.sale_id = n.sale_id and p.earner_id = n.earner_id and p.currency = n.currency
+        and p.kind = n.keyed_kind
+      order by n.org_id, n.earner_id, n.currency, n.sale_id, n.place
+      returning org_id, debit_account_id, credit_account_id, amount
+    )
   update referral_private.ledger_accounts as a
-  set balance = a.balance + case a.account_id when v_to then p_movement.amount else -p_movement.amount end
-  where a.org_id = p_difference.org_id and a.account_id in (v_from, v_to) and a.kind <> 'expense';
+  set balance = a.balance + c.change
+  from (
+    select w.org_id, side.account_id, sum(side.change)::bigint as change
+    from written as w
+    cross join lateral (
+      values (w.debit_account_id, -w.amount), (w.credit_account_id, w.amount)
+    ) as side (account_id, change)
+    group by w.org_id, side.account_id
+  ) as c
+  where a.org_id = c.org_id and a.account_id = c.account_id and a.kind <> 'expense';
 end
 $$;
 
@@ -5100,36 +6905,43 @@ declare
   v_differences referral_private.difference[] := array(
     select d from referral_private.differences(p_stripe_account, p_livemode, p_sale_ids, p_won) as d
   );
-  v_difference referral_private.difference;
-  v_movement referral_private.movement;
+  v_movements referral_private.movement[];
 begin
-  -- Locked first and in one order: the accounts of old and new winners.
-  perform from referral_private.ledger_accounts as a
-  where (a.org_id, a.earner_id) in (select d.org_id, d.earner_id from unnest(v_differences) as d)
-  order by a.org_id, a.account_id
-  for no key update;
-  foreach v_difference in array v_differences loop
-    for v_movement in select m.* from referral_private.movements_of(v_difference) as m loop
-      perform referral_private.post_movement(v_difference, v_movement, p_cause);
-    end loop;
-    if v_difference.pending = 0 then
-      -- Only the hold may have changed.
-      perform referral_private.change_posting(v_difference, 'pending', 0);
-    end if;
-  end loop;
+  if cardinality(v_differences) = 0 then
+    return;
+  end if;
+  v_movements := array(
+    select m from unnest(v_differences) as d cross join lateral referral_private.movements_of(d) as m
+  );
+  if cardinality(v_movements) > 0 then
+    perform referral_private.ensure_ledger_accounts(array(
+      select (m.org_id, p_livemode, case when kind <> 'expense' then m.earner_id end, kind, m.currency)
+        ::referral_private.account_name
+      from unnest(v_movements) as m
+      cross join lateral unnest(array[m.from_kind, m.to_kind]) as kind
+    ));
+    -- Locked first and in one order: the accounts of old and new winners.
+    perform from referral_private.ledger_accounts as a
+    where (a.org_id, a.earner_id) in (select d.org_id, d.earner_id from unnest(v_differences) as d)
+    order by a.org_id, a.account_id
+    for no key update;
+    perform referral_private.post_movements(p_stripe_account, p_livemode, v_movements, p_cause);
+  end if;
+  if exists (select from unnest(v_differences) as d where d.pending = 0 and d.reward_pending = 0) then
+    perform referral_private.change_due_times(v_differences);
+  end if;
 end
 $$;
 
 -- Settling: what the facts say is brought into redemptions, ranks and the ledger. A function that states a fact, or
 -- decides something, settles in the same transaction, under the Stripe account lock.
 
--- Brings redemptions to what the facts say: confirmed by the first sale that they win inside the conversion window,
--- reversed once all of what they won was reversed. A redemption that staff decided on is left as it is.
+-- Brings redemptions to what the facts say: confirmed by the first sale that they win, reversed once all of what they
+-- won was reversed. A redemption that staff decided on is left as it is.
 create function referral_private.settle_redemptions(
   p_stripe_account text,
   p_livemode boolean,
-  p_evidence referral_private.evidence[],
-  p_won referral_private.won_sale[]
+  p_settled referral_private.settlement
 )
 returns void
 language plpgsql
@@ -5138,27 +6950,33 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_redeemed referral_private.evidence[] := array(
-    select e from unnest(p_evidence) as e where e.redemption_id is not null
+  v_user_ids constant uuid[] := (p_settled.together).user_ids || array(
+    select e.referee_id from unnest(p_settled.evidence) as e where e.redemption_id is not null
   );
-  v_other text[];
+  v_redeemed uuid[] := array(
+    select r.id from referral.redemptions as r
+    where r.referee_id = any (v_user_ids) and referral_private.stripe_account_of(r.org_id) = p_stripe_account
+  );
+  v_won referral_private.won_sale[] := p_settled.won;
+  v_others text[];
+  v_mode boolean;
 begin
   if cardinality(v_redeemed) = 0 then
     return;
   end if;
-  -- A redemption has one status, whichever mode its sales are of.
-  v_other := referral_private.payers_of_carriers(p_stripe_account, not p_livemode, referral_private.carriers_of_users(
-    p_stripe_account, not p_livemode, array(select e.referee_id from unnest(v_redeemed) as e)
-  ));
-  if cardinality(v_other) > 0 then
-    p_won := p_won || array(
-      select w from referral_private.won_sales(p_stripe_account, not p_livemode, array(
-        select e from referral_private.evidence_of(
-          p_stripe_account, not p_livemode, referral_private.linked_payers(p_stripe_account, not p_livemode, v_other)
-        ) as e
-      )) as w
+  -- A redemption has one status, whichever mode its sales are of, and whoever's sales name it.
+  foreach v_mode in array '{true,false}'::boolean[] loop
+    v_others := array(
+      select unnest(referral_private.payers_of_users(p_stripe_account, v_mode, v_user_ids))
+      except
+      select p.payer_id from unnest((p_settled.together).payers) as p where v_mode = p_livemode
     );
-  end if;
+    if cardinality(v_others) > 0 then
+      v_won := v_won || (referral_private.settlement_of(
+        p_stripe_account, v_mode, referral_private.payers_together(p_stripe_account, v_mode, v_others)
+      )).won;
+    end if;
+  end loop;
   update referral.redemptions as r
   set confirmed_at = settled.confirmed_at, status = settled.status
   from (
@@ -5168,13 +6986,13 @@ begin
       when won.net = 0 then 'reversed'
       else 'confirmed'
     end)::referral.redemption_status as status
-    from (select distinct e.redemption_id as id from unnest(v_redeemed) as e) as named
-    join referral.redemptions as d on d.id = named.id
+    from unnest(v_redeemed) as named
+    join referral.redemptions as d on d.id = named
     left join (
-      select (w.evidence).redemption_id, min((w.sale).sale_at) as first_at,
+      select (w.evidence).redemption_id, min((w.sale).paid_at) as first_at,
         sum((w.sale).paid - (w.sale).reversed) as net
-      from unnest(p_won) as w
-      where w.refusal is null or w.refusal in ('no_earner', 'guest', 'self_referral')
+      from unnest(v_won) as w
+      where w.is_won
       group by 1
     ) as won on won.redemption_id = d.id
     where d.decision is null
@@ -5184,8 +7002,8 @@ begin
 end
 $$;
 
--- Settles these payers, the payers whose rank changes by it, and these sales, whose old and new payers they are. The
--- Stripe account lock is held exclusively.
+-- Settles these payers, the payers whose commissions change by it, and these sales, whose old and new payers they are.
+-- The Stripe account lock is held exclusively.
 create function referral_private.settle(
   p_stripe_account text,
   p_livemode boolean,
@@ -5201,27 +7019,31 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
-  v_carriers referral_private.payer_carrier[];
   -- A sale that is gone may have been all that linked its payer to a person: what it carries is settled too.
   v_payers text[] := p_payer_ids || p_sale_ids;
+  v_sales text[];
   v_moved text[];
-  v_evidence referral_private.evidence[];
-  v_won referral_private.won_sale[];
+  v_together referral_private.settled_payers;
+  v_settled referral_private.settlement;
 begin
   loop
-    v_carriers := referral_private.linked_payers(p_stripe_account, p_livemode, v_payers);
-    v_payers := array(select distinct c.payer_id from unnest(v_carriers) as c);
-    v_evidence := array(select e from referral_private.evidence_of(p_stripe_account, p_livemode, v_carriers) as e);
-    v_won := array(select w from referral_private.won_sales(p_stripe_account, p_livemode, v_evidence) as w);
-    v_moved := referral_private.rank_referrals(p_stripe_account, p_livemode, v_payers, v_won);
+    v_together := referral_private.payers_together(p_stripe_account, p_livemode, v_payers);
+    v_payers := array(select p.payer_id from unnest(v_together.payers) as p);
+    v_sales := p_sale_ids || array(
+      select s.sale_id from referral_private.sales as s
+      where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.payer_id = any (v_payers)
+    );
+    if cardinality(v_sales) = 0 then
+      return;
+    end if;
+    v_settled := referral_private.settlement_of(p_stripe_account, p_livemode, v_together);
+    v_moved := referral_private.rank_referrals(p_stripe_account, p_livemode, v_payers, v_settled.won)
+      || referral_private.place_guest_sales(p_stripe_account, p_livemode, v_sales, v_settled.won);
     exit when v_moved <@ v_payers;
     v_payers := v_payers || v_moved;
   end loop;
-  perform referral_private.settle_redemptions(p_stripe_account, p_livemode, v_evidence, v_won);
-  -- The sales of a payer are among its carriers.
-  perform referral_private.post_differences(
-    p_stripe_account, p_livemode, p_sale_ids || array(select c.carrier from unnest(v_carriers) as c), v_won, p_cause
-  );
+  perform referral_private.settle_redemptions(p_stripe_account, p_livemode, v_settled);
+  perform referral_private.post_differences(p_stripe_account, p_livemode, v_sales, v_settled.won, p_cause);
 end
 $$;
 
@@ -5235,15 +7057,15 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform referral_private.settle(
-    p_stripe_account, livemode, referral_private.payers_of_carriers(
-      p_stripe_account, livemode, referral_private.carriers_of_users(p_stripe_account, livemode, array[p_user_id])
-    ), '{}', p_cause
+    p_stripe_account, livemode, referral_private.payers_of_users(p_stripe_account, livemode, array[p_user_id]), '{}',
+    p_cause
   )
   from unnest('{true,false}'::boolean[]) as livemode;
 end
 $$;
 
--- Settles what a change of an organisation's Stripe account touches: every payer of its redemptions, on either account.
+-- Settles what a change of an organisation's Stripe account touches, on either account: every payer of its redemptions,
+-- and those whose code came from an address that a buyer can edit, which counts on an account of one organisation only.
 create function referral_private.settle_organisation(p_org_id uuid, p_stripe_accounts text[])
 returns void
 language plpgsql
@@ -5256,6 +7078,17 @@ begin
   from referral.redemptions as r
   cross join unnest(p_stripe_accounts) as stripe_account
   where r.org_id = p_org_id;
+  perform referral_private.settle(
+    carrying.stripe_account, carrying.livemode,
+    referral_private.payers_of_carriers(carrying.stripe_account, carrying.livemode, carrying.carriers), '{}',
+    'Stripe account changed'
+  )
+  from (
+    select e.stripe_account, e.livemode, array_agg(distinct e.carrier) as carriers
+    from referral_private.payer_evidence as e
+    where e.stripe_account = any (p_stripe_accounts) and e.kind = 'payment_link'
+    group by 1, 2
+  ) as carrying;
 end
 $$;
 
@@ -5276,10 +7109,10 @@ begin
   from (
     select e.livemode, array_agg(distinct e.carrier) as carriers
     from referral_private.payer_evidence as e
-    left join referral_private.promotion_codes as p
+    left join referral_private.promotion_code_statements as p
       on e.kind = 'promotion_code' and p.promotion_code_id = e.named
       and p.stripe_account = e.stripe_account and p.livemode = e.livemode
-    join referral.codes as c on c.code_key = coalesce(p.code_key, e.named)
+    join referral.codes as c on c.code_key in (p.code_key, p.previous_key, e.named)
     where e.stripe_account = p_stripe_account and e.kind >= 'metadata_code' and c.program_id = p_program_id
       and e.carried_at >= date_trunc('second', p_since)
     group by e.livemode
@@ -5287,8 +7120,69 @@ begin
 end
 $$;
 
--- Release: commissions whose hold is over go from pending to available. A call handles one Stripe account and few
--- sales, so that the Stripe account lock is held shortly.
+-- Settles payers whose objects carry one of these keys from a time on.
+create function referral_private.settle_keys(p_stripe_account text, p_keys text[], p_since timestamptz, p_cause text)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform referral_private.settle(
+    p_stripe_account, livemode,
+    referral_private.payers_of_carriers(
+      p_stripe_account, livemode, referral_private.carriers_of_keys(p_stripe_account, livemode, p_keys, p_since)
+    ), '{}', p_cause
+  )
+  from unnest('{true,false}'::boolean[]) as livemode;
+end
+$$;
+
+-- Settles purchases that carry a code and are dated ahead, as those of test clocks are, when the code's state changes:
+-- an earlier purchase was judged by the state of its own time. The code is locked already, so the Stripe account lock
+-- is not waited for: that could deadlock. Raises `busy`.
+create function referral_private.settle_ahead_of_code()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_stripe_account text;
+  -- Where a code becomes usable, purchases of the last minute count as well.
+  v_since timestamptz := clock_timestamp() - case when new.status = 'active' then interval '1 minute' else '0' end;
+begin
+  if referral_private.keys_carried_since(array[new.code_key], v_since) = '{}' then
+    return null;
+  end if;
+  v_stripe_account := referral_private.stripe_account_of(new.org_id);
+  if not pg_try_advisory_xact_lock(referral_private.stripe_account_lock_key(v_stripe_account)) then
+    perform referral_private.raise_error('busy');
+  end if;
+  perform referral_private.settle_keys(
+    v_stripe_account, array[new.code_key], v_since, 'code ' || new.id
+  );
+  return null;
+end
+$$;
+
+create trigger codes_settle_purchases_ahead
+after update of status, expires_at, redeemable_until on referral.codes
+for each row
+when
+  (
+    (new.status, new.expires_at, new.redeemable_until) is distinct from (
+      old.status,
+      old.expires_at,
+      old.redeemable_until
+    )
+  )
+execute function referral_private.settle_ahead_of_code();
+
+-- Release: commissions and rewards whose hold is over go from pending to available. A call handles one Stripe account
+-- and few sales, so that the Stripe account lock is held shortly.
 create function referral_private.release_due_commissions(p_max_rows int default 500)
 returns int
 language plpgsql
@@ -5302,20 +7196,21 @@ declare
   v_due record;
   v_released int := 0;
 begin
+  perform referral_private.require_read_committed();
   for v_stripe_account in
     select p.stripe_account from referral_private.postings as p
-    where p.kind = 'pending' and p.amount > 0 and p.due_at <= clock_timestamp()
+    where p.kind in ('pending', 'reward_pending') and p.amount > 0 and p.due_at <= clock_timestamp()
     group by p.stripe_account
     order by min(p.due_at)
   loop
     -- A Stripe account that is busy is left for the next call.
     continue when not pg_try_advisory_xact_lock(referral_private.stripe_account_lock_key(v_stripe_account));
     for v_due in
-      select due.livemode, array_agg(distinct s.payer_id) as payers, count(*) as sales
+      select due.livemode, array_agg(distinct s.payer_id) as payers, count(distinct due.sale_id) as sales
       from (
         select p.livemode, p.sale_id
         from referral_private.postings as p
-        where p.stripe_account = v_stripe_account and p.kind = 'pending' and p.amount > 0
+        where p.stripe_account = v_stripe_account and p.kind in ('pending', 'reward_pending') and p.amount > 0
           and p.due_at <= clock_timestamp()
         order by p.due_at
         limit least(greatest(p_max_rows, 0), 500)
@@ -5334,8 +7229,8 @@ end
 $$;
 
 comment on function referral_private.release_due_commissions is
-  'public: Makes commissions available whose hold is over, of one Stripe account, and returns how many sales it looked
-at. Call again until it returns 0.
+  'public: Makes commissions and rewards available whose hold is over, of one Stripe account, and returns how many sales
+it looked at. Call again until it returns 0.
 
 group: Run jobs
 max_rows: how many sales at most, 500 at most
@@ -5345,6 +7240,92 @@ timeout: 60s';
 
 grant execute on function referral_private.release_due_commissions to service_role;
 
+-- Users who become known after objects named them: they sign up, redeem, or become members.
+
+-- Makes a user known who becomes a member, and settles the payers that are linked to them. It takes Stripe account
+-- locks, so it comes before all other locks.
+create function referral_private.recognise_member(p_user_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_stripe_account text;
+begin
+  for v_stripe_account in
+    select distinct l.stripe_account
+    from referral_private.payer_users as l
+    where l.user_id = p_user_id and not exists (
+      select from referral_private.known_users as k
+      where k.user_id = l.user_id and k.stripe_account = l.stripe_account
+    )
+    order by 1
+  loop
+    perform referral_private.lock_stripe_account(v_stripe_account);
+    insert into referral_private.known_users (stripe_account, user_id, signed_up_at)
+    select v_stripe_account, p_user_id, (select u.created_at from auth.users as u where u.id = p_user_id)
+    on conflict do nothing;
+    perform referral_private.settle_user(v_stripe_account, p_user_id, 'member ' || p_user_id);
+  end loop;
+end
+$$;
+
+create function referral_private.recognise_users(p_max_rows int default 500)
+returns int
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_unknown record;
+  v_user_id uuid;
+  v_recognised int := 0;
+begin
+  for v_unknown in
+    select l.stripe_account, array_agg(l.user_id) as user_ids
+    from (
+      select distinct u.stripe_account, u.user_id
+      from referral_private.payer_users as u
+      where u.linked_at >= clock_timestamp() - interval '30 days'
+        and not exists (
+          select from referral_private.known_users as k
+          where k.user_id = u.user_id and k.stripe_account = u.stripe_account
+        ) and (
+          exists (select from auth.users as a where a.id = u.user_id)
+          or exists (select from referral.redemptions as r where r.referee_id = u.user_id)
+          or exists (select from referral.members as m where m.user_id = u.user_id)
+        )
+      limit greatest(p_max_rows, 0)
+    ) as l
+    group by l.stripe_account
+    order by l.stripe_account
+  loop
+    perform referral_private.lock_stripe_account(v_unknown.stripe_account);
+    foreach v_user_id in array referral_private.know_users(v_unknown.stripe_account, v_unknown.user_ids) loop
+      perform referral_private.settle_user(v_unknown.stripe_account, v_user_id, 'user ' || v_user_id);
+      v_recognised := v_recognised + 1;
+    end loop;
+  end loop;
+  return v_recognised;
+end
+$$;
+
+comment on function referral_private.recognise_users is
+  'public: Links payers to users who signed up after an event named them, in the last 30 days, and returns how many
+users that were. Call again while that is max_rows.
+
+group: Run jobs
+max_rows: how many users at most in this call
+callers: the operator
+errors: busy
+timeout: 60s';
+
+grant execute on function referral_private.recognise_users to service_role;
+
 -- Commands on organisations.
 
 create function referral_private.create_organisation(p_name text, p_slug text, p_admin_id uuid)
@@ -5353,6 +7334,7 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
 as $$
 declare
   v_organisation referral.organisations;
@@ -5360,6 +7342,7 @@ begin
   if p_admin_id is null then
     perform referral_private.raise_error('invalid_argument', 'admin_id');
   end if;
+  perform referral_private.recognise_member(p_admin_id);
   insert into referral.organisations (name, slug) values (p_name, p_slug) returning * into v_organisation;
   insert into referral.members (org_id, user_id, role) values (v_organisation.id, p_admin_id, 'admin');
   return v_organisation;
@@ -5374,7 +7357,7 @@ name: 1 to 120 characters
 slug: a lower-case label, unique
 admin_id: the user who becomes admin
 callers: the operator
-errors: organisation_exists, invalid_argument
+errors: organisation_exists, invalid_argument, busy
 timeout: 10s';
 
 grant execute on function referral_private.create_organisation to service_role;
@@ -5392,8 +7375,8 @@ declare
   v_old text := referral_private.stripe_account_of(p_org_id);
   v_new text := coalesce(p_stripe_account_id, '');
 begin
-  perform referral_private.lock_stripe_account(least(v_old, v_new));
-  perform referral_private.lock_stripe_account(greatest(v_old, v_new));
+  perform referral_private.lock_stripe_account(least(v_old collate "C", v_new));
+  perform referral_private.lock_stripe_account(greatest(v_old collate "C", v_new));
   if v_old = v_new then
     return;
   end if;
@@ -5412,7 +7395,7 @@ begin
     )
     or exists (
       select from referral.codes as c
-      join referral_private.promotion_codes as p on p.code_key = c.code_key
+      join referral_private.promotion_code_statements as p on c.code_key in (p.code_key, p.previous_key)
       where c.org_id = p_org_id and p.stripe_account in (v_old, v_new)
     )
   then
@@ -5472,6 +7455,8 @@ begin
   end if;
 
   select * into strict v_old from referral.organisations as o where o.id = p_org_id for no key update;
+  -- The caller may have lost the role while this waited.
+  perform referral_private.require_role(p_org_id, 'admin');
   v_new := referral_private.changed_organisation(v_old, p_changes);
   update referral.organisations as o
   set name = v_new.name, active = v_new.active, link_origin = v_new.link_origin,
@@ -5512,6 +7497,171 @@ timeout: 10s';
 
 grant execute on function referral_private.update_organisation to authenticated, service_role;
 
+-- What every command that decides does: it states the decision, refuses who is interested, and brings redemptions and
+-- the ledger to what then stands. The Stripe account lock is held.
+
+-- The codes whose sales a decision is about.
+create function referral_private.codes_of_decision(p_stripe_account text, p_decision referral.decisions)
+returns uuid[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_decision.chain_id is not null then
+    return referral_private.codes_of_chain(p_decision.org_id, p_decision.chain_id);
+  elsif p_decision.member_id is not null then
+    return array(
+      select c.id from referral.codes as c
+      where c.org_id = p_decision.org_id and c.referrer_id = p_decision.member_id
+      union
+      select c.id from referral.codes as c
+      where c.org_id = p_decision.org_id and c.beneficiary_id = p_decision.member_id
+    );
+  end if;
+  return array(
+    select r.code_id from referral.redemptions as r
+    where r.org_id = p_decision.org_id and r.program_id = p_decision.program_id and r.referee_id = p_decision.person_id
+    union
+    select unnest(
+      referral_private.codes_carried(p_stripe_account, w.livemode, p_decision.program_id, array_agg(w.payer_id))
+    )
+    from referral_private.decision_payers as w
+    where w.org_id = p_decision.org_id and w.decision_id = p_decision.id and w.stripe_account = p_stripe_account
+    group by w.livemode
+  );
+end
+$$;
+
+-- Nobody decides on themself, or on a code that is theirs, benefits them, or was made by them. Raises `not_allowed`.
+create function referral_private.require_no_interest(p_stripe_account text, p_decision referral.decisions)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if auth.uid() in (p_decision.person_id, p_decision.member_id) or auth.uid() is not null and exists (
+    select from referral.codes as c
+    where c.id = any (referral_private.codes_of_decision(p_stripe_account, p_decision))
+      and auth.uid() in (c.referrer_id, c.beneficiary_id, c.created_by)
+  ) then
+    perform referral_private.raise_error('not_allowed');
+  end if;
+end
+$$;
+
+-- The payers whose sales a decision is about, in one mode.
+create function referral_private.payers_of_decision(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_decision referral.decisions
+)
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_decision.kind = 'forfeit' then
+    return referral_private.payers_of_codes(
+      p_stripe_account, p_livemode, p_decision.org_id,
+      referral_private.codes_of_decision(p_stripe_account, p_decision)
+    );
+  end if;
+  return array(
+    select unnest(
+      referral_private.payers_of_users(p_stripe_account, p_livemode, array_remove(array[p_decision.person_id], null))
+    )
+    union
+    -- A payer may be known by another name by now.
+    select unnest(referral_private.payers_of_carriers(p_stripe_account, p_livemode, array(
+      select w.payer_id from referral_private.decision_payers as w
+      where w.org_id = p_decision.org_id and w.decision_id = p_decision.id
+        and w.stripe_account = p_stripe_account and w.livemode = p_livemode
+    )))
+  );
+end
+$$;
+
+-- Brings the redemption and all sales that a decision is about to what the decisions say now. One pass per mode: a
+-- forfeit of a referrer with many payers holds the Stripe account lock for all of them.
+create function referral_private.settle_decision(p_stripe_account text, p_decision referral.decisions)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform referral_private.project_decision(p_decision.org_id, p_decision.program_id, p_decision.person_id);
+  perform referral_private.settle(
+    p_stripe_account, livemode, referral_private.payers_of_decision(p_stripe_account, livemode, p_decision), '{}',
+    'decision ' || p_decision.id
+  )
+  from unnest('{true,false}'::boolean[]) as livemode;
+end
+$$;
+
+-- States a forfeit of a member or a chain from this second on, because they are blocked, unless one is open.
+create function referral_private.forfeit_by_block(
+  p_stripe_account text,
+  p_org_id uuid,
+  p_member_id uuid,
+  p_chain_id uuid,
+  p_reason text
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_decision referral.decisions;
+begin
+  if exists (
+    select from referral.decisions as d
+    where d.org_id = p_org_id and (d.member_id = p_member_id or d.chain_id = p_chain_id) and d.by_block
+      and d.until is null and d.withdrawn_at is null
+  ) then
+    return;
+  end if;
+  insert into referral.decisions (org_id, kind, member_id, chain_id, since, by_block, reason, decided_by)
+  values (
+    p_org_id, 'forfeit', p_member_id, p_chain_id, date_trunc('second', clock_timestamp()), true, p_reason, auth.uid()
+  )
+  returning * into v_decision;
+  perform referral_private.settle_decision(p_stripe_account, v_decision);
+end
+$$;
+
+-- Ends the open forfeits that blocking a member stated. Each lasts a second at least.
+create function referral_private.end_forfeits_by_block(p_stripe_account text, p_org_id uuid, p_member_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_decision referral.decisions;
+begin
+  for v_decision in
+    update referral.decisions as d
+    set until = greatest(date_trunc('second', clock_timestamp()), d.since + interval '1 second')
+    where d.org_id = p_org_id and d.member_id = p_member_id and d.by_block and d.until is null
+      and d.withdrawn_at is null
+    returning d.*
+  loop
+    perform referral_private.settle_decision(p_stripe_account, v_decision);
+  end loop;
+end
+$$;
+
 -- Commands on members: who is let in, with which role, and under which name.
 
 create function referral_private.require_role_name(p_role text)
@@ -5525,6 +7675,21 @@ begin
   if p_role is null or p_role <> all (enum_range(null::referral.member_role)::text[]) then
     perform referral_private.raise_error('invalid_argument', 'role');
   end if;
+end
+$$;
+
+-- Coordinators add members, admins add anyone. Raises `not_allowed`.
+create function referral_private.require_may_add(p_org_id uuid, p_role text)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform referral_private.require_role(
+    p_org_id, (case when p_role = 'member' then 'coordinator' else 'admin' end)::referral.member_role
+  );
 end
 $$;
 
@@ -5545,15 +7710,16 @@ begin
     perform referral_private.raise_error('invalid_argument', 'user_id');
   end if;
   perform referral_private.require_role_name(p_role);
-  if p_role <> 'member' and not referral_private.acts_with_role(p_org_id, 'admin') then
-    perform referral_private.raise_error('not_allowed');
-  end if;
+  perform referral_private.require_may_add(p_org_id, p_role);
 
+  perform referral_private.recognise_member(p_user_id);
   insert into referral.members (org_id, user_id, role, admitted_by)
   values (p_org_id, p_user_id, p_role::referral.member_role, auth.uid())
   on conflict on constraint members_pkey do update
   set admitted_by = auth.uid()
   where members.admitted_by = members.user_id;
+  -- The insert waits for others who change the same member.
+  perform referral_private.require_may_add(p_org_id, p_role);
 
   select * into strict v_member from referral.members as m where m.org_id = p_org_id and m.user_id = p_user_id;
   if v_member.role::text <> p_role then
@@ -5581,7 +7747,7 @@ timeout: 10s';
 grant execute on function referral_private.add_member to authenticated, service_role;
 
 -- Locks the organisation, whose number of admins must not change, then the member. Coordinators manage members,
--- admins manage everyone. Raises `not_allowed`, `member_not_found`.
+-- admins manage everyone; the caller's role is that after the locks. Raises `not_allowed`, `member_not_found`.
 create function referral_private.lock_member_to_manage(p_org_id uuid, p_user_id uuid)
 returns referral.members
 language plpgsql
@@ -5601,9 +7767,9 @@ begin
   if not found then
     perform referral_private.raise_error('member_not_found');
   end if;
-  if v_member.role <> 'member' then
-    perform referral_private.require_role(p_org_id, 'admin');
-  end if;
+  perform referral_private.require_role(
+    p_org_id, (case when v_member.role = 'member' then 'coordinator' else 'admin' end)::referral.member_role
+  );
   return v_member;
 end
 $$;
@@ -5640,6 +7806,7 @@ begin
   perform referral_private.require_role(p_org_id, 'admin');
   perform referral_private.require_role_name(p_role);
   v_member := referral_private.lock_member_to_manage(p_org_id, p_user_id);
+  perform referral_private.require_role(p_org_id, 'admin');
   if p_role <> 'admin' then
     perform referral_private.require_other_admin(v_member);
   end if;
@@ -5683,6 +7850,8 @@ begin
   set display_name = p_display_name, public_name = coalesce(p_public_name, false)
   where m.org_id = p_org_id and m.user_id = v_user_id
   returning * into v_member;
+  -- The update waits for staff who deactivate the member.
+  perform referral_private.require_role(p_org_id, 'member');
   return v_member;
 end
 $$;
@@ -5702,6 +7871,30 @@ grant execute on function referral_private.set_my_name to authenticated;
 
 -- A member loses their rights, and gets them back.
 
+-- Locks a member as `lock_member_to_manage` does. Where `p_settles` (the member is blocked or unblocked), the Stripe
+-- account is locked before, and returned.
+create function referral_private.lock_member_to_block(p_org_id uuid, p_user_id uuid, p_settles boolean)
+returns text
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_stripe_account text;
+begin
+  if p_settles then
+    perform referral_private.require_role(p_org_id, 'coordinator');
+    if p_user_id = auth.uid() then
+      perform referral_private.raise_error('not_allowed');
+    end if;
+    v_stripe_account := referral_private.lock_stripe_account_of(p_org_id);
+  end if;
+  perform referral_private.lock_member_to_manage(p_org_id, p_user_id);
+  return v_stripe_account;
+end
+$$;
+
 create function referral_private.deactivate_member(
   p_org_id uuid,
   p_user_id uuid,
@@ -5716,9 +7909,10 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 declare
+  v_stripe_account text := referral_private.lock_member_to_block(p_org_id, p_user_id, p_block);
   v_member referral.members;
 begin
-  v_member := referral_private.lock_member_to_manage(p_org_id, p_user_id);
+  select * into strict v_member from referral.members as m where m.org_id = p_org_id and m.user_id = p_user_id;
   perform referral_private.require_other_admin(v_member);
   update referral.members as m
   set deactivated_at = coalesce(m.deactivated_at, clock_timestamp()), reason = p_reason,
@@ -5726,6 +7920,9 @@ begin
   where m.org_id = p_org_id and m.user_id = p_user_id
   returning * into v_member;
   perform referral_private.end_codes_of(p_org_id, p_user_id, '{active,suspended}', p_reason);
+  if p_block then
+    perform referral_private.forfeit_by_block(v_stripe_account, p_org_id, p_user_id, null, p_reason);
+  end if;
   return v_member;
 end
 $$;
@@ -5737,11 +7934,12 @@ group: Manage members
 org_id: the organisation
 user_id: the member
 reason: up to 500 characters, kept in the audit
-block: true: the member gets no code again
+block: true: the member gets no code again, and what is paid from now on earns nothing for them, and by their codes
+  nothing for others; nobody blocks themself
 callers: coordinators for members; admins and the operator for anyone but the last admin
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
   last_admin, invalid_argument, busy
-timeout: 10s';
+timeout: 60s';
 
 grant execute on function referral_private.deactivate_member to authenticated, service_role;
 
@@ -5759,9 +7957,9 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 declare
+  v_stripe_account text := referral_private.lock_member_to_block(p_org_id, p_user_id, p_unblock);
   v_member referral.members;
 begin
-  perform referral_private.lock_member_to_manage(p_org_id, p_user_id);
   if p_unblock then
     perform referral_private.require_role(p_org_id, 'admin');
   end if;
@@ -5769,6 +7967,9 @@ begin
   set deactivated_at = null, blocked_at = case when not p_unblock then m.blocked_at end, reason = p_reason
   where m.org_id = p_org_id and m.user_id = p_user_id
   returning * into v_member;
+  if p_unblock then
+    perform referral_private.end_forfeits_by_block(v_stripe_account, p_org_id, p_user_id);
+  end if;
   return v_member;
 end
 $$;
@@ -5779,12 +7980,13 @@ comment on function referral_private.reactivate_member is
 group: Manage members
 org_id: the organisation
 user_id: the member
-unblock: true, for admins: the member may have codes again
+unblock: true, for admins: the member may have codes again, and what is paid from now on earns again; nobody unblocks
+  themself
 reason: up to 500 characters, kept in the audit
 callers: coordinators for members; admins and the operator for anyone
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
   invalid_argument, busy
-timeout: 10s';
+timeout: 60s';
 
 grant execute on function referral_private.reactivate_member to authenticated, service_role;
 
@@ -5802,8 +8004,10 @@ declare
   v_program referral.programs;
 begin
   perform referral_private.require_role(p_org_id, 'admin');
-  -- The organisation's row decides who comes first, and so which program is the default.
+  -- The organisation's row decides who comes first, and so which program is the default. The caller may have lost the
+  -- role while this waited.
   perform from referral.organisations as o where o.id = p_org_id for no key update;
+  perform referral_private.require_role(p_org_id, 'admin');
 
   insert into referral.programs (org_id, key, name, is_default)
   values (p_org_id, p_key, p_name, not exists (select from referral.programs as p where p.org_id = p_org_id))
@@ -5822,7 +8026,7 @@ group: Set up organisations and programs
 org_id: the organisation
 key: a lower-case label, unique in the organisation
 name: 1 to 120 characters
-terms: see docs/stripe.md; unknown keys are refused
+terms: see docs/terms.md; unknown keys are refused
 callers: admins and the operator
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_exists,
   invalid_argument, invalid_terms, busy
@@ -5830,22 +8034,48 @@ timeout: 10s';
 
 grant execute on function referral_private.create_program to authenticated, service_role;
 
--- Puts terms in force from a time on, as the next version. The organisation's row is locked.
-create function referral_private.replace_terms(p_program referral.programs, p_terms jsonb, p_from timestamptz)
+-- Refuses more than 50 versions of a program's terms in 24 hours, with `rate_limited`: each is kept for ever, and is
+-- settled under the Stripe account lock, for which others wait.
+create function referral_private.require_terms_allowance(p_program referral.programs)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if (
+    select count(*) from referral.program_terms as t
+    where t.org_id = p_program.org_id and t.program_id = p_program.id
+      and t.valid_from > clock_timestamp() - interval '24 hours'
+  ) >= 50 then
+    perform referral_private.raise_error('rate_limited', '50 versions of terms in 24 hours');
+  end if;
+end
+$$;
+
+-- Puts changed terms in force from a time on, as the next version; changes that change nothing make none. The Stripe
+-- account and the organisation's row are locked.
+create function referral_private.replace_terms(p_program referral.programs, p_changes jsonb, p_from timestamptz)
 returns void
 language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_old referral.program_terms := referral_private.terms_in_force(p_program.org_id, p_program.id);
+  v_terms jsonb := referral_private.changed_terms(v_old.terms, p_changes);
 begin
+  if v_terms = v_old.terms then
+    return;
+  end if;
+  perform referral_private.require_terms_allowance(p_program);
   update referral.program_terms as t
   set valid_to = p_from
-  where t.org_id = p_program.org_id and t.program_id = p_program.id and t.valid_to is null;
+  where t.org_id = p_program.org_id and t.program_id = p_program.id and t.version = v_old.version;
   insert into referral.program_terms (org_id, program_id, version, terms, valid_from)
-  select p_program.org_id, p_program.id, max(t.version) + 1, referral_private.complete_terms(p_terms), p_from
-  from referral.program_terms as t
-  where t.org_id = p_program.org_id and t.program_id = p_program.id;
+  values (p_program.org_id, p_program.id, v_old.version + 1, v_terms, p_from);
 end
 $$;
 
@@ -5860,6 +8090,7 @@ set lock_timeout = '3s'
 as $$
 declare
   v_program referral.programs;
+  v_active boolean;
   v_now timestamptz;
 begin
   select * into v_program from referral.programs as p where p.id = p_program_id;
@@ -5871,9 +8102,17 @@ begin
   if p_changes -> 'is_default' <> 'true' then
     perform referral_private.raise_error('invalid_argument', 'changes: is_default');
   end if;
+  v_active := p_changes ->> 'active';
+  if p_changes ? 'terms' then
+    -- Checked before the lock, for which all purchases wait.
+    perform referral_private.require_terms(p_changes -> 'terms', true);
+    perform referral_private.require_terms_allowance(v_program);
+  end if;
 
   perform referral_private.lock_stripe_account_of(v_program.org_id);
   perform from referral.organisations as o where o.id = v_program.org_id for no key update;
+  -- The caller may have lost the role while this waited.
+  perform referral_private.require_role(v_program.org_id, 'admin');
   select * into strict v_program from referral.programs as p where p.id = p_program_id;
   v_now := clock_timestamp();
   if p_changes ? 'terms' then
@@ -5884,12 +8123,14 @@ begin
   end if;
   update referral.programs as p
   set name = case when p_changes ? 'name' then p_changes ->> 'name' else p.name end,
-    active = case when p_changes ? 'active' then (p_changes ->> 'active')::boolean else p.active end,
+    active = case when p_changes ? 'active' then v_active else p.active end,
     is_default = p.is_default or p_changes ? 'is_default'
   where p.id = p_program_id
   returning * into v_program;
   if p_changes ?| '{terms,active}'::text[] then
-    perform referral_private.settle_program(referral_private.stripe_account_of(v_program.org_id), p_program_id, v_now);
+    perform referral_private.settle_program(
+      referral_private.stripe_account_of(v_program.org_id), p_program_id, v_now
+    );
   end if;
   return v_program;
 exception
@@ -5899,19 +8140,20 @@ end
 $$;
 
 comment on function referral_private.update_program is
-  'public: Changes a program: name, active, is_default (true only) and terms. New terms become a new version: what was
-redeemed keeps the terms it was made under.
+  'public: Changes a program: name, active, is_default (true only) and terms. Of the terms, keys that are not given
+stay, and a key that is null gets its default. Changed terms become a new version: what was redeemed keeps the terms it
+was made under. A program gets at most 50 versions in 24 hours.
 
 group: Set up organisations and programs
 program_id: the program
 changes: an object with these keys; unknown keys are refused
 callers: admins and the operator
-errors: not_allowed, program_not_found, invalid_argument, invalid_terms, busy
+errors: not_allowed, program_not_found, invalid_argument, invalid_terms, rate_limited, busy
 timeout: 10s';
 
 grant execute on function referral_private.update_program to authenticated, service_role;
 
--- Who may have a new code, in which program, and how long a drawn one is. A command that changes a referrer's codes
+-- Who may have a new code, in which program, and with which text. A command that changes a referrer's codes
 -- locks the member row first, so that concurrent changes queue up instead of failing on the unique index.
 
 -- Prepares a referrer for a new code: locks the member and stores the end of codes past their time. Raises
@@ -6004,6 +8246,45 @@ begin
 end
 $$;
 
+-- Draws this many texts, and returns those that can be codes: no reserved word, and carried by no purchase.
+create function referral_private.draw_texts(p_count int, p_length int)
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_texts text[] := array(select referral_private.draw_code(p_length) from generate_series(1, p_count));
+  v_carried text[] := referral_private.carried_keys(
+    array(select referral_private.normalise_code(t) from unnest(v_texts) as t)
+  );
+begin
+  return array(
+    select d.text
+    from (select t as text, referral_private.normalise_code(t) as key from unnest(v_texts) as t offset 0) as d
+    where d.key <> all (v_carried) and not referral_private.is_reserved(d.key)
+  );
+end
+$$;
+
+-- Lets staff choose the text of a code. The shared Stripe account lock, held until the transaction ends, makes this
+-- call wait for an event that carries the text, and a later event wait for the code. Raises `busy` if the organisation
+-- changed its Stripe account meanwhile, and what `require_role` raises, also of a caller who lost the role meanwhile.
+create function referral_private.ready_to_choose(p_org_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform referral_private.require_role(p_org_id, 'coordinator');
+  perform referral_private.share_stripe_account_of(p_org_id);
+  perform referral_private.require_role(p_org_id, 'coordinator');
+end
+$$;
+
 -- How a code begins: drawn, chosen by staff, or made for the person who asks for theirs.
 
 -- Stores a new code with the chosen text, or, where `p_code.code` is null, with one that is drawn. Raises
@@ -6028,21 +8309,21 @@ begin
   if v_is_chosen and referral_private.is_reserved(v_key) then
     perform referral_private.raise_error('code_reserved');
   end if;
-  if v_is_chosen and referral_private.is_named_ahead(v_key) then
+  if v_is_chosen and referral_private.carried_keys(array[v_key]) <> '{}' then
     perform referral_private.raise_error('code_taken');
   end if;
   v_length := referral_private.drawn_length(p_code.org_id, p_code.program_id, p_code.quota_id is not null);
   for attempt in 1..20 loop
-    v_text := coalesce(referral_private.show_code(p_code.code), referral_private.draw_code(v_length));
-    continue when not v_is_chosen and referral_private.is_reserved(referral_private.normalise_code(v_text));
+    v_text := coalesce(referral_private.show_code(p_code.code), (referral_private.draw_texts(1, v_length))[1]);
+    continue when v_text is null;
     insert into referral.codes (
-      id, org_id, program_id, code, referrer_id, beneficiary_id, description, expires_at, quota_id, rotation, batch_id,
-      created_by
+      id, org_id, program_id, code, referrer_id, beneficiary_id, description, expires_at, quota_id, rotation, chain_id,
+      batch_id, created_by
     )
     values (
       p_code.id, p_code.org_id, p_code.program_id, v_text, p_code.referrer_id, p_code.beneficiary_id,
-      p_code.description, p_code.expires_at, p_code.quota_id, p_code.rotation, p_code.batch_id,
-      coalesce(p_code.created_by, auth.uid())
+      p_code.description, p_code.expires_at, p_code.quota_id, p_code.rotation, p_code.chain_id,
+      p_code.batch_id, coalesce(p_code.created_by, auth.uid())
     )
     on conflict on constraint codes_key_is_unique do nothing
     returning * into v_new;
@@ -6088,8 +8369,15 @@ begin
     perform referral_private.require_role(p_org_id, 'coordinator');
   end if;
   perform referral_private.require_future_expiry(p_expires_at);
+  if p_code is not null then
+    perform referral_private.ready_to_choose(p_org_id);
+  end if;
 
   v_member := referral_private.ready_for_code(p_org_id, v_code.referrer_id);
+  if num_nonnulls(p_code, p_max_uses, p_expires_at) > 0 then
+    -- The caller may have lost the role while this waited.
+    perform referral_private.require_role(p_org_id, 'coordinator');
+  end if;
   v_code.program_id := referral_private.program_for_member(v_member, p_program_id);
   perform referral_private.require_code_allowance(p_org_id, v_code.referrer_id);
   if p_max_uses is not null then
@@ -6140,6 +8428,7 @@ begin
       if not referral_private.has_open_enrolment(p_org_id, v_program_id) then
         perform referral_private.raise_error('not_invited');
       end if;
+      perform referral_private.recognise_member(v_user_id);
       insert into referral.members (org_id, user_id, admitted_by) values (p_org_id, v_user_id, v_user_id)
       on conflict on constraint members_pkey do nothing;
     end if;
@@ -6203,9 +8492,13 @@ declare
   v_member referral.members;
 begin
   if p_code is not null then
-    perform referral_private.require_role(p_org_id, 'coordinator');
+    perform referral_private.ready_to_choose(p_org_id);
   end if;
   v_member := referral_private.ready_for_code(p_org_id, v_referrer_id);
+  if p_code is not null then
+    -- The caller may have lost the role while this waited.
+    perform referral_private.require_role(p_org_id, 'coordinator');
+  end if;
   -- Compares times, not intervals: as an interval, 1000 years less 359,993 days equals a week.
   if referral_private.later(v_now, v_grace) not between v_now and (
     select referral_private.later(v_now, o.rotation_grace) from referral.organisations as o where o.id = p_org_id
@@ -6227,6 +8520,7 @@ begin
   v_new.id := gen_random_uuid();
   v_new.code := p_code;
   v_new.rotation := v_new.rotation + 1;
+  v_new.chain_id := coalesce(v_new.chain_id, v_old_id);
   update referral.codes as c
   set status = 'rotated', replaced_by = v_new.id, ended_at = clock_timestamp(), ended_by = auth.uid(),
     redeemable_until = referral_private.later(clock_timestamp(), nullif(v_grace, interval '0')),
@@ -6296,7 +8590,8 @@ grant execute on function referral_private.deactivate_code to authenticated, ser
 -- What staff do with a code: suspend, reactivate, end. Codes are named by id, so that campaign codes and codes in
 -- their grace period can be reached too.
 
--- Locks a code for staff: the referrer's member row first, then the code. Raises `code_not_found` for everyone else.
+-- Locks a code for staff: the Stripe account is shared first, as purchases that carry the code may be under way, then
+-- the referrer's member row is locked, then the code. Raises `code_not_found` for everyone else.
 create function referral_private.lock_code_for_staff(p_code_id uuid)
 returns referral.codes
 language plpgsql
@@ -6311,11 +8606,16 @@ begin
   if v_code.id is null or not referral_private.acts_with_role(v_code.org_id, 'coordinator') then
     perform referral_private.raise_error('code_not_found');
   end if;
+  perform referral_private.share_stripe_account_of(v_code.org_id);
   if v_code.referrer_id is not null then
     perform referral_private.lock_member(v_code.org_id, v_code.referrer_id);
   end if;
   perform referral_private.expire(array[p_code_id]);
   select * into strict v_code from referral.codes as c where c.id = p_code_id for no key update;
+  -- The caller may have lost the role while this waited.
+  if not referral_private.acts_with_role(v_code.org_id, 'coordinator') then
+    perform referral_private.raise_error('code_not_found');
+  end if;
   return v_code;
 end
 $$;
@@ -6397,6 +8697,29 @@ timeout: 10s';
 
 grant execute on function referral_private.reactivate_code to authenticated, service_role;
 
+-- Locks the Stripe account of a code that staff end with `block`. Raises `code_not_found`, and `not_allowed` where the
+-- code is the caller's own.
+create function referral_private.lock_to_block(p_code_id uuid)
+returns text
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_code referral.codes;
+begin
+  select * into v_code from referral.codes as c where c.id = p_code_id;
+  if v_code.id is null or not referral_private.acts_with_role(v_code.org_id, 'coordinator') then
+    perform referral_private.raise_error('code_not_found');
+  end if;
+  if v_code.referrer_id = auth.uid() then
+    perform referral_private.raise_error('not_allowed');
+  end if;
+  return referral_private.lock_stripe_account_of(v_code.org_id);
+end
+$$;
+
 -- An ended code is returned as it is; one in its grace loses that.
 create function referral_private.end_code(p_code_id uuid, p_reason text default null, p_block boolean default false)
 returns referral.codes
@@ -6407,9 +8730,9 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 declare
-  v_code referral.codes;
+  v_stripe_account text := case when p_block then referral_private.lock_to_block(p_code_id) end;
+  v_code referral.codes := referral_private.lock_code_for_staff(p_code_id);
 begin
-  v_code := referral_private.lock_code_for_staff(p_code_id);
   if p_block then
     update referral.members as m
     set blocked_at = coalesce(m.blocked_at, clock_timestamp()), reason = p_reason
@@ -6420,6 +8743,12 @@ begin
     perform referral_private.invalidate(array[p_code_id], p_reason);
   else
     perform referral_private.end_grace(array[p_code_id], p_reason);
+  end if;
+  if p_block then
+    perform referral_private.forfeit_by_block(
+      v_stripe_account, v_code.org_id, v_code.referrer_id,
+      case when v_code.referrer_id is null then referral_private.chain_of(p_code_id) end, p_reason
+    );
   end if;
   select * into strict v_code from referral.codes as c where c.id = p_code_id;
   return v_code;
@@ -6433,10 +8762,11 @@ is returned as it is.
 group: Manage codes
 code_id: the code
 reason: up to 500 characters, kept in the audit
-block: true: the referrer gets no code again
+block: true: the referrer gets no code again, and what is paid from now on earns nothing for them, and by their codes
+  nothing for others; of a campaign code: by this code nobody; nobody blocks themself
 callers: coordinators, admins and the operator
 errors: not_a_member, not_allowed, code_not_found, invalid_argument, busy
-timeout: 10s';
+timeout: 60s';
 
 grant execute on function referral_private.end_code to authenticated, service_role;
 
@@ -6575,6 +8905,9 @@ declare
 begin
   perform referral_private.require_role(p_org_id, 'coordinator');
   perform referral_private.require_future_expiry(p_expires_at);
+  if p_code is not null then
+    perform referral_private.ready_to_choose(p_org_id);
+  end if;
   if auth.uid() is not null then
     perform referral_private.lock_member(p_org_id, auth.uid());
     perform referral_private.require_role(p_org_id, 'coordinator');
@@ -6690,9 +9023,8 @@ begin
     v_made := v_made + referral_private.insert_campaign_codes(
       p_org_id, v_program_id, v_batch_id,
       array(
-        select (d.code, p_max_uses, p_expires_at, p_description)::referral_private.new_campaign_code
-        from (select referral_private.draw_code(v_length) as code from generate_series(1, p_count - v_made)) as d
-        where not referral_private.is_reserved(referral_private.normalise_code(d.code))
+        select (t, p_max_uses, p_expires_at, p_description)::referral_private.new_campaign_code
+        from unnest(referral_private.draw_texts(p_count - v_made, v_length)) as t
       )
     );
     if v_made = p_count then
@@ -6724,8 +9056,8 @@ grant execute on function referral_private.generate_codes to authenticated, serv
 
 -- Campaign codes from rows of a file: all of them, or none.
 
--- What is wrong with a row, as an error code; null where nothing is.
-create function referral_private.row_refusal(p_row jsonb, p_max_uses_cap int)
+-- What is wrong with a row, as an error code; null where nothing is. `p_taken` are keys that cannot be chosen.
+create function referral_private.row_refusal(p_row jsonb, p_max_uses_cap int, p_taken text[])
 returns text
 language plpgsql
 stable
@@ -6740,6 +9072,7 @@ begin
       then 'invalid_argument'
     when v_key is null then 'invalid_code'
     when referral_private.is_reserved(v_key) then 'code_reserved'
+    when v_key = any (p_taken) then 'code_taken'
     when exists (select from referral.codes as c where c.code_key = v_key) then 'code_taken'
     when length(p_row ->> 'description') > 500 then 'invalid_argument'
     when not coalesce(referral_private.is_whole(nullif(p_row -> 'max_uses', 'null'), 1, p_max_uses_cap), true)
@@ -6754,8 +9087,23 @@ exception
 end
 $$;
 
+-- The normal forms of the texts in these rows.
+create function referral_private.keys_of_rows(p_rows jsonb)
+returns text[]
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select referral_private.normalise_code(r.value ->> 'code') from jsonb_array_elements(p_rows) as r (value)
+  );
+end
+$$;
+
 -- The rows that cannot be taken, by number with their error code; null where all can.
-create function referral_private.refused_rows(p_rows jsonb, p_max_uses_cap int)
+create function referral_private.refused_rows(p_rows jsonb, p_max_uses_cap int, p_taken text[])
 returns jsonb
 language plpgsql
 stable
@@ -6767,7 +9115,7 @@ begin
     select jsonb_agg(jsonb_build_object('row', r.place, 'code', r.refusal) order by r.place)
     from (
       select given.place, coalesce(
-        referral_private.row_refusal(given.value, p_max_uses_cap),
+        referral_private.row_refusal(given.value, p_max_uses_cap, p_taken),
         case when row_number() over (
           partition by referral_private.normalise_code(given.value ->> 'code') order by given.place
         ) > 1 then 'code_taken' end
@@ -6779,6 +9127,8 @@ begin
 end
 $$;
 
+-- The operator imports codes from elsewhere, which purchases may carry already: these purchases are settled. Staff are
+-- refused such texts.
 create function referral_private.import_codes(p_org_id uuid, p_rows jsonb, p_program_id uuid default null)
 returns setof referral.code_batch
 language plpgsql
@@ -6793,6 +9143,8 @@ as $$
 declare
   v_program_id uuid;
   v_batch_id uuid := gen_random_uuid();
+  v_stripe_account text;
+  v_taken text[] := '{}';
   v_refused jsonb;
   v_made int;
 begin
@@ -6800,9 +9152,15 @@ begin
   if jsonb_typeof(p_rows) is distinct from 'array' or jsonb_array_length(p_rows) not between 1 and 10000 then
     perform referral_private.raise_error('invalid_argument', 'rows');
   end if;
+  if referral_private.is_operator() then
+    v_stripe_account := referral_private.lock_stripe_account_of(p_org_id);
+  else
+    perform referral_private.ready_to_choose(p_org_id);
+    v_taken := referral_private.carried_keys(referral_private.keys_of_rows(p_rows));
+  end if;
   v_program_id := (referral_private.program_for_code(p_org_id, p_program_id)).id;
   v_refused := referral_private.refused_rows(
-    p_rows, (select o.max_uses_cap from referral.organisations as o where o.id = p_org_id)
+    p_rows, (select o.max_uses_cap from referral.organisations as o where o.id = p_org_id), v_taken
   );
   if v_refused is not null then
     perform referral_private.raise_error('invalid_rows', v_refused::text);
@@ -6821,13 +9179,20 @@ begin
   if v_made < jsonb_array_length(p_rows) then
     perform referral_private.raise_error('busy');
   end if;
+  if v_stripe_account is not null then
+    perform referral_private.settle_keys(
+      v_stripe_account, referral_private.keys_of_rows(p_rows), clock_timestamp() - interval '2 minutes',
+      'codes imported'
+    );
+  end if;
   return query select v_batch_id, v_made;
 end
 $$;
 
 comment on function referral_private.import_codes is
   'public: Takes campaign codes from rows: all, or none where one cannot be taken; details then lists the rows by
-number.
+number. A text that a purchase of the last 400 days carries is code_taken. The operator''s import accepts it, and
+settles these purchases.
 
 group: Manage codes
 org_id: the organisation
@@ -6854,6 +9219,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  perform referral_private.require_read_committed();
   perform pg_advisory_xact_lock_shared(referral_private.stripe_account_lock_key(p_stripe_account));
   if exists (
     select from referral_private.payer_users as l
@@ -6965,6 +9331,7 @@ as $$
 declare
   v_cause constant text := 'redemption ' || p_redemption.id;
 begin
+  perform referral_private.know_users(p_stripe_account, array[p_redemption.referee_id]);
   perform referral_private.settle_user(p_stripe_account, p_redemption.referee_id, v_cause);
   perform referral_private.settle_user(p_stripe_account, p_redemption.referrer_id, v_cause);
   select * into strict p_redemption
@@ -7105,10 +9472,81 @@ timeout: 10s';
 
 grant execute on function referral_private.redeem_sign_up_code to authenticated;
 
--- Staff decide on a redemption: they confirm it where nothing is paid through Stripe, or reject it. A decision is a
--- fact, with its actor and time; what payments say never overrides it.
+-- Staff decide on redemptions and referrals: they confirm a redemption where nothing is paid through Stripe, or reject
+-- it, or a referral that has none. What payments say never overrides it.
 
-create function referral_private.decide(p_redemption_id uuid, p_decision referral.decision, p_reason text)
+-- The person of a payer, in one mode, if they have a referral in the program: who pays other organisations on the
+-- Stripe account is not named.
+create function referral_private.person_to_reject(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_program_id uuid,
+  p_payer_id text
+)
+returns uuid
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_referral referral_private.referral_payers := referral_private.referral_of(
+    p_stripe_account, p_livemode, null, p_payer_id
+  );
+begin
+  return (
+    select v_referral.person
+    where exists (
+      select from referral.redemptions as r
+      where r.referee_id = v_referral.person and r.program_id = p_program_id
+    ) or cardinality(referral_private.codes_carried(
+      p_stripe_account, p_livemode, p_program_id, v_referral.payer_ids
+    )) > 0
+  );
+end
+$$;
+
+-- States that a referral is rejected, and writes down every payer that it has now, in both modes.
+create function referral_private.state_rejection(
+  p_stripe_account text,
+  p_org_id uuid,
+  p_program_id uuid,
+  p_person_id uuid,
+  p_payer_id text,
+  p_redemption_id uuid,
+  p_reason text
+)
+returns referral.decisions
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_person_id uuid := coalesce(
+    p_person_id, referral_private.person_to_reject(p_stripe_account, true, p_program_id, p_payer_id),
+    referral_private.person_to_reject(p_stripe_account, false, p_program_id, p_payer_id)
+  );
+  v_decision referral.decisions;
+begin
+  insert into referral.decisions (org_id, kind, program_id, person_id, redemption_id, reason, decided_by)
+  values (p_org_id, 'reject', p_program_id, v_person_id, p_redemption_id, p_reason, auth.uid())
+  returning * into v_decision;
+  insert into referral_private.decision_payers (org_id, decision_id, stripe_account, livemode, payer_id)
+  select p_org_id, v_decision.id, p_stripe_account, livemode, payer_id
+  from unnest('{true,false}'::boolean[]) as livemode
+  cross join unnest(
+    (referral_private.referral_of(p_stripe_account, livemode, v_person_id, p_payer_id)).payer_ids
+  ) as payer_id;
+  perform referral_private.require_no_interest(p_stripe_account, v_decision);
+  perform referral_private.settle_decision(p_stripe_account, v_decision);
+  return v_decision;
+end
+$$;
+
+-- The redemption, under the Stripe account lock, for staff. Raises `redemption_not_found` for everyone else, and what
+-- `require_role` raises if the caller has lost their role meanwhile.
+create function referral_private.lock_redemption_for_staff(p_redemption_id uuid)
 returns referral.redemptions
 language plpgsql
 volatile
@@ -7122,31 +9560,30 @@ begin
   if v_redemption.id is null or not referral_private.acts_with_role(v_redemption.org_id, 'coordinator') then
     perform referral_private.raise_error('redemption_not_found');
   end if;
-  if auth.uid() in (v_redemption.referee_id, v_redemption.referrer_id) then
-    perform referral_private.raise_error('not_allowed');
-  end if;
   perform referral_private.lock_stripe_account_of(v_redemption.org_id);
+  perform referral_private.require_role(v_redemption.org_id, 'coordinator');
   select * into strict v_redemption
   from referral.redemptions as r
   where r.org_id = v_redemption.org_id and r.id = p_redemption_id
   for no key update;
-
-  if v_redemption.decision is not distinct from p_decision then
-    return v_redemption;
-  end if;
-  if v_redemption.decision = 'rejected' then
-    perform referral_private.raise_error('redemption_rejected');
-  end if;
-  update referral.redemptions as r
-  set decision = p_decision, decided_at = clock_timestamp(), decided_by = auth.uid(), decision_reason = p_reason,
-    status = p_decision::text::referral.redemption_status,
-    confirmed_at = case when p_decision = 'confirmed' then coalesce(r.confirmed_at, clock_timestamp()) end
-  where r.org_id = v_redemption.org_id and r.id = p_redemption_id
-  returning * into v_redemption;
-  perform referral_private.settle_user(
-    referral_private.stripe_account_of(v_redemption.org_id), v_redemption.referee_id, 'decision on ' || v_redemption.id
-  );
   return v_redemption;
+end
+$$;
+
+-- Is there a decision of this kind on the redemption itself that stands?
+create function referral_private.is_decided(p_redemption referral.redemptions, p_kind referral.decision_kind)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from referral.decisions as d
+    where d.org_id = p_redemption.org_id and d.redemption_id = p_redemption.id and d.kind = p_kind
+      and d.withdrawn_at is null
+  );
 end
 $$;
 
@@ -7158,8 +9595,28 @@ security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
+declare
+  v_redemption referral.redemptions := referral_private.lock_redemption_for_staff(p_redemption_id);
+  v_stripe_account text := referral_private.stripe_account_of(v_redemption.org_id);
+  v_decision referral.decisions;
 begin
-  return referral_private.decide(p_redemption_id, 'confirmed', p_reason);
+  if v_redemption.decision = 'rejected' then
+    perform referral_private.raise_error('redemption_rejected');
+  end if;
+  if not referral_private.is_decided(v_redemption, 'confirm') then
+    insert into referral.decisions (org_id, kind, program_id, person_id, redemption_id, reason, decided_by)
+    values (
+      v_redemption.org_id, 'confirm', v_redemption.program_id, v_redemption.referee_id, v_redemption.id, p_reason,
+      auth.uid()
+    )
+    returning * into v_decision;
+    perform referral_private.require_no_interest(v_stripe_account, v_decision);
+    perform referral_private.settle_decision(v_stripe_account, v_decision);
+  end if;
+  select * into strict v_redemption
+  from referral.redemptions as r
+  where r.org_id = v_redemption.org_id and r.id = v_redemption.id;
+  return v_redemption;
 end
 $$;
 
@@ -7169,8 +9626,9 @@ comment on function referral_private.confirm_redemption is
 group: Manage redemptions
 redemption_id: the redemption
 reason: up to 500 characters, kept in the audit
-callers: coordinators, admins and the operator, but nobody for a redemption or a referral of their own
-errors: not_allowed, redemption_not_found, redemption_rejected, invalid_argument, busy
+callers: coordinators, admins and the operator, but nobody for a redemption of their own, or of a code that is theirs,
+  benefits them or was made by them
+errors: not_a_member, not_allowed, redemption_not_found, redemption_rejected, invalid_argument, busy
 timeout: 10s';
 
 grant execute on function referral_private.confirm_redemption to authenticated, service_role;
@@ -7183,22 +9641,220 @@ security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
+declare
+  v_redemption referral.redemptions := referral_private.lock_redemption_for_staff(p_redemption_id);
 begin
-  return referral_private.decide(p_redemption_id, 'rejected', p_reason);
+  if not referral_private.is_decided(v_redemption, 'reject') then
+    perform referral_private.state_rejection(
+      referral_private.stripe_account_of(v_redemption.org_id), v_redemption.org_id, v_redemption.program_id,
+      v_redemption.referee_id, null, v_redemption.id, p_reason
+    );
+  end if;
+  select * into strict v_redemption
+  from referral.redemptions as r
+  where r.org_id = v_redemption.org_id and r.id = v_redemption.id;
+  return v_redemption;
 end
 $$;
 
 comment on function referral_private.reject_redemption is
-  'public: Rejects a redemption for good; the person has still used their redemption in the program.
+  'public: Rejects a redemption and its referral, as reject_referral does for the referee, until the decision is
+withdrawn. The person has still used their redemption in the program.
 
 group: Manage redemptions
 redemption_id: the redemption
 reason: up to 500 characters, kept in the audit
-callers: coordinators, admins and the operator, but nobody for a redemption or a referral of their own
-errors: not_allowed, redemption_not_found, redemption_rejected, invalid_argument, busy
+callers: coordinators, admins and the operator, but nobody for a redemption of their own, or for a referral of a code
+  that is theirs, benefits them or was made by them
+errors: not_a_member, not_allowed, redemption_not_found, invalid_argument, busy
 timeout: 10s';
 
 grant execute on function referral_private.reject_redemption to authenticated, service_role;
+
+-- Staff reject a referral by its person or its payer: guests and codes in payments have no redemption to reject.
+
+create function referral_private.reject_referral(
+  p_org_id uuid,
+  p_program_id uuid,
+  p_person_id uuid default null,
+  p_payer_id text default null,
+  p_reason text default null
+)
+returns referral.decisions
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_stripe_account text;
+begin
+  perform referral_private.require_role(p_org_id, 'coordinator');
+  if num_nonnulls(p_person_id, p_payer_id) <> 1 then
+    perform referral_private.raise_error('invalid_argument', 'person_id, payer_id');
+  end if;
+  if length(p_payer_id) not between 1 and 500 then
+    perform referral_private.raise_error('invalid_argument', 'payer_id');
+  end if;
+  if not exists (select from referral.programs as p where p.org_id = p_org_id and p.id = p_program_id) then
+    perform referral_private.raise_error('program_not_found');
+  end if;
+  v_stripe_account := referral_private.lock_stripe_account_of(p_org_id);
+  perform referral_private.require_role(p_org_id, 'coordinator');
+  return referral_private.state_rejection(
+    v_stripe_account, p_org_id, p_program_id, p_person_id, p_payer_id, null, p_reason
+  );
+end
+$$;
+
+comment on function referral_private.reject_referral is
+  'public: Rejects a referral until the decision is withdrawn: what the person buys, and what the payers buy that the
+referral has now, earns nobody anything in the program. A redemption of the person is rejected too, also a later one.
+
+group: Manage redemptions
+org_id: the organisation
+program_id: the program
+person_id: whose referral it is; either this or payer_id
+payer_id: a customer of Stripe, or the invoice or payment of a guest
+reason: up to 500 characters, kept in the audit
+callers: coordinators, admins and the operator, but nobody for a referral of their own, or of a code that is theirs,
+  benefits them or was made by them
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
+  invalid_argument, busy
+timeout: 60s';
+
+grant execute on function referral_private.reject_referral to authenticated, service_role;
+
+-- Staff end what somebody earns from a time on: a member, or a code with all that it was rotated from or into.
+
+-- The chain of a code of the organisation. Raises `code_not_found`.
+create function referral_private.chain_to_forfeit(p_org_id uuid, p_code_id uuid)
+returns uuid
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (select from referral.codes as c where c.org_id = p_org_id and c.id = p_code_id) then
+    perform referral_private.raise_error('code_not_found');
+  end if;
+  return referral_private.chain_of(p_code_id);
+end
+$$;
+
+create function referral_private.forfeit_from(
+  p_org_id uuid,
+  p_member_id uuid default null,
+  p_code_id uuid default null,
+  p_since timestamptz default null,
+  p_until timestamptz default null,
+  p_reason text default null
+)
+returns referral.decisions
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_stripe_account text;
+  v_chain_id uuid;
+  v_decision referral.decisions;
+begin
+  perform referral_private.require_role(p_org_id, 'coordinator');
+  if num_nonnulls(p_member_id, p_code_id) <> 1 then
+    perform referral_private.raise_error('invalid_argument', 'member_id, code_id');
+  end if;
+  if p_code_id is not null then
+    v_chain_id := referral_private.chain_to_forfeit(p_org_id, p_code_id);
+  elsif not exists (select from referral.members as m where m.org_id = p_org_id and m.user_id = p_member_id) then
+    perform referral_private.raise_error('member_not_found');
+  end if;
+  v_stripe_account := referral_private.lock_stripe_account_of(p_org_id);
+  perform referral_private.require_role(p_org_id, 'coordinator');
+  insert into referral.decisions (org_id, kind, member_id, chain_id, since, until, reason, decided_by)
+  values (
+    p_org_id, 'forfeit', p_member_id, v_chain_id, date_trunc('second', coalesce(p_since, clock_timestamp())),
+    date_trunc('second', p_until), p_reason, auth.uid()
+  )
+  returning * into v_decision;
+  perform referral_private.require_no_interest(v_stripe_account, v_decision);
+  perform referral_private.settle_decision(v_stripe_account, v_decision);
+  return v_decision;
+end
+$$;
+
+comment on function referral_private.forfeit_from is
+  'public: Ends what sales earn that are paid from a time on: those that a member earns or that their codes earn for
+others, or those of a code and of all codes that it was rotated from or into. Nobody else earns them instead, except
+where it is from before the first sale that the code could have won.
+
+group: Manage redemptions
+org_id: the organisation
+member_id: the member; either this or code_id
+code_id: the code, of any status
+since: from when, past or future; now unless given; rounded down to a second
+until: before when, later than since; for ever unless given; rounded down to a second
+reason: up to 500 characters, kept in the audit
+callers: coordinators, admins and the operator, but nobody for themself, or for a code that is theirs, benefits them or
+  was made by them
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
+  code_not_found, invalid_argument, busy
+timeout: 60s';
+
+grant execute on function referral_private.forfeit_from to authenticated, service_role;
+
+-- A decision is withdrawn: it counts as never made. Others on the same subject stay.
+
+create function referral_private.withdraw_decision(p_decision_id uuid, p_reason text default null)
+returns referral.decisions
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_decision referral.decisions;
+  v_stripe_account text;
+begin
+  select * into v_decision from referral.decisions as d where d.id = p_decision_id;
+  if v_decision.id is null or not referral_private.acts_with_role(v_decision.org_id, 'coordinator') then
+    perform referral_private.raise_error('decision_not_found');
+  end if;
+  perform referral_private.require_role(v_decision.org_id, 'admin');
+  v_stripe_account := referral_private.lock_stripe_account_of(v_decision.org_id);
+  perform referral_private.require_role(v_decision.org_id, 'admin');
+  perform referral_private.require_no_interest(v_stripe_account, v_decision);
+  update referral.decisions as d
+  set withdrawn_at = clock_timestamp(), withdrawn_by = auth.uid(), withdrawal_reason = p_reason
+  where d.org_id = v_decision.org_id and d.id = p_decision_id and d.withdrawn_at is null
+  returning * into v_decision;
+  if found then
+    perform referral_private.settle_decision(v_stripe_account, v_decision);
+  else
+    select * into strict v_decision from referral.decisions as d where d.id = p_decision_id;
+  end if;
+  return v_decision;
+end
+$$;
+
+comment on function referral_private.withdraw_decision is
+  'public: Withdraws a decision, which then counts as never made. Other decisions on the same subject stay. A withdrawn
+decision is returned as it is.
+
+group: Manage redemptions
+decision_id: the decision
+reason: up to 500 characters, kept in the audit
+callers: admins and the operator, but nobody for a decision on themself, or on a code that is theirs, benefits them or
+  was made by them
+errors: not_a_member, not_allowed, decision_not_found, invalid_argument, busy
+timeout: 60s';
+
+grant execute on function referral_private.withdraw_decision to authenticated, service_role;
 
 -- Stores what a Stripe event says about the payer. functions/stripe-webhook has reduced each object to the fields
 -- that are read here. Of several versions of a fact the greatest is kept: `from unnest(array[known, excluded])`.
@@ -7212,7 +9868,9 @@ create type referral_private.stated_event as (
   livemode boolean,
   event_id text,
   event_at timestamptz,
-  object jsonb
+  object jsonb,
+  -- What changed in the object, as far as it is read: only of promotion codes.
+  previous jsonb
 );
 
 -- A charge is its intent's, wherever both are named. Returns those of the two that are named.
@@ -7233,8 +9891,56 @@ begin
 end
 $$;
 
+-- Stores which customer an account acts as, where an object names both. Returns both where that is new: what was stored
+-- under the account is the customer's.
+create function referral_private.state_customer_account(p_stated referral_private.stated_event)
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_customer text := p_stated.object ->> 'customer';
+  v_account text := p_stated.object ->> 'customer_account';
+begin
+  if v_customer is null or v_account is null then
+    return '{}';
+  end if;
+  insert into referral_private.customer_accounts as a (stripe_account, livemode, customer_account, customer_id)
+  values (p_stated.stripe_account, p_stated.livemode, v_account, v_customer)
+  on conflict on constraint customer_accounts_pkey do update
+  set customer_id = excluded.customer_id
+  where excluded.customer_id < a.customer_id;
+  return case when found then array[v_customer, v_account] else '{}' end;
+end
+$$;
+
+-- Looks up whether these users are known. Returns the carriers to whom those are linked that became known; in the other
+-- mode their payers are settled at once.
+create function referral_private.carriers_of_known(p_stated referral_private.stated_event, p_user_ids uuid[])
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_known uuid[] := referral_private.know_users(p_stated.stripe_account, p_user_ids);
+begin
+  if cardinality(v_known) = 0 then
+    return '{}';
+  end if;
+  perform referral_private.settle(
+    p_stated.stripe_account, not p_stated.livemode,
+    referral_private.payers_of_users(p_stated.stripe_account, not p_stated.livemode, v_known), '{}', p_stated.event_id
+  );
+  return referral_private.carriers_of_users(p_stated.stripe_account, p_stated.livemode, v_known);
+end
+$$;
+
 -- Stores the users that an object links its carriers to. What a buyer can edit (`client_reference_id` behind a
--- payment link) never names a user. Returns the carriers with a new link.
+-- payment link) never names a user. Returns the carriers whose links changed.
 create function referral_private.state_users(
   p_stated referral_private.stated_event,
   p_carriers text[],
@@ -7256,23 +9962,23 @@ declare
   ], null);
   v_linked text[];
 begin
-  if cardinality(v_users) = 0 then
-    return '{}';
-  end if;
   with linked as (
-    insert into referral_private.payer_users as l (stripe_account, livemode, carrier, user_id, user_created_at)
-    select distinct p_stated.stripe_account, p_stated.livemode, carrier, user_id, u.created_at
+    insert into referral_private.payer_users as l (stripe_account, livemode, carrier, user_id, linked_at)
+    select distinct p_stated.stripe_account, p_stated.livemode, carrier, user_id,
+      to_timestamp((v_object ->> 'created')::bigint)
     from unnest(p_carriers) as carrier
     cross join unnest(v_users) as user_id
-    left join auth.users as u on u.id = user_id
     where carrier is not null
     on conflict on constraint payer_users_pkey do update
-    set user_created_at = excluded.user_created_at
-    where l.user_created_at is null and excluded.user_created_at is not null
+    set linked_at = excluded.linked_at
+    where excluded.linked_at < l.linked_at
     returning l.carrier
   )
   select array_agg(l.carrier) into v_linked from linked as l;
-  return coalesce(v_linked, '{}');
+  return coalesce(v_linked, '{}') || referral_private.carriers_of_known(p_stated, v_users || array(
+    select r.referee_id from referral.redemptions as r
+    where r.id = referral_private.as_uuid(p_metadata ->> 'referral_redemption_id')
+  ));
 end
 $$;
 
@@ -7309,7 +10015,10 @@ begin
       select 'promotion_code', d.discount ->> 'promotion_code'
       from jsonb_array_elements(coalesce(nullif(v_object -> 'discounts', 'null'), '[]')) as d (discount)
       union all
-      select 'client_reference', referral_private.normalise_code(v_reference)
+      select
+        (case when v_object ->> 'payment_link' is null then 'client_reference' else 'payment_link' end)
+          ::referral_private.evidence_kind,
+        referral_private.normalise_code(v_reference)
       where referral_private.as_uuid(v_reference) is null
     ),
     evident as (
@@ -7329,7 +10038,7 @@ begin
 end
 $$;
 
--- Stores both for an object, and returns the carriers for which any of it is new.
+-- Stores what an object says of its payer, and returns the carriers for which any of it is new.
 create function referral_private.state_users_and_evidence(
   p_stated referral_private.stated_event,
   p_carriers text[],
@@ -7342,10 +10051,13 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return referral_private.state_users(p_stated, p_carriers, p_metadata)
+  return referral_private.state_customer_account(p_stated)
+    || referral_private.state_users(p_stated, p_carriers, p_metadata)
     || referral_private.state_evidence(p_stated, p_carriers, p_metadata);
 end
 $$;
+
+-- Stores what a Stripe event says about promotion codes.
 
 -- A discount that a customer got by a promotion code is evidence from then on.
 create function referral_private.state_discount(p_stated referral_private.stated_event)
@@ -7375,7 +10087,9 @@ begin
 end
 $$;
 
--- Which of our codes a promotion code belongs to. Payers who used it before that was known are settled too.
+-- Which of our codes a promotion code belongs to. Payers who used it are settled too, unless the event states what is
+-- known: Stripe does so with every use. Before a statement of the same second it can say something else of the time
+-- before.
 create function referral_private.state_promotion_code(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
@@ -7385,41 +10099,78 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_promotion jsonb := p_stated.object;
+  v_previous jsonb := p_stated.previous -> 'metadata';
   v_key text := referral_private.normalise_code(v_promotion -> 'metadata' ->> 'referral_code');
-  v_known text := (
-    select p.code_key from referral_private.promotion_codes as p
-    where p.stripe_account = p_stated.stripe_account and p.livemode = p_stated.livemode
-      and p.promotion_code_id = v_promotion ->> 'id'
+  v_known text := referral_private.promotion_key_at(
+    p_stated.stripe_account, p_stated.livemode, v_promotion ->> 'id', p_stated.event_at
   );
-  v_now text;
 begin
-  if v_key is null then
-    return ('{}'::text[], '{}'::text[])::referral_private.touched;
-  end if;
-  insert into referral_private.promotion_codes as p (
-    stripe_account, livemode, promotion_code_id, code_key, stated_at, stated_by
+  insert into referral_private.promotion_code_statements (
+    stripe_account, livemode, promotion_code_id, stated_at, stated_by, code_key, states_previous, previous_key
   )
   values (
-    p_stated.stripe_account, p_stated.livemode, v_promotion ->> 'id', v_key, p_stated.event_at,
-    p_stated.event_id
+    p_stated.stripe_account, p_stated.livemode, v_promotion ->> 'id', p_stated.event_at, p_stated.event_id, v_key,
+    coalesce(v_previous ? 'referral_code', false), referral_private.normalise_code(v_previous ->> 'referral_code')
   )
-  on conflict on constraint promotion_codes_pkey do update
-  set (code_key, stated_at, stated_by) = (
-    select g.code_key, g.stated_at, g.stated_by
-    from unnest(array[p, excluded]) as g
-    order by g.stated_at desc, g.stated_by desc
-    limit 1
-  )
-  returning p.code_key into v_now;
-  -- Stripe states the same again with every use of the promotion code.
-  if v_now is not distinct from v_known then
-    return ('{}'::text[], '{}'::text[])::referral_private.touched;
-  end if;
+  on conflict do nothing;
   return ('{}'::text[], array(
     select distinct e.carrier from referral_private.payer_evidence as e
     where e.stripe_account = p_stated.stripe_account and e.livemode = p_stated.livemode
       and e.kind = 'promotion_code' and e.named = v_promotion ->> 'id'
+      and (
+        v_key is distinct from v_known
+        or v_previous ? 'referral_code'
+        or exists (
+          select from referral_private.promotion_code_statements as s
+          where s.promotion_code_id = e.named and s.stripe_account = p_stated.stripe_account
+            and s.livemode = p_stated.livemode and s.stated_at = p_stated.event_at
+            and s.stated_by > p_stated.event_id
+        )
+      )
   ))::referral_private.touched;
+end
+$$;
+
+-- Stores what a Stripe event says about checkout sessions, their money aside.
+
+-- Stores what a checkout session belongs to. Returns the ids whose sales that touches: of a subscription, those of all
+-- its invoices.
+create function referral_private.state_belongings(p_stated referral_private.stated_event)
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_session referral_private.sessions;
+begin
+  v_session.stripe_account := p_stated.stripe_account;
+  v_session.livemode := p_stated.livemode;
+  v_session.session_id := p_stated.object ->> 'id';
+  v_session.made_at := to_timestamp((p_stated.object ->> 'created')::bigint);
+  v_session.org_id := referral_private.as_uuid(p_stated.object -> 'metadata' ->> 'referral_org_id');
+  v_session.subscription_id := p_stated.object ->> 'subscription';
+  v_session.invoice_id := p_stated.object ->> 'invoice';
+  v_session.intent_id := p_stated.object ->> 'payment_intent';
+  insert into referral_private.sessions as s
+  select v_session.*
+  on conflict on constraint sessions_pkey do update
+  set org_id = coalesce(s.org_id, excluded.org_id),
+    subscription_id = coalesce(s.subscription_id, excluded.subscription_id),
+    invoice_id = coalesce(s.invoice_id, excluded.invoice_id), intent_id = coalesce(s.intent_id, excluded.intent_id);
+  if v_session.intent_id is not null and v_session.invoice_id is not null then
+    insert into referral_private.invoice_payments (stripe_account, livemode, object_id, invoice_id, payment_key)
+    values (
+      v_session.stripe_account, v_session.livemode, v_session.session_id, v_session.invoice_id, v_session.intent_id
+    )
+    on conflict do nothing;
+  end if;
+  return array_remove(array[v_session.intent_id, v_session.invoice_id], null) || array(
+    select p.payment_id from referral_private.payments as p
+    where p.subscription_id = v_session.subscription_id and p.stripe_account = v_session.stripe_account
+      and p.livemode = v_session.livemode
+  );
 end
 $$;
 
@@ -7455,6 +10206,7 @@ begin
   v_payment.total := p_paid;
   v_payment.sale_at := case when p_paid > 0 then p_stated.event_at else 'infinity' end;
   v_payment.paid_at := v_payment.sale_at;
+  v_payment.made_at := to_timestamp((p_stated.object ->> 'created')::bigint);
   v_payment.stated_at := p_stated.event_at;
   v_payment.stated_by := p_stated.event_id;
   return v_payment;
@@ -7473,8 +10225,9 @@ begin
   insert into referral_private.payments as p
   select p_payment.*
   on conflict on constraint payments_pkey do update
-  set (org_id, currency, paid, total, total_excluding_tax, stated_at, stated_by) = (
-      select g.org_id, g.currency, g.paid, g.total, g.total_excluding_tax, g.stated_at, g.stated_by
+  set (org_id, subscription_org_id, currency, paid, total, total_excluding_tax, stated_at, stated_by) = (
+      select g.org_id, g.subscription_org_id, g.currency, g.paid, g.total, g.total_excluding_tax, g.stated_at,
+        g.stated_by
       from unnest(array[p, excluded]) as g
       order by g.paid desc, g.stated_at desc, g.stated_by desc
       limit 1
@@ -7482,7 +10235,8 @@ begin
     sale_at = least(p.sale_at, excluded.sale_at),
     paid_at = least(p.paid_at, excluded.paid_at),
     names_referral = p.names_referral or excluded.names_referral,
-    customer_id = least(p.customer_id, excluded.customer_id);
+    customer_id = least(p.customer_id, excluded.customer_id),
+    subscription_id = coalesce(p.subscription_id, excluded.subscription_id);
 end
 $$;
 
@@ -7499,21 +10253,15 @@ declare
   v_session jsonb := p_stated.object;
   v_customer text := coalesce(v_session ->> 'customer', v_session ->> 'customer_account');
   v_intent text := v_session ->> 'payment_intent';
-  v_invoice text := v_session ->> 'invoice';
   v_payment referral_private.payments;
   v_touched referral_private.touched;
 begin
-  v_touched.payment_ids := array_remove(array[v_intent, v_invoice], null);
+  v_touched.payment_ids := referral_private.state_belongings(p_stated);
   v_touched.carriers := referral_private.state_users_and_evidence(
     p_stated,
-    case when v_customer is not null then array[v_customer] else array[v_invoice, v_intent] end,
+    case when v_customer is not null then array[v_customer] else array[v_session ->> 'invoice', v_intent] end,
     v_session -> 'metadata'
   );
-  if v_intent is not null and v_invoice is not null then
-    insert into referral_private.invoice_payments (stripe_account, livemode, object_id, invoice_id, payment_key)
-    values (p_stated.stripe_account, p_stated.livemode, v_session ->> 'id', v_invoice, v_intent)
-    on conflict do nothing;
-  end if;
   if v_intent is not null and v_session ->> 'mode' = 'payment' then
     v_payment := referral_private.payment_stated(
       p_stated, v_intent, 'session', v_session -> 'metadata',
@@ -7554,7 +10302,8 @@ begin
 end
 $$;
 
--- An invoice is sold when it was created. Its metadata is its own and the subscription's, which every renewal carries.
+-- An invoice is sold when it was created, and paid when it says so. Its metadata is its own and the subscription's,
+-- which every renewal carries.
 create function referral_private.state_invoice(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
@@ -7566,17 +10315,25 @@ declare
   v_invoice jsonb := p_stated.object;
   v_id text := v_invoice ->> 'id';
   v_customer text := coalesce(v_invoice ->> 'customer', v_invoice ->> 'customer_account');
-  v_metadata jsonb := coalesce(nullif(v_invoice -> 'parent' -> 'subscription_details' -> 'metadata', 'null'), '{}')
+  v_subscription jsonb := v_invoice -> 'parent' -> 'subscription_details';
+  v_metadata jsonb := coalesce(nullif(v_subscription -> 'metadata', 'null'), '{}')
     || coalesce(nullif(v_invoice -> 'metadata', 'null'), '{}');
   v_paid bigint := v_invoice ->> 'amount_paid';
   v_payment referral_private.payments := referral_private.payment_stated(
-    p_stated, v_id, 'invoice', v_metadata, case when v_paid < 0 then 0 else v_paid end
+    p_stated, v_id, 'invoice', v_invoice -> 'metadata', case when v_paid < 0 then 0 else v_paid end
   );
   v_touched referral_private.touched;
 begin
   v_payment.total := v_invoice ->> 'total';
   v_payment.total_excluding_tax := v_invoice ->> 'total_excluding_tax';
-  v_payment.sale_at := to_timestamp((v_invoice ->> 'created')::bigint);
+  v_payment.sale_at := v_payment.made_at;
+  if v_paid > 0 then
+    v_payment.paid_at := coalesce(
+      to_timestamp((v_invoice -> 'status_transitions' ->> 'paid_at')::bigint), p_stated.event_at
+    );
+  end if;
+  v_payment.subscription_id := v_subscription ->> 'subscription';
+  v_payment.subscription_org_id := referral_private.as_uuid(v_subscription -> 'metadata' ->> 'referral_org_id');
   v_touched.payment_ids := array[v_id];
   v_touched.carriers := referral_private.state_users_and_evidence(
     p_stated, array[coalesce(v_customer, v_id)], v_metadata
@@ -7729,9 +10486,11 @@ begin
     ),
     payment_key = greatest(d.payment_key, excluded.payment_key)
   returning d.payment_key into v_key;
-  insert into referral_private.dispute_transactions (stripe_account, livemode, dispute_id, transaction_id, amount)
+  insert into referral_private.dispute_transactions (
+    stripe_account, livemode, dispute_id, transaction_id, amount, currency
+  )
   select p_stated.stripe_account, p_stated.livemode, v_dispute ->> 'id', t.moved ->> 'id',
-    (t.moved ->> 'amount')::bigint
+    (t.moved ->> 'amount')::bigint, t.moved ->> 'currency'
   from jsonb_array_elements(v_dispute -> 'balance_transactions') as t (moved)
   on conflict do nothing;
   return (
@@ -7785,7 +10544,8 @@ end
 $$;
 
 -- The inbox: every event of Stripe's that was delivered. Nothing here expires or changes: a delivery is recognised as a
--- duplicate however late it comes.
+-- duplicate however late it comes. The time at which Stripe made the event is the first column of the key, so that
+-- deliveries of one time are stored beside each other; the same event always has the same time.
 create type referral.event_status as enum ('applied', 'duplicate', 'ignored', 'parked');
 
 create table referral_private.stripe_events (
@@ -7798,7 +10558,7 @@ create table referral_private.stripe_events (
   received_at timestamptz not null default clock_timestamp(),
   body_sha256 text not null,
   event jsonb not null,
-  constraint stripe_events_pkey primary key (event_id, stripe_account, livemode),
+  constraint stripe_events_pkey primary key (created_at, event_id, stripe_account, livemode),
   constraint stripe_events_stripe_account_is_an_id check (stripe_account ~ '^(acct_[A-Za-z0-9]{1,64})?$'),
   constraint stripe_events_have_an_id check (event_id ~ '^evt_[A-Za-z0-9_]{1,255}$'),
   constraint stripe_events_body_is_hashed check (body_sha256 ~ '^[0-9a-f]{64}$')
@@ -7819,11 +10579,13 @@ create table referral_private.parked_events (
   stripe_account text not null,
   livemode boolean not null,
   event_id text not null,
+  event_created_at timestamptz not null,
   reason text not null,
   event jsonb not null,
-  constraint parked_events_pkey primary key (event_id, stripe_account, livemode),
+  constraint parked_events_pkey primary key (event_id, event_created_at, stripe_account, livemode),
   constraint parked_events_are_in_the_inbox
-    foreign key (event_id, stripe_account, livemode) references referral_private.stripe_events (
+    foreign key (event_created_at, event_id, stripe_account, livemode) references referral_private.stripe_events (
+      created_at,
       event_id,
       stripe_account,
       livemode
@@ -7838,11 +10600,13 @@ create table referral_private.resolved_events (
   stripe_account text not null,
   livemode boolean not null,
   event_id text not null,
+  event_created_at timestamptz not null,
   event jsonb not null,
   resolved_at timestamptz not null default clock_timestamp(),
-  constraint resolved_events_pkey primary key (event_id, stripe_account, livemode),
+  constraint resolved_events_pkey primary key (event_id, event_created_at, stripe_account, livemode),
   constraint resolved_events_are_in_the_inbox
-    foreign key (event_id, stripe_account, livemode) references referral_private.stripe_events (
+    foreign key (event_created_at, event_id, stripe_account, livemode) references referral_private.stripe_events (
+      created_at,
       event_id,
       stripe_account,
       livemode
@@ -7877,8 +10641,84 @@ begin
   end if;
   return (
     coalesce(p_event ->> 'account', ''), (p_event -> 'livemode')::boolean, p_event ->> 'id',
-    to_timestamp((p_event -> 'created')::bigint), p_event -> 'data' -> 'object'
+    to_timestamp((p_event -> 'created')::bigint), p_event -> 'data' -> 'object',
+    p_event -> 'data' -> 'previous_attributes'
   )::referral_private.stated_event;
+end
+$$;
+
+-- Whom an event touches.
+
+-- The customers of these payments to whom it may matter that they had paid before: they have later evidence, or are
+-- linked to a user who has other payers, or redeemed later.
+create function referral_private.payers_with_history(p_stripe_account text, p_livemode boolean, p_touched text[])
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select distinct payer
+    from referral_private.payments as p
+    cross join lateral referral_private.customer_of(p_stripe_account, p_livemode, p.customer_id) as payer
+    cross join lateral (
+      select array_agg(c.carrier) as ids
+      from referral_private.carriers_of_payers(p_stripe_account, p_livemode, array[payer]) as c
+    ) as carriers
+    where p.stripe_account = p_stripe_account and p.livemode = p_livemode and p.payment_id = any (p_touched)
+      and p.source = 'intent' and p.paid > 0 and p.customer_id is not null
+      and (
+        exists (
+          select from referral_private.payer_evidence as e
+          where e.carrier = any (carriers.ids) and e.stripe_account = p_stripe_account and e.livemode = p_livemode
+            and e.carried_at > p.paid_at
+        ) or exists (
+          select from referral_private.links_of_carriers(p_stripe_account, p_livemode, carriers.ids) as l
+          where exists (
+            select from referral.redemptions as r where r.referee_id = l.user_id and r.redeemed_at > p.paid_at
+          ) or not (
+            referral_private.carriers_of_users(p_stripe_account, p_livemode, array[l.user_id]) <@ carriers.ids
+          )
+        )
+      )
+  );
+end
+$$;
+
+-- The payers who must be settled because an event changed who they are, what evidence they have, or whether they had
+-- paid before: those of the carriers with a new link or new evidence, and those of the touched sales, where a touched
+-- id carries anything.
+create function referral_private.payers_touched(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_carriers text[],
+  p_touched text[]
+)
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_payers text[] := referral_private.payers_of_carriers(p_stripe_account, p_livemode, p_carriers)
+    || referral_private.payers_with_history(p_stripe_account, p_livemode, p_touched);
+begin
+  if cardinality(p_carriers) > 0 or exists (
+    select from referral_private.payer_users as l
+    where l.stripe_account = p_stripe_account and l.livemode = p_livemode and l.carrier = any (p_touched)
+  ) or exists (
+    select from referral_private.payer_evidence as e
+    where e.stripe_account = p_stripe_account and e.livemode = p_livemode and e.carrier = any (p_touched)
+  ) then
+    v_payers := v_payers || array(
+      select s.payer_id from referral_private.sales as s
+      where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (p_touched)
+    );
+  end if;
+  return v_payers;
 end
 $$;
 
@@ -7952,13 +10792,21 @@ declare
   v_touched referral_private.touched := referral_private.state_event(p_type, p_stated);
   v_sales text[] := referral_private.touched_sales(
     v_stripe_account, v_livemode, v_touched.payment_ids || v_touched.carriers
+  ) || array(
+    -- What was sold to an account is its customer's from now on.
+    select s.sale_id from referral_private.sales as s
+    where s.stripe_account = v_stripe_account and s.livemode = v_livemode and s.payer_id = any (v_touched.carriers)
+      and exists (
+        select from referral_private.customer_accounts as a
+        where a.customer_account = s.payer_id and a.stripe_account = v_stripe_account and a.livemode = v_livemode
+      )
   );
   v_changed referral_private.changed_sales := referral_private.project_sales(v_stripe_account, v_livemode, v_sales);
   v_payers text[] := v_changed.payer_ids || referral_private.payers_touched(
     v_stripe_account, v_livemode, v_touched.carriers, v_sales
   );
 begin
-  -- An event that changes no sale, no link and no evidence changes nothing that is owed.
+  -- An event that changes no sale, no link, no evidence and no history changes nothing that is owed.
   if cardinality(v_payers) > 0 then
     perform referral_private.settle(
       v_stripe_account, v_livemode, v_payers, v_changed.sale_ids, p_stated.event_id
@@ -8006,9 +10854,12 @@ begin
   elsif v_status = 'applied' then
     perform referral_private.apply_event(v_type, v_stated);
   elsif v_status = 'parked' then
-    insert into referral_private.parked_events (stripe_account, livemode, event_id, reason, event)
+    insert into referral_private.parked_events (
+      stripe_account, livemode, event_id, event_created_at, reason, event
+    )
     values (
-      v_stated.stripe_account, v_stated.livemode, v_stated.event_id, p_event ->> 'parked', p_event - 'parked'
+      v_stated.stripe_account, v_stated.livemode, v_stated.event_id, v_stated.event_at, p_event ->> 'parked',
+      p_event - 'parked'
     );
   end if;
   return query select v_stated.event_id, v_status;
@@ -8050,8 +10901,21 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  -- The row of the page before may be resolved by now.
   v_after timestamptz := coalesce(
-    (select min(e.received_at) from referral_private.stripe_events as e where e.event_id = p_after_event),
+    (
+      select min(e.received_at)
+      from (
+        select p.event_created_at, p.stripe_account, p.livemode from referral_private.parked_events as p
+        where p.event_id = p_after_event
+        union all
+        select r.event_created_at, r.stripe_account, r.livemode from referral_private.resolved_events as r
+        where r.event_id = p_after_event
+      ) as known
+      join referral_private.stripe_events as e
+        on e.created_at = known.event_created_at and e.event_id = p_after_event
+        and e.stripe_account = known.stripe_account and e.livemode = known.livemode
+    ),
     case when p_after_event is null then '-infinity'::timestamptz end
   );
 begin
@@ -8062,7 +10926,8 @@ begin
   select p.stripe_account, p.livemode, p.event_id, e.type, p.reason, e.received_at, p.event
   from referral_private.parked_events as p
   join referral_private.stripe_events as e
-    on e.stripe_account = p.stripe_account and e.livemode = p.livemode and e.event_id = p.event_id
+    on e.created_at = p.event_created_at and e.event_id = p.event_id
+    and e.stripe_account = p.stripe_account and e.livemode = p.livemode
   where (e.received_at, p.event_id) > (v_after, coalesce(p_after_event, ''))
   order by e.received_at, p.event_id
   limit referral_private.page_size(p_max_rows);
@@ -8099,10 +10964,12 @@ begin
   perform referral_private.lock_stripe_account(v_stated.stripe_account);
   delete from referral_private.parked_events as p
   where p.stripe_account = v_stated.stripe_account and p.livemode = v_stated.livemode
-    and p.event_id = v_stated.event_id;
+    and p.event_id = v_stated.event_id and p.event_created_at = v_stated.event_at;
   if found then
-    insert into referral_private.resolved_events (stripe_account, livemode, event_id, event)
-    values (v_stated.stripe_account, v_stated.livemode, v_stated.event_id, p_event - 'body_sha256');
+    insert into referral_private.resolved_events (stripe_account, livemode, event_id, event_created_at, event)
+    values (
+      v_stated.stripe_account, v_stated.livemode, v_stated.event_id, v_stated.event_at, p_event - 'body_sha256'
+    );
     v_status := case when referral_private.object_kind_of(v_type) is null then 'ignored' else 'applied' end;
   end if;
   if v_status = 'applied' then
@@ -8131,9 +10998,34 @@ grant execute on function referral_private.resolve_parked_event to service_role;
 -- Payments that did not go through Stripe: recorded by the app's server, they become the same facts.
 create type referral.recorded_fact as (ref text, status referral.event_status);
 
+-- The mode that the options of a record say; live unless they do. Raises `invalid_argument` for an unknown option.
+create function referral_private.livemode_of(p_options jsonb)
+returns boolean
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if coalesce(jsonb_typeof(p_options), '') <> 'object' or p_options - 'livemode' <> '{}'
+    or coalesce(jsonb_typeof(p_options -> 'livemode'), 'boolean') <> 'boolean'
+  then
+    perform referral_private.raise_error('invalid_argument', 'options');
+  end if;
+  return coalesce((p_options -> 'livemode')::boolean, true);
+end
+$$;
+
 -- Stores a record under the Stripe account lock. Returns `applied`, or `duplicate` where it is stored already. Raises
 -- `record_conflict` where it is stored with other content.
-create function referral_private.store_record(p_org_id uuid, p_kind text, p_provider text, p_ref text, p_content jsonb)
+create function referral_private.store_record(
+  p_org_id uuid,
+  p_livemode boolean,
+  p_kind text,
+  p_provider text,
+  p_ref text,
+  p_content jsonb
+)
 returns referral.event_status
 language plpgsql
 volatile
@@ -8148,15 +11040,16 @@ begin
   end if;
   perform referral_private.require_role(p_org_id, 'admin');
   perform referral_private.lock_stripe_account_of(p_org_id);
-  insert into referral_private.recorded_facts (org_id, kind, provider, ref, content)
-  values (p_org_id, p_kind, p_provider, p_ref, p_content)
+  insert into referral_private.recorded_facts (org_id, livemode, kind, provider, ref, content)
+  values (p_org_id, p_livemode, p_kind, p_provider, p_ref, p_content)
   on conflict on constraint recorded_facts_pkey do nothing;
   if found then
     return 'applied';
   end if;
   select f.content into strict v_known
   from referral_private.recorded_facts as f
-  where f.org_id = p_org_id and f.kind = p_kind and f.provider = p_provider and f.ref = p_ref;
+  where f.org_id = p_org_id and f.livemode = p_livemode and f.kind = p_kind and f.provider = p_provider
+    and f.ref = p_ref;
   if v_known <> p_content then
     perform referral_private.raise_error('record_conflict');
   end if;
@@ -8193,7 +11086,7 @@ end
 $$;
 
 -- Settles what a recorded payment touches.
-create function referral_private.settle_recorded(p_stripe_account text, p_payment_id text)
+create function referral_private.settle_recorded(p_stripe_account text, p_livemode boolean, p_payment_id text)
 returns void
 language plpgsql
 volatile
@@ -8202,10 +11095,12 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_changed referral_private.changed_sales := referral_private.project_sales(
-    p_stripe_account, true, array[p_payment_id]
+    p_stripe_account, p_livemode, array[p_payment_id]
   );
 begin
-  perform referral_private.settle(p_stripe_account, true, v_changed.payer_ids, v_changed.sale_ids, p_payment_id);
+  perform referral_private.settle(
+    p_stripe_account, p_livemode, v_changed.payer_ids, v_changed.sale_ids, p_payment_id
+  );
 end
 $$;
 
@@ -8218,7 +11113,6 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  p_payment.livemode := true;
   p_payment.source := 'record';
   p_payment.customer_id := concat_ws(':', 'user', p_payment.org_id, p_referee_id);
   p_payment.names_referral := true;
@@ -8226,14 +11120,20 @@ begin
   p_payment.sale_at := p_payment.paid_at;
   p_payment.stated_at := p_payment.paid_at;
   p_payment.stated_by := p_payment.payment_id;
+  p_payment.made_at := p_payment.paid_at;
   insert into referral_private.payments select p_payment.*;
-  insert into referral_private.payer_users (stripe_account, livemode, carrier, user_id, user_created_at)
+  insert into referral_private.known_users (stripe_account, user_id, signed_up_at)
   values (
-    p_payment.stripe_account, true, p_payment.customer_id, p_referee_id,
-    (select u.created_at from auth.users as u where u.id = p_referee_id)
+    p_payment.stripe_account, p_referee_id, (select u.created_at from auth.users as u where u.id = p_referee_id)
   )
   on conflict do nothing;
-  perform referral_private.settle_recorded(p_payment.stripe_account, p_payment.payment_id);
+  if found then
+    perform referral_private.settle_user(p_payment.stripe_account, p_referee_id, p_payment.payment_id);
+  end if;
+  insert into referral_private.payer_users (stripe_account, livemode, carrier, user_id, linked_at)
+  values (p_payment.stripe_account, p_payment.livemode, p_payment.customer_id, p_referee_id, '-infinity')
+  on conflict do nothing;
+  perform referral_private.settle_recorded(p_payment.stripe_account, p_payment.livemode, p_payment.payment_id);
 end
 $$;
 
@@ -8246,7 +11146,8 @@ create function referral_private.record_payment(
   p_currency text,
   p_tax bigint default null,
   p_paid_at timestamptz default null,
-  p_program_id uuid default null
+  p_program_id uuid default null,
+  p_options jsonb default '{}'
 )
 returns setof referral.recorded_fact
 language plpgsql
@@ -8257,6 +11158,7 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 declare
+  v_livemode constant boolean := referral_private.livemode_of(p_options);
   v_status referral.event_status;
   v_payment referral_private.payments;
 begin
@@ -8271,7 +11173,7 @@ begin
     perform referral_private.raise_error('invalid_argument', 'referee_id, paid_at');
   end if;
   v_status := referral_private.store_record(
-    p_org_id, 'payment', p_provider, p_payment_ref,
+    p_org_id, v_livemode, 'payment', p_provider, p_payment_ref,
     jsonb_build_object(
       'referee_id', p_referee_id, 'amount', p_amount, 'currency', p_currency, 'tax', p_tax,
       'paid_at', extract(epoch from p_paid_at), 'program_id', p_program_id
@@ -8284,6 +11186,7 @@ begin
       perform referral_private.raise_error('program_not_found');
     end if;
     v_payment.stripe_account := referral_private.stripe_account_of(p_org_id);
+    v_payment.livemode := v_livemode;
     v_payment.payment_id := referral_private.recorded_id(p_org_id, p_provider, p_payment_ref);
     v_payment.org_id := p_org_id;
     v_payment.program_id := p_program_id;
@@ -8305,11 +11208,12 @@ org_id: the organisation
 provider: a lower-case label
 payment_ref: the provider''s reference, up to 255 printable characters
 referee_id: the user who paid
-amount: minor units
+amount: minor units, as Stripe counts them: ISK and UGX with two decimals, MGA without
 currency: lower-case, such as usd
 tax: minor units contained in the amount; unknown unless given
 paid_at: required; when it was paid
 program_id: every program of the organisation unless given
+options: an object: {"livemode": false} records in test mode, where the reference can be used once more
 callers: the operator
 errors: organisation_not_found, program_not_found, record_conflict, invalid_argument, busy
 returns: a row
@@ -8324,7 +11228,8 @@ create function referral_private.record_refund(
   p_provider text,
   p_refund_ref text,
   p_payment_ref text,
-  p_amount bigint
+  p_amount bigint,
+  p_options jsonb default '{}'
 )
 returns setof referral.recorded_fact
 language plpgsql
@@ -8335,6 +11240,7 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 declare
+  v_livemode constant boolean := referral_private.livemode_of(p_options);
   v_status referral.event_status;
   v_stripe_account text;
   v_payment_id text := referral_private.recorded_id(p_org_id, p_provider, p_payment_ref);
@@ -8344,7 +11250,8 @@ begin
     perform referral_private.raise_error('invalid_argument', 'payment_ref');
   end if;
   v_status := referral_private.store_record(
-    p_org_id, 'refund', p_provider, p_refund_ref, jsonb_build_object('payment_ref', p_payment_ref, 'amount', p_amount)
+    p_org_id, v_livemode, 'refund', p_provider, p_refund_ref,
+    jsonb_build_object('payment_ref', p_payment_ref, 'amount', p_amount)
   );
   if v_status = 'applied' then
     v_stripe_account := referral_private.stripe_account_of(p_org_id);
@@ -8352,12 +11259,12 @@ begin
       stripe_account, livemode, refund_id, payment_key, amount, status_rank, stated_at, stated_by
     )
     values (
-      v_stripe_account, true, referral_private.recorded_id(p_org_id, p_provider, p_refund_ref), v_payment_id, p_amount,
-      1, 'epoch', v_payment_id
+      v_stripe_account, v_livemode, referral_private.recorded_id(p_org_id, p_provider, p_refund_ref), v_payment_id,
+      p_amount, 1, 'epoch', v_payment_id
     )
     on conflict on constraint refunds_pkey do update
     set payment_key = excluded.payment_key, amount = excluded.amount;
-    perform referral_private.settle_recorded(v_stripe_account, v_payment_id);
+    perform referral_private.settle_recorded(v_stripe_account, v_livemode, v_payment_id);
   end if;
   return query select p_refund_ref, v_status;
 end
@@ -8372,6 +11279,7 @@ provider: a lower-case label
 refund_ref: the provider''s reference, up to 255 printable characters
 payment_ref: the reference of the payment
 amount: minor units
+options: as record_payment; a refund is of a payment of its mode
 callers: the operator
 errors: organisation_not_found, record_conflict, invalid_argument, busy
 returns: a row
@@ -8380,7 +11288,12 @@ timeout: 10s';
 grant execute on function referral_private.record_refund to service_role;
 
 -- The failure may be recorded before its refund.
-create function referral_private.record_refund_reversed(p_org_id uuid, p_provider text, p_refund_ref text)
+create function referral_private.record_refund_reversed(
+  p_org_id uuid,
+  p_provider text,
+  p_refund_ref text,
+  p_options jsonb default '{}'
+)
 returns setof referral.recorded_fact
 language plpgsql
 volatile
@@ -8390,25 +11303,28 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 declare
+  v_livemode constant boolean := referral_private.livemode_of(p_options);
   v_status referral.event_status;
   v_stripe_account text;
   v_payment_id text;
 begin
-  v_status := referral_private.store_record(p_org_id, 'refund_reversed', p_provider, p_refund_ref, '{}');
+  v_status := referral_private.store_record(
+    p_org_id, v_livemode, 'refund_reversed', p_provider, p_refund_ref, '{}'
+  );
   if v_status = 'applied' then
     v_stripe_account := referral_private.stripe_account_of(p_org_id);
     insert into referral_private.refunds as r (
       stripe_account, livemode, refund_id, amount, status_rank, stated_at, stated_by
     )
     values (
-      v_stripe_account, true, referral_private.recorded_id(p_org_id, p_provider, p_refund_ref), 0, 2, 'epoch',
+      v_stripe_account, v_livemode, referral_private.recorded_id(p_org_id, p_provider, p_refund_ref), 0, 2, 'epoch',
       p_refund_ref
     )
     on conflict on constraint refunds_pkey do update
     set status_rank = 2
     returning r.payment_key into v_payment_id;
     if v_payment_id is not null then
-      perform referral_private.settle_recorded(v_stripe_account, v_payment_id);
+      perform referral_private.settle_recorded(v_stripe_account, v_livemode, v_payment_id);
     end if;
   end if;
   return query select p_refund_ref, v_status;
@@ -8422,6 +11338,7 @@ group: Take payments
 org_id: the organisation
 provider: a lower-case label
 refund_ref: the reference of the refund
+options: as record_payment
 callers: the operator
 errors: organisation_not_found, record_conflict, invalid_argument, busy
 returns: a row
@@ -8429,35 +11346,48 @@ timeout: 10s';
 
 grant execute on function referral_private.record_refund_reversed to service_role;
 
--- What earners have, and what the organisation owes.
+-- What earners have, and what the organisation owes. Test mode and live mode are rows of their own.
 
--- The mode that an organisation's balances are of: live, once there is anything live; test before that.
-create function referral_private.mode_of(p_org_id uuid)
-returns boolean
+-- Whose money the caller reads: their own, or, as an admin or the operator, anyone's in the organisation. Coordinators
+-- manage codes and members, and read no money of others. Raises `not_signed_in`, `anonymous_user`, `not_a_member`,
+-- `not_allowed`, `organisation_not_found`.
+create function referral_private.earner_to_read(p_org_id uuid, p_earner_id uuid)
+returns uuid
 language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return exists (select from referral_private.ledger_accounts as a where a.org_id = p_org_id and a.livemode);
+  if p_earner_id is distinct from auth.uid() and p_earner_id is not null then
+    perform referral_private.require_role(p_org_id, 'admin');
+  end if;
+  return referral_private.acting_for(p_org_id, p_earner_id, 'earner_id');
 end
 $$;
 
 create type referral.liability as (
   earner_id uuid,
   currency text,
+  livemode boolean,
   pending bigint,
   available bigint,
   in_transit bigint,
   paid bigint,
   owed bigint,
-  reward bigint
+  reward_pending bigint,
+  reward_available bigint
 );
 
--- The balances of one earner, or of all, in an organisation. `owed` is the amount by which `available` is below zero:
--- money can be reversed after it was paid out.
-create function referral_private.balances_of(p_org_id uuid, p_earner_id uuid)
+-- The balances of one earner, or of all after this row, in an organisation. `owed` is the amount by which `available`
+-- is below zero: money can be reversed after it was paid out.
+create function referral_private.balances_of(
+  p_org_id uuid,
+  p_earner_id uuid,
+  p_livemode boolean,
+  p_after referral.liability,
+  p_max_rows int
+)
 returns setof referral.liability
 language plpgsql
 stable
@@ -8466,31 +11396,45 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
-  select a.earner_id, a.currency,
+  select a.earner_id, a.currency, a.livemode,
     coalesce(sum(a.balance) filter (where a.kind = 'pending'), 0)::bigint,
     coalesce(sum(a.balance) filter (where a.kind = 'available'), 0)::bigint,
     coalesce(sum(a.balance) filter (where a.kind = 'in_transit'), 0)::bigint,
     coalesce(sum(a.balance) filter (where a.kind = 'paid'), 0)::bigint,
     greatest(0, -coalesce(sum(a.balance) filter (where a.kind = 'available'), 0))::bigint,
-    coalesce(sum(a.balance) filter (where a.kind = 'reward'), 0)::bigint
+    coalesce(sum(a.balance) filter (where a.kind = 'reward_pending'), 0)::bigint,
+    coalesce(sum(a.balance) filter (where a.kind = 'reward_available'), 0)::bigint
   from referral_private.ledger_accounts as a
-  where a.org_id = p_org_id and a.livemode = referral_private.mode_of(p_org_id) and a.kind <> 'expense'
+  where a.org_id = p_org_id and a.earner_id is not null
     and (p_earner_id is null or a.earner_id = p_earner_id)
-  group by a.earner_id, a.currency
-  order by a.earner_id, a.currency;
+    and (p_livemode is null or a.livemode = p_livemode)
+    and (
+      p_after is null
+      or (a.earner_id, a.currency, a.livemode) > ((p_after).earner_id, (p_after).currency, (p_after).livemode)
+    )
+  group by a.earner_id, a.currency, a.livemode
+  order by a.earner_id, a.currency, a.livemode
+  limit p_max_rows;
 end
 $$;
 
 create type referral.earnings as (
   currency text,
+  livemode boolean,
   pending bigint,
   available bigint,
   in_transit bigint,
   paid bigint,
-  owed bigint
+  owed bigint,
+  reward_pending bigint,
+  reward_available bigint
 );
 
-create function referral_private.my_earnings(p_org_id uuid, p_earner_id uuid default null)
+create function referral_private.my_earnings(
+  p_org_id uuid,
+  p_earner_id uuid default null,
+  p_livemode boolean default null
+)
 returns setof referral.earnings
 language plpgsql
 stable
@@ -8498,28 +11442,61 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_earner_id uuid := referral_private.acting_for(p_org_id, p_earner_id, 'earner_id');
+  v_earner_id uuid := referral_private.earner_to_read(p_org_id, p_earner_id);
 begin
   return query
-  select b.currency, b.pending, b.available, b.in_transit, b.paid, b.owed
-  from referral_private.balances_of(p_org_id, v_earner_id) as b;
+  select b.currency, b.livemode, b.pending, b.available, b.in_transit, b.paid, b.owed, b.reward_pending,
+    b.reward_available
+  from referral_private.balances_of(p_org_id, v_earner_id, p_livemode, null, null) as b;
 end
 $$;
 
 comment on function referral_private.my_earnings is
-  'public: Returns what an earner has, per currency in minor units: pending (on hold), available, in_transit, paid; owed
-is what they owe after money was reversed.
+  'public: Returns what a person has, per currency in minor units and per mode: commissions that are pending (on hold),
+available, in_transit, paid; owed is what they owe after money was reversed; the rewards that they got as a referee are
+reward_pending (on hold) and reward_available.
 
 group: See referrals and earnings
 org_id: the organisation
 earner_id: the caller unless given
-callers: the earner; coordinators, admins and the operator for anyone
+livemode: true for live money, false for that of test mode; both unless given
+callers: the person; admins and the operator for anyone
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument
 timeout: 5s';
 
 grant execute on function referral_private.my_earnings to authenticated, service_role;
 
-create function referral_private.org_liabilities(p_org_id uuid)
+-- The row that a page comes after. Raises `invalid_argument`.
+create function referral_private.liability_of(p_after jsonb)
+returns referral.liability
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_after referral.liability;
+begin
+  if p_after is null then
+    return null;
+  end if;
+  v_after := jsonb_populate_record(null::referral.liability, p_after);
+  if num_nulls(v_after.earner_id, v_after.currency, v_after.livemode) > 0 then
+    perform referral_private.raise_error('invalid_argument', 'after');
+  end if;
+  return v_after;
+exception
+  when data_exception then
+    perform referral_private.raise_error('invalid_argument', 'after');
+end
+$$;
+
+create function referral_private.org_liabilities(
+  p_org_id uuid,
+  p_livemode boolean default null,
+  p_after jsonb default null,
+  p_page_size int default 100
+)
 returns setof referral.liability
 language plpgsql
 stable
@@ -8528,15 +11505,22 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform referral_private.require_role(p_org_id, 'admin');
-  return query select b.* from referral_private.balances_of(p_org_id, null) as b;
+  return query
+  select b.* from referral_private.balances_of(
+    p_org_id, null, p_livemode, referral_private.liability_of(p_after), referral_private.page_size(p_page_size)
+  ) as b;
 end
 $$;
 
 comment on function referral_private.org_liabilities is
-  'public: Returns what the organisation owes each earner, and each referee (reward), per currency in minor units.
+  'public: Returns what the organisation owes each person, per currency in minor units and per mode, in the order of
+earner_id, currency and livemode: commissions, and rewards of referees. The columns are those of my_earnings.
 
 group: See referrals and earnings
 org_id: the organisation
+livemode: true for live money, false for that of test mode; both unless given
+after: the last row of the page before; its earner_id, currency and livemode count; none for the first page
+page_size: rows in a page, 1 to 1,000
 callers: admins and the operator
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument
 timeout: 10s';
@@ -8551,6 +11535,7 @@ create type referral.statement_entry as (
   to_kind referral.account_kind,
   amount bigint,
   currency text,
+  livemode boolean,
   sale_id text,
   caused_by text
 );
@@ -8559,7 +11544,8 @@ create function referral_private.my_statement(
   p_org_id uuid,
   p_earner_id uuid default null,
   p_after bigint default null,
-  p_page_size int default 100
+  p_page_size int default 100,
+  p_livemode boolean default null
 )
 returns setof referral.statement_entry
 language plpgsql
@@ -8568,7 +11554,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_earner_id uuid := referral_private.acting_for(p_org_id, p_earner_id, 'earner_id');
+  v_earner_id uuid := referral_private.earner_to_read(p_org_id, p_earner_id);
 begin
   if p_after is not null and not exists (
     select from referral_private.ledger_entries as e where e.org_id = p_org_id and e.entry_id = p_after
@@ -8579,7 +11565,8 @@ begin
   with
     own as (
       select a.account_id from referral_private.ledger_accounts as a
-      where a.org_id = p_org_id and a.earner_id = v_earner_id and a.livemode = referral_private.mode_of(p_org_id)
+      where a.org_id = p_org_id and a.earner_id = v_earner_id
+        and (p_livemode is null or a.livemode = p_livemode)
     ),
     found as (
       select e.*
@@ -8600,7 +11587,8 @@ begin
         limit referral_private.page_size(p_page_size)
       ) as e
     )
-  select f.entry_id, f.posted_at, debit.kind, credit.kind, f.amount, f.currency, f.sale_id, f.caused_by
+  select f.entry_id, f.posted_at, debit.kind, credit.kind, f.amount, f.currency, f.livemode, f.sale_id,
+    f.caused_by
   from found as f
   join referral_private.ledger_accounts as debit
     on debit.org_id = f.org_id and debit.account_id = f.debit_account_id
@@ -8612,15 +11600,16 @@ end
 $$;
 
 comment on function referral_private.my_statement is
-  'public: Returns every entry of an earner''s ledger accounts, newest first: an amount in minor units that went from
-one kind of account to another; expense is the organisation.
+  'public: Returns every entry of a person''s ledger accounts, newest first: an amount in minor units that went from one
+kind of account to another; expense is the organisation. An entry of a payout or an adjustment has no sale_id.
 
 group: See referrals and earnings
 org_id: the organisation
 earner_id: the caller unless given
 after: the last entry_id of the page before; none for the first page
 page_size: rows in a page, 1 to 1,000
-callers: the earner; coordinators, admins and the operator for anyone
+livemode: true for live money, false for that of test mode; both unless given
+callers: the person; admins and the operator for anyone
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument
 timeout: 10s';
 
@@ -8629,6 +11618,7 @@ grant execute on function referral_private.my_statement to authenticated, servic
 -- How each amount came about: the facts, the terms, the arithmetic, and the events that stated the facts.
 create type referral.commission_explanation as (
   sale_id text,
+  livemode boolean,
   earner_id uuid,
   kind referral.account_kind,
   amount bigint,
@@ -8661,13 +11651,23 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_sale referral_private.sales := p_target.sale;
+  v_amount numeric := (p_target.reward -> 'amount' ->> v_sale.currency)::numeric;
+  v_is_above boolean := coalesce((p_target.terms -> 'flat_above_sale')::boolean, false);
+  v_worth bigint := referral_private.reward_on(p_target.reward, v_sale, v_is_above);
   v_text text;
 begin
   if p_target.refusal is not null then
     return '0: ' || p_target.refusal;
   end if;
   v_text := case
-    when p_target.reward ->> 'kind' = 'flat' then format(
+    when not v_is_above and v_sale.total > 0
+      and v_amount * v_sale.total > v_sale.paid::numeric * greatest(v_sale.total_excluding_tax, 0) then format(
+      'at most the price without tax: (%s − %s) × %s / %s', v_sale.paid, v_sale.reversed,
+      greatest(v_sale.total_excluding_tax, 0), v_sale.total
+    )
+    when not v_is_above and v_amount > v_sale.paid
+      then format('at most the price: %s − %s', v_sale.paid, v_sale.reversed)
+    when v_amount is not null then format(
       '%s × (%s − %s) / %s', p_target.reward -> 'amount' ->> v_sale.currency, v_sale.paid, v_sale.reversed, v_sale.paid
     )
     when v_sale.total <= 0 or v_sale.total_excluding_tax is null then format(
@@ -8682,6 +11682,9 @@ begin
     return format(
       '%s = %s, of which %s within %s for the referral', v_text, p_target.uncapped, p_target.amount, p_target.cap
     );
+  end if;
+  if p_target.amount < v_worth then
+    return format('%s = %s, of which %s beside the commission', v_text, v_worth, p_target.amount);
   end if;
   return format('%s = %s', v_text, p_target.amount);
 end
@@ -8718,7 +11721,12 @@ begin
 end
 $$;
 
-create function referral_private.explain_commission(p_org_id uuid, p_sale_id text, p_earner_id uuid default null)
+create function referral_private.explain_commission(
+  p_org_id uuid,
+  p_sale_id text,
+  p_earner_id uuid default null,
+  p_livemode boolean default null
+)
 returns setof referral.commission_explanation
 language plpgsql
 stable
@@ -8729,11 +11737,11 @@ declare
   v_earner_id uuid := p_earner_id;
   v_stripe_account text := referral_private.stripe_account_of(p_org_id);
 begin
-  if p_earner_id is not null or not referral_private.acts_with_role(p_org_id, 'coordinator') then
-    v_earner_id := referral_private.acting_for(p_org_id, p_earner_id, 'earner_id');
+  if p_earner_id is not null or not referral_private.acts_with_role(p_org_id, 'admin') then
+    v_earner_id := referral_private.earner_to_read(p_org_id, p_earner_id);
   end if;
   return query
-  select (t.sale).sale_id, t.earner_id, t.kind, t.amount, (t.sale).currency, t.refusal,
+  select (t.sale).sale_id, s.livemode, t.earner_id, t.kind, t.amount, (t.sale).currency, t.refusal,
     referral_private.arithmetic_of(t), (t.sale).paid, (t.sale).reversed, (t.sale).total,
     (t.sale).total_excluding_tax, (t.sale).sale_at, t.available_at,
     (t.evidence).program_id, (t.evidence).terms_version, t.terms, (t.evidence).at, (t.evidence).redemption_id,
@@ -8744,23 +11752,401 @@ begin
     v_stripe_account, s.livemode, array[s.payer_id], clock_timestamp()
   ) as t
   where s.stripe_account = v_stripe_account and s.sale_id = p_sale_id and (t.sale).sale_id = p_sale_id
-    and (t.evidence).org_id = p_org_id and (v_earner_id is null or t.earner_id = v_earner_id);
+    and (t.evidence).org_id = p_org_id and (v_earner_id is null or t.earner_id = v_earner_id)
+    and (p_livemode is null or s.livemode = p_livemode);
 end
 $$;
 
 comment on function referral_private.explain_commission is
   'public: Returns why a sale earned what it did: facts, terms, arithmetic, and the ids of the events that stated the
-facts. Staff see every earner''s part.
+facts. Admins see every person''s part.
 
 group: See referrals and earnings
 org_id: the organisation
 sale_id: Stripe''s invoice or payment intent, or a recorded payment
-earner_id: the caller unless given; for staff, everyone unless given
-callers: the earner; coordinators, admins and the operator for anyone
+earner_id: the caller unless given; for admins and the operator, everyone unless given
+livemode: true for live money, false for that of test mode; both unless given
+callers: the person; admins and the operator for anyone
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument
 timeout: 10s';
 
 grant execute on function referral_private.explain_commission to authenticated, service_role;
+
+-- What can be wrong with the ledger, and two of its checks: the triggers that keep tables append-only, which a restore
+-- of data alone can turn into ones that a replica skips; and the stored balances.
+create type referral.ledger_fault_kind as enum ('trigger', 'balance', 'entries', 'target', 'due');
+
+-- What is wrong. Expected and found are amounts in minor units; of a trigger, how many there are; of a due time,
+-- seconds since 1970, where 0 is none.
+create type referral.ledger_fault as (
+  kind referral.ledger_fault_kind,
+  org_id uuid,
+  stripe_account text,
+  livemode boolean,
+  subject text,
+  earner_id uuid,
+  account_kind referral.account_kind,
+  currency text,
+  expected bigint,
+  found bigint
+);
+
+-- Of a slice: how many accounts or sales were looked at, what is wrong with them, and where the next slice begins.
+create type referral.ledger_slice as (checked int, faults referral.ledger_fault[], next jsonb);
+
+-- Tables whose trigger is missing, disabled, or one that a replica skips.
+create function referral_private.trigger_faults()
+returns setof referral.ledger_fault
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  select 'trigger'::referral.ledger_fault_kind, null::uuid, null::text, null::boolean, name, null::uuid,
+    null::referral.account_kind, null::text, 1::bigint, 0::bigint
+  from unnest(
+    '{ledger_entries,stripe_events,resolved_events,recorded_facts,code_states,decision_payers}'::text[]
+  ) as name
+  where not exists (
+    select from pg_trigger as t
+    join pg_class as c on c.oid = t.tgrelid
+    where c.relnamespace = 'referral_private'::regnamespace and c.relname = name
+      and t.tgfoid = 'referral_private.refuse_change'::regproc and t.tgenabled = 'A'
+      -- Once for each statement, before update, delete and truncate, whatever the rows are.
+      and t.tgtype = 2 + 8 + 16 + 32 and t.tgqual is null and t.tgattr = ''
+  );
+end
+$$;
+
+-- A slice of the accounts after this one: the stored balance is the sum of the entries. `next` is the last account of
+-- a whole slice.
+create function referral_private.verify_accounts(p_after referral_private.ledger_accounts, p_max_rows int)
+returns referral.ledger_slice
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_accounts referral_private.ledger_accounts[] := array(
+    select a from referral_private.ledger_accounts as a
+    where p_after is null or (a.org_id, a.account_id) > ((p_after).org_id, (p_after).account_id)
+    order by a.org_id, a.account_id
+    limit p_max_rows
+  );
+  v_last referral_private.ledger_accounts := v_accounts[p_max_rows];
+begin
+  return (
+    cardinality(v_accounts),
+    array(
+      select (
+        'balance', a.org_id, null, a.livemode, 'account ' || a.account_id, a.earner_id, a.kind, a.currency,
+        summed.amount, a.balance
+      )::referral.ledger_fault
+      from unnest(v_accounts) as a
+      cross join lateral (
+        select coalesce(sum(e.amount), 0) as amount
+        from (
+          select c.amount from referral_private.ledger_entries as c
+          where c.org_id = a.org_id and c.credit_account_id = a.account_id
+            and c.currency = a.currency and c.livemode = a.livemode
+          union all
+          select -d.amount from referral_private.ledger_entries as d
+          where d.org_id = a.org_id and d.debit_account_id = a.account_id
+            and d.currency = a.currency and d.livemode = a.livemode
+        ) as e
+      ) as summed
+      where a.kind <> 'expense' and summed.amount <> a.balance
+    ),
+    case
+      when v_last.account_id is not null
+        then jsonb_build_object('org_id', v_last.org_id, 'account_id', v_last.account_id)
+    end
+  )::referral.ledger_slice;
+end
+$$;
+
+-- Sales whose entries, postings and targets are not equal.
+
+-- What is wrong with sales: the entries of a sale add up to what is posted, and that is what the facts say. What is due
+-- and not released yet counts as available.
+create function referral_private.faults_of_sales(p_stripe_account text, p_livemode boolean, p_sale_ids text[])
+returns setof referral.ledger_fault
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := clock_timestamp();
+  v_payers text[] := array(
+    select distinct s.payer_id from referral_private.sales as s
+    where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (p_sale_ids)
+  );
+begin
+  return query
+  with
+    posted as materialized (
+      select p.* from referral_private.postings as p
+      where p.stripe_account = p_stripe_account and p.livemode = p_livemode and p.sale_id = any (p_sale_ids)
+    ),
+    owed as materialized (
+      select (t.evidence).org_id, (t.sale).sale_id, t.earner_id, t.kind, (t.sale).currency, t.amount, t.available_at
+      from referral_private.targets_at(p_stripe_account, p_livemode, v_payers, v_now) as t
+      where (t.sale).sale_id = any (p_sale_ids) and t.earner_id is not null and t.amount > 0
+    ),
+    amounts as (
+      select 'entries'::referral.ledger_fault_kind as fault, e.org_id, e.sale_id, a.earner_id, a.kind, e.currency,
+        case a.account_id when e.credit_account_id then e.amount else -e.amount end as expected, 0::bigint as found
+      from referral_private.ledger_entries as e
+      join referral_private.ledger_accounts as a
+        on a.org_id = e.org_id and a.account_id in (e.debit_account_id, e.credit_account_id)
+      where e.stripe_account = p_stripe_account and e.livemode = p_livemode and e.sale_id = any (p_sale_ids)
+        and a.kind <> 'expense'
+      union all
+      select 'entries', p.org_id, p.sale_id, p.earner_id, p.kind, p.currency, 0, p.amount from posted as p
+      union all
+      select 'target', o.org_id, o.sale_id, o.earner_id, o.kind, o.currency, o.amount, 0 from owed as o
+      union all
+      select 'target', p.org_id, p.sale_id, p.earner_id,
+        case
+          when p.due_at <= v_now and p.kind = 'pending' then 'available'
+          when p.due_at <= v_now and p.kind = 'reward_pending' then 'reward_available'
+          else p.kind
+        end,
+        p.currency, 0, p.amount
+      from posted as p
+      union all
+      select 'due', p.org_id, p.sale_id, p.earner_id, p.kind, p.currency,
+        extract(epoch from o.available_at)::bigint, coalesce(extract(epoch from p.due_at)::bigint, 0)
+      from posted as p
+      join owed as o
+        on o.org_id = p.org_id and o.sale_id = p.sale_id and o.earner_id = p.earner_id and o.currency = p.currency
+        and (o.kind in ('pending', 'available')) = (p.kind = 'pending')
+      where p.kind in ('pending', 'reward_pending') and p.amount > 0 and p.due_at is distinct from o.available_at
+    )
+  select a.fault, a.org_id, p_stripe_account, p_livemode, a.sale_id, a.earner_id, a.kind, a.currency,
+    sum(a.expected)::bigint, sum(a.found)::bigint
+  from amounts as a
+  group by a.fault, a.org_id, a.sale_id, a.earner_id, a.kind, a.currency
+  having sum(a.expected) <> sum(a.found) or a.fault = 'due'
+  order by a.sale_id, a.fault, a.earner_id, a.kind;
+end
+$$;
+
+create type referral_private.sale_key as (sale_id text, stripe_account text, livemode boolean);
+
+-- A slice of the sales after this one: all that there are, or that have postings or entries.
+create function referral_private.verify_sales(p_after referral_private.sale_key, p_max_rows int)
+returns referral.ledger_slice
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_keys referral_private.sale_key[] := array(
+    select k::referral_private.sale_key
+    from (
+      (
+        select s.sale_id, s.stripe_account, s.livemode from referral_private.sales as s
+        where (s.sale_id, s.stripe_account, s.livemode)
+          > ((p_after).sale_id, (p_after).stripe_account, (p_after).livemode)
+        order by 1, 2, 3
+        limit p_max_rows
+      )
+      union
+      (
+        select distinct p.sale_id, p.stripe_account, p.livemode from referral_private.postings as p
+        where (p.sale_id, p.stripe_account, p.livemode)
+          > ((p_after).sale_id, (p_after).stripe_account, (p_after).livemode)
+        order by 1, 2, 3
+        limit p_max_rows
+      )
+      union
+      (
+        select distinct e.sale_id, e.stripe_account, e.livemode from referral_private.ledger_entries as e
+        where (e.sale_id, e.stripe_account, e.livemode)
+          > ((p_after).sale_id, (p_after).stripe_account, (p_after).livemode)
+        order by 1, 2, 3
+        limit p_max_rows
+      )
+    ) as k
+    order by k.sale_id, k.stripe_account, k.livemode
+    limit p_max_rows
+  );
+begin
+  return (
+    cardinality(v_keys),
+    array(
+      select f::referral.ledger_fault
+      from (
+        select k.stripe_account, k.livemode, array_agg(k.sale_id) as sale_ids from unnest(v_keys) as k
+        group by k.stripe_account, k.livemode
+      ) as book
+      cross join lateral referral_private.faults_of_sales(book.stripe_account, book.livemode, book.sale_ids) as f
+    ),
+    case when cardinality(v_keys) = p_max_rows then to_jsonb(v_keys[p_max_rows]) end
+  )::referral.ledger_slice;
+end
+$$;
+
+-- The whole ledger is compared with itself and with the facts, slice by slice: accounts first, then sales.
+create function referral_private.verify_ledger(p_after jsonb default null, p_page_size int default 100)
+returns referral.ledger_slice
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_max_rows int := referral_private.page_size(p_page_size);
+  v_account referral_private.ledger_accounts;
+  v_sale referral_private.sale_key;
+  v_slice referral.ledger_slice;
+begin
+  begin
+    v_account := jsonb_populate_record(null::referral_private.ledger_accounts, p_after);
+    v_sale := jsonb_populate_record(null::referral_private.sale_key, p_after);
+  exception
+    when data_exception then
+      perform referral_private.raise_error('invalid_argument', 'after');
+  end;
+  if num_nulls(v_sale.sale_id, v_sale.stripe_account, v_sale.livemode) = 0 then
+    return referral_private.verify_sales(v_sale, v_max_rows);
+  end if;
+  if p_after is not null and num_nulls(v_account.org_id, v_account.account_id) > 0 then
+    perform referral_private.raise_error('invalid_argument', 'after');
+  end if;
+  v_slice := referral_private.verify_accounts(v_account, v_max_rows);
+  if p_after is null then
+    v_slice.faults := array(select f from referral_private.trigger_faults() as f) || v_slice.faults;
+  end if;
+  -- Sales come after the accounts.
+  v_slice.next := coalesce(v_slice.next, jsonb_build_object('sale_id', '', 'stripe_account', '', 'livemode', false));
+  return v_slice;
+end
+$$;
+
+comment on function referral_private.verify_ledger is
+  'public: Compares a slice of the ledger with itself and with the facts, and returns how many accounts and sales it
+looked at, what is wrong, and next, from which the next slice begins; next is null after the last one. Kinds of faults:
+trigger (an append-only table has lost its trigger), balance (a stored balance is not the sum of its entries), entries
+(what is posted of a sale is not the sum of its entries), target (it is not what the facts say), due (nor is the time at
+which it becomes available). Example: docs/reliability.md.
+
+group: Run jobs
+after: next of the slice before; none for the first slice
+page_size: accounts or sales in a slice, 1 to 1,000
+callers: the operator
+errors: invalid_argument
+timeout: 60s';
+
+grant execute on function referral_private.verify_ledger to service_role;
+
+-- Sales that credit nobody, with the reason: for the operator, who looks for purchases that should have earned.
+create type referral.unattributed_sale as (
+  stripe_account text,
+  livemode boolean,
+  sale_id text,
+  payer_id text,
+  paid_at timestamptz,
+  currency text,
+  paid bigint,
+  reason text
+);
+
+-- Why a sale credits nobody: the refusal of its commission, `no_evidence` where nothing names a referrer, `zero_amount`
+-- where what it earns is nothing.
+create function referral_private.reason_of(p_sale referral_private.sales)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return coalesce(
+    (
+      select coalesce(t.refusal, 'zero_amount')
+      from referral_private.targets_at(
+        p_sale.stripe_account, p_sale.livemode, array[p_sale.payer_id], clock_timestamp()
+      ) as t
+      where (t.sale).sale_id = p_sale.sale_id
+        and coalesce(t.kind not in ('reward_pending', 'reward_available'), true)
+      limit 1
+    ),
+    'no_evidence'
+  );
+end
+$$;
+
+create function referral_private.list_unattributed(
+  p_livemode boolean default null,
+  p_stripe_account text default null,
+  p_after jsonb default null,
+  p_page_size int default 100
+)
+returns setof referral.unattributed_sale
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_after referral.unattributed_sale;
+begin
+  if p_after is not null then
+    begin
+      v_after := jsonb_populate_record(null::referral.unattributed_sale, p_after);
+    exception
+      when data_exception then
+        perform referral_private.raise_error('invalid_argument', 'after');
+    end;
+    if num_nulls(v_after.paid_at, v_after.sale_id, v_after.stripe_account, v_after.livemode) > 0 then
+      perform referral_private.raise_error('invalid_argument', 'after');
+    end if;
+  end if;
+  return query
+  select s.stripe_account, s.livemode, s.sale_id, s.payer_id, s.paid_at, s.currency, s.paid,
+    referral_private.reason_of(s)
+  from referral_private.sales as s
+  where (p_livemode is null or s.livemode = p_livemode)
+    and (p_stripe_account is null or s.stripe_account = p_stripe_account)
+    and (
+      p_after is null
+      or (s.paid_at, s.sale_id, s.stripe_account, s.livemode)
+        < (v_after.paid_at, v_after.sale_id, v_after.stripe_account, v_after.livemode)
+    )
+    -- What is wholly reversed credits nobody, and could not.
+    and s.reversed < s.paid
+    and not exists (
+      select from referral_private.postings as p
+      where p.sale_id = s.sale_id and p.stripe_account = s.stripe_account and p.livemode = s.livemode
+        and p.amount > 0
+    )
+  order by s.paid_at desc, s.sale_id desc, s.stripe_account desc, s.livemode desc
+  limit referral_private.page_size(p_page_size);
+end
+$$;
+
+comment on function referral_private.list_unattributed is
+  'public: Returns sales that credit nobody, newest first, each with the reason: no_evidence (nothing names a referrer),
+zero_amount (what it earns is nothing), or the refusal of its commission, as explain_commission gives it. Sales that are
+wholly reversed are left out.
+
+group: Take payments
+livemode: true for live sales, false for those of test mode; both unless given
+stripe_account: of this Stripe account, an empty text for the platform''s own; all unless given
+after: the last row of the page before; its paid_at, sale_id, stripe_account and livemode count; none for the first page
+page_size: rows in a page, 1 to 1,000
+callers: the operator
+errors: invalid_argument
+timeout: 20s';
+
+grant execute on function referral_private.list_unattributed to service_role;
 
 -- Generated by `npm run migrate` from the comments of the private functions. Do not edit. docs/api.md describes it.
 -- Each function runs as its caller and calls the function of the same name in `referral_private`. It carries the statement
@@ -8903,8 +12289,9 @@ comment on function referral.confirm_redemption is
 
 redemption_id: the redemption.
 reason: up to 500 characters, kept in the audit.
-Callers: coordinators, admins and the operator, but nobody for a redemption or a referral of their own.
-Errors: not_allowed, redemption_not_found, redemption_rejected, invalid_argument, busy.';
+Callers: coordinators, admins and the operator, but nobody for a redemption of their own, or of a code that is theirs,
+benefits them or was made by them.
+Errors: not_a_member, not_allowed, redemption_not_found, redemption_rejected, invalid_argument, busy.';
 
 grant execute on function referral.confirm_redemption to authenticated, service_role;
 
@@ -9037,7 +12424,7 @@ begin
     create_organisation.admin_id
   );
 exception
-  when integrity_constraint_violation then
+  when integrity_constraint_violation or lock_not_available then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -9051,7 +12438,7 @@ name: 1 to 120 characters.
 slug: a lower-case label, unique.
 admin_id: the user who becomes admin.
 Callers: the operator.
-Errors: organisation_exists, invalid_argument.';
+Errors: organisation_exists, invalid_argument, busy.';
 
 grant execute on function referral.create_organisation to service_role;
 
@@ -9088,7 +12475,7 @@ comment on function referral.create_program is
 org_id: the organisation.
 key: a lower-case label, unique in the organisation.
 name: 1 to 120 characters.
-terms: see docs/stripe.md; unknown keys are refused.
+terms: see docs/terms.md; unknown keys are refused.
 Callers: admins and the operator.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_exists,
 invalid_argument, invalid_terms, busy.';
@@ -9145,7 +12532,7 @@ language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
-set statement_timeout = '10s'
+set statement_timeout = '60s'
 as $$
 declare
   v_schema text;
@@ -9172,7 +12559,8 @@ comment on function referral.deactivate_member is
 org_id: the organisation.
 user_id: the member.
 reason: up to 500 characters, kept in the audit.
-block: true: the member gets no code again.
+block: true: the member gets no code again, and what is paid from now on earns nothing for them, and by their codes
+nothing for others; nobody blocks themself.
 Callers: coordinators for members; admins and the operator for anyone but the last admin.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
 last_admin, invalid_argument, busy.';
@@ -9185,7 +12573,7 @@ language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
-set statement_timeout = '10s'
+set statement_timeout = '60s'
 as $$
 declare
   v_schema text;
@@ -9207,7 +12595,8 @@ returned as it is.
 
 code_id: the code.
 reason: up to 500 characters, kept in the audit.
-block: true: the referrer gets no code again.
+block: true: the referrer gets no code again, and what is paid from now on earns nothing for them, and by their codes
+nothing for others; of a campaign code: by this code nobody; nobody blocks themself.
 Callers: coordinators, admins and the operator.
 Errors: not_a_member, not_allowed, code_not_found, invalid_argument, busy.';
 
@@ -9255,7 +12644,12 @@ Callers: the operator.';
 
 grant execute on function referral.expire_redemptions to service_role;
 
-create function referral.explain_commission(org_id uuid, sale_id text, earner_id uuid default null)
+create function referral.explain_commission(
+  org_id uuid,
+  sale_id text,
+  earner_id uuid default null,
+  livemode boolean default null
+)
 returns setof referral.commission_explanation
 language plpgsql
 stable
@@ -9267,19 +12661,21 @@ begin
   return query select x.* from referral_private.explain_commission(
     explain_commission.org_id,
     explain_commission.sale_id,
-    explain_commission.earner_id
+    explain_commission.earner_id,
+    explain_commission.livemode
   ) as x;
 end
 $$;
 
 comment on function referral.explain_commission is
   'Returns why a sale earned what it did: facts, terms, arithmetic, and the ids of the events that stated the facts.
-Staff see every earner''s part.
+Admins see every person''s part.
 
 org_id: the organisation.
 sale_id: Stripe''s invoice or payment intent, or a recorded payment.
-earner_id: the caller unless given; for staff, everyone unless given.
-Callers: the earner; coordinators, admins and the operator for anyone.
+earner_id: the caller unless given; for admins and the operator, everyone unless given.
+livemode: true for live money, false for that of test mode; both unless given.
+Callers: the person; admins and the operator for anyone.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument.';
 
 grant execute on function referral.explain_commission to authenticated, service_role;
@@ -9306,6 +12702,60 @@ code: the text as typed.
 Callers: the referrer, coordinators, admins and the operator.';
 
 grant execute on function referral.find_code to authenticated, service_role;
+
+create function referral.forfeit_from(
+  org_id uuid,
+  member_id uuid default null,
+  code_id uuid default null,
+  since timestamptz default null,
+  until timestamptz default null,
+  reason text default null
+)
+returns referral.decisions
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '60s'
+as $$
+declare
+  v_schema text;
+  v_constraint text;
+  v_column text;
+begin
+  return referral_private.forfeit_from(
+    forfeit_from.org_id,
+    forfeit_from.member_id,
+    forfeit_from.code_id,
+    forfeit_from.since,
+    forfeit_from.until,
+    forfeit_from.reason
+  );
+exception
+  when integrity_constraint_violation or lock_not_available then
+    get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
+    perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
+    raise;
+end
+$$;
+
+comment on function referral.forfeit_from is
+  'Ends what sales earn that are paid from a time on: those that a member earns or that their codes earn for others, or
+those of a code and of all codes that it was rotated from or into. Nobody else earns them instead, except where it is
+from before the first sale that the code could have won.
+
+org_id: the organisation.
+member_id: the member; either this or code_id.
+code_id: the code, of any status.
+since: from when, past or future; now unless given; rounded down to a second.
+until: before when, later than since; for ever unless given; rounded down to a second.
+reason: up to 500 characters, kept in the audit.
+Callers: coordinators, admins and the operator, but nobody for themself, or for a code that is theirs, benefits them
+or was made by them.
+Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
+code_not_found, invalid_argument, busy.';
+
+grant execute on function referral.forfeit_from to authenticated, service_role;
 
 create function referral.generate_codes(
   org_id uuid,
@@ -9469,7 +12919,9 @@ end
 $$;
 
 comment on function referral.import_codes is
-  'Takes campaign codes from rows: all, or none where one cannot be taken; details then lists the rows by number.
+  'Takes campaign codes from rows: all, or none where one cannot be taken; details then lists the rows by number. A text
+that a purchase of the last 400 days carries is code_taken. The operator''s import accepts it, and settles these
+purchases.
 
 org_id: the organisation.
 rows: up to 10,000 objects {code, max_uses, expires_at, description}; a time without a zone is in UTC.
@@ -9562,6 +13014,44 @@ Errors: invalid_argument.';
 
 grant execute on function referral.list_parked_events to service_role;
 
+create function referral.list_unattributed(
+  livemode boolean default null,
+  stripe_account text default null,
+  after jsonb default null,
+  page_size int default 100
+)
+returns setof referral.unattributed_sale
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '20s'
+as $$
+begin
+  return query select x.* from referral_private.list_unattributed(
+    list_unattributed.livemode,
+    list_unattributed.stripe_account,
+    list_unattributed.after,
+    list_unattributed.page_size
+  ) as x;
+end
+$$;
+
+comment on function referral.list_unattributed is
+  'Returns sales that credit nobody, newest first, each with the reason: no_evidence (nothing names a referrer),
+zero_amount (what it earns is nothing), or the refusal of its commission, as explain_commission gives it. Sales that
+are wholly reversed are left out.
+
+livemode: true for live sales, false for those of test mode; both unless given.
+stripe_account: of this Stripe account, an empty text for the platform''s own; all unless given.
+after: the last row of the page before; its paid_at, sale_id, stripe_account and livemode count; none for the first
+page.
+page_size: rows in a page, 1 to 1,000.
+Callers: the operator.
+Errors: invalid_argument.';
+
+grant execute on function referral.list_unattributed to service_role;
+
 create function referral.maintain_clicks(retention interval default '120 days', max_rows int default 100000)
 returns setof referral.click_maintenance
 language plpgsql
@@ -9599,7 +13089,7 @@ Errors: invalid_argument, busy.';
 
 grant execute on function referral.maintain_clicks to service_role;
 
-create function referral.my_earnings(org_id uuid, earner_id uuid default null)
+create function referral.my_earnings(org_id uuid, earner_id uuid default null, livemode boolean default null)
 returns setof referral.earnings
 language plpgsql
 stable
@@ -9608,17 +13098,23 @@ set search_path = pg_catalog, pg_temp
 set statement_timeout = '5s'
 as $$
 begin
-  return query select x.* from referral_private.my_earnings(my_earnings.org_id, my_earnings.earner_id) as x;
+  return query select x.* from referral_private.my_earnings(
+    my_earnings.org_id,
+    my_earnings.earner_id,
+    my_earnings.livemode
+  ) as x;
 end
 $$;
 
 comment on function referral.my_earnings is
-  'Returns what an earner has, per currency in minor units: pending (on hold), available, in_transit, paid; owed is what
-they owe after money was reversed.
+  'Returns what a person has, per currency in minor units and per mode: commissions that are pending (on hold),
+available, in_transit, paid; owed is what they owe after money was reversed; the rewards that they got as a referee
+are reward_pending (on hold) and reward_available.
 
 org_id: the organisation.
 earner_id: the caller unless given.
-Callers: the earner; coordinators, admins and the operator for anyone.
+livemode: true for live money, false for that of test mode; both unless given.
+Callers: the person; admins and the operator for anyone.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument.';
 
 grant execute on function referral.my_earnings to authenticated, service_role;
@@ -9679,7 +13175,8 @@ create function referral.my_statement(
   org_id uuid,
   earner_id uuid default null,
   after bigint default null,
-  page_size int default 100
+  page_size int default 100,
+  livemode boolean default null
 )
 returns setof referral.statement_entry
 language plpgsql
@@ -9693,25 +13190,32 @@ begin
     my_statement.org_id,
     my_statement.earner_id,
     my_statement.after,
-    my_statement.page_size
+    my_statement.page_size,
+    my_statement.livemode
   ) as x;
 end
 $$;
 
 comment on function referral.my_statement is
-  'Returns every entry of an earner''s ledger accounts, newest first: an amount in minor units that went from one kind of
-account to another; expense is the organisation.
+  'Returns every entry of a person''s ledger accounts, newest first: an amount in minor units that went from one kind of
+account to another; expense is the organisation. An entry of a payout or an adjustment has no sale_id.
 
 org_id: the organisation.
 earner_id: the caller unless given.
 after: the last entry_id of the page before; none for the first page.
 page_size: rows in a page, 1 to 1,000.
-Callers: the earner; coordinators, admins and the operator for anyone.
+livemode: true for live money, false for that of test mode; both unless given.
+Callers: the person; admins and the operator for anyone.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument.';
 
 grant execute on function referral.my_statement to authenticated, service_role;
 
-create function referral.org_liabilities(org_id uuid)
+create function referral.org_liabilities(
+  org_id uuid,
+  livemode boolean default null,
+  after jsonb default null,
+  page_size int default 100
+)
 returns setof referral.liability
 language plpgsql
 stable
@@ -9720,14 +13224,23 @@ set search_path = pg_catalog, pg_temp
 set statement_timeout = '10s'
 as $$
 begin
-  return query select x.* from referral_private.org_liabilities(org_liabilities.org_id) as x;
+  return query select x.* from referral_private.org_liabilities(
+    org_liabilities.org_id,
+    org_liabilities.livemode,
+    org_liabilities.after,
+    org_liabilities.page_size
+  ) as x;
 end
 $$;
 
 comment on function referral.org_liabilities is
-  'Returns what the organisation owes each earner, and each referee (reward), per currency in minor units.
+  'Returns what the organisation owes each person, per currency in minor units and per mode, in the order of earner_id,
+currency and livemode: commissions, and rewards of referees. The columns are those of my_earnings.
 
 org_id: the organisation.
+livemode: true for live money, false for that of test mode; both unless given.
+after: the last row of the page before; its earner_id, currency and livemode count; none for the first page.
+page_size: rows in a page, 1 to 1,000.
 Callers: admins and the operator.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument.';
 
@@ -9819,7 +13332,7 @@ language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
-set statement_timeout = '10s'
+set statement_timeout = '60s'
 as $$
 declare
   v_schema text;
@@ -9845,13 +13358,46 @@ comment on function referral.reactivate_member is
 
 org_id: the organisation.
 user_id: the member.
-unblock: true, for admins: the member may have codes again.
+unblock: true, for admins: the member may have codes again, and what is paid from now on earns again; nobody unblocks
+themself.
 reason: up to 500 characters, kept in the audit.
 Callers: coordinators for members; admins and the operator for anyone.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
 invalid_argument, busy.';
 
 grant execute on function referral.reactivate_member to authenticated, service_role;
+
+create function referral.recognise_users(max_rows int default 500)
+returns int
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '60s'
+as $$
+declare
+  v_schema text;
+  v_constraint text;
+  v_column text;
+begin
+  return referral_private.recognise_users(recognise_users.max_rows);
+exception
+  when lock_not_available then
+    get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
+    perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
+    raise;
+end
+$$;
+
+comment on function referral.recognise_users is
+  'Links payers to users who signed up after an event named them, in the last 30 days, and returns how many users that
+were. Call again while that is max_rows.
+
+max_rows: how many users at most in this call.
+Callers: the operator.
+Errors: busy.';
+
+grant execute on function referral.recognise_users to service_role;
 
 create function referral.record_click(
   code text,
@@ -9918,7 +13464,8 @@ create function referral.record_payment(
   currency text,
   tax bigint default null,
   paid_at timestamptz default null,
-  program_id uuid default null
+  program_id uuid default null,
+  options jsonb default '{}'
 )
 returns setof referral.recorded_fact
 language plpgsql
@@ -9942,7 +13489,8 @@ begin
     record_payment.currency,
     record_payment.tax,
     record_payment.paid_at,
-    record_payment.program_id
+    record_payment.program_id,
+    record_payment.options
   ) as x;
 exception
   when integrity_constraint_violation or lock_not_available then
@@ -9959,17 +13507,25 @@ org_id: the organisation.
 provider: a lower-case label.
 payment_ref: the provider''s reference, up to 255 printable characters.
 referee_id: the user who paid.
-amount: minor units.
+amount: minor units, as Stripe counts them: ISK and UGX with two decimals, MGA without.
 currency: lower-case, such as usd.
 tax: minor units contained in the amount; unknown unless given.
 paid_at: required; when it was paid.
 program_id: every program of the organisation unless given.
+options: an object: {"livemode": false} records in test mode, where the reference can be used once more.
 Callers: the operator.
 Errors: organisation_not_found, program_not_found, record_conflict, invalid_argument, busy.';
 
 grant execute on function referral.record_payment to service_role;
 
-create function referral.record_refund(org_id uuid, provider text, refund_ref text, payment_ref text, amount bigint)
+create function referral.record_refund(
+  org_id uuid,
+  provider text,
+  refund_ref text,
+  payment_ref text,
+  amount bigint,
+  options jsonb default '{}'
+)
 returns setof referral.recorded_fact
 language plpgsql
 volatile
@@ -9988,7 +13544,8 @@ begin
     record_refund.provider,
     record_refund.refund_ref,
     record_refund.payment_ref,
-    record_refund.amount
+    record_refund.amount,
+    record_refund.options
   ) as x;
 exception
   when integrity_constraint_violation or lock_not_available then
@@ -10006,12 +13563,13 @@ provider: a lower-case label.
 refund_ref: the provider''s reference, up to 255 printable characters.
 payment_ref: the reference of the payment.
 amount: minor units.
+options: as record_payment; a refund is of a payment of its mode.
 Callers: the operator.
 Errors: organisation_not_found, record_conflict, invalid_argument, busy.';
 
 grant execute on function referral.record_refund to service_role;
 
-create function referral.record_refund_reversed(org_id uuid, provider text, refund_ref text)
+create function referral.record_refund_reversed(org_id uuid, provider text, refund_ref text, options jsonb default '{}')
 returns setof referral.recorded_fact
 language plpgsql
 volatile
@@ -10028,7 +13586,8 @@ begin
   return query select x.* from referral_private.record_refund_reversed(
     record_refund_reversed.org_id,
     record_refund_reversed.provider,
-    record_refund_reversed.refund_ref
+    record_refund_reversed.refund_ref,
+    record_refund_reversed.options
   ) as x;
 exception
   when integrity_constraint_violation or lock_not_available then
@@ -10044,6 +13603,7 @@ comment on function referral.record_refund_reversed is
 org_id: the organisation.
 provider: a lower-case label.
 refund_ref: the reference of the refund.
+options: as record_payment.
 Callers: the operator.
 Errors: organisation_not_found, record_conflict, invalid_argument, busy.';
 
@@ -10151,14 +13711,66 @@ end
 $$;
 
 comment on function referral.reject_redemption is
-  'Rejects a redemption for good; the person has still used their redemption in the program.
+  'Rejects a redemption and its referral, as reject_referral does for the referee, until the decision is withdrawn. The
+person has still used their redemption in the program.
 
 redemption_id: the redemption.
 reason: up to 500 characters, kept in the audit.
-Callers: coordinators, admins and the operator, but nobody for a redemption or a referral of their own.
-Errors: not_allowed, redemption_not_found, redemption_rejected, invalid_argument, busy.';
+Callers: coordinators, admins and the operator, but nobody for a redemption of their own, or for a referral of a code
+that is theirs, benefits them or was made by them.
+Errors: not_a_member, not_allowed, redemption_not_found, invalid_argument, busy.';
 
 grant execute on function referral.reject_redemption to authenticated, service_role;
+
+create function referral.reject_referral(
+  org_id uuid,
+  program_id uuid,
+  person_id uuid default null,
+  payer_id text default null,
+  reason text default null
+)
+returns referral.decisions
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '60s'
+as $$
+declare
+  v_schema text;
+  v_constraint text;
+  v_column text;
+begin
+  return referral_private.reject_referral(
+    reject_referral.org_id,
+    reject_referral.program_id,
+    reject_referral.person_id,
+    reject_referral.payer_id,
+    reject_referral.reason
+  );
+exception
+  when integrity_constraint_violation or lock_not_available then
+    get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
+    perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
+    raise;
+end
+$$;
+
+comment on function referral.reject_referral is
+  'Rejects a referral until the decision is withdrawn: what the person buys, and what the payers buy that the referral
+has now, earns nobody anything in the program. A redemption of the person is rejected too, also a later one.
+
+org_id: the organisation.
+program_id: the program.
+person_id: whose referral it is; either this or payer_id.
+payer_id: a customer of Stripe, or the invoice or payment of a guest.
+reason: up to 500 characters, kept in the audit.
+Callers: coordinators, admins and the operator, but nobody for a referral of their own, or of a code that is theirs,
+benefits them or was made by them.
+Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
+invalid_argument, busy.';
+
+grant execute on function referral.reject_referral to authenticated, service_role;
 
 create function referral.release_due_commissions(max_rows int default 500)
 returns int
@@ -10183,8 +13795,8 @@ end
 $$;
 
 comment on function referral.release_due_commissions is
-  'Makes commissions available whose hold is over, of one Stripe account, and returns how many sales it looked at. Call
-again until it returns 0.
+  'Makes commissions and rewards available whose hold is over, of one Stripe account, and returns how many sales it
+looked at. Call again until it returns 0.
 
 max_rows: how many sales at most, 500 at most.
 Callers: the operator.
@@ -10491,13 +14103,14 @@ end
 $$;
 
 comment on function referral.update_program is
-  'Changes a program: name, active, is_default (true only) and terms. New terms become a new version: what was redeemed
-keeps the terms it was made under.
+  'Changes a program: name, active, is_default (true only) and terms. Of the terms, keys that are not given stay, and a
+key that is null gets its default. Changed terms become a new version: what was redeemed keeps the terms it was made
+under. A program gets at most 50 versions in 24 hours.
 
 program_id: the program.
 changes: an object with these keys; unknown keys are refused.
 Callers: admins and the operator.
-Errors: not_allowed, program_not_found, invalid_argument, invalid_terms, busy.';
+Errors: not_allowed, program_not_found, invalid_argument, invalid_terms, rate_limited, busy.';
 
 grant execute on function referral.update_program to authenticated, service_role;
 
@@ -10583,5 +14196,66 @@ Errors: self_referral, new_users_only, code_not_found, program_inactive, code_su
 code_limit_reached, already_redeemed, mutual_referral, invalid_code.';
 
 grant execute on function referral.validate_code to anon, authenticated, service_role;
+
+create function referral.verify_ledger(after jsonb default null, page_size int default 100)
+returns referral.ledger_slice
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '60s'
+as $$
+begin
+  return referral_private.verify_ledger(verify_ledger.after, verify_ledger.page_size);
+end
+$$;
+
+comment on function referral.verify_ledger is
+  'Compares a slice of the ledger with itself and with the facts, and returns how many accounts and sales it looked at,
+what is wrong, and next, from which the next slice begins; next is null after the last one. Kinds of faults: trigger
+(an append-only table has lost its trigger), balance (a stored balance is not the sum of its entries), entries (what
+is posted of a sale is not the sum of its entries), target (it is not what the facts say), due (nor is the time at
+which it becomes available). Example: docs/reliability.md.
+
+after: next of the slice before; none for the first slice.
+page_size: accounts or sales in a slice, 1 to 1,000.
+Callers: the operator.
+Errors: invalid_argument.';
+
+grant execute on function referral.verify_ledger to service_role;
+
+create function referral.withdraw_decision(decision_id uuid, reason text default null)
+returns referral.decisions
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '60s'
+as $$
+declare
+  v_schema text;
+  v_constraint text;
+  v_column text;
+begin
+  return referral_private.withdraw_decision(withdraw_decision.decision_id, withdraw_decision.reason);
+exception
+  when integrity_constraint_violation or lock_not_available then
+    get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
+    perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
+    raise;
+end
+$$;
+
+comment on function referral.withdraw_decision is
+  'Withdraws a decision, which then counts as never made. Other decisions on the same subject stay. A withdrawn decision
+is returned as it is.
+
+decision_id: the decision.
+reason: up to 500 characters, kept in the audit.
+Callers: admins and the operator, but nobody for a decision on themself, or on a code that is theirs, benefits them or
+was made by them.
+Errors: not_a_member, not_allowed, decision_not_found, invalid_argument, busy.';
+
+grant execute on function referral.withdraw_decision to authenticated, service_role;
 
 revoke execute on all functions in schema referral, referral_private from public;

@@ -2,7 +2,13 @@ import { createClient } from '@supabase/supabase-js'
 import { describe, expect, inject, test } from 'vitest'
 import { createCache } from '../../client/cache.ts'
 import { toReferralError } from '../../client/errors.ts'
-import { createReferralClient, createStaffClient } from '../../client/index.ts'
+import {
+  createOperatorClient,
+  createReferralClient,
+  createStaffClient,
+  type LedgerSlice,
+  type UnattributedSale,
+} from '../../client/index.ts'
 import { deliver } from '../../scripts/demo/stripe.ts'
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
 import {
@@ -237,6 +243,39 @@ describe('the staff client', () => {
   })
 })
 
+describe('decisions', () => {
+  test('reject referrals, forfeit, are listed newest first, and are withdrawn', async () => {
+    const { org, admin, mentor, friend, code } = await sceneOverHttp()
+    const staff = createStaffClient(admin.supabase)
+    await clientOf(friend).redeem(code)
+    const { data: own } = await clientOf(mentor).getActiveCode(mentor.id, org)
+    const program = own?.program_id ?? ''
+    const rejected = await staff.rejectReferral(org, program, { personId: friend.id }, 'fraud')
+    expect(rejected.data).toMatchObject({ kind: 'reject', person_id: friend.id, reason: 'fraud' })
+    await staff.rejectReferral(org, program, { payerId: 'cus_1' })
+    const since = '2026-01-01T00:00:00+00:00'
+    const times = { since, until: '2026-02-01T00:00:00+00:00' }
+    expect((await staff.forfeitFrom(org, { memberId: mentor.id }, times)).data).toMatchObject(times)
+    expect((await staff.forfeitFrom(org, { codeId: own?.id ?? '' })).data).toMatchObject({
+      chain_id: own?.id,
+    })
+    const all = (await staff.listDecisions(org)).data ?? []
+    expect(all.map(({ kind }) => kind)).toEqual(['forfeit', 'forfeit', 'reject', 'reject'])
+    const first = (await staff.listDecisions(org, { limit: 2 })).data ?? []
+    const rest = await staff.listDecisions(org, { ...(first[1] && { after: first[1] }) })
+    expect([...first, ...(rest.data ?? [])]).toEqual(all)
+    const withdrawn = await staff.withdrawDecision(rejected.data?.id ?? '', 'mistaken')
+    expect(withdrawn.data).toMatchObject({ withdrawal_reason: 'mistaken' })
+    const standing = await staff.listDecisions(org, { personId: friend.id, standing: true })
+    expect(standing.data).toEqual([])
+    expect((await staff.listDecisions(org, { memberId: mentor.id })).data).toHaveLength(1)
+    expect((await staff.usageForUser(org, friend.id)).data).toMatchObject([{ status: 'pending' }])
+    expect((await staff.withdrawDecision(crypto.randomUUID())).error?.code).toBe(
+      'decision_not_found',
+    )
+  })
+})
+
 describe('clicks', () => {
   test('are counted for staff and for the code’s owner, per day, platform and channel', async () => {
     const { org, admin, mentor, code } = await sceneOverHttp()
@@ -273,10 +312,15 @@ describe('earnings', () => {
     const event = paidInvoice({ id: `in_${org.slice(0, 8)}`, userId: friend.id, at })
     await deliver(stack, JSON.stringify(event))
 
-    const usd = { currency: 'usd', pending: 100, available: 0, in_transit: 0, paid: 0, owed: 0 }
+    const ofMentor = { earnerId: mentor.id }
+    const usd = {
+      ...{ currency: 'usd', livemode: false, pending: 100, available: 0, in_transit: 0, paid: 0 },
+      ...{ owed: 0, reward_pending: 0, reward_available: 0 },
+    }
     expect((await referrals.myEarnings(org)).data).toEqual([usd])
-    expect((await clientOf(admin).myEarnings(org, mentor.id)).data).toEqual([usd])
-    expect((await clientOf(friend).myEarnings(org, mentor.id)).error?.code).toBe('not_a_member')
+    expect((await referrals.myEarnings(org, { livemode: true })).data).toEqual([])
+    expect((await clientOf(admin).myEarnings(org, ofMentor)).data).toEqual([usd])
+    expect((await clientOf(friend).myEarnings(org, ofMentor)).error?.code).toBe('not_a_member')
     const statement = await referrals.myStatement(org, { pageSize: 1 })
     expect(statement.data).toMatchObject([
       { from_kind: 'expense', to_kind: 'pending', amount: 100, caused_by: event.id },
@@ -284,14 +328,58 @@ describe('earnings', () => {
     const after = statement.data?.at(-1)?.entry_id ?? 0
     expect((await referrals.myStatement(org, { after })).data).toEqual([])
     const why = await referrals.explainCommission(org, `in_${org.slice(0, 8)}`)
-    expect(why.data).toMatchObject([{ amount: 100, refusal: null, event_ids: [event.id] }])
-    expect((await staff.orgLiabilities(org)).data).toMatchObject([
-      { earner_id: mentor.id, pending: 100 },
+    expect(why.data).toMatchObject([
+      { amount: 100, livemode: false, refusal: null, event_ids: [event.id] },
     ])
+    const { data: owed } = await staff.orgLiabilities(org, { pageSize: 1 })
+    expect(owed).toMatchObject([{ earner_id: mentor.id, livemode: false, pending: 100 }])
+    expect(owed?.[0] && (await staff.orgLiabilities(org, { after: owed[0] })).data).toEqual([])
     expect((await referrals.codeUses([made.data?.id ?? ''])).data).toMatchObject([
       { uses_count: 1, max_uses: null },
     ])
     expect((await referrals.resolve(code)).data).toBeNull()
+  })
+})
+
+describe('the operator', () => {
+  test('verifies the ledger slice by slice, and lists sales that credit nobody', async () => {
+    const operator = createOperatorClient(operatorOverHttp())
+    const customer = `cus_${crypto.randomUUID().slice(0, 8)}`
+    for (const id of [`in_${customer}a`, `in_${customer}b`])
+      await deliver(stack, JSON.stringify(paidInvoice({ id, customer })))
+
+    let checked = 0
+    for (let after: LedgerSlice['next'] | undefined; after !== null; ) {
+      const { data, error } = await operator.verifyLedger({ after, pageSize: 1000 })
+      if (error) throw error
+      expect(data.faults).toEqual([])
+      checked += data.checked
+      after = data.next
+    }
+    expect(checked).toBeGreaterThanOrEqual(2)
+
+    const seen: string[] = []
+    for (let last: UnattributedSale | undefined; ; ) {
+      const page = await operator.listUnattributed({
+        livemode: false,
+        stripeAccount: '',
+        pageSize: 1,
+        ...(last && { after: last }),
+      })
+      last = page.data?.[0]
+      if (!last) break
+      seen.push(`${last.sale_id} ${last.reason}`)
+    }
+    expect(seen).toEqual(
+      expect.arrayContaining([`in_${customer}a no_evidence`, `in_${customer}b no_evidence`]),
+    )
+    expect(new Set(seen).size).toBe(seen.length)
+  })
+
+  test('is nobody else', async () => {
+    const { admin } = await sceneOverHttp()
+    const { error } = await createOperatorClient(admin.supabase).verifyLedger()
+    expect(error?.code).toBe('not_allowed')
   })
 })
 

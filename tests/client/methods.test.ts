@@ -8,6 +8,13 @@ const sql = await testDatabase()
 /** RPCs that people may call and that have no method, each with the reason. */
 const withoutMethod = new Map([['link_site', 'functions/link calls it, to serve a link host']])
 
+/** What the operator's server calls from an app's code; jobs and deliveries are called from SQL and by the functions. */
+test('the operator has methods for proofs and lists', async () => {
+  const methods = await clientMethods()
+  expect(methods.get('verify_ledger')).toBe('operator.verifyLedger')
+  expect(methods.get('list_unattributed')).toBe('operator.listUnattributed')
+})
+
 test('every RPC that people may call has a method, except those listed with a reason', async () => {
   const rows = await sql<{ name: string }[]>`
     select proname as name from pg_proc

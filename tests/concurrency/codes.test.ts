@@ -1,7 +1,12 @@
 import { describe, expect, test } from 'vitest'
-import { person, refusal } from '../support/actors.ts'
+import { completedSession } from '../fixtures/stripe/checkout-session-completed.ts'
+import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
+import { operator, person, refusal } from '../support/actors.ts'
+import { restate } from '../support/code-states.ts'
 import { testDatabase } from '../support/database.ts'
+import { ingest } from '../support/ingest.ts'
 import { codeOf, scene } from '../support/scene.ts'
+import { sessions } from '../support/sessions.ts'
 
 const sql = await testDatabase()
 const times = (count: number) => Array.from({ length: count }, (_, i) => i)
@@ -143,3 +148,119 @@ describe('at once', () => {
     ).toEqual([])
   })
 })
+
+describe('a chosen text and an event that carries it', () => {
+  const terms = { commission: { kind: 'percent', bps: 1000 }, enrolment: 'open', hold_days: 0 }
+  const text = () => `T${crypto.randomUUID().slice(0, 13)}`
+  const at = () => Math.floor(Date.now() / 1000) + 100
+  const earned = async ({ org, mentor }: Awaited<ReturnType<typeof scene>>) => {
+    const [row] = await mentor.rpc('my_earnings', { org_id: org })
+    return Number(row?.pending ?? 0)
+  }
+
+  test.for([
+    ['create_code', (code: string, referrer_id: string) => ({ code, referrer_id })],
+    ['create_campaign_code', (code: string) => ({ code })],
+    ['rotate_code', (code: string, referrer_id: string) => ({ code, referrer_id })],
+    ['import_codes', (code: string) => ({ rows: [{ code }] })],
+  ] as const)('%s waits for the event, and is refused', ([rpc, choice]) =>
+    sessions(sql, async (stripe, staff) => {
+      const { org, coordinator, mentor } = await scene(sql, terms)
+      if (rpc === 'rotate_code') await codeOf(mentor, org)
+      const code = text()
+      await ingest(stripe.tx, completedSession({ customer: `cus_${code}`, code }))
+      const args = { org_id: org, ...choice(code, mentor.id) }
+      const call = refusal(person(staff.tx, coordinator.id).rpc(rpc, args))
+      await staff.blocked()
+      await stripe.commit()
+      expect(await call).toBe(rpc === 'import_codes' ? 'invalid_rows' : 'code_taken')
+    }),
+  )
+
+  test.for([
+    ['create_code', (code: string, mentor: string) => ({ code, referrer_id: mentor })],
+    ['create_campaign_code', (code: string, mentor: string) => ({ code, beneficiary_id: mentor })],
+    ['rotate_code', (code: string, mentor: string) => ({ code, referrer_id: mentor })],
+  ] as const)('an event waits for %s, and earns', ([rpc, choice]) =>
+    sessions(sql, async (staff, stripe) => {
+      const people = await scene(sql, terms)
+      const { org, coordinator, mentor } = people
+      if (rpc === 'rotate_code') await codeOf(mentor, org)
+      const code = text()
+      const customer = `cus_${code}`
+      await ingest(sql, paidInvoice({ customer, at: at() }))
+      const args = { org_id: org, ...choice(code, mentor.id) }
+      await person(staff.tx, coordinator.id).rpc(rpc, args)
+      const event = ingest(stripe.tx, completedSession({ customer, code, at: at() - 50 }))
+      await stripe.blocked()
+      await staff.commit()
+      await event
+      await stripe.commit()
+      expect(await earned(people)).toBe(100)
+    }),
+  )
+
+  test('the operator’s import waits for the event, and settles it', () =>
+    sessions(sql, async (stripe, importer) => {
+      const people = await scene(sql, terms)
+      const reference = (await codeOf(people.mentor, people.org)).code
+      const code = text()
+      const customer = `cus_${code}`
+      await ingest(stripe.tx, completedSession({ customer, code, reference, at: at() }))
+      await ingest(stripe.tx, paidInvoice({ customer, at: at() + 50 }))
+      const args = { org_id: people.org, rows: [{ code }] }
+      const call = operator(importer.tx).rpc('import_codes', args)
+      await importer.blocked()
+      await stripe.commit()
+      expect(await call).toMatchObject([{ made: 1 }])
+      await importer.commit()
+      // Before the imported code, which earns for nobody, counts none that is named less directly.
+      expect(await earned(people)).toBe(0)
+    }))
+
+  test('people who choose at once do not wait for each other', () =>
+    sessions(sql, async (one, other) => {
+      const { org, coordinator } = await scene(sql, terms)
+      const choose = (tx: typeof one.tx, code: string) =>
+        person(tx, coordinator.id).rpc('import_codes', { org_id: org, rows: [{ code }] })
+      await choose(one.tx, text())
+      expect(await choose(other.tx, text())).toHaveLength(1)
+    }))
+
+  test('a coordinator who lost the role while they waited is refused', () =>
+    sessions(sql, async (stripe, staff) => {
+      const { org, admin, coordinator } = await scene(sql, terms)
+      await ingest(stripe.tx, completedSession({ customer: 'cus_1' }))
+      const args = { org_id: org, code: text() }
+      const call = refusal(person(staff.tx, coordinator.id).rpc('create_code', args))
+      await staff.blocked()
+      await admin.rpc('set_member_role', { org_id: org, user_id: coordinator.id, role: 'member' })
+      await stripe.commit()
+      expect(await call).toBe('not_allowed')
+    }))
+})
+
+test('a code that is made active again counts for a purchase of the last minute that is under way', () =>
+  sessions(sql, async (event, staff) => {
+    const terms = { enrolment: 'open', commission: { kind: 'percent', bps: 1000 } }
+    const { org, program, coordinator, mentor } = await scene(sql, terms)
+    await sql`
+      update referral.program_terms set valid_from = now() - interval '1 day' where program_id = ${program}`
+    const { id, code } = await codeOf(mentor, org)
+    await restate(sql, id, [
+      { status: 'active', since: new Date(Date.now() - 9e6).toISOString() },
+      { status: 'suspended', since: new Date(Date.now() - 8e6).toISOString() },
+    ])
+    await sql`alter table referral.codes disable trigger user`
+    await sql`update referral.codes set status = 'suspended' where id = ${id}`
+    await sql`alter table referral.codes enable trigger user`
+    const at = Math.floor(Date.now() / 1000) - 20
+    await ingest(event.tx, paidInvoice({ customer: `cus_${id}`, code, at }))
+    const active = person(staff.tx, coordinator.id).rpc('reactivate_code', { code_id: id })
+    await staff.blocked()
+    await event.commit()
+    await active
+    await staff.commit()
+    const [row] = await mentor.rpc('my_earnings', { org_id: org })
+    expect(Number(row?.pending ?? 0)).toBeGreaterThan(0)
+  }))

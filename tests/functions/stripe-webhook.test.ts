@@ -154,7 +154,7 @@ describe('a body', () => {
     const event = paidInvoice({ orgId: 'not a uuid' })
     await deliver(event)
     const rows =
-      await sql`select org_id from referral_private.payments where payment_id = ${String(event.data.object.id)}`
+      await sql`select subscription_org_id as org_id from referral_private.payments where payment_id = ${String(event.data.object.id)}`
     expect(rows).toEqual([{ org_id: '00000000-0000-0000-0000-000000000000' }])
   })
 

@@ -20,7 +20,13 @@ type Objects = {
 type Kind = keyof Objects
 
 /** An object as an event showed it, when and by which event. */
-type Shown<Name extends Kind> = { object: z.infer<Objects[Name]>; at: Time; by: string }
+type Shown<Name extends Kind> = {
+  object: z.infer<Objects[Name]>
+  at: Time
+  by: string
+  /** What a promotion code's event says of before. */
+  previous: StripeEvent['data']['previous_attributes']
+}
 
 export type Book = {
   stripeAccount: string
@@ -66,13 +72,15 @@ export function booksOf({ events, records, organisations }: World): Book[] {
   for (const event of events) show(book(event.account ?? '', event.livemode), event)
   const stripeAccounts = new Map(organisations.map(({ id, stripeAccount }) => [id, stripeAccount]))
   for (const record of records)
-    book(stripeAccounts.get(record.org) ?? '', true).records.push(record)
+    book(stripeAccounts.get(record.org) ?? '', record.livemode).records.push(record)
   return [...books.values()]
 }
 
 function show({ shown }: Book, { id, type, created, data }: StripeEvent): void {
   const kind = kinds[type]
-  if (kind) (shown[kind] as object[]).push({ object: data.object, at: created * second, by: id })
+  if (!kind) return
+  const { object, previous_attributes: previous } = data
+  ;(shown[kind] as object[]).push({ object, at: created * second, by: id, previous })
 }
 
 function emptyBook(stripeAccount: string, livemode: boolean): Book {

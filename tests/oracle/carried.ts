@@ -1,123 +1,115 @@
-/** What objects say of their payers: which users they are, and what was carried for them. */
-import { type Book, recordedPayer } from './books.ts'
-import { isUuid, normalForm, promotionsOf } from './code-forms.ts'
-import { customerOf, metadataOf } from './stripe-objects.ts'
+/** What objects say: which users their payers are, what was carried for them, and whose purchase it is. */
+import type { Book } from './books.ts'
+import { isUuid, normalForm } from './code-forms.ts'
+import { promotionsOf } from './promotions.ts'
+import { customersIn, metadataOf } from './stripe-objects.ts'
 import { second, type Time } from './world.ts'
 
-/** What can be carried; of equal times the first counts. A redemption by a payer's user comes before them all. */
-export const priorities = { redeemed: 1, redemption: 2, code: 3, promotion: 4, reference: 5 }
-
-/** A user whom a carrier (a customer; of a guest, an invoice or an intent) is. */
-type Identity = { carrier: string; user: string }
-export type Carrying = {
-  carrier: string
-  priority: number
-  /** A redemption's id, or a code in its normal form. */
-  named: string
-  at: Time
-}
-export type Carried = { users: Map<string, Identity[]>; carryings: Map<string, Carrying[]> }
-
-/** By carrier. */
-export function carriedIn(book: Book): Carried {
-  const statements = [...statementsOf(book)]
-  const promotions = promotionsOf(book)
-  const ofRecords = book.records.flatMap((record): Identity[] => {
-    if (record.kind !== 'payment') return []
-    const { referee_id } = record.content
-    return [{ carrier: recordedPayer(record, referee_id), user: referee_id }]
-  })
-  const identities = statements.flatMap(({ carriers, users }) =>
-    carriers.flatMap((carrier) => users.map((user) => ({ carrier, user }))),
-  )
-  const carryings = statements.flatMap(({ carriers, names, at }) =>
-    carriers.flatMap((carrier) =>
-      names.flatMap(({ priority, named }) => {
-        const known = priority === priorities.promotion ? promotions.get(named) : named
-        return known === undefined ? [] : { carrier, priority, named: known, at }
-      }),
-    ),
-  )
-  return {
-    users: Map.groupBy([...identities, ...ofRecords], ({ carrier }) => carrier),
-    carryings: Map.groupBy(carryings, ({ carrier }) => carrier),
-  }
+/** What can be carried; of equal times the first counts. A redemption by the payer's person comes before them all. */
+export const priorities = {
+  redeemed: 1,
+  redemption: 2,
+  code: 3,
+  promotion: 4,
+  reference: 5,
+  paymentLink: 6,
 }
 
+/** A redemption by its id, or a code by its normal form. */
 type Named = { priority: number; named: string }
-type Statement = { carriers: string[]; users: string[]; names: Named[]; at: Time }
+
+export type Saying = {
+  kind: 'invoice' | 'session' | 'intent' | 'discount'
+  id: string
+  at: Time
+  /** Whom it speaks for: the customer; of a guest, the invoice and the intent. */
+  carriers: string[]
+  /** What it is about: an invoice, a subscription, an intent. */
+  about: string[]
+  users: string[]
+  names: Named[]
+  org: string | null
+}
 
 type Metadata = {
   referral_user_id?: string | undefined
   referral_redemption_id?: string | undefined
   referral_code?: string | undefined
+  referral_org_id?: string | undefined
 }
 
-function* statementsOf({ shown }: Book): Iterable<Statement> {
-  for (const { object } of shown.session) {
-    const reference = object.client_reference_id
-    const isUser = reference !== null && isUuid(reference)
-    yield {
-      // Of a guest, both that a session can make.
-      carriers: present(customerOf(object) ?? [object.invoice, object.payment_intent]),
-      // A buyer can edit the address behind a payment link: it names no user.
-      users: [
-        ...usersIn(object.metadata),
-        ...(isUser && !object.payment_link ? [lower(reference)] : []),
-      ],
-      names: [
-        ...namesIn(object.metadata),
-        ...present((object.discounts ?? []).map((of) => of.promotion_code)).map(promotion),
-        ...(reference !== null && !isUser
-          ? [{ priority: priorities.reference, named: normalForm(reference) }]
-          : []),
-      ],
-      at: object.created * second,
+export function sayingsOf(book: Book): Saying[] {
+  const customerOf = customersIn(book)
+  const promotions = promotionsOf(book)
+  const promoted = (ids: (string | null)[], at: Time): Named[] =>
+    present(ids.map((id) => id && promotions(id, at))).map((named) => ({
+      priority: priorities.promotion,
+      named,
+    }))
+  const sessions = book.shown.session.map(({ object }): Saying => {
+    const { invoice, payment_intent, subscription, created } = object
+    const metadata = saidBy(object.metadata)
+    const discounts = (object.discounts ?? []).map((discount) => discount.promotion_code)
+    return {
+      kind: 'session',
+      id: object.id,
+      at: created * second,
+      carriers: present([customerOf(object) ?? [invoice, payment_intent]].flat()),
+      about: present([invoice, subscription, payment_intent]),
+      org: metadata.org,
+      users: [...metadata.users, ...userReferred(object)],
+      names: [...metadata.names, ...promoted(discounts, created * second), ...codeReferred(object)],
     }
+  })
+  const intents = book.shown.intent.map(({ object }): Saying => {
+    const at = object.created * second
+    const carriers = [customerOf(object) ?? object.id]
+    return { kind: 'intent', ...of(object), at, carriers, ...saidBy(object.metadata) }
+  })
+  const invoices = book.shown.invoice.map(({ object }): Saying => {
+    const at = object.created * second
+    const carriers = [customerOf(object) ?? object.id]
+    return { kind: 'invoice', ...of(object), at, carriers, ...saidBy(metadataOf(object)) }
+  })
+  const discounts = book.shown.discount.map(({ object }): Saying => {
+    const at = object.start * second
+    const names = promoted([object.promotion_code], at)
+    const carriers = present([object.customer])
+    return { kind: 'discount', id: object.id, at, carriers, about: [], ...saidBy({}), names }
+  })
+  return [...sessions, ...intents, ...invoices, ...discounts]
+}
+
+const of = ({ id }: { id: string }) => ({ id, about: [id] })
+
+type Session = Book['shown']['session'][0]['object']
+
+/** A buyer can edit the address behind a payment link: it names no user. */
+const userReferred = ({ client_reference_id: reference, payment_link }: Session): string[] =>
+  reference !== null && isUuid(reference) && !payment_link ? [reference.toLowerCase()] : []
+
+function codeReferred({ client_reference_id: reference, payment_link }: Session): Named[] {
+  if (reference === null || isUuid(reference)) return []
+  const priority = payment_link ? priorities.paymentLink : priorities.reference
+  return [{ priority, named: normalForm(reference) }]
+}
+
+function saidBy(metadata: Metadata): Pick<Saying, 'users' | 'names' | 'org'> {
+  const { referral_user_id, referral_redemption_id, referral_code, referral_org_id } = metadata
+  const redemption = present([referral_redemption_id]).map((id) => ({
+    priority: priorities.redemption,
+    named: id.toLowerCase(),
+  }))
+  const code = present([referral_code]).map((text) => ({
+    priority: priorities.code,
+    named: normalForm(text),
+  }))
+  return {
+    users: present([referral_user_id]).map((id) => id.toLowerCase()),
+    names: [...redemption, ...code],
+    org: referral_org_id?.toLowerCase() ?? null,
   }
-  for (const { object } of shown.intent)
-    yield {
-      carriers: [customerOf(object) ?? object.id],
-      users: usersIn(object.metadata),
-      names: namesIn(object.metadata),
-      at: object.created * second,
-    }
-  for (const { object } of shown.invoice) {
-    const metadata = metadataOf(object)
-    yield {
-      carriers: [customerOf(object) ?? object.id],
-      users: usersIn(metadata),
-      names: namesIn(metadata),
-      at: object.created * second,
-    }
-  }
-  for (const { object } of shown.discount)
-    yield {
-      carriers: present(object.customer),
-      users: [],
-      names: present(object.promotion_code).map(promotion),
-      at: object.start * second,
-    }
 }
 
-const usersIn = ({ referral_user_id }: Metadata) => present(referral_user_id).map(lower)
-
-function namesIn({ referral_redemption_id, referral_code }: Metadata): Named[] {
-  return [
-    ...present(referral_redemption_id).map((id) => ({
-      priority: priorities.redemption,
-      named: lower(id),
-    })),
-    ...present(referral_code).map((code) => ({
-      priority: priorities.code,
-      named: normalForm(code),
-    })),
-  ]
-}
-
-const promotion = (id: string): Named => ({ priority: priorities.promotion, named: id })
-
-const lower = (text: string) => text.toLowerCase()
-
-const present = <Value>(of: Value | null | undefined | (Value | null | undefined)[]): Value[] =>
-  [of].flat().filter((value): value is Value => value !== null && value !== undefined)
+const present = <Value>(of: (Value | null | undefined)[]): Value[] =>
+  of.filter((value): value is Value => value !== null && value !== undefined)

@@ -1,148 +1,118 @@
-/** Evidence: what a payer carries, whom it credits, and why that earns nothing, where it does not. */
-import type { Book } from './books.ts'
-import { type Carried, type Carrying, priorities } from './carried.ts'
-import { normalForm } from './code-forms.ts'
-import { greatest } from './order.ts'
-import type { Agreed, Agreements } from './terms.ts'
-import { type Code, day, type Redemption, type Time, type World, wholeSecond } from './world.ts'
+/** Evidence: what the payers of one person carry, whom it credits, and why it can never earn, where it cannot. */
+import { priorities, type Saying } from './carried.ts'
+import type { Payer } from './payers.ts'
+import type { People } from './people.ts'
+import type { Agreed } from './terms.ts'
+import { isUsable } from './usable.ts'
+import { type Code, day, type Redemption, type Time, wholeSecond } from './world.ts'
 
 export type Evidence = {
   /** The redemption's id, or the code's. */
   id: string
   priority: number
   at: Time
-  /** What the conversion window counts from. */
-  since: Time
   org: string
   program: string
-  agreed: Agreed
+  code: Code
+  redemption: Redemption | null
+  /** Null where the program was switched off. */
+  agreed: Agreed | null
   /** Null of a campaign code, which nobody owns. */
   earner: string | null
-  referee: string | null
-  redemption: Redemption | null
-  refusal: string | null
+  /** Since when it counts for a payer: its time, or the last of the links through which it gets there. */
+  bound: (payer: Payer) => Time
 }
 
-/** What the people of organisations on one Stripe account did, by what it is looked up by. */
-export type People = {
-  redemptionsOf: (user: string) => Redemption[]
-  redemption: (id: string) => Redemption | undefined
-  code: (id: string) => Code | undefined
-  named: (text: string) => Code | undefined
-  bornAt: (user: string) => Time
-  agreements: Agreements
-}
-
-export function peopleOf(world: World, { stripeAccount }: Book, agreements: Agreements): People {
-  const orgs = new Set(
-    world.organisations.filter((org) => org.stripeAccount === stripeAccount).map(({ id }) => id),
-  )
-  const redemptions = world.redemptions.filter(({ org }) => orgs.has(org))
-  const codes = world.codes.filter(({ org }) => orgs.has(org))
-  const byReferee = Map.groupBy(redemptions, ({ referee }) => referee)
-  const byId = new Map(redemptions.map((redemption) => [redemption.id, redemption]))
-  const codesById = new Map(codes.map((code) => [code.id, code]))
-  const codesByText = new Map(codes.map((code) => [normalForm(code.code), code]))
-  const users = new Map(world.users.map(({ id, createdAt }) => [id, createdAt]))
-  return {
-    redemptionsOf: (user) => byReferee.get(user) ?? [],
-    redemption: (id) => byId.get(id),
-    code: (id) => codesById.get(id),
-    named: (text) => codesByText.get(text),
-    bornAt: (user) => users.get(user) ?? -Infinity,
-    agreements,
-  }
-}
-
-/** All evidence of a payer, given with everything that carries something for it. */
-export function evidenceOf(names: Set<string>, carried: Carried, people: People): Evidence[] {
-  const users = [...names].flatMap((name) => carried.users.get(name) ?? []).map(({ user }) => user)
-  const distinct = [...new Set(users)].toSorted()
-  const carryings = [...names].flatMap((name) => carried.carryings.get(name) ?? [])
-  return [...redeemed(distinct, carryings, people), ...coded(distinct, carryings, people)]
-}
-
-/** Redemptions by the payer's users, and those that its objects name. */
-function redeemed(users: string[], carryings: Carrying[], people: People): Evidence[] {
-  const own = users.flatMap(people.redemptionsOf)
-  const named = carryings
-    .filter(({ priority }) => priority === priorities.redemption)
-    .flatMap((carrying) => people.redemption(carrying.named) ?? [])
-  return [...new Set([...own, ...named])].flatMap((redemption) => {
-    const code = people.code(redemption.code)
-    const agreed = people.agreements.version(redemption.program, redemption.version)
-    if (!code || !agreed) return []
-    return {
-      id: redemption.id,
-      priority: own.includes(redemption) ? priorities.redeemed : priorities.redemption,
-      at: wholeSecond(redemption.redeemedAt),
-      since: redemption.redeemedAt,
-      org: redemption.org,
-      program: redemption.program,
-      agreed,
-      earner: code.beneficiary ?? redemption.referrer,
-      referee: redemption.referee,
-      redemption,
-      refusal: whyNoRedemption(redemption, code, users),
-    }
+/** All evidence of the payers of one person; of nobody's, of a payer by itself. Sayings are given by carrier. */
+export function evidenceOf(
+  group: Payer[],
+  sayings: Map<string, Saying[]>,
+  people: People,
+): Evidence[] {
+  const person = group[0]?.person ?? null
+  const own = person === null ? [] : people.redemptionsOf(person)
+  const redeemed = own.flatMap((redemption) => {
+    const at = wholeSecond(redemption.redeemedAt)
+    const bound = ({ linkedAt }: Payer) => Math.max(at, linkedAt)
+    return redemptionOf(redemption, priorities.redeemed, bound, people)
   })
-}
-
-function whyNoRedemption(redemption: Redemption, code: Code, users: string[]): string | null {
-  if (redemption.decision === 'rejected') return 'rejected'
-  const earning = [redemption.referrer, code.beneficiary]
-  const isSelf =
-    redemption.referee === code.beneficiary || users.some((user) => earning.includes(user))
-  return isSelf ? 'self_referral' : null
-}
-
-/** Codes, each once for each way in which it was carried: at the first time. */
-function coded(users: string[], carryings: Carrying[], people: People): Evidence[] {
-  const ways = Map.groupBy(
-    carryings.filter(({ priority }) => priority > priorities.redemption),
-    ({ priority, named }) => `${priority} ${named}`,
-  )
-  return [...ways.values()].flatMap((way) => {
-    const first = greatest(way, ({ at }) => [-at])
-    const code = people.named(first?.named ?? '')
-    if (!first || !code || wholeSecond(code.createdAt) > first.at) return []
-    const { org, program } = code
-    const agreed = people.agreements.at(org, program, first.at)
-    if (!agreed) return []
-    return {
-      id: code.id,
-      priority: first.priority,
-      at: first.at,
-      since: first.at,
-      org,
-      program,
-      agreed,
-      earner: code.beneficiary ?? code.referrer,
-      referee: users[0] ?? null,
-      redemption: null,
-      refusal: whyNoCode(code, users, first.at, agreed, people),
-    }
+  const carriers = group.flatMap((payer) => [...payer.carriers])
+  const theirs = new Set(carriers.flatMap((carrier) => sayings.get(carrier) ?? []))
+  const carried = [...theirs].flatMap((saying) => {
+    const holders = group.filter((payer) => saying.carriers.some((of) => payer.carriers.has(of)))
+    return saying.names.flatMap(({ priority, named }) => {
+      if (priority !== priorities.redemption)
+        return codeOf(named, priority, saying.at, reaching(saying.at, holders), people)
+      const redemption = people.redemption(named)
+      if (!redemption) return []
+      // The id is a link to the referee, too: as one, it counts from the object on.
+      const at = Math.max(wholeSecond(redemption.redeemedAt), saying.at)
+      const bound = reaching(at, holders)
+      return redemptionOf(redemption, priority, bound, people)
+    })
   })
+  return [...redeemed, ...carried]
 }
 
-function whyNoCode(code: Code, users: string[], at: Time, { terms }: Agreed, people: People) {
-  const { referrer } = code
-  if (users.some((user) => [referrer, code.beneficiary, code.creator].includes(user)))
-    return 'self_referral'
-  const theirs = referrer === null ? [] : people.redemptionsOf(referrer)
-  if (theirs.some((redemption) => isMutual(redemption, code, users, at))) return 'mutual_referral'
-  const days = terms.new_users_only_days
-  if (days !== undefined && !areNew(users, at - days * day, people)) return 'new_users_only'
-  return null
+/** What is carried for one payer reaches another one of the same person through the links of both. */
+const reaching =
+  (at: Time, holders: Payer[]) =>
+  (payer: Payer): Time =>
+    holders.includes(payer)
+      ? at
+      : Math.max(at, payer.linkedAt, Math.min(...holders.map(({ linkedAt }) => linkedAt)))
+
+function redemptionOf(
+  redemption: Redemption,
+  priority: number,
+  bound: Evidence['bound'],
+  people: People,
+): Evidence[] {
+  const { id, org, program, version, redeemedAt, referrer } = redemption
+  const code = people.code(redemption.code)
+  const agreed = people.agreements.version(program, version)
+  if (!code || !agreed) return []
+  const earner = code.beneficiary ?? referrer
+  const at = wholeSecond(redeemedAt)
+  return [{ id, priority, at, org, program, code, redemption, agreed, earner, bound }]
 }
 
-/** The code's referrer has redeemed a code of the payer's in the same program before. */
-const isMutual = (theirs: Redemption, code: Code, users: string[], at: Time) =>
-  theirs.program === code.program &&
-  theirs.referrer !== null &&
-  users.includes(theirs.referrer) &&
-  wholeSecond(theirs.redeemedAt) <= at
+function codeOf(
+  named: string,
+  priority: number,
+  at: Time,
+  bound: Evidence['bound'],
+  people: People,
+): Evidence[] {
+  const code = people.named(named)
+  if (!code) return []
+  const { id, org, program } = code
+  const agreed = people.agreements.at(org, program, at)
+  const earner = code.beneficiary ?? code.referrer
+  return [{ id, priority, at, org, program, code, redemption: null, agreed, earner, bound }]
+}
 
-/** The payer is known, and every user that it is signed up no earlier than that. */
-const areNew = (users: string[], since: Time, { bornAt }: People) =>
-  users.length > 0 && users.every((user) => bornAt(user) >= since)
+/** Why evidence counts for no purchase of a person, whoever pays; null if it can. */
+export function whyNever(of: Evidence, person: string | null, people: People): string | null {
+  const { at, code, redemption, agreed } = of
+  if (agreed === null) return 'program_inactive'
+  if (redemption === null && !isUsable(people.statesOf(code), at)) return 'code_unusable'
+  const users = [person, redemption?.referee ?? null].filter((user) => user !== null)
+  const interested = [of.earner, code.referrer, code.beneficiary, code.creator]
+  if (users.some((user) => interested.includes(user))) return 'self_referral'
+  if (redemption !== null) return null
+  if (person !== null && isMutual(code, person, at, people)) return 'mutual_referral'
+  const days = agreed.terms.new_users_only_days
+  const signedUpAt = person === null ? null : people.signedUpAt(person)
+  const isNew = days === undefined || (signedUpAt ?? -Infinity) >= at - days * day
+  return isNew ? null : 'new_users_only'
+}
+
+/** The code's referrer has redeemed a code of the person's in the same program before. */
+const isMutual = ({ referrer, program }: Code, person: string, at: Time, people: People) =>
+  (referrer === null ? [] : people.redemptionsOf(referrer)).some(
+    (theirs) =>
+      theirs.program === program &&
+      theirs.referrer === person &&
+      wholeSecond(theirs.redeemedAt) <= at,
+  )

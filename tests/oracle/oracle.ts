@@ -1,81 +1,88 @@
 /**
- * The oracle: what everybody must have been credited with, and how every redemption must stand, by the rules of
- * docs/stripe.md and in exact whole numbers. It shares nothing with the SQL that it proves. `world.ts` says what it is
- * told; then come, each from those before, `payments`, `reversals` and `sales`, `carried`, `evidence` and `winners`,
- * `ranks` and `commissions`.
+ * The oracle: what everybody must have been credited with, how every redemption must stand, and why a sale credits nobody,
+ * by the rules of docs/stripe.md and in exact whole numbers. It shares nothing with the SQL that it proves. `world.ts`
+ * says what it is told; then come, each from those before, `payments`, `reversals` and `sales`; `carried`, `payers`,
+ * `naming` and `evidence`; `judging` and `winners`; `qualifying`, `ranks` and `commissions`.
  */
 import { type Book, booksOf } from './books.ts'
-import { commissionsOf, rewardOf } from './commissions.ts'
-import { type People, peopleOf } from './evidence.ts'
+import { type Earned, earnedBy } from './commissions.ts'
 import { sorted } from './order.ts'
+import { peopleOf } from './people.ts'
+import { beyondLimit } from './qualifying.ts'
 import { ranksOf } from './ranks.ts'
-import { salesOf } from './sales.ts'
 import { statusesOf } from './statuses.ts'
-import { agreementsOf } from './terms.ts'
 import { type Won, winnersOf } from './winners.ts'
 import { day, type Time, type World } from './world.ts'
 
-/** What one sale earns one earner. */
+/** What one sale earns one earner, or its referee. */
 export type Owed = {
   stripeAccount: string
   livemode: boolean
   org: string
   sale: string
   earner: string
-  kind: 'pending' | 'available' | 'reward'
+  kind: 'pending' | 'available' | 'reward_pending' | 'reward_available'
   currency: string
   amount: bigint
   /** When what is pending becomes available. */
   dueAt: Time | null
 }
 
-export function oracle(world: World): { owed: Owed[]; statuses: Map<string, string> } {
-  const agreements = agreementsOf(world)
-  const told = booksOf(world).map((book) => {
-    const people: People = peopleOf(world, book, agreements)
-    return { book, won: winnersOf(book, salesOf(book), people) }
-  })
+export type Verdict = {
+  owed: Owed[]
+  /** By redemption. */
+  statuses: Map<string, string>
+  /** By account, mode and sale, why it credits nobody. */
+  unattributed: Map<string, string>
+}
+
+export function oracle(world: World): Verdict {
+  const told = booksOf(world).map((book) => ({
+    book,
+    ...winnersOf(book, peopleOf(world, book)),
+  }))
   return {
     owed: told.flatMap(({ book, won }) => owedOf(book, won, world.now)),
     statuses: statusesOf(
       world,
       told.flatMap(({ won }) => won),
     ),
+    unattributed: new Map(
+      told.flatMap(({ book: { stripeAccount, livemode }, unattributed }) =>
+        unattributed.map(({ sale, reason }) => [`${stripeAccount} ${livemode} ${sale.id}`, reason]),
+      ),
+    ),
   }
 }
 
-function owedOf({ stripeAccount, livemode }: Book, won: Won[], now: Time): Owed[] {
-  const rank = ranksOf(won)
+function owedOf(book: Book, won: Won[], now: Time): Owed[] {
+  const beyond = beyondLimit(won)
+  const limits = { rank: ranksOf(won), isBeyondLimit: (of: Won) => beyond.has(of) }
   const referrals = Map.groupBy(won, ({ evidence, person }) => `${evidence.program} ${person}`)
   return [...referrals.values()].flatMap((sales) => {
-    const referral = sorted(sales, ({ sale }) => [sale.soldAt, sale.id])
-    const commissions = commissionsOf(referral, rank).flatMap((amount, place) => {
-      const of = referral[place] as Won
-      const freeAt = freeFrom(of)
-      return freeAt <= now
-        ? owed(of, of.evidence.earner, 'available', amount, null)
-        : owed(of, of.evidence.earner, 'pending', amount, freeAt)
-    })
-    const first = referral[0] as Won
-    const reward = owed(first, first.evidence.referee, 'reward', rewardOf(first), null)
-    return [...commissions, ...reward].map((of) => ({ stripeAccount, livemode, ...of }))
+    const referral = sorted(sales, ({ sale }) => [sale.paidAt, sale.id])
+    return earnedBy(referral, limits).flatMap((earned) => owedFor(earned, book, now))
   })
 }
 
 /** A sale is on hold for so many days after it was paid; a warning begins them anew. */
 const freeFrom = ({ sale, evidence }: Won) =>
-  Math.max(sale.paidAt, sale.warnedAt ?? sale.paidAt) + evidence.agreed.terms.hold_days * day
+  Math.max(sale.paidAt, sale.warnedAt ?? sale.paidAt) + evidence.terms.hold_days * day
 
-/** One amount, or none where there is nothing, or nobody, to credit. */
-function owed(
-  { sale, evidence }: Won,
-  earner: string | null,
-  kind: Owed['kind'],
-  amount: bigint,
-  dueAt: Time | null,
-) {
-  if (earner === null || amount === 0n) return []
+/** The commission and the reward, where there is something, and somebody, to credit. */
+function owedFor({ of, commission, reward }: Earned, book: Book, now: Time): Owed[] {
+  const { stripeAccount, livemode } = book
+  const { sale, evidence, referee } = of
+  const freeAt = freeFrom(of)
+  const isFree = freeAt <= now
+  const common = {
+    ...{ stripeAccount, livemode, org: evidence.org, sale: sale.id, currency: sale.currency },
+    dueAt: isFree ? null : freeAt,
+  }
+  const credited = (earner: string | null, kind: Owed['kind'], amount: bigint) =>
+    earner === null || amount === 0n ? [] : [{ ...common, earner, kind, amount }]
   return [
-    { org: evidence.org, sale: sale.id, earner, kind, currency: sale.currency, amount, dueAt },
+    ...credited(evidence.earner, isFree ? 'available' : 'pending', commission),
+    ...credited(referee, isFree ? 'reward_available' : 'reward_pending', reward),
   ]
 }

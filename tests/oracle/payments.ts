@@ -4,10 +4,11 @@ import { greatest } from './order.ts'
 import { type Statement, sources, statementsOf } from './statements.ts'
 import type { Time } from './world.ts'
 
-export type Payment = Omit<Statement, 'at' | 'by'> & {
+export type Payment = Omit<Statement, 'at' | 'by' | 'customer' | 'paidAt'> & {
+  /** The customer, or the payment itself where a guest paid. */
+  payer: string
+  guest: boolean
   paidAt: Time
-  /** The organisation to which a session restricts it. */
-  sessionOrg: string | null
 }
 
 /** By id, every payment that was heard of, also where nothing is paid. */
@@ -16,7 +17,7 @@ export function paymentsOf(book: Book): Map<string, Payment> {
   return new Map([...groups].map(([id, statements]) => [id, together(statements)]))
 }
 
-/** Of one source the greatest statement holds; times are those of the first that says paid. */
+/** Of one source the greatest statement holds; times are the first of those that say paid. */
 function together(statements: Statement[]): Payment {
   const holding = sources.flatMap(
     (source) =>
@@ -27,18 +28,20 @@ function together(statements: Statement[]): Payment {
   )
   const best = holding.find(({ paid }) => paid > 0n) ?? (holding[0] as Statement)
   const session = holding.find(({ source }) => source === 'session')
-  const paid = statements.filter((statement) => statement.paid > 0n)
   // Only the session knows the tax of its intent.
   const { total, withoutTax } = best.source === 'intent' ? (session ?? best) : best
+  const [customer = null] = statements.flatMap(({ customer }) => customer ?? []).toSorted()
+  const said = statements.filter(({ paid }) => paid > 0n)
+  const saying = said.length ? said : statements
+  const stated = saying.flatMap(({ paidAt }) => paidAt ?? [])
   return {
     ...best,
     total,
     withoutTax,
-    customer: statements.flatMap(({ customer }) => customer ?? []).toSorted()[0] ?? null,
-    org: holding.find(({ org }) => org !== null)?.org ?? null,
-    sessionOrg: session?.org ?? null,
+    payer: customer ?? best.id,
+    guest: customer === null,
     names: statements.some(({ names }) => names),
-    soldAt: Math.min(...paid.map(({ soldAt }) => soldAt)),
-    paidAt: Math.min(...paid.map(({ at }) => at)),
+    soldAt: Math.min(...saying.map(({ soldAt }) => soldAt)),
+    paidAt: Math.min(...(stated.length ? stated : saying.map(({ at }) => at))),
   }
 }

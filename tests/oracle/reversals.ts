@@ -1,7 +1,7 @@
 /** What was reversed of a payment, and of an invoice that several payments, or a part of one, paid. */
-import { fraction, least, most, splitByWeight, sum } from './arithmetic.ts'
+import { least, most, splitByWeight, sum } from './arithmetic.ts'
 import type { Book } from './books.ts'
-import { type Dispute, disputesOf } from './disputes.ts'
+import { type Dispute, disputesOf, keptBy } from './disputes.ts'
 import type { Payment } from './payments.ts'
 import type { References } from './references.ts'
 import { type CreditNote, notesOf, type Refund, refundsOf } from './refunds.ts'
@@ -23,21 +23,10 @@ export function reversalsOf(book: Book, references: References): Reversals {
 /** Every refund that has not failed, and what disputes keep. */
 export function reversedOfPayment(
   of: { refunds: Pick<Refund, 'amount' | 'failed'>[]; disputes: Omit<Dispute, 'payment'>[] },
-  { currency, paid }: { currency: string; paid: bigint },
+  sale: { currency: string; paid: bigint },
 ): bigint {
   const refunded = sum(of.refunds.filter(({ failed }) => !failed).map(({ amount }) => amount))
-  return refunded + sum(of.disputes.map((dispute) => kept(dispute, currency, paid)))
-}
-
-/** The share of what it took that a dispute has not given back; of the sale, where it is in another currency. */
-function kept(
-  { amount, currency, moved }: Omit<Dispute, 'payment'>,
-  saleCurrency: string,
-  paid: bigint,
-): bigint {
-  const taken = sum(moved.filter((change) => change < 0n)) * -1n
-  const net = most(0n, -sum(moved))
-  return taken ? fraction(currency === saleCurrency ? amount : paid, net, taken) : 0n
+  return refunded + sum(of.disputes.map((dispute) => keptBy(dispute, sale)))
 }
 
 /** An invoice's part of a payment: what was paid of it, and what credit notes assign to it. */

@@ -1,7 +1,7 @@
 /** What each object says was paid: invoices, payment intents, their sessions, and records of other providers. */
 import { most } from './arithmetic.ts'
 import { type Book, recordedId, recordedPayer } from './books.ts'
-import { customerOf, metadataOf } from './stripe-objects.ts'
+import { customersIn } from './stripe-objects.ts'
 import { second, type Time } from './world.ts'
 
 /** Who knows best what was paid comes first. */
@@ -15,20 +15,24 @@ export type Statement = {
   withoutTax: bigint | null
   currency: string
   customer: string | null
+  subscription: string | null
+  /** Only records say it. */
   org: string | null
   program: string | null
   /** Only what names a referral can be a sale of its own. */
   names: boolean
   soldAt: Time
+  /** Where the object itself says when it was paid. */
+  paidAt: Time | null
   at: Time
   by: string
 }
 
-type Metadata = { referral_org_id?: string | undefined }
+type CustomerOf = ReturnType<typeof customersIn>
 
-const orgOf = ({ referral_org_id }: Metadata) => referral_org_id?.toLowerCase() ?? null
+const unrestricted = { subscription: null, org: null, program: null, paidAt: null }
 
-const invoices = ({ shown }: Book): Statement[] =>
+const invoices = ({ shown }: Book, customerOf: CustomerOf): Statement[] =>
   shown.invoice.map(({ object, at, by }) => ({
     id: object.id,
     source: 'invoice',
@@ -36,16 +40,17 @@ const invoices = ({ shown }: Book): Statement[] =>
     total: BigInt(object.total),
     withoutTax: without(object.total_excluding_tax, 0),
     currency: object.currency,
+    ...unrestricted,
     customer: customerOf(object),
-    org: orgOf(metadataOf(object)),
-    program: null,
+    subscription: object.parent?.subscription_details?.subscription ?? null,
     names: true,
     soldAt: object.created * second,
+    paidAt: inMicros(object.status_transitions?.paid_at),
     at,
     by,
   }))
 
-const intents = ({ shown }: Book): Statement[] =>
+const intents = ({ shown }: Book, customerOf: CustomerOf): Statement[] =>
   shown.intent.map(({ object, at, by }) => ({
     id: object.id,
     source: 'intent',
@@ -53,9 +58,8 @@ const intents = ({ shown }: Book): Statement[] =>
     total: BigInt(object.amount_received),
     withoutTax: without(object.amount_received, object.amount_details?.tax?.total_tax_amount),
     currency: object.currency,
+    ...unrestricted,
     customer: customerOf(object),
-    org: orgOf(object.metadata),
-    program: null,
     names: Object.values(object.metadata).some((value) => value !== undefined),
     soldAt: at,
     at,
@@ -63,7 +67,7 @@ const intents = ({ shown }: Book): Statement[] =>
   }))
 
 /** Of mode `payment` only: what a subscription's session says comes with its invoices. */
-const sessions = ({ shown }: Book): Statement[] =>
+const sessions = ({ shown }: Book, customerOf: CustomerOf): Statement[] =>
   shown.session.flatMap(({ object, at, by }) => {
     if (object.payment_intent === null || object.mode !== 'payment') return []
     const total = BigInt(object.amount_total ?? 0)
@@ -74,9 +78,8 @@ const sessions = ({ shown }: Book): Statement[] =>
       total,
       withoutTax: without(object.amount_total, object.total_details?.amount_tax),
       currency: object.currency ?? '',
+      ...unrestricted,
       customer: customerOf(object),
-      org: orgOf(object.metadata),
-      program: null,
       names: true,
       soldAt: at,
       at,
@@ -97,10 +100,12 @@ const recorded = ({ records }: Book): Statement[] =>
       withoutTax: without(amount, tax),
       currency,
       customer: recordedPayer(record, referee_id),
+      subscription: null,
       org: record.org,
       program: program_id,
       names: true,
       soldAt: at,
+      paidAt: at,
       at,
       by: id,
     }
@@ -110,5 +115,12 @@ const recorded = ({ records }: Book): Statement[] =>
 const without = (total: number | null | undefined, tax: number | null | undefined) =>
   total == null || tax == null ? null : BigInt(total) - BigInt(tax)
 
-export const statementsOf = (book: Book): Statement[] =>
-  [invoices, intents, sessions, recorded].flatMap((statements) => statements(book))
+/** Of Stripe's seconds. */
+const inMicros = (seconds: number | null | undefined) => (seconds == null ? null : seconds * second)
+
+export function statementsOf(book: Book): Statement[] {
+  const customerOf = customersIn(book)
+  return [invoices, intents, sessions, recorded].flatMap((statements) =>
+    statements(book, customerOf),
+  )
+}

@@ -1,19 +1,17 @@
 /** How redemptions stand. */
 import { sum } from './arithmetic.ts'
+import { decidedOn } from './decisions.ts'
 import type { Won } from './winners.ts'
 import { day, type Redemption, type World } from './world.ts'
 
-/** Where only the earner or the guest stands against a commission, the redemption has led to a sale all the same. */
-const confirming = [null, 'no_earner', 'guest', 'self_referral']
-
 /** By redemption. A decision of staff stands; else the sales that it won speak, in test mode and in live mode. */
 export function statusesOf(world: World, won: Won[]): Map<string, string> {
-  const winning = won.filter(({ refusal }) => confirming.includes(refusal))
-  const byRedemption = Map.groupBy(winning, ({ evidence }) => evidence.redemption?.id)
+  const byRedemption = Map.groupBy(won, ({ evidence }) => evidence.redemption?.id)
   return new Map(
     world.redemptions.map((redemption) => {
+      const decided = decidedOn(world.decisions, redemption)
       const sales = (byRedemption.get(redemption.id) ?? []).map(({ sale }) => sale)
-      if (redemption.decision !== null) return [redemption.id, redemption.decision]
+      if (decided !== null) return [redemption.id, decided]
       if (sales.length === 0) return [redemption.id, unused(redemption, world)]
       const left = sum(sales.map(({ paid, reversed }) => paid - reversed))
       return [redemption.id, left === 0n ? 'reversed' : 'confirmed']

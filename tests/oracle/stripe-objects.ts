@@ -3,7 +3,18 @@ import type { Book } from './books.ts'
 
 type Payer = { customer: string | null; customer_account: string | null }
 
-export const customerOf = ({ customer, customer_account }: Payer) => customer ?? customer_account
+/** An object's customer. A customer account is the customer that any object names beside it. */
+export function customersIn({ shown }: Book): (object: Payer) => string | null {
+  const objects = [...shown.session, ...shown.invoice, ...shown.intent].map(({ object }) => object)
+  const pairs = objects.flatMap(({ customer, customer_account: account }) =>
+    customer !== null && account !== null ? [{ customer, account }] : [],
+  )
+  const byAccount = Map.groupBy(pairs, ({ account }) => account)
+  return ({ customer, customer_account: account }) => {
+    const [known] = (byAccount.get(account ?? '') ?? []).map((pair) => pair.customer).toSorted()
+    return customer ?? known ?? account
+  }
+}
 
 /** The subscription's, over which goes the invoice's own. */
 export const metadataOf = ({ parent, metadata }: Book['shown']['invoice'][0]['object']) => ({

@@ -1,52 +1,123 @@
-/** Which evidence wins a sale: the first that is not later. */
+/** Whose sale it is, and which evidence wins it: the first that is not passed over. */
 import type { Book } from './books.ts'
-import { carriedIn } from './carried.ts'
-import { type Evidence, evidenceOf, type People } from './evidence.ts'
+import { priorities, sayingsOf } from './carried.ts'
+import { forfeitsOf, isRejected } from './decisions.ts'
+import { type Candidate, judgesOf } from './judging.ts'
+import { namingOf } from './naming.ts'
 import { sorted } from './order.ts'
-import type { Sale } from './sales.ts'
-import { day } from './world.ts'
+import { type Payer, payersOf } from './payers.ts'
+import { type Payment, paymentsOf } from './payments.ts'
+import type { People } from './people.ts'
+import { referencesOf } from './references.ts'
+import { isOwn, type Sale, salesOf } from './sales.ts'
+import { customersIn } from './stripe-objects.ts'
+import { type Decision, wholeSecond } from './world.ts'
 
 export type Won = {
   sale: Sale
-  evidence: Evidence
-  /** Whom the referral is of: the referee, or a payer without one. */
+  evidence: Candidate
+  /** Whom the referral is of: the person, or a payer without one. */
   person: string
-  refusal: string | null
+  /** To whom the program gives its reward. */
+  referee: string | null
+  /** Why the winner earns nothing by the sale, and what it does not count for either. */
+  ended: 'rejected' | 'no_earner' | 'guest' | null
+  forfeited: boolean
+}
+export type Outcome = { won: Won[]; unattributed: { sale: Sale; reason: string }[] }
+
+const unknown = 'organisation_unknown'
+
+/** Who wins each sale of a book, and why nobody wins the others. */
+export function winnersOf(book: Book, people: People): Outcome {
+  const sayings = sayingsOf(book)
+  const references = referencesOf(book)
+  const byId = paymentsOf(book)
+  const payments = [...byId.values()]
+  const sales = salesOf(book, byId, references)
+  const payers = payersOf(book, sayings, { payments, sales, references }, people)
+  const naming = namingOf(sayings, payments, references, people)
+  const own = payments.filter((payment) => isOwn(payment, references))
+  const candidatesOf = judgesOf(sayings, { payers, own, sales }, naming, people)
+
+  const isPayer = payerIn(book)
+
+  /** Its own organisation, else where the first sale of its subscription went that went to one, by evidence. */
+  const orgOf = (sale: Payment): string | null => {
+    const named = naming.org(sale)
+    if (named !== null) return named
+    const went = naming.upTo(sale).map((of) => byEvidence(of, candidatesOf(of), people))
+    return went.find((org) => org !== null && org !== unknown) ?? went.at(-1) ?? null
+  }
+  const namesOf = (sale: Sale) => [sale.payer, sale.id, ...(references.paying.get(sale.id) ?? [])]
+  const outcomes = sales.map((sale) => {
+    const org = orgOf(sale)
+    if (org === unknown) return { sale, reason: unknown }
+    const candidates = candidatesOf(sale).filter((of) => (org === null ? true : of.org === org))
+    const inOrder = sorted(candidates, (of) => [of.boundAt, of.priority, of.id, of.at])
+    const winner = org === null ? undefined : inOrder.find(({ passedOver }) => passedOver === null)
+    if (winner)
+      return wonBy(
+        winner,
+        sale,
+        payers.get(sale.payer) as Payer,
+        (of) => namesOf(sale).some((name) => isPayer(of, name)),
+        people,
+      )
+    return {
+      sale,
+      reason: inOrder.flatMap(({ passedOver }) => passedOver ?? [])[0] ?? 'no_evidence',
+    }
+  })
+  return {
+    won: outcomes.filter((outcome): outcome is Won => 'evidence' in outcome),
+    unattributed: outcomes.filter((outcome) => 'reason' in outcome),
+  }
 }
 
-/** Who wins each sale of a book. */
-export function winnersOf(book: Book, sales: Sale[], people: People): Won[] {
-  const carried = carriedIn(book)
-  const won = [...Map.groupBy(sales, ({ payer }) => payer)].flatMap(([payer, bought]) => {
-    const names = new Set(bought.flatMap((sale) => sale.names))
-    const evidence = sorted(evidenceOf(names, carried, people), ({ at, priority, id }) => [
-      at,
-      priority,
-      id,
-    ])
-    return bought.flatMap((sale) => {
-      const winner = evidence.find((candidate) => wins(candidate, sale))
-      return winner ? [{ sale, evidence: winner, person: winner.referee ?? payer }] : []
-    })
-  })
-  const byClaim = Map.groupBy(won, ({ evidence, person }) => `${evidence.id} ${person}`)
-  return [...byClaim.values()].flatMap((claim) => {
-    const first = Math.min(...claim.map(({ sale }) => sale.soldAt))
-    return claim.map((of) => ({ ...of, refusal: refusalOf(of.evidence, of.sale, first) }))
-  })
+/** The organisation of the evidence that reached the payer by then, or later; of several, nobody knows. */
+function byEvidence({ paidAt }: Payment, candidates: Candidate[], people: People): string | null {
+  const counting = candidates.filter(
+    ({ passedOver, priority, at }) =>
+      passedOver === null && !(priority === priorities.paymentLink && people.areSeveral(at)),
+  )
+  const bound = counting.filter(({ boundAt }) => boundAt <= wholeSecond(paidAt))
+  const [org = null, ...others] = new Set((bound.length ? bound : counting).map((of) => of.org))
+  return others.length ? unknown : org
 }
 
-/** The sale can be restricted to an organisation, and to a program. */
-const wins = ({ at, org, program }: Evidence, sale: Sale) =>
-  at <= sale.soldAt && [null, org].includes(sale.org) && [null, program].includes(sale.program)
+type Named = Decision['payers'][0]
 
-/** Why a sale earns nothing by its winner, given when the winner's first sale was. */
-function refusalOf(evidence: Evidence, sale: Sale, first: number): string | null {
-  const { terms } = evidence.agreed
-  if (evidence.refusal) return evidence.refusal
-  if (evidence.earner === null) return 'no_earner'
-  if (sale.guest && terms.guests === false) return 'guest'
-  const ends = evidence.since + terms.conversion_window_days * day
-  const isWaived = evidence.redemption?.decision === 'confirmed'
-  return first > ends && !isWaived ? 'conversion_window' : null
+/** Whether a decision names a payer; it may name the customer's account. */
+function payerIn(book: Book): (of: Named, payer: string) => boolean {
+  const customerOf = customersIn(book)
+  return ({ stripeAccount, livemode, payer: named }, payer) =>
+    stripeAccount === book.stripeAccount &&
+    livemode === book.livemode &&
+    customerOf({ customer: null, customer_account: named }) === payer
+}
+
+function wonBy(
+  evidence: Candidate,
+  sale: Sale,
+  payer: Payer,
+  isPayer: (of: Named) => boolean,
+  people: People,
+): Won {
+  const { redemption, earner, terms } = evidence
+  const { person } = payer
+  const ended = () => {
+    if (isRejected(people.decisions, evidence, { person, isPayer })) return 'rejected'
+    if (earner === null) return 'no_earner'
+    return sale.guest && terms.guests === false ? 'guest' : null
+  }
+  const forfeits = forfeitsOf(people.decisions, evidence, wholeSecond(sale.paidAt))
+  return {
+    sale,
+    evidence,
+    person: person ?? payer.id,
+    referee: redemption?.referee ?? person,
+    ended: ended(),
+    forfeited: forfeits.length > 0,
+  }
 }

@@ -3,6 +3,7 @@
 /** Microseconds since 1970: as exact as Postgres keeps a time, and exact in a number. */
 export type Time = number
 export const second = 1_000_000
+export const minute = 60 * second
 export const day = 86_400 * second
 
 /** Times are compared in whole seconds, as Stripe's are. */
@@ -15,7 +16,7 @@ export type StripeEvent = {
   created: number
   livemode: boolean
   account?: string
-  data: { object: unknown }
+  data: { object: unknown; previous_attributes?: { metadata: { referral_code: string | null } } }
 }
 
 /** A payment, a refund or the end of a refund of another provider, as the app's server recorded it. */
@@ -23,6 +24,7 @@ export type RecordedFact = {
   org: string
   provider: string
   ref: string
+  livemode: boolean
 } & (
   | { kind: 'payment'; content: RecordedPayment }
   | { kind: 'refund'; content: { payment_ref: string; amount: number } }
@@ -52,7 +54,11 @@ export type Terms = {
   max_commissions_per_referrer?: number
   minimum_sale?: Money
   max_commission_per_referral?: Money
+  /** Whether a code brings those who have paid before. */
+  customers: 'new' | 'any'
   guests?: boolean
+  guests_per_day?: number
+  flat_above_sale?: boolean
 }
 
 export type Code = {
@@ -60,10 +66,21 @@ export type Code = {
   org: string
   program: string
   code: string
+  /** The first code of its chain of rotations. */
+  chain: string
   referrer: string | null
   beneficiary: string | null
   creator: string | null
   createdAt: Time
+}
+
+/** How a code was from some time on. */
+export type CodeState = {
+  code: string
+  status: string
+  expiresAt: Time | null
+  redeemableUntil: Time | null
+  since: Time
 }
 
 export type Redemption = {
@@ -75,19 +92,38 @@ export type Redemption = {
   referrer: string | null
   referee: string
   redeemedAt: Time
-  decision: 'confirmed' | 'rejected' | null
   status: string
+}
+
+/** What staff decided, and has not withdrawn. A forfeit has `since`; without `until` it is for ever. */
+export type Decision = {
+  id: string
+  org: string
+  kind: 'confirm' | 'reject' | 'forfeit'
+  program: string | null
+  person: string | null
+  redemption: string | null
+  member: string | null
+  chain: string | null
+  since: Time | null
+  until: Time | null
+  payers: { stripeAccount: string; livemode: boolean; payer: string }[]
 }
 
 export type World = {
   now: Time
   events: StripeEvent[]
   records: RecordedFact[]
-  organisations: { id: string; stripeAccount: string }[]
+  organisations: { id: string; stripeAccount: string; createdAt: Time }[]
   terms: { program: string; version: number; terms: Terms; from: Time }[]
   /** In the order in which they were switched; without a program, the organisation. */
   switches: { org: string; program: string | null; active: boolean; since: Time }[]
   codes: Code[]
+  /** Of each code in their order. */
+  codeStates: CodeState[]
   redemptions: Redemption[]
-  users: { id: string; createdAt: Time }[]
+  decisions: Decision[]
+  /** Everybody who ever was one, of any organisation. */
+  members: string[]
+  knownUsers: { id: string; signedUpAt: Time | null }[]
 }

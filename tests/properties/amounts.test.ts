@@ -28,24 +28,27 @@ const sale = fc.record({
   paid: fc.oneof(fc.integer({ min: 1, max: 100_000 }), fc.integer({ min: 1, max: 2 ** 45 })),
   unpaid: fc.integer({ min: -1_000, max: 1_000 }),
   tax: fc.option(fc.double({ min: 0, max: 1.1, noNaN: true })),
+  above: fc.boolean(),
   taken: fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 4 }),
 })
 
 const sales = (from: number) =>
-  fc.sample(sale, { numRuns: chunk, seed: from }).map(({ reward, paid, unpaid, tax, taken }, n) => {
-    const total = paid + unpaid
-    const steps = taken.map((part) => Math.floor(part * paid)).sort((a, b) => a - b)
-    const net = tax === null ? null : total - Math.floor(tax * Math.abs(total))
-    return { n, reward, paid, total, net, steps: [0, ...steps, paid] }
-  })
+  fc
+    .sample(sale, { numRuns: chunk, seed: from })
+    .map(({ reward, above, paid, unpaid, tax, taken }, n) => {
+      const total = paid + unpaid
+      const steps = taken.map((part) => Math.floor(part * paid)).sort((a, b) => a - b)
+      const net = tax === null ? null : total - Math.floor(tax * Math.abs(total))
+      return { n, reward, above, paid, total, net, steps: [0, ...steps, paid] }
+    })
 
 /** What each reward is worth after each step, as the database reckons. */
 async function reckoned(rows: ReturnType<typeof sales>): Promise<(bigint | null)[]> {
   const amounts = await sql<{ amount: bigint | null }[]>`
     select referral_private.reward_on(g.reward, row(
-      '', false, 'in_1', 'cus_1', false, null, null, 'usd', g.paid, step.reversed, g.total, g.net, now(), now(), null
-    )::referral_private.sales) as amount
-    from jsonb_to_recordset(${sql.json(rows)}) as g (n int, reward jsonb, paid bigint, total bigint, net bigint, steps bigint[])
+      '', false, 'in_1', 'cus_1', false, null, null, null, '{}', 'usd', g.paid, step.reversed, g.total, g.net, now(), now(), null
+    )::referral_private.sales, g.above) as amount
+    from jsonb_to_recordset(${sql.json(rows)}) as g (n int, reward jsonb, above boolean, paid bigint, total bigint, net bigint, steps bigint[])
     cross join unnest(g.steps) with ordinality as step (reversed, place)
     order by g.n, step.place`
   return amounts.map(({ amount }) => amount)
@@ -56,15 +59,19 @@ test(`a reward is worth what its formula says, less with each step, and nothing 
 }, async () => {
   for (let done = 0; done < cases; done += chunk) {
     const rows = sales(seed + done)
-    const amounts = rows.map(({ reward, paid, total, net, steps }) =>
+    const amounts = rows.map(({ reward, above, paid, total, net, steps }) =>
       steps.map((reversed) =>
-        worth(reward, {
-          paid: BigInt(paid),
-          reversed: BigInt(reversed),
-          total: BigInt(total),
-          withoutTax: net === null ? null : BigInt(net),
-          currency: 'usd',
-        }),
+        worth(
+          reward,
+          {
+            paid: BigInt(paid),
+            reversed: BigInt(reversed),
+            total: BigInt(total),
+            withoutTax: net === null ? null : BigInt(net),
+            currency: 'usd',
+          },
+          above,
+        ),
       ),
     )
     expect(await reckoned(rows)).toEqual(amounts.flat())

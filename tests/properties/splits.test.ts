@@ -35,6 +35,7 @@ const payment = fc.record({
     fc.record({
       amount,
       currency: fc.constantFrom('usd', 'eur'),
+      settled: fc.constantFrom('usd', 'eur'),
       taken: amount,
       back: fc.constantFrom(0, 0.3, 1),
     }),
@@ -80,7 +81,8 @@ async function reckoned(tx: Sql, rows: Payment[]): Promise<bigint[][]> {
     select 'acct_1', false, 'du_' || n || '_' || i, 'pi_' || n, (d ->> 'amount')::bigint, d ->> 'currency', now(), 'evt_1'
     from given cross join jsonb_array_elements(disputes) with ordinality as dispute (d, i);
     insert into referral_private.dispute_transactions
-    select 'acct_1', false, 'du_' || n || '_' || i, 'txn_' || j, amount::bigint
+      (stripe_account, livemode, dispute_id, transaction_id, amount, currency)
+    select 'acct_1', false, 'du_' || n || '_' || i, 'txn_' || j, amount::bigint, d ->> 'settled'
     from given cross join jsonb_array_elements(disputes) with ordinality as dispute (d, i)
     cross join jsonb_array_elements_text(d -> 'moved') with ordinality as moved (amount, j);
     analyze referral_private.invoice_payments, referral_private.refunds, referral_private.disputes`)
@@ -105,10 +107,10 @@ function expected({ n, paid, refunds, disputes }: Payment) {
   const taken = reversedOfPayment(
     {
       refunds: refunds.map(({ amount, failed }) => ({ amount: BigInt(amount), failed })),
-      disputes: disputes.map(({ amount, currency, moved }) => ({
+      disputes: disputes.map(({ amount, currency, settled, moved }) => ({
         amount: BigInt(amount),
         currency,
-        moved: moved.map(BigInt),
+        moved: moved.map((change) => ({ amount: BigInt(change), currency: settled })),
       })),
     },
     { currency: 'usd', paid: whole || 1n },

@@ -12,12 +12,13 @@ beforeAll(async () => {
   const { org, program, mentor } = await scene(sql)
   const { id, code } = await codeOf(mentor, org)
   const friend = person(sql)
-  await friend.rpc('redeem_code', { code })
+  const [redeemed] = await friend.rpc('redeem_code', { code })
   const [debit, credit] = await sql`
     insert into referral_private.ledger_accounts (org_id, livemode, earner_id, kind, currency)
     values (${org}, true, null, 'expense', 'usd'), (${org}, true, ${mentor.id}, 'paid', 'usd') returning account_id`
   Object.assign(ids, { debit: debit?.account_id, credit: credit?.account_id })
   Object.assign(ids, { org, program, mentor: mentor.id, code: id, friend: friend.id, text: code })
+  Object.assign(ids, { redemption: redeemed?.redemption_id })
 })
 
 const organisation = (change: string) => `update referral.organisations set ${change}`
@@ -37,6 +38,12 @@ const redemption = (change: Record<string, string>) => {
   }
   return `insert into referral.redemptions (${Object.keys(row).join(', ')}) values (${Object.values(row).join(', ')})`
 }
+const decision = (change: Record<string, string>) => {
+  const row = { org_id: ':org', kind: "'forfeit'", ...change }
+  return `insert into referral.decisions (${Object.keys(row).join(', ')}) values (${Object.values(row).join(', ')})`
+}
+const rejection = { kind: "'reject'", program_id: ':program' }
+const forfeit = { member_id: ':mentor', since: 'to_timestamp(1)' }
 const payment = (change: Record<string, string>) => {
   const row = {
     stripe_account: `''`,
@@ -45,6 +52,7 @@ const payment = (change: Record<string, string>) => {
     source: `'invoice'`,
     names_referral: 'true',
     paid_at: 'now()',
+    made_at: 'now()',
     currency: `'usd'`,
     paid: '1',
     total: '1',
@@ -72,6 +80,7 @@ const sale = (change: Record<string, string>) =>
     sale_id: `'in_1'`,
     payer_id: `'cus_1'`,
     is_guest: 'false',
+    object_ids: `'{}'`,
     currency: `'usd'`,
     total: '1',
     sale_at: 'now()',
@@ -81,6 +90,7 @@ const sale = (change: Record<string, string>) =>
 const record = (change: Record<string, string>) =>
   insert('recorded_facts', {
     org_id: ':org',
+    livemode: 'true',
     kind: `'payment'`,
     provider: `'play'`,
     ref: `'1'`,
@@ -197,11 +207,14 @@ const refused: Record<string, string> = {
   codes_description_is_500_at_most: code('description', "repeat('x', 501)"),
   codes_reason_is_500_at_most: code('reason', "repeat('x', 501)"),
   codes_rotation_is_counted: code('rotation', '-1'),
+  codes_unrotated_begin_their_chain: code('rotation', '1'),
+  codes_chain_begins_with_a_code: code('rotation, chain_id', `1, '${nobody}'`),
   codes_expire_at_a_time: code('expires_at', "'infinity'"),
   codes_rotated_are_replaced: code('status, ended_at', "'rotated', now()"),
   codes_only_rotated_have_grace: code('redeemable_until', 'now()'),
   codes_ended_say_when: code('status', "'invalidated'"),
   code_changes_are_of_a_code: `insert into referral.code_changes (org_id, code_id, to_status) values (:org, '${nobody}', 'active')`,
+  code_states_are_of_a_code: `insert into referral_private.code_states (org_id, code_id, status, since) values (:org, '${nobody}', 'active', now())`,
   redemptions_one_per_referee: redemption({ referee_id: ':friend' }),
   redemptions_no_mutual_pair: redemption({ referrer_id: ':friend', referee_id: ':mentor' }),
   redemptions_use_a_code: redemption({ code_id: `'${nobody}'` }),
@@ -216,6 +229,50 @@ const refused: Record<string, string> = {
   redemptions_decision_reason_is_500_at_most: redemption({ decision_reason: "repeat('x', 501)" }),
   redemptions_confirmed_say_when: redemption({ status: "'confirmed'" }),
   redemptions_pending_are_unconfirmed: redemption({ confirmed_at: 'now()' }),
+  decisions_are_in_a_program: decision({ kind: "'reject'", program_id: `'${nobody}'` }),
+  decisions_are_on_a_redemption: decision({
+    ...rejection,
+    person_id: ':friend',
+    redemption_id: `'${nobody}'`,
+  }),
+  decisions_are_on_a_member: decision({ ...forfeit, member_id: `'${nobody}'` }),
+  decisions_are_on_a_code: decision({
+    chain_id: `'${nobody}'`,
+    since: forfeit.since,
+  }),
+  decisions_forfeit_of_a_member_or_a_code: decision({ ...forfeit, chain_id: ':code' }),
+  decisions_forfeit_from_a_time: decision({ member_id: ':mentor' }),
+  decisions_forfeit_until_later: decision({ ...forfeit, until: forfeit.since }),
+  decisions_forfeit_in_whole_seconds: decision({
+    ...forfeit,
+    since: 'to_timestamp(1.5)',
+  }),
+  decisions_forfeit_by_block: decision({ ...rejection, by_block: 'true' }),
+  decisions_of_a_program_unless_forfeit: decision({ ...forfeit, program_id: ':program' }),
+  decisions_confirm_a_redemption: decision({ ...rejection, kind: "'confirm'" }),
+  decisions_name_the_referee: decision({ ...rejection, redemption_id: ':redemption' }),
+  decisions_of_a_person_in_a_program: decision({ ...forfeit, person_id: ':friend' }),
+  decisions_reason_is_500_at_most: decision({ ...forfeit, reason: "repeat('x', 501)" }),
+  decisions_withdrawal_reason_is_500_at_most: decision({
+    ...forfeit,
+    withdrawn_at: 'now()',
+    withdrawal_reason: "repeat('x', 501)",
+  }),
+  decisions_withdrawn_say_when: decision({ ...forfeit, withdrawn_by: ':mentor' }),
+  decision_payers_are_of_a_decision: insert('decision_payers', {
+    org_id: ':org',
+    decision_id: `'${nobody}'`,
+    stripe_account: `''`,
+    livemode: 'true',
+    payer_id: `'cus_1'`,
+  }),
+  decision_payers_payer_is_1_to_500: insert('decision_payers', {
+    org_id: ':org',
+    decision_id: `'${nobody}'`,
+    stripe_account: `''`,
+    livemode: 'true',
+    payer_id: `''`,
+  }),
   click_days_are_of_a_code: insert('click_days', {
     org_id: ':org',
     code_id: `'${nobody}'`,
@@ -255,7 +312,8 @@ const refused: Record<string, string> = {
   sales_are_of_something: sale({ paid: '0', reversed: '0' }),
   sales_reversed_at_most_paid: sale({ paid: '1', reversed: '2' }),
   switches_belong_to_an_organisation: `insert into referral_private.switches (org_id, active) values ('${nobody}', true)`,
-  referrals_are_of_a_program: `insert into referral_private.referrals (org_id, program_id, earner_id, person, stripe_account, livemode, payer_id, first_sale_at) values (:org, '${nobody}', '${nobody}', 'x', '', false, 'x', now())`,
+  referrals_are_of_a_program: `insert into referral_private.referrals (org_id, program_id, earner_id, person, stripe_account, livemode, payer_id, first_paid_at, first_sale_id) values (:org, '${nobody}', '${nobody}', 'x', '', false, 'x', now(), 'x')`,
+  guest_sales_are_by_a_code: `insert into referral_private.guest_sales (code_id, livemode, paid_on, paid_at, sale_id, stripe_account) values ('${nobody}', false, now(), now(), 'x', '')`,
   recorded_facts_belong_to_an_organisation: record({ org_id: `'${nobody}'` }),
   recorded_facts_kind_is_known: record({ kind: `'gift'` }),
   recorded_facts_provider_is_a_label: record({ provider: `'The Store'` }),
@@ -272,13 +330,15 @@ const refused: Record<string, string> = {
   ledger_accounts_one_per_earner_and_kind: `${account({})}; ${account({})}`,
   ledger_entries_debit_an_account: entry({ debit_account_id: '-1' }),
   ledger_entries_credit_an_account: entry({ credit_account_id: '-1' }),
+  ledger_entries_belong_to_one_thing: entry({ payout_id: 'gen_random_uuid()' }),
+  ledger_entries_sales_have_a_stripe_account: entry({ stripe_account: 'null' }),
   ledger_entries_are_between_two: entry({ credit_account_id: ':debit' }),
   ledger_entries_amount_is_positive: entry({ amount: '0' }),
   ledger_entries_reason_is_unique: `${entry({})}; ${entry({})}`,
   postings_belong_to_an_organisation: posting({ org_id: `'${nobody}'` }),
   postings_are_exact_in_javascript: posting({ amount: '-1' }),
-  parked_events_are_in_the_inbox: `insert into referral_private.parked_events (stripe_account, livemode, event_id, reason, event) values ('', false, 'evt_none', 'x', '{}')`,
-  resolved_events_are_in_the_inbox: `insert into referral_private.resolved_events (stripe_account, livemode, event_id, event) values ('', false, 'evt_none', '{}')`,
+  parked_events_are_in_the_inbox: `insert into referral_private.parked_events (stripe_account, livemode, event_id, event_created_at, reason, event) values ('', false, 'evt_none', now(), 'x', '{}')`,
+  resolved_events_are_in_the_inbox: `insert into referral_private.resolved_events (stripe_account, livemode, event_id, event_created_at, event) values ('', false, 'evt_none', now(), '{}')`,
   stripe_events_stripe_account_is_an_id: event({ stripe_account: "'me'" }),
   stripe_events_have_an_id: event({ event_id: "'no event'" }),
   stripe_events_body_is_hashed: event({ body_sha256: "'no hash'" }),

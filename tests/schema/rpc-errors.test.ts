@@ -36,6 +36,18 @@ const unreachable: Record<string, [codes: string[], reason: string]> = {
     ['not_signed_in', 'anonymous_user', 'not_a_member', 'organisation_not_found'],
     'program_not_found comes first',
   ],
+  confirm_redemption: [
+    ['not_signed_in', 'anonymous_user', 'organisation_not_found'],
+    'redemption_not_found comes first',
+  ],
+  reject_redemption: [
+    ['not_signed_in', 'anonymous_user', 'organisation_not_found'],
+    'as confirm_redemption',
+  ],
+  withdraw_decision: [
+    ['not_signed_in', 'anonymous_user', 'organisation_not_found'],
+    'decision_not_found comes first',
+  ],
   redeem_sign_up_code: [
     [
       'self_referral',

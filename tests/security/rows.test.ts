@@ -14,6 +14,7 @@ const tables = [
   'code_quotas',
   'code_changes',
   'redemptions',
+  'decisions',
   'redemption_changes',
   'member_changes',
 ]
@@ -51,6 +52,7 @@ const ofStaff = {
   code_quotas: 2,
   code_changes: 2,
   redemptions: 1,
+  decisions: 1,
   redemption_changes: 1,
 }
 const everything = { ...ofStaff, members: 4, member_changes: 4 }

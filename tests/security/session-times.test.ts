@@ -7,6 +7,7 @@ import { completedSession } from '../fixtures/stripe/checkout-session-completed.
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
 import { operator, person } from '../support/actors.ts'
 import { linkScene, redeem } from '../support/clicks.ts'
+import { dateCodes } from '../support/code-states.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
 import { ingest } from '../support/ingest.ts'
 import { codeOf, scene } from '../support/scene.ts'
@@ -97,10 +98,8 @@ describe('in New York, while clocks change', () => {
         const { code } = await codeOf(people.mentor, people.org)
         await tx.unsafe(`
         insert into auth.users (id, created_at) values ('${people.friend.id}', '${signedUpAt}');
-        update referral.program_terms set valid_from = '2025-01-01Z' where org_id = '${people.org}';
-        set constraints all immediate;
-        alter table referral.codes disable trigger user;
-        update referral.codes set created_at = '2025-01-01Z' where org_id = '${people.org}'`)
+        update referral.program_terms set valid_from = '2025-01-01Z' where org_id = '${people.org}'`)
+        await dateCodes(tx, people.org, '2025-01-01Z')
         await apply(tx, newYork)
         const about = { userId: people.friend.id, code, customer: 'cus_1' }
         await ingest(tx, completedSession({ ...about, at: seconds('2025-03-12T12:00Z') }))

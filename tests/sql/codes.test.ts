@@ -243,6 +243,26 @@ describe('rotate_code', () => {
       })
     }))
 
+  test('keeps the first code of the chain on each of the next ones, where it never changes', () =>
+    undone(sql, async (tx) => {
+      const { org, mentor } = await scene(tx)
+      const { id } = await codeOf(mentor, org)
+      for (let n = 0; n < 3; n++) await mentor.rpc('rotate_code', { org_id: org })
+      const rows = await tx`
+        select rotation, chain_id from referral.codes where org_id = ${org} order by rotation`
+      expect(rows.map(({ rotation, chain_id }) => [rotation, chain_id])).toEqual([
+        [0, null],
+        [1, id],
+        [2, id],
+        [3, id],
+      ])
+      const change = tx.savepoint(
+        (point) => point`
+          update referral.codes set chain_id = (select id from referral.codes where rotation = 1) where rotation = 3`,
+      )
+      expect(await refusal(change)).toBe('code_ended')
+    }))
+
   test('inherits expiry, description and the quota', () =>
     undone(sql, async (tx) => {
       const { org, mentor, coordinator } = await scene(tx)

@@ -115,7 +115,10 @@ describe('test mode and live mode', () => {
       await ingest(tx, paidInvoice({ userId: friend.id, at: now() + 10, paid: 500_000 }))
       expect(await total(mentor, org)).toBe(50_000)
       await ingest(tx, paidInvoice({ userId: friend.id, at: now() + 20, livemode: true }))
-      expect(await total(mentor, org)).toBe(100)
+      expect(await mentor.rpc('my_earnings', { org_id: org })).toMatchObject([
+        { livemode: false, pending: 50_000n },
+        { livemode: true, pending: 100n },
+      ])
       await ingest(tx, paidInvoice({ userId: friend.id, at: now() - 20, customer: 'cus_early' }))
       const [row] =
         await tx`select status from referral.redemptions where referee_id = ${friend.id}`

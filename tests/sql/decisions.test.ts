@@ -32,6 +32,16 @@ describe('confirm_redemption', () => {
         { status: 'confirmed' },
       ])
       expect(await coordinator.rpc('confirm_redemption', { redemption_id: id })).toEqual([row])
+      expect(await coordinator.run('select * from referral.decisions')).toMatchObject([
+        {
+          kind: 'confirm',
+          redemption_id: id,
+          reason: 'met twice',
+          decided_by: coordinator.id,
+          decided_at: row?.decided_at,
+          withdrawn_at: null,
+        },
+      ])
     }))
 })
 
@@ -48,6 +58,40 @@ describe('a decision', () => {
             await refusal(interested.rpc(rpc, { redemption_id: redeemed?.redemption_id })),
           ).toBe('not_allowed')
     }))
+
+  test.for(['beneficiary_id', 'created_by'])('is not made by the %s of the code', (column) =>
+    undone(sql, async (tx) => {
+      const { coordinator, admin, id, code } = await redeemed(tx)
+      await tx.unsafe(`
+        set constraints all immediate;
+        alter table referral.codes disable trigger user;
+        update referral.codes set ${column} = '${coordinator.id}' where code = '${code}';
+        alter table referral.codes enable trigger user`)
+      for (const rpc of ['confirm_redemption', 'reject_redemption'])
+        expect(await refusal(coordinator.rpc(rpc, { redemption_id: id })), rpc).toBe('not_allowed')
+      expect(await tx`select from referral.decisions`).toEqual([])
+      expect(await admin.rpc('confirm_redemption', { redemption_id: id })).toHaveLength(1)
+    }),
+  )
+
+  test.for([
+    'update referral.decisions set reason = null',
+    'update referral.decisions set until = now()',
+    "update referral.decisions set withdrawn_at = withdrawn_at + interval '1 second'",
+    'delete from referral.decisions',
+    'truncate referral.decisions cascade',
+    "update referral_private.decision_payers set payer_id = 'cus_2'",
+    'delete from referral_private.decision_payers',
+    'truncate referral_private.decision_payers',
+  ])('stays on record, for the owner too: %s', (statement) =>
+    undone(sql, async (tx) => {
+      const { org, program, admin, coordinator } = await redeemed(tx)
+      const of = { org_id: org, program_id: program, payer_id: 'cus_1' }
+      const [row] = await coordinator.rpc('reject_referral', { ...of, reason: 'fraud' })
+      await admin.rpc('withdraw_decision', { decision_id: row?.id })
+      expect(await refusal(tx.savepoint((point) => point.unsafe(statement)))).toBe('23001')
+    }),
+  )
 
   test('stays in the audit when another one follows', () =>
     undone(sql, async (tx) => {
@@ -74,7 +118,7 @@ describe('a decision', () => {
 })
 
 describe('reject_redemption', () => {
-  test('rejects for good, also what was confirmed, and gives nothing back', () =>
+  test('rejects what was confirmed too, and gives nothing back', () =>
     undone(sql, async (tx) => {
       const { coordinator, mentor, org, friend, code, id } = await redeemed(tx)
       await ingest(tx, paidInvoice({ userId: friend.id }))
@@ -88,6 +132,34 @@ describe('reject_redemption', () => {
       ])
       expect(await friend.rpc('redeem_code', { code })).toMatchObject([
         { redemption_id: id, status: 'rejected' },
+      ])
+    }))
+
+  test('rejects the referral: the decision names the person, and their payers in both modes', () =>
+    undone(sql, async (tx) => {
+      const { coordinator, friend, program, id } = await redeemed(tx)
+      for (const [customer, livemode] of [
+        ['cus_test', false],
+        ['cus_live', true],
+      ] as const)
+        await ingest(tx, paidInvoice({ customer, userId: friend.id, livemode }))
+      for (let i = 0; i < 2; i++)
+        await coordinator.rpc('reject_redemption', { redemption_id: id, reason: 'same household' })
+      expect(await coordinator.run('select * from referral.decisions')).toMatchObject([
+        {
+          kind: 'reject',
+          program_id: program,
+          person_id: friend.id,
+          redemption_id: id,
+          reason: 'same household',
+          decided_by: coordinator.id,
+        },
+      ])
+      expect(
+        await tx`select payer_id, livemode from referral_private.decision_payers order by 1`,
+      ).toEqual([
+        { payer_id: 'cus_live', livemode: true },
+        { payer_id: 'cus_test', livemode: false },
       ])
     }))
 

@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest'
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
 import { anonymous, operator, refusal } from '../support/actors.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
-import { ingest } from '../support/ingest.ts'
+import { ingest, reduced } from '../support/ingest.ts'
+import { checkLedger } from '../support/ledger.ts'
 import { ending, stageStory, stories } from '../support/money.ts'
 import { codeOf, scene } from '../support/scene.ts'
 
@@ -80,15 +81,16 @@ describe('explain_commission', () => {
       expect(row?.event_ids).toHaveLength(5)
     }))
 
-  test('says why a sale earns nothing, to staff and the owner only', () =>
+  test('says why a sale earns nothing, to admins and the owner only', () =>
     undone(sql, async (tx) => {
-      const { mentor, coordinator, friend, org, events } = await told(tx, 'a minimum sale')
+      const { mentor, admin, coordinator, friend, org, events } = await told(tx, 'a minimum sale')
       const sale = (events[0] as { data: { object: { id: string } } }).data.object.id
-      for (const reader of [mentor, coordinator])
+      for (const reader of [mentor, admin])
         expect(
           await reader.rpc('explain_commission', { org_id: org, sale_id: sale }),
         ).toMatchObject([{ amount: 0n, refusal: 'minimum_sale', arithmetic: '0: minimum_sale' }])
-      expect(await friend.rpc('explain_commission', { org_id: org, sale_id: sale })).toEqual([])
+      for (const reader of [friend, coordinator])
+        expect(await reader.rpc('explain_commission', { org_id: org, sale_id: sale })).toEqual([])
     }))
 })
 
@@ -101,27 +103,109 @@ test('org_liabilities lists commissions and rewards, for admins', () =>
     const rows = await admin.rpc('org_liabilities', { org_id: org })
     expect(rows).toHaveLength(2)
     expect(rows).toContainEqual(
-      expect.objectContaining({ earner_id: mentor.id, available: 200n, reward: 0n }),
+      expect.objectContaining({ earner_id: mentor.id, available: 200n, reward_available: 0n }),
     )
     expect(rows).toContainEqual(
-      expect.objectContaining({ earner_id: friend.id, available: 0n, reward: 300n }),
+      expect.objectContaining({ earner_id: friend.id, available: 0n, reward_available: 300n }),
     )
   }))
+
+test('a friend sees their reward, on hold as long as the commission, and then available', () =>
+  undone(sql, async (tx) => {
+    const terms = {
+      enrolment: 'open',
+      commission: { kind: 'percent', bps: 1000 },
+      referee_reward: { kind: 'flat', amount: { usd: 300 } },
+      hold_days: 7,
+    }
+    const { org, mentor, friend } = await scene(tx, terms)
+    await friend.rpc('redeem_code', { code: (await codeOf(mentor, org)).code })
+    const at = Math.floor(Date.now() / 1000) + 5
+    const sale = paidInvoice({ userId: friend.id, at })
+    await ingest(tx, sale)
+    const shown = async () => {
+      await checkLedger(tx)
+      const [row, ...more] = await friend.rpc('my_earnings', { org_id: org })
+      expect(more).toEqual([])
+      const [line] = await friend.rpc('my_statement', { org_id: org })
+      return [row?.reward_pending, row?.reward_available, row?.pending, line?.to_kind]
+    }
+    expect(await shown()).toEqual([300n, 0n, 0n, 'reward_pending'])
+    const args = { org_id: org, sale_id: sale.data.object.id }
+    expect(await friend.rpc('explain_commission', args)).toMatchObject([
+      { kind: 'reward_pending', amount: 300n, available_at: new Date((at + 7 * 86_400) * 1000) },
+    ])
+    expect(
+      await tx`select kind, due_at from referral_private.postings where earner_id = ${friend.id}`,
+    ).toEqual([{ kind: 'reward_pending', due_at: new Date((at + 7 * 86_400) * 1000) }])
+    await tx`update referral.program_terms set terms = terms || '{"hold_days": 0}'`
+    await tx`update referral.redemptions set redeemed_at = redeemed_at - interval '2 hours'`
+    await tx`update referral_private.sales set paid_at = paid_at - interval '1 hour'`
+    await tx`update referral_private.postings set due_at = due_at - interval '8 days'`
+    expect(await operator(tx).rpc('release_due_commissions')).toEqual([
+      { release_due_commissions: 1 },
+    ])
+    const [row] = await friend.rpc('my_earnings', { org_id: org })
+    expect(row).toMatchObject({ reward_pending: 0n, reward_available: 300n })
+    const [line] = await friend.rpc('my_statement', { org_id: org })
+    expect(line).toMatchObject({ from_kind: 'reward_pending', to_kind: 'reward_available' })
+  }))
+
+const nothing = {
+  ...{ livemode: false, pending: 0n, in_transit: 0n, paid: 0n, owed: 0n },
+  ...{ reward_pending: 0n, reward_available: 0n },
+}
 
 test('earnings of currencies never mix', () =>
   undone(sql, async (tx) => {
     const { mentor, org } = await told(tx, 'yen and dinars are minor units like others')
     const rows = await mentor.rpc('my_earnings', { org_id: org })
     expect(rows).toEqual([
-      { currency: 'jpy', pending: 0n, available: 101n, in_transit: 0n, paid: 0n, owed: 0n },
-      { currency: 'kwd', pending: 0n, available: 1235n, in_transit: 0n, paid: 0n, owed: 0n },
+      { ...nothing, currency: 'jpy', available: 101n },
+      { ...nothing, currency: 'kwd', available: 1235n },
     ])
   }))
 
+test('an entry of a payout, which has no sale, is a line of the statement', () =>
+  undone(sql, async (tx) => {
+    const { mentor, org } = await told(tx, 'a one-off checkout')
+    await tx`
+      insert into referral_private.ledger_accounts (org_id, livemode, earner_id, kind, currency)
+      select org_id, livemode, earner_id, 'in_transit', currency
+      from referral_private.ledger_accounts where kind = 'available'`
+    await tx`
+      insert into referral_private.ledger_entries (
+        org_id, debit_account_id, credit_account_id, amount, currency, reason_key, livemode, payout_id, caused_by
+      )
+      select a.org_id, a.account_id, b.account_id, 50, a.currency, 'payout 1', a.livemode, gen_random_uuid(), 'payout 1'
+      from referral_private.ledger_accounts as a
+      join referral_private.ledger_accounts as b on b.org_id = a.org_id and b.earner_id = a.earner_id
+      where a.kind = 'available' and b.kind = 'in_transit'`
+    const [line, ...more] = await mentor.rpc('my_statement', { org_id: org })
+    expect(line).toMatchObject({
+      amount: 50n,
+      from_kind: 'available',
+      to_kind: 'in_transit',
+      sale_id: null,
+    })
+    expect(more.every(({ sale_id }) => typeof sale_id === 'string')).toBe(true)
+  }))
+
 describe('what is written once', () => {
-  const tables = ['ledger_entries', 'stripe_events', 'resolved_events', 'recorded_facts']
+  const tables = [
+    'ledger_entries',
+    'stripe_events',
+    'resolved_events',
+    'recorded_facts',
+    'code_states',
+  ]
+  const values: Record<string, string> = {
+    ledger_entries: 'amount = 1',
+    recorded_facts: "provider = 'x'",
+    code_states: 'since = now()',
+  }
   const changes = (table: string) => [
-    `update referral_private.${table} set ${table === 'ledger_entries' ? 'amount = 1' : "stripe_account = 'x'"}`,
+    `update referral_private.${table} set ${values[table] ?? "stripe_account = 'x'"}`,
     `delete from referral_private.${table}`,
     `truncate referral_private.${table} cascade`,
   ]
@@ -129,12 +213,7 @@ describe('what is written once', () => {
   test.for(tables)('%s stays as it is, for every role, the owner and a replica', (table) =>
     undone(sql, async (tx) => {
       await told(tx, 'a one-off checkout')
-      const update = table === 'recorded_facts' ? "set provider = 'x'" : null
-      for (const change of changes(table)) {
-        const statement =
-          update && change.startsWith('update')
-            ? `update referral_private.${table} ${update}`
-            : change
+      for (const statement of changes(table)) {
         for (const actor of [anonymous(tx), operator(tx)])
           expect(await refusal(actor.run(statement)), statement).toBe('42501')
         const refused = tx.savepoint((point) => point.unsafe(statement))
@@ -162,7 +241,6 @@ describe('a parked event', () => {
       expect(await operator(tx).rpc('list_parked_events')).toMatchObject([
         { event_id: event.id, type: 'invoice.paid', reason: 'version 2031-01-01.future' },
       ])
-      const { reduced } = await import('../support/ingest.ts')
       const readable = { event: await reduced(event) }
       expect(await operator(tx).rpc('resolve_parked_event', readable)).toMatchObject([
         { status: 'applied' },
@@ -172,6 +250,32 @@ describe('a parked event', () => {
       ])
       expect(await operator(tx).rpc('list_parked_events')).toEqual([])
       expect(await mentor.rpc('my_earnings', { org_id: org })).toMatchObject([{ pending: 100n }])
+    }))
+
+  test('that was resolved is still a place from which a page can begin', () =>
+    undone(sql, async (tx) => {
+      const events = [paidInvoice(), paidInvoice()]
+      for (const event of events) await ingest(tx, { ...event, api_version: '2031-01-01.future' })
+      await operator(tx).rpc('resolve_parked_event', { event: await reduced(events[0] as never) })
+      const after = { after_event: events[0]?.id }
+      expect(await operator(tx).rpc('list_parked_events', after)).toMatchObject([
+        { event_id: events[1]?.id },
+      ])
+    }))
+
+  test('is resolved by an event of the same time only', () =>
+    undone(sql, async (tx) => {
+      const event = paidInvoice()
+      await ingest(tx, { ...event, api_version: '2031-01-01.future' })
+      for (const [created, status] of [
+        [Number(event.created) + 1, 'duplicate'],
+        [Number(event.created), 'applied'],
+      ] as const)
+        expect(
+          await operator(tx).rpc('resolve_parked_event', {
+            event: await reduced({ ...event, created }),
+          }),
+        ).toMatchObject([{ status }])
     }))
 
   test('comes page by page, each once', () =>

@@ -49,3 +49,57 @@ test('a statement, and parked events, of an unknown row are refused', () =>
     const parked = operator(tx).rpc('list_parked_events', { after_event: 'evt_none' })
     expect(await refusal(parked)).toBe('invalid_argument')
   }))
+
+test('what an organisation owes comes page by page, each row once, also inside a person', () =>
+  undone(sql, async (tx) => {
+    const { org, admin } = await scene(tx)
+    await tx`
+      insert into referral_private.ledger_accounts (org_id, livemode, earner_id, kind, currency, balance)
+      select ${org}, livemode, md5(n::text)::uuid, kind::referral.account_kind, currency, n
+      from generate_series(1, 1500) as n
+      cross join unnest('{usd,eur}'::text[]) as currency
+      cross join unnest('{true,false}'::boolean[]) as livemode
+      cross join unnest('{pending,reward_available}'::text[]) as kind
+      where (n % 100 = 0 or currency = 'usd' and livemode)`
+    const read = async (page_size: number, more: object = {}) => {
+      const seen: Record<string, unknown>[] = []
+      for (let after: unknown = null; ; ) {
+        const args = {
+          org_id: org,
+          page_size,
+          after: after && JSON.parse(JSON.stringify(after)),
+          ...more,
+        }
+        const page = await admin.rpc('org_liabilities', args)
+        expect(page.length).toBeLessThanOrEqual(page_size)
+        seen.push(...page)
+        if (page.length < page_size) return seen
+        const { earner_id, currency, livemode } = page.at(-1) as Record<string, unknown>
+        after = { earner_id, currency, livemode }
+      }
+    }
+    const all = await read(1000)
+    expect(all).toHaveLength(1500 + 3 * 15)
+    expect(new Set(all.map(({ earner_id }) => earner_id)).size).toBe(1500)
+    expect(all.every((row) => row.pending === row.reward_available)).toBe(true)
+    expect(await read(7)).toEqual(all)
+    expect(await read(100, { livemode: false })).toEqual(all.filter((row) => !row.livemode))
+    expect(await admin.rpc('org_liabilities', { org_id: org })).toHaveLength(100)
+  }))
+
+test.for([
+  {},
+  [],
+  'usd',
+  { earner_id: crypto.randomUUID(), currency: 'usd' },
+  { earner_id: 'nobody', currency: 'usd', livemode: true },
+])('what an organisation owes after %o is refused', (after) =>
+  undone(sql, async (tx) => {
+    const { org, admin } = await scene(tx)
+    const call = admin.run('select referral.org_liabilities($1, after => $2::text::jsonb)', [
+      org,
+      JSON.stringify(after),
+    ])
+    expect(await refusal(call)).toBe('invalid_argument')
+  }),
+)

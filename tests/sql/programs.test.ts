@@ -1,9 +1,12 @@
 import { describe, expect, test } from 'vitest'
-import { refusal } from '../support/actors.ts'
+import { details, refusal } from '../support/actors.ts'
 import { testDatabase, undone } from '../support/database.ts'
 import { scene } from '../support/scene.ts'
 
 const sql = await testDatabase()
+
+const rising = (count: number) =>
+  Array.from({ length: count }, (_, n) => ({ from: n + 1, bps: 10 * n }))
 
 describe('create_program', () => {
   test('makes the first program of an organisation its default', () =>
@@ -34,6 +37,7 @@ describe('create_program', () => {
             conversion_window_days: 90,
             enrolment: 'invited',
             guests: true,
+            customers: 'new',
           },
         },
       ])
@@ -86,6 +90,9 @@ describe('terms', () => {
     { minimum_sale: { usd: 0, jpy: 5000 } },
     { referee_reward: { kind: 'flat', amount: { eur: 9007199254740991 } } },
     { max_commissions_per_referrer: 3, new_users_only_days: 0, hold_days: 0, guests: false },
+    { customers: 'any', guests_per_day: 1, flat_above_sale: true },
+    { customers: 'new', guests_per_day: 1_000_000, flat_above_sale: false },
+    { tiers: rising(100) },
   ])('take %o', (terms) =>
     undone(sql, async (tx) => {
       const { org, admin } = await scene(tx)
@@ -126,6 +133,15 @@ describe('terms', () => {
     { conversion_window_days: 0 },
     { enrolment: 'closed' },
     { guests: 'yes' },
+    { customers: 'old' },
+    { customers: true },
+    { guests_per_day: 0 },
+    { guests_per_day: 1_000_001 },
+    { guests_per_day: 1.5 },
+    { flat_above_sale: 'yes' },
+    { flat_above_sale: null },
+    { tiers: rising(101) },
+    { payout_minimum: { usd: 5000 } },
   ])('refuse %o with invalid_terms', (terms) =>
     undone(sql, async (tx) => {
       const { org, admin } = await scene(tx)
@@ -134,4 +150,102 @@ describe('terms', () => {
       ).toBe('invalid_terms')
     }),
   )
+})
+
+describe('terms that say too much', () => {
+  test('payout_minimum is said to be a setting of the organisation', () =>
+    undone(sql, async (tx) => {
+      const { program, admin } = await scene(tx)
+      for (const payout_minimum of [{ usd: 5000 }, null]) {
+        const changes = { terms: { payout_minimum } }
+        expect(await details(admin.rpc('update_program', { program_id: program, changes }))).toBe(
+          'payout_minimum: a setting of the organisation, not of terms',
+        )
+      }
+    }))
+
+  test('are refused beyond 16 KiB, given or together with those in force', () =>
+    undone(sql, async (tx) => {
+      const { org, program, admin } = await scene(tx)
+      const half = Object.fromEntries(
+        Array.from({ length: 850 }, (_, n) => [
+          String.fromCharCode(97 + (n % 26), 97 + (Math.floor(n / 26) % 26), 97 + (n >> 9)),
+          1,
+        ]),
+      )
+      const create = (terms: object) =>
+        refusal(admin.rpc('create_program', { org_id: org, key: 'x', name: 'X', terms }))
+      expect(await create({ minimum_sale: half, max_commission_per_referral: half })).toBe(
+        'invalid_terms',
+      )
+      const change = (terms: object) =>
+        admin.rpc('update_program', { program_id: program, changes: { terms } })
+      await change({ minimum_sale: half })
+      expect(await details(change({ max_commission_per_referral: half }))).toBe(
+        'terms are longer than 16 KiB',
+      )
+    }))
+})
+
+describe('update_program', () => {
+  const terms = { enrolment: 'open', commission: { kind: 'percent', bps: 1000 }, hold_days: 7 }
+
+  test('keeps the terms that it is not given, and gives a key that is null its default', () =>
+    undone(sql, async (tx) => {
+      const { program, admin } = await scene(tx, { ...terms, minimum_sale: { usd: 100 } })
+      const changes = { terms: { enrolment: 'invited', hold_days: null, minimum_sale: null } }
+      await admin.rpc('update_program', { program_id: program, changes })
+      expect(
+        await tx`select version, terms from referral.program_terms where valid_to is null`,
+      ).toEqual([
+        {
+          version: 2,
+          terms: {
+            enrolment: 'invited',
+            commission: { kind: 'percent', bps: 1000 },
+            hold_days: 14,
+            recurrence: 'once',
+            conversion_window_days: 90,
+            guests: true,
+            customers: 'new',
+          },
+        },
+      ])
+    }))
+
+  test('makes no version of terms that stay the same', () =>
+    undone(sql, async (tx) => {
+      const { program, admin } = await scene(tx, terms)
+      for (const same of [{}, { hold_days: 7 }, { minimum_sale: null }])
+        await admin.rpc('update_program', { program_id: program, changes: { terms: same } })
+      expect(await tx`select version from referral.program_terms`).toEqual([{ version: 1 }])
+    }))
+
+  test.for([null, [], 'open', { enrolment: 'closed' }, { enrolement: null }])(
+    'refuses terms that are %o',
+    (wrong) =>
+      undone(sql, async (tx) => {
+        const { program, admin } = await scene(tx, terms)
+        const changes = { terms: wrong }
+        expect(await refusal(admin.rpc('update_program', { program_id: program, changes }))).toBe(
+          'invalid_terms',
+        )
+      }),
+  )
+
+  test('makes 50 versions in 24 hours, and no more', () =>
+    undone(sql, async (tx) => {
+      const { program, admin } = await scene(tx, terms)
+      const change = (hold_days: number) =>
+        admin.rpc('update_program', { program_id: program, changes: { terms: { hold_days } } })
+      for (let version = 2; version <= 50; version++) await change(100 + version)
+      expect(await refusal(change(1))).toBe('rate_limited')
+      await admin.rpc('update_program', { program_id: program, changes: { name: 'Other' } })
+      await tx`
+        update referral.program_terms
+        set valid_from = valid_from - interval '24 hours', valid_to = valid_to - interval '24 hours'
+        where version = 1`
+      await change(1)
+      expect(await refusal(change(2))).toBe('rate_limited')
+    }))
 })

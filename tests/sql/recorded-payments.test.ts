@@ -104,9 +104,57 @@ test.for([
   { provider: null },
   { payment_ref: '' },
   { payment_ref: null },
+  { options: null },
+  { options: [] },
+  { options: { livemode: 'false' } },
+  { options: { livemode: null } },
+  { options: { liveMode: false } },
+  { options: { livemode: true, tax: 1 } },
 ])('%o is refused with invalid_argument', (wrong) =>
   undone(sql, async (tx) => {
     const { paid, call } = await redeemed(tx)
     expect(await refusal(call('record_payment', { ...paid, ...wrong }))).toBe('invalid_argument')
   }),
 )
+
+test('a record in test mode is stated and earns in test mode, beside a live one of the same reference', () =>
+  undone(sql, async (tx) => {
+    const { org, mentor, paid, refund, reversed, call } = await redeemed(tx)
+    const options = { livemode: false }
+    const earned = () => tx`
+      select livemode, sum(balance)::int as earned from referral_private.ledger_accounts
+      where org_id = ${org} and earner_id = ${mentor.id} group by 1 order by 1`
+    expect(await call('record_payment', { ...paid, options })).toBe('applied')
+    expect(await call('record_payment', { ...paid, options })).toBe('duplicate')
+    expect(await earned()).toEqual([{ livemode: false, earned: 100 }])
+    const live = { ...paid, amount: 2380, tax: 380 }
+    expect(await call('record_payment', live)).toBe('applied')
+    expect(await refusal(call('record_payment', { ...live, options }))).toBe('record_conflict')
+    expect(await earned()).toEqual([
+      { livemode: false, earned: 100 },
+      { livemode: true, earned: 200 },
+    ])
+    for (const [rpc, args, inTest] of [
+      ['record_refund', refund, 50],
+      ['record_refund_reversed', reversed, 100],
+    ] as const) {
+      expect(await call(rpc, { ...args, options })).toBe('applied')
+      expect(await earned()).toEqual([
+        { livemode: false, earned: inTest },
+        { livemode: true, earned: 200 },
+      ])
+      expect(await call(rpc, { ...args, options })).toBe('duplicate')
+    }
+  }))
+
+test('unknown options of refunds are refused', () =>
+  undone(sql, async (tx) => {
+    const { refund, reversed, call } = await redeemed(tx)
+    for (const [rpc, args] of [
+      ['record_refund', refund],
+      ['record_refund_reversed', reversed],
+    ] as const)
+      expect(await refusal(call(rpc, { ...args, options: { mode: 'test' } }))).toBe(
+        'invalid_argument',
+      )
+  }))

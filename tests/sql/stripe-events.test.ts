@@ -111,7 +111,7 @@ describe('ingest_stripe_event', () => {
       expect(await standing()).toBe('pending')
     }))
 
-  test('gives a sale one winner among the organisations that share an account', () =>
+  test('gives a sale to nobody where two organisations that share an account could have it', () =>
     undone(sql, async (tx) => {
       const first = await redeemed(tx)
       const second = await scene(tx)
@@ -120,8 +120,12 @@ describe('ingest_stripe_event', () => {
       })
       await tx`update referral.redemptions set redeemed_at = redeemed_at + interval '2 seconds' where id = ${String(later?.redemption_id)}`
       await ingest(tx, paidInvoice({ userId: first.friend.id, at: now() + 60 }))
+      expect(await tx`select org_id from referral.redemptions where status = 'confirmed'`).toEqual(
+        [],
+      )
+      await ingest(tx, paidInvoice({ userId: first.friend.id, orgId: second.org, at: now() + 60 }))
       expect(await tx`select org_id from referral.redemptions where status = 'confirmed'`).toEqual([
-        { org_id: first.org },
+        { org_id: second.org },
       ])
     }))
 
@@ -220,19 +224,18 @@ describe('ingest_stripe_event', () => {
       expect(await standing()).toBe('pending')
     }))
 
-  test('prefers, of two redemptions in one second, the linked user’s to the one that metadata names', () =>
+  test('prefers, of two redemptions bound in one second, the linked user’s to the one that metadata names', () =>
     undone(sql, async (tx) => {
-      const first = await redeemed(tx)
-      const second = await redeemed(tx)
-      await tx`update referral.redemptions set redeemed_at = date_trunc('second', clock_timestamp())`
-      await ingest(
-        tx,
-        paidInvoice({ userId: second.friend.id, redemptionId: first.id, at: now() + 5 }),
-      )
-      expect([await first.standing(), typeof (await second.standing())]).toEqual([
-        'pending',
-        'number',
-      ])
+      const named = await redeemed(tx)
+      const linked = person(tx)
+      const [own] = await linked.rpc('redeem_code', { code: named.code })
+      const at = now() + 5
+      await tx`update referral.redemptions set redeemed_at = to_timestamp(${at})`
+      await ingest(tx, completedSession({ customer: 'cus_1', userId: linked.id, at: at - 1 }))
+      await ingest(tx, paidInvoice({ customer: 'cus_1', redemptionId: named.id, at }))
+      const [row] =
+        await tx`select status from referral.redemptions where id = ${String(own?.redemption_id)}`
+      expect([await named.standing(), row?.status]).toEqual(['pending', 'confirmed'])
     }))
 
   test.for([
@@ -273,7 +276,7 @@ describe('ingest_stripe_event', () => {
         paidInvoice({ id: 'in_1', customer: 'cus_2', at: 1_800_000_001, paid: 500, orgId }),
       )
       const rows = await tx`
-        select payment_id, customer_id as payer_id, org_id, currency, paid::int, total::int, total_excluding_tax::int as net, sale_at
+        select payment_id, customer_id as payer_id, coalesce(org_id, subscription_org_id) as org_id, currency, paid::int, total::int, total_excluding_tax::int as net, sale_at
         from referral_private.payments order by 1`
       expect(rows).toEqual([
         {

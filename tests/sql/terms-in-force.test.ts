@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest'
 import { completedSession } from '../fixtures/stripe/checkout-session-completed.ts'
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
+import { dateCodes } from '../support/code-states.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
 import { ingest } from '../support/ingest.ts'
 import { checkLedger } from '../support/ledger.ts'
@@ -31,11 +32,7 @@ async function changing(tx: Sql) {
       from referral.program_terms
     ) as began
     where began.version = t.version`
-  await tx.unsafe(`
-    set constraints all immediate;
-    alter table referral.codes disable trigger user;
-    update referral.codes set created_at = now() - interval '100 days';
-    alter table referral.codes enable trigger user`)
+  await dateCodes(tx, org, new Date((now - 100 * day) * 1000).toISOString())
 
   /** Somebody buys for 1,000 with the code, so many seconds from now, and this is what it earns the mentor. */
   const earns = async (seconds: number) => {

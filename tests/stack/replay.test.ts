@@ -11,6 +11,18 @@ const url = async (sql: typeof source) => {
   return inject('servers').postgres.replace('DATABASE', String(row?.name))
 }
 
+const withdraw = async (sql: typeof source, redemption: string) => {
+  const [decision] = await sql`
+    select id from referral.decisions where redemption_id = ${redemption}`
+  await operator(sql).rpc('withdraw_decision', { decision_id: decision?.id })
+}
+const decisions = (sql: typeof source) => sql`
+  select d.*, array_agg(p.payer_id order by p.payer_id) as payers
+  from referral.decisions as d
+  left join referral_private.decision_payers as p on p.org_id = d.org_id and p.decision_id = d.id
+  group by d.org_id, d.id
+  order by d.id`
+
 test('facts and ledger are made anew from what is not derived, and equal the original', async () => {
   for (const story of stories) {
     const staged = await stageStory(source, story)
@@ -23,11 +35,21 @@ test('facts and ledger are made anew from what is not derived, and equal the ori
       amount: 5000,
       currency: 'usd',
       paid_at: new Date(Date.now() - 86_400_000).toISOString(),
+      options: { livemode: stories.indexOf(story) % 2 === 0 },
     })
     await ending(source, staged)
   }
-  const [decided] = await source`select id from referral.redemptions limit 1`
-  await operator(source).rpc('reject_redemption', { redemption_id: decided?.id })
+  const decided =
+    await source`select id, org_id, program_id, referee_id, referrer_id from referral.redemptions limit 3`
+  for (const { id } of decided)
+    await operator(source).rpc('reject_redemption', { redemption_id: id })
+  const [, withdrawn, forfeited] = decided
+  await withdraw(source, withdrawn?.id)
+  await operator(source).rpc('forfeit_from', {
+    org_id: forfeited?.org_id,
+    member_id: forfeited?.referrer_id,
+    since: '2020-01-01T00:00:00Z',
+  })
   const replayInto = async (sql: typeof source) =>
     start('replay.ts', [await url(source), await url(sql)]).ended
   expect(await replayInto(target)).toEqual({
@@ -37,6 +59,20 @@ test('facts and ledger are made anew from what is not derived, and equal the ori
     ),
     stderr: '',
   })
+  expect(await decisions(target)).toEqual(await decisions(source))
+
+  const states = (sql: typeof source) =>
+    sql`select * from referral_private.code_states order by org_id, state_id`
+  expect(await states(target)).toEqual(await states(source))
+  const [trigger] = await target`
+    select tgenabled as enabled from pg_trigger where tgname = 'code_states_are_append_only'`
+  expect(trigger?.enabled).toBe('A')
+  // A new state comes after those that were copied.
+  const [code] = await target`select id from referral.codes where status = 'active' limit 1`
+  await operator(target).rpc('suspend_code', { code_id: code?.id })
+  const [last] = await target`
+    select code_id, status from referral_private.code_states order by state_id desc limit 1`
+  expect(last).toEqual({ code_id: code?.id, status: 'suspended' })
 
   await source`update referral_private.postings set amount = amount + 1 where amount = 375`
   expect(await replayInto(other)).toMatchObject({

@@ -78,6 +78,16 @@ export async function patiently<Result>(call: () => Promise<Result>): Promise<Re
 
 /** The code with which a call is refused; a call that is not refused fails the test. */
 export async function refusal(call: Promise<unknown>): Promise<string> {
+  const error = await refused(call)
+  return error.code === 'PGRST' ? JSON.parse(error.message).code : error.code
+}
+
+/** The details of the error with which a call is refused. */
+export async function details(call: Promise<unknown>): Promise<string> {
+  return JSON.parse((await refused(call)).message).details
+}
+
+async function refused(call: Promise<unknown>): Promise<postgres.PostgresError> {
   const error = await call.then(
     (answer) => {
       throw new Error(`expected a refusal, got ${JSON.stringify(answer)}`)
@@ -85,5 +95,5 @@ export async function refusal(call: Promise<unknown>): Promise<string> {
     (reason: unknown) => reason,
   )
   if (!(error instanceof postgres.PostgresError)) throw error
-  return error.code === 'PGRST' ? JSON.parse(error.message).code : error.code
+  return error
 }

@@ -28,6 +28,7 @@ const outsiders: Answers = {
 }
 export const adminOnly: Answers = { ...outsiders, ...to('ok', 'admin', 'operator') }
 export const staffOnly: Answers = { ...adminOnly, coordinator: 'ok' }
+export const earnerAndAdmins: Answers = { ...adminOnly, referrer: 'ok' }
 export const referrerAndStaff: Answers = { ...staffOnly, referrer: 'ok' }
 
 /** To people who are not staff there is no such thing, anonymous sign-ins included. */

@@ -4,6 +4,7 @@ import {
   type Answers,
   adminOnly,
   all,
+  earnerAndAdmins,
   everybody,
   hiddenFromOthers,
   operatorOnly,
@@ -95,11 +96,11 @@ export const calls: Record<string, Call> = {
   expire_redemptions: { args: nothing, answers: operatorOnly },
   explain_commission: {
     args: ({ org, sale }) => ({ org_id: org, sale_id: sale.here }),
-    answers: { ...signedIn, operator: 'ok', ...to('none', 'stranger', 'elsewhere') },
+    answers: { ...signedIn, operator: 'ok', ...to('none', 'stranger', 'coordinator', 'elsewhere') },
     rows: ({ mentor, friend, program, sale }, caller) => {
-      const of = { sale_id: sale.here, program_id: program }
+      const of = { sale_id: sale.here, livemode: true, program_id: program }
       const commission = { ...of, earner_id: mentor.id, kind: 'pending', amount: 100n }
-      const reward = { ...of, earner_id: friend.id, kind: 'reward', amount: 300n }
+      const reward = { ...of, earner_id: friend.id, kind: 'reward_pending', amount: 300n }
       if (caller === 'referrer') return [commission]
       return caller === 'referee' ? [reward] : [commission, reward]
     },
@@ -112,6 +113,11 @@ export const calls: Record<string, Call> = {
       anon: 'denied',
     },
     rows: theCode,
+  },
+  forfeit_from: {
+    args: ({ org, mentor }) => ({ org_id: org, member_id: mentor.id }),
+    answers: staffOnly,
+    rows: ({ mentor, org }) => [{ org_id: org, kind: 'forfeit', member_id: mentor.id }],
   },
   purge_rate_limits: { args: nothing, answers: operatorOnly },
   purge_sign_up_claims: { args: nothing, answers: operatorOnly },
@@ -134,11 +140,18 @@ export const calls: Record<string, Call> = {
     answers: operatorOnly,
     rows: ({ parked }) => [{ event_id: parked.id }],
   },
+  list_unattributed: {
+    args: nothing,
+    answers: { ...operatorOnly, operator: 'none' },
+  },
   maintain_clicks: { args: nothing, answers: operatorOnly },
   my_earnings: {
     args: earningsOfMentor,
-    answers: referrerAndStaff,
-    rows: () => [{ currency: 'usd', pending: 300n, available: 0n }],
+    answers: earnerAndAdmins,
+    rows: () => [
+      { currency: 'usd', livemode: false, pending: 50_000n, available: 0n, reward_pending: 0n },
+      { currency: 'usd', livemode: true, pending: 300n, available: 0n, reward_pending: 0n },
+    ],
   },
   my_redemption: {
     args: org,
@@ -156,21 +169,21 @@ export const calls: Record<string, Call> = {
     ],
   },
   my_statement: {
-    args: earningsOfMentor,
-    answers: referrerAndStaff,
+    args: (s) => ({ ...earningsOfMentor(s), livemode: true }),
+    answers: earnerAndAdmins,
     rows: ({ sale, org }) => [
       { amount: 200n, sale_id: `play:${org}:P1`, from_kind: 'expense', to_kind: 'pending' },
       { amount: 100n, sale_id: sale.here, from_kind: 'expense', to_kind: 'pending' },
     ],
   },
   org_liabilities: {
-    args: org,
+    args: (s) => ({ ...org(s), livemode: true }),
     answers: adminOnly,
     rows: ({ mentor, coordinator, friend, buyer }) => [
-      { earner_id: mentor.id, pending: 300n, reward: 0n },
-      { earner_id: coordinator.id, pending: 400n, reward: 0n },
-      { earner_id: friend.id, pending: 0n, reward: 300n },
-      { earner_id: buyer.id, pending: 0n, reward: 300n },
+      { earner_id: mentor.id, livemode: true, pending: 300n, reward_pending: 0n },
+      { earner_id: coordinator.id, livemode: true, pending: 400n, reward_pending: 0n },
+      { earner_id: friend.id, livemode: true, pending: 0n, reward_pending: 300n },
+      { earner_id: buyer.id, livemode: true, pending: 0n, reward_pending: 300n },
     ],
   },
   reactivate_code: { args: byId, answers: hiddenFromOthers('code_not_found') },
@@ -200,6 +213,16 @@ export const calls: Record<string, Call> = {
     answers: { ...all('none'), ...to('denied', 'anon', 'operator'), guest: 'anonymous_user' },
   },
   reject_redemption: { args: decision, answers: hiddenFromOthers('redemption_not_found') },
+  reject_referral: {
+    args: ({ org, program, friend }) => ({
+      org_id: org,
+      program_id: program,
+      person_id: friend.id,
+    }),
+    answers: staffOnly,
+    rows: ({ friend, org }) => [{ org_id: org, kind: 'reject', person_id: friend.id }],
+  },
+  recognise_users: { args: nothing, answers: operatorOnly },
   release_due_commissions: { args: nothing, answers: operatorOnly },
   resolve_code: { args: byText, answers: everybody },
   resolve_parked_event: {
@@ -235,8 +258,14 @@ export const calls: Record<string, Call> = {
     answers: staffOnly,
     rows: theRedemption,
   },
+  verify_ledger: { args: nothing, answers: operatorOnly, rows: () => [{ faults: [] }] },
   validate_code: {
     args: byText,
     answers: { ...everybody, referee: 'already_redeemed', referrer: 'self_referral' },
+  },
+  withdraw_decision: {
+    args: ({ forfeit }) => ({ decision_id: forfeit }),
+    answers: { ...hiddenFromOthers('decision_not_found'), coordinator: 'not_allowed' },
+    rows: ({ forfeit, org }) => [{ id: forfeit, org_id: org }],
   },
 }

@@ -4,13 +4,14 @@ import { afterAll, inject } from 'vitest'
 
 export type Sql = postgres.Sql | postgres.TransactionSql
 
-/** Makes the file's database and drops it after the file's last test. Connections are the schema owner's. */
-export async function testDatabase(): Promise<postgres.Sql> {
+/**
+ * Makes the file's database, a copy of the migrated template unless it is made otherwise, and drops it after the file's
+ * last test. Connections are the schema owner's.
+ */
+export async function testDatabase(create = copyTemplate): Promise<postgres.Sql> {
   const servers = inject('servers')
   const name = `test_${crypto.randomUUID().replaceAll('-', '')}`
-  await onAdmin((admin) =>
-    admin.unsafe(`create database ${name} template ${servers.template} owner postgres`),
-  )
+  await create(name)
   const sql = postgres(servers.postgres.replace('DATABASE', name), {
     max: 40,
     onnotice: () => {},
@@ -23,7 +24,13 @@ export async function testDatabase(): Promise<postgres.Sql> {
   return sql
 }
 
-async function onAdmin(work: (admin: postgres.Sql) => Promise<unknown>): Promise<void> {
+const copyTemplate = (name: string) =>
+  onAdmin((admin) =>
+    admin.unsafe(`create database ${name} template ${inject('servers').template} owner postgres`),
+  )
+
+/** Runs something as superuser, beside all databases of tests. */
+export async function onAdmin(work: (admin: postgres.Sql) => Promise<unknown>): Promise<void> {
   const admin = postgres(inject('servers').admin.replace('DATABASE', 'postgres'), { max: 1 })
   try {
     await work(admin)

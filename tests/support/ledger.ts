@@ -25,7 +25,7 @@ export async function checkLedger(sql: Sql): Promise<void> {
           from referral_private.ledger_accounts as a
           join referral_private.ledger_entries as e
             on e.org_id = a.org_id and a.account_id in (e.credit_account_id, e.debit_account_id)
-          where a.kind <> 'expense'
+          where a.kind <> 'expense' and e.sale_id is not null
           group by 1, 2, 3, 4, 5, 6, 7
         )
       select *

@@ -1,95 +1,33 @@
-/** A mixed world, staged: its organisations and people, and all that happens in it as steps that may come in any order. */
-import { type Company, eventsOf } from '../fixtures/mixed-events.ts'
+/** All that happens in a mixed world, as steps that may come in any order, each once or again. */
+import { eventsOf } from '../fixtures/mixed-events.ts'
+import { percent } from '../fixtures/mixed-terms.ts'
 import type { World } from '../fixtures/mixed-world.ts'
-import { type Actor, operator, person } from './actors.ts'
-import type { Sql } from './database.ts'
+import { operator, patiently, refusal } from './actors.ts'
 import { reduced } from './ingest.ts'
-import { codeOf, scene } from './scene.ts'
-
-export const percent = {
-  commission: { kind: 'percent', bps: 1000 },
-  enrolment: 'open',
-  hold_days: 7,
-}
+import type { Staged } from './mixed-stage.ts'
 
 export type Step = () => Promise<unknown>
 
-/**
- * Two organisations on one account, the second one's code for somebody else's benefit; everything is older than the worlds,
- * and who redeems has done so at a fixed time.
- */
-export async function stageCompany(tx: Sql) {
-  const [own, rival] = [await scene(tx, percent), await scene(tx, percent)]
-  const codes = [await codeOf(own.mentor, own.org), await codeOf(rival.mentor, rival.org)]
-  const users = [person(tx), person(tx)]
-  const redemptions = users.map(() => crypto.randomUUID())
-  await tx.unsafe(`
-    update referral.program_terms set valid_from = now() - interval '90 days';
-    set constraints all immediate;
-    alter table referral.codes disable trigger user;
-    update referral.codes set created_at = now() - interval '90 days',
-      beneficiary_id = case org_id when '${rival.org}' then '${person(tx).id}'::uuid end;
-    alter table referral.codes enable trigger user;
-    create function public.at_a_fixed_time() returns trigger language plpgsql as $$
-    begin
-      new.redeemed_at := date_trunc('day', now()) - case new.referee_id when '${users[0]?.id}' then interval '9 days' else interval '6 days' end;
-      new.id := case new.referee_id when '${users[0]?.id}' then '${redemptions[0]}' else '${redemptions[1]}' end;
-      new.terms_version := 1;
-      return new;
-    end $$;
-    create trigger at_a_fixed_time before insert on referral.redemptions for each row execute function public.at_a_fixed_time()`)
-  const company: Company = {
-    users: users.map(({ id }) => id),
-    redemptions,
-    codes: codes.map(({ code }) => code),
-    orgs: [own.org, rival.org],
-    now: Math.floor(Date.now() / 1000),
-  }
-  return { tx, own, users, company }
-}
+/** Whether the ending depends on when staff decided: a rejection writes down whom the referral has then. */
+export const isTimed = ({ rejections, verdicts }: World) =>
+  rejections !== null || verdicts.includes('reject_redemption')
 
 /** Each step once; a step can be taken again, and then changes nothing. */
-export async function stepsOf(
-  { tx, own, users, company }: Awaited<ReturnType<typeof stageCompany>>,
-  of: World,
-): Promise<Step[]> {
-  const op = operator(tx)
-  const redeem =
-    (n: number): Step =>
-    () =>
-      (users[n] as Actor).rpc('redeem_code', { code: company.codes[n] })
-  const record = { org_id: own.org, provider: 'app_store' }
-  const events = await Promise.all(eventsOf(of, company).map(reduced))
+export async function stepsOf(staged: Staged, of: World): Promise<Step[]> {
+  const op = operator(staged.sql)
+  const events = await Promise.all(eventsOf(of, staged.company).map(reduced))
+  const [own] = staged.scenes
   return [
-    ...events.map((event) => () => op.rpc('ingest_stripe_event', { event })),
-    ...of.redeems.map(redeem),
-    ...of.decisions.map((decision) => async () => {
-      await redeem(0)()
-      await own.admin.rpc(decision, { redemption_id: company.redemptions[0] })
+    ...events.map((event) => async () => {
+      // Nobody can name a redemption before it is made.
+      const text = JSON.stringify(event)
+      for (const n of of.redeems)
+        if (text.includes(staged.company.redemptions[n] ?? '')) await redeems(staged, n)()
+      await patiently(() => op.rpc('ingest_stripe_event', { event }))
     }),
-    ...of.records.map(({ days, user, amount }, n) => () => {
-      const paid_at = new Date((company.now + days * 86_400) * 1000).toISOString()
-      return op.rpc('record_payment', {
-        ...record,
-        payment_ref: `P${n}`,
-        referee_id: users[user]?.id,
-        amount,
-        currency: 'usd',
-        paid_at,
-      })
-    }),
-    ...of.recordedRefunds.flatMap(({ payment, amount, fails }, n) => [
-      () =>
-        op.rpc('record_refund', {
-          ...record,
-          refund_ref: `R${n}`,
-          payment_ref: `P${payment}`,
-          amount,
-        }),
-      ...(fails
-        ? [() => op.rpc('record_refund_reversed', { ...record, refund_ref: `R${n}` })]
-        : []),
-    ]),
+    ...of.redeems.map((n) => redeems(staged, n)),
+    ...decisionsOf(staged, of),
+    ...recordsOf(staged, of),
     ...(of.changesTerms
       ? [
           () =>
@@ -99,5 +37,98 @@ export async function stepsOf(
             }),
         ]
       : []),
+  ]
+}
+
+/** Somebody redeems the first code of an organisation, which may be for new users only. */
+const redeems =
+  ({ redeemers, company }: Staged, n: number): Step =>
+  async () => {
+    const { by, code } = redeemers[n] as Staged['redeemers'][0]
+    await unless('new_users_only', () => by.rpc('redeem_code', { code: company.codes[code] }))
+  }
+
+type Forfeit = Pick<World['forfeits'][number], 'code' | 'since' | 'lasts'>
+
+function decisionsOf(staged: Staged, of: World): Step[] {
+  const { scenes, codes, company } = staged
+  const [own] = scenes
+  const iso = (days: number) =>
+    new Date((company.now + Math.round(days * 86_400)) * 1000).toISOString()
+  const forfeit = ({ code, since, lasts }: Forfeit, isMember = false) => {
+    const { id, owner, scene } = codes[code] as Staged['codes'][0]
+    const { org, admin } = scenes[scene]
+    const until = lasts === undefined ? {} : { until: iso(since + lasts + 1) }
+    const subject = isMember ? { member_id: owner } : { code_id: id }
+    return admin.rpc('forfeit_from', { org_id: org, ...subject, since: iso(since), ...until })
+  }
+  const { rejections } = of
+  return [
+    ...of.verdicts.map((verdict) => async () => {
+      await redeems(staged, 0)()
+      await unlessRejected(() => own.admin.rpc(verdict, { redemption_id: company.redemptions[0] }))
+    }),
+    ...of.forfeits.map((decision) => () => patiently(() => forfeit(decision, decision.isMember))),
+    ...of.withdrawn.map((decision) => async () => {
+      const [made] = await patiently(() => forfeit({ ...decision, lasts: undefined }))
+      const { admin } = scenes[(codes[decision.code] as Staged['codes'][0]).scene]
+      await patiently(() => admin.rpc('withdraw_decision', { decision_id: made?.id }))
+    }),
+    ...(rejections
+      ? [
+          () => {
+            const { org, program, admin } = scenes[rejections.org as 0 | 1]
+            const { who } = rejections
+            const subject =
+              typeof who === 'number'
+                ? { person_id: company.users[who] }
+                : { payer_id: who.replace('_', `_${company.tag}`) }
+            return patiently(() =>
+              admin.rpc('reject_referral', { org_id: org, program_id: program, ...subject }),
+            )
+          },
+        ]
+      : []),
+  ]
+}
+
+/** A redemption that was rejected is not confirmed any more. */
+const unlessRejected = (decide: () => Promise<unknown>) => unless('redemption_rejected', decide)
+
+/** Makes a call, which may be refused for this reason. */
+async function unless(reason: string, call: () => Promise<unknown>): Promise<void> {
+  try {
+    await patiently(call)
+  } catch (error) {
+    if ((await refusal(Promise.reject(error))) !== reason) throw error
+  }
+}
+
+function recordsOf({ sql, scenes, company }: Staged, of: World): Step[] {
+  const op = operator(sql)
+  const mode = (livemode: boolean) => (livemode ? {} : { options: { livemode } })
+  const record = (name: string, org: number, rest: Record<string, unknown>) => () =>
+    patiently(() =>
+      op.rpc(name, { org_id: scenes[org as 0 | 1].org, provider: 'app_store', ...rest }),
+    )
+  return [
+    ...of.records.map(({ days, livemode, org, user, amount }, n) =>
+      record('record_payment', org, {
+        payment_ref: `P${n}`,
+        referee_id: company.users[user],
+        amount,
+        currency: 'usd',
+        paid_at: new Date((company.now + days * 86_400) * 1000).toISOString(),
+        ...mode(livemode),
+      }),
+    ),
+    ...of.recordedRefunds.flatMap(({ payment, amount, fails }, n) => {
+      const { org = 0, livemode = true } = of.records[payment] ?? {}
+      const refund = { refund_ref: `R${n}`, ...mode(livemode) }
+      return [
+        record('record_refund', org, { ...refund, payment_ref: `P${payment}`, amount }),
+        ...(fails ? [record('record_refund_reversed', org, refund)] : []),
+      ]
+    }),
   ]
 }

@@ -2,6 +2,7 @@
 import { type Cast, type Story, stories } from '../fixtures/stories.ts'
 import type { RawEvent } from '../fixtures/stripe/about.ts'
 import { type Actor, operator } from './actors.ts'
+import { dateCodes } from './code-states.ts'
 import type { Sql } from './database.ts'
 import { reduced } from './ingest.ts'
 import { codeOf, scene } from './scene.ts'
@@ -26,11 +27,8 @@ export async function stageStory(sql: Sql, story: Story) {
   const long = new Date((at - 90 * day) * 1000).toISOString()
   await sql.unsafe(`
     update referral.redemptions set redeemed_at = '${before}' where id = '${redemption}';
-    update referral.program_terms set valid_from = '${long}' where org_id = '${org}';
-    set constraints all immediate;
-    alter table referral.codes disable trigger user;
-    update referral.codes set created_at = '${long}' where org_id = '${org}';
-    alter table referral.codes enable trigger user`)
+    update referral.program_terms set valid_from = '${long}' where org_id = '${org}'`)
+  await dateCodes(sql, org, long)
   const cast: Cast = {
     at,
     user: friend.id,

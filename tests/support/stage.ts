@@ -30,7 +30,7 @@ export const terms = {
 
 /**
  * The mentor refers the friend in both organisations, and the friend buys in both, live and in test mode. `here` also
- * has a sale of the coordinator's, a recorded payment, and a link host. One event is parked, and one is still to come.
+ * has a sale of the coordinator's, a recorded payment, a forfeit of a day long ago, and a link host. One event is parked, and one is still to come.
  */
 export async function stage(sql: Sql) {
   const here = await scene(sql, terms)
@@ -50,6 +50,9 @@ export async function stage(sql: Sql) {
   const { redemption: buyersRedemption } = await used(sql, colleague)
   await sold(sql, { ...colleague, paid: 4000, livemode: true })
   await operator(sql).rpc('record_payment', paymentOf(here, 'P1'))
+  const day = { since: '2001-01-01T00:00:00Z', until: '2001-01-02T00:00:00Z' }
+  const of = { org_id: here.org, member_id: here.mentor.id }
+  const [forfeit] = await operator(sql).rpc('forfeit_from', { ...of, ...day })
   const later = paidInvoice({ userId: here.friend.id, orgId: here.org })
   await ingest(sql, { ...later, api_version: '2031-01-01.future' })
   return {
@@ -58,6 +61,7 @@ export async function stage(sql: Sql) {
     there: { ...there, ...usedThere },
     buyer: colleague.friend,
     buyersRedemption,
+    forfeit: String(forfeit?.id),
     sale,
     parked: await reduced(later),
     event: await reduced(paidInvoice({ userId: here.friend.id, orgId: here.org })),

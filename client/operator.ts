@@ -1,0 +1,69 @@
+/** The typed client for the operator's server: proofs and lists over all organisations. */
+import { type Result, type SupabaseResponse, toResult } from './result.ts'
+import type { LedgerSlice, UnattributedSale } from './rows.ts'
+import { type AnySupabaseClient, referralSchema } from './schema.ts'
+
+export type OperatorClient = ReturnType<typeof createOperatorClient>
+
+/**
+ * Wraps a supabase-js client that has the secret key. Use it on a server only. With another key the calls return
+ * `not_allowed` or `not_signed_in`.
+ *
+ * @example
+ * const operator = createOperatorClient(createClient(url, secretKey))
+ */
+export function createOperatorClient(supabase: AnySupabaseClient) {
+  const referral = referralSchema(supabase)
+
+  return {
+    /**
+     * Compares a slice of the ledger with itself and with the facts. `faults` is what is wrong. Pass `next` as `after` for the
+     * next slice; it is null after the last one. `pageSize` is 100 accounts or sales unless given, 1,000 at most.
+     *
+     * @example
+     * for (let after: LedgerSlice['next'] | undefined; after !== null; ) {
+     *   const { data, error } = await operator.verifyLedger({ after })
+     *   if (error) throw error
+     *   if (data.faults.length) await alert(data.faults)
+     *   after = data.next
+     * }
+     */
+    async verifyLedger({
+      after,
+      pageSize,
+    }: {
+      after?: LedgerSlice['next'] | undefined
+      pageSize?: number
+    } = {}): Promise<Result<LedgerSlice>> {
+      const response = await referral.rpc('verify_ledger', {
+        ...(after ? { after } : {}),
+        ...(pageSize === undefined ? {} : { page_size: pageSize }),
+      })
+      return toResult(response as SupabaseResponse<LedgerSlice>)
+    },
+
+    /**
+     * Returns a page of the sales that credit nobody, newest first, each with the reason. For the next page, pass the last row
+     * as `after`. `stripeAccount` is empty for the platform's own account; all accounts unless given.
+     */
+    async listUnattributed({
+      livemode,
+      stripeAccount,
+      after,
+      pageSize,
+    }: {
+      livemode?: boolean
+      stripeAccount?: string
+      after?: UnattributedSale
+      pageSize?: number
+    } = {}): Promise<Result<UnattributedSale[]>> {
+      const response = await referral.rpc('list_unattributed', {
+        ...(livemode === undefined ? {} : { livemode }),
+        ...(stripeAccount === undefined ? {} : { stripe_account: stripeAccount }),
+        ...(after === undefined ? {} : { after }),
+        ...(pageSize === undefined ? {} : { page_size: pageSize }),
+      })
+      return toResult(response as SupabaseResponse<UnattributedSale[]>)
+    },
+  }
+}

@@ -1,0 +1,27 @@
+-- A chain: a code and all codes that it was rotated into. Its id is that of its first code.
+
+create function referral_private.chain_of(p_code_id uuid)
+returns uuid
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (select coalesce(c.chain_id, c.id) from referral.codes as c where c.id = p_code_id);
+end
+$$;
+
+create function referral_private.codes_of_chain(p_org_id uuid, p_chain_id uuid)
+returns uuid[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select c.id from referral.codes as c where c.org_id = p_org_id and p_chain_id in (c.id, c.chain_id)
+  );
+end
+$$;

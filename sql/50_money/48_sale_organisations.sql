@@ -1,0 +1,147 @@
+-- Whose sale it is: the organisation that its objects name. Only that organisation's evidence can win it.
+
+-- A code that an object names, itself, by a promotion code or by a redemption, and its organisation.
+create type referral_private.named_code as (
+  object_id text collate "C",
+  kind referral_private.evidence_kind,
+  carried_at timestamptz,
+  named_id uuid,
+  code_id uuid,
+  org_id uuid,
+  made_at timestamptz
+);
+
+-- The codes that these objects name, whoever their payers are.
+create function referral_private.codes_named(p_stripe_account text, p_livemode boolean, p_object_ids text[])
+returns setof referral_private.named_code
+language plpgsql
+stable
+rows 10
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_carried referral_private.payer_evidence[] := array(
+    select e from referral_private.payer_evidence as e
+    where e.object_id = any (p_object_ids) and e.stripe_account = p_stripe_account and e.livemode = p_livemode
+  );
+begin
+  if cardinality(v_carried) = 0 then
+    return;
+  end if;
+  return query
+  select e.object_id, e.kind, e.carried_at, c.id, c.id, c.org_id, c.created_at
+  from unnest(v_carried) as e
+  join referral_private.codes_by_keys(p_stripe_account, array(
+    select referral_private.key_carried(k) from unnest(v_carried) as k
+  )) as c on c.code_key = referral_private.key_carried(e)
+  union
+  select e.object_id, e.kind, e.carried_at, r.id, r.code_id, r.org_id, r.redeemed_at
+  from unnest(v_carried) as e
+  join referral.redemptions as r on r.id = e.named::uuid
+  where e.kind = 'redemption_id' and referral_private.stripe_account_of(r.org_id) = p_stripe_account;
+end
+$$;
+
+-- A sale with its payer, the organisation that it names, and the codes that its objects carry.
+create type referral_private.named_sale as (
+  sale referral_private.sales,
+  payer referral_private.payer,
+  org_id uuid,
+  code_ids uuid[]
+);
+
+-- The sales of these payers. A sale names the organisation of its metadata, else of the redemption, the code or the
+-- promotion code that its objects carry, usable or not, if it was made by then; what a buyer can edit names none. What
+-- the first sale of a subscription names that names one holds for its later sales.
+create function referral_private.sales_named(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_payers referral_private.payer[]
+)
+returns setof referral_private.named_sale
+language plpgsql
+stable
+rows 100
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_sales referral_private.sales[] := array(
+    select s from referral_private.sales as s
+    where s.stripe_account = p_stripe_account and s.livemode = p_livemode
+      and s.payer_id = any (array(select p.payer_id from unnest(p_payers) as p))
+  );
+  v_codes referral_private.named_code[] := array(
+    select c from referral_private.codes_named(
+      p_stripe_account, p_livemode, array(select unnest(s.object_ids) from unnest(v_sales) as s)
+    ) as c
+  );
+begin
+  return query
+  with
+    carried as (
+      select s.sale_id, array_agg(n.code_id) as code_ids,
+        (array_agg(n.org_id order by n.kind, n.carried_at, n.object_id, n.named_id) filter (
+          where n.kind <> 'payment_link' and date_trunc('second', n.made_at) - interval '1 minute' <= n.carried_at
+        ))[1] as org_id
+      from unnest(v_sales) as s
+      cross join lateral unnest(s.object_ids) as part
+      join unnest(v_codes) as n on n.object_id = part
+      group by s.sale_id
+    ),
+    named as (
+      select s as sale, coalesce(s.org_id, c.org_id) as org_id, coalesce(c.code_ids, '{}') as code_ids
+      from unnest(v_sales) as s
+      left join carried as c on c.sale_id = s.sale_id
+    )
+  select n.sale, p, coalesce(n.org_id, case when (n.sale).subscription_id is not null then
+      (array_agg(n.org_id) filter (where n.org_id is not null) over (
+        partition by (n.sale).subscription_id order by (n.sale).paid_at, (n.sale).sale_id
+      ))[1]
+    end), n.code_ids
+  from named as n
+  join unnest(p_payers) as p on p.payer_id = (n.sale).payer_id;
+end
+$$;
+
+-- Payments of these payers before a time that are no sales: intents that name no referral and pay no invoice. They are
+-- returned as sales that name nothing.
+create function referral_private.other_payments(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_together referral_private.settled_payers,
+  p_before timestamptz
+)
+returns setof referral_private.named_sale
+language plpgsql
+stable
+rows 10
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_sale referral_private.sales;
+  v_payment record;
+begin
+  for v_payment in
+    select distinct on (p.payment_id) p.payment_id, p.paid_at, payer
+    from unnest(p_together.payers) as payer
+    join unnest(p_together.carriers) as c on c.payer_id = payer.payer_id
+    join referral_private.payments as p on p.customer_id = c.carrier
+    where p.stripe_account = p_stripe_account and p.livemode = p_livemode and p.paid > 0 and p.paid_at < p_before
+      and p.source = 'intent' and not exists (
+        select from referral_private.sales as s
+        where s.sale_id = p.payment_id and s.stripe_account = p_stripe_account and s.livemode = p_livemode
+      ) and not exists (
+        select from referral_private.invoice_payments as i
+        where i.stripe_account = p_stripe_account and i.livemode = p_livemode
+          and i.payment_key = any (referral_private.payment_keys(p_stripe_account, p_livemode, array[p.payment_id]))
+      )
+  loop
+    v_sale.sale_id := v_payment.payment_id;
+    v_sale.paid_at := v_payment.paid_at;
+    return next (v_sale, v_payment.payer, null, '{}')::referral_private.named_sale;
+  end loop;
+end
+$$;

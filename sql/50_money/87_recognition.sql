@@ -1,0 +1,85 @@
+-- Users who become known after objects named them: they sign up, redeem, or become members.
+
+-- Makes a user known who becomes a member, and settles the payers that are linked to them. It takes Stripe account
+-- locks, so it comes before all other locks.
+create function referral_private.recognise_member(p_user_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_stripe_account text;
+begin
+  for v_stripe_account in
+    select distinct l.stripe_account
+    from referral_private.payer_users as l
+    where l.user_id = p_user_id and not exists (
+      select from referral_private.known_users as k
+      where k.user_id = l.user_id and k.stripe_account = l.stripe_account
+    )
+    order by 1
+  loop
+    perform referral_private.lock_stripe_account(v_stripe_account);
+    insert into referral_private.known_users (stripe_account, user_id, signed_up_at)
+    select v_stripe_account, p_user_id, (select u.created_at from auth.users as u where u.id = p_user_id)
+    on conflict do nothing;
+    perform referral_private.settle_user(v_stripe_account, p_user_id, 'member ' || p_user_id);
+  end loop;
+end
+$$;
+
+create function referral_private.recognise_users(p_max_rows int default 500)
+returns int
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_unknown record;
+  v_user_id uuid;
+  v_recognised int := 0;
+begin
+  for v_unknown in
+    select l.stripe_account, array_agg(l.user_id) as user_ids
+    from (
+      select distinct u.stripe_account, u.user_id
+      from referral_private.payer_users as u
+      where u.linked_at >= clock_timestamp() - interval '30 days'
+        and not exists (
+          select from referral_private.known_users as k
+          where k.user_id = u.user_id and k.stripe_account = u.stripe_account
+        ) and (
+          exists (select from auth.users as a where a.id = u.user_id)
+          or exists (select from referral.redemptions as r where r.referee_id = u.user_id)
+          or exists (select from referral.members as m where m.user_id = u.user_id)
+        )
+      limit greatest(p_max_rows, 0)
+    ) as l
+    group by l.stripe_account
+    order by l.stripe_account
+  loop
+    perform referral_private.lock_stripe_account(v_unknown.stripe_account);
+    foreach v_user_id in array referral_private.know_users(v_unknown.stripe_account, v_unknown.user_ids) loop
+      perform referral_private.settle_user(v_unknown.stripe_account, v_user_id, 'user ' || v_user_id);
+      v_recognised := v_recognised + 1;
+    end loop;
+  end loop;
+  return v_recognised;
+end
+$$;
+
+comment on function referral_private.recognise_users is
+  'public: Links payers to users who signed up after an event named them, in the last 30 days, and returns how many
+users that were. Call again while that is max_rows.
+
+group: Run jobs
+max_rows: how many users at most in this call
+callers: the operator
+errors: busy
+timeout: 60s';
+
+grant execute on function referral_private.recognise_users to service_role;

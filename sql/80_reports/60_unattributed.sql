@@ -1,0 +1,101 @@
+-- Sales that credit nobody, with the reason: for the operator, who looks for purchases that should have earned.
+create type referral.unattributed_sale as (
+  stripe_account text,
+  livemode boolean,
+  sale_id text,
+  payer_id text,
+  paid_at timestamptz,
+  currency text,
+  paid bigint,
+  reason text
+);
+
+-- Why a sale credits nobody: the refusal of its commission, `no_evidence` where nothing names a referrer, `zero_amount`
+-- where what it earns is nothing.
+create function referral_private.reason_of(p_sale referral_private.sales)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return coalesce(
+    (
+      select coalesce(t.refusal, 'zero_amount')
+      from referral_private.targets_at(
+        p_sale.stripe_account, p_sale.livemode, array[p_sale.payer_id], clock_timestamp()
+      ) as t
+      where (t.sale).sale_id = p_sale.sale_id
+        and coalesce(t.kind not in ('reward_pending', 'reward_available'), true)
+      limit 1
+    ),
+    'no_evidence'
+  );
+end
+$$;
+
+create function referral_private.list_unattributed(
+  p_livemode boolean default null,
+  p_stripe_account text default null,
+  p_after jsonb default null,
+  p_page_size int default 100
+)
+returns setof referral.unattributed_sale
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_after referral.unattributed_sale;
+begin
+  if p_after is not null then
+    begin
+      v_after := jsonb_populate_record(null::referral.unattributed_sale, p_after);
+    exception
+      when data_exception then
+        perform referral_private.raise_error('invalid_argument', 'after');
+    end;
+    if num_nulls(v_after.paid_at, v_after.sale_id, v_after.stripe_account, v_after.livemode) > 0 then
+      perform referral_private.raise_error('invalid_argument', 'after');
+    end if;
+  end if;
+  return query
+  select s.stripe_account, s.livemode, s.sale_id, s.payer_id, s.paid_at, s.currency, s.paid,
+    referral_private.reason_of(s)
+  from referral_private.sales as s
+  where (p_livemode is null or s.livemode = p_livemode)
+    and (p_stripe_account is null or s.stripe_account = p_stripe_account)
+    and (
+      p_after is null
+      or (s.paid_at, s.sale_id, s.stripe_account, s.livemode)
+        < (v_after.paid_at, v_after.sale_id, v_after.stripe_account, v_after.livemode)
+    )
+    -- What is wholly reversed credits nobody, and could not.
+    and s.reversed < s.paid
+    and not exists (
+      select from referral_private.postings as p
+      where p.sale_id = s.sale_id and p.stripe_account = s.stripe_account and p.livemode = s.livemode
+        and p.amount > 0
+    )
+  order by s.paid_at desc, s.sale_id desc, s.stripe_account desc, s.livemode desc
+  limit referral_private.page_size(p_page_size);
+end
+$$;
+
+comment on function referral_private.list_unattributed is
+  'public: Returns sales that credit nobody, newest first, each with the reason: no_evidence (nothing names a referrer),
+zero_amount (what it earns is nothing), or the refusal of its commission, as explain_commission gives it. Sales that are
+wholly reversed are left out.
+
+group: Take payments
+livemode: true for live sales, false for those of test mode; both unless given
+stripe_account: of this Stripe account, an empty text for the platform''s own; all unless given
+after: the last row of the page before; its paid_at, sale_id, stripe_account and livemode count; none for the first page
+page_size: rows in a page, 1 to 1,000
+callers: the operator
+errors: invalid_argument
+timeout: 20s';
+
+grant execute on function referral_private.list_unattributed to service_role;
