@@ -99,7 +99,7 @@ test('a sale of one id in both modes is explained for each', () =>
       id: sale.here,
       userId: staged.friend.id,
       orgId: org,
-      at: Math.floor(Date.now() / 1000) + 10,
+      at: Math.floor(Date.now() / 1000) + 60,
     })
     await ingest(tx, event)
     const modes = async (args: object) =>
