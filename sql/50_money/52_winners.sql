@@ -161,9 +161,14 @@ as $$
 declare
   v_sales referral_private.named_sale[];
   v_candidates referral_private.candidate[];
+  v_shared_since timestamptz := 'infinity';
 begin
   if cardinality(p_evidence) = 0 then
     return;
+  end if;
+  -- Asked only where it matters: it reads all organisations of the Stripe account.
+  if exists (select from unnest(p_evidence) as e where e.kind = 'payment_link') then
+    v_shared_since := referral_private.shared_since(p_stripe_account);
   end if;
   v_sales := array(
     select s from referral_private.sales_named(p_stripe_account, p_livemode, p_together.payers) as s
@@ -180,7 +185,7 @@ begin
     judged as (
       select c.*, d.org_id, case when d.is_unknown then 'organisation_unknown' else c.passed_over end as unwon
       from unnest(v_candidates) as c
-      join referral_private.destinations(v_candidates, referral_private.shared_since(p_stripe_account)) as d
+      join referral_private.destinations(v_candidates, v_shared_since) as d
         on d.sale_id = ((c.sale).sale).sale_id
       where d.org_id = (c.evidence).org_id or d.is_unknown
         -- Nor does what a buyer can edit stand for a sale that is no organisation's.
