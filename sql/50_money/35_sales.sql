@@ -142,7 +142,7 @@ begin
   delete from referral_private.sales as s
   where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (v_changed);
   insert into referral_private.sales
-  select m.* from unnest(v_made) as m where m.sale_id = any (v_changed);
+  select m.* from unnest(v_made) as m where m.sale_id in (select unnest(v_changed));
   v_changed := array(
     select coalesce(m.sale_id, k.sale_id)
     from unnest(v_made) as m
@@ -150,7 +150,9 @@ begin
     where referral_private.is_settled_anew(k, m)
   );
   return (
-    v_changed, array(select distinct s.payer_id from unnest(v_known || v_made) as s where s.sale_id = any (v_changed))
+    v_changed, array(
+      select distinct s.payer_id from unnest(v_known || v_made) as s where s.sale_id in (select unnest(v_changed))
+    )
   )::referral_private.changed_sales;
 end
 $$;

@@ -14,12 +14,15 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_payer_id constant text := referral_private.customer_of(p_stripe_account, p_livemode, p_payer_id);
-  v_person uuid := coalesce(p_person, (
-    select p.person from referral_private.payers_with_people(p_stripe_account, p_livemode, array(
-      select c from referral_private.carriers_of_payers(p_stripe_account, p_livemode, array[v_payer_id]) as c
-    )) as p
-  ));
+  v_person uuid := p_person;
 begin
+  if v_person is null then
+    select p.person into v_person
+    from unnest(
+      (referral_private.payers_together(p_stripe_account, p_livemode, array[v_payer_id])).payers
+    ) as p
+    where p.payer_id = v_payer_id;
+  end if;
   return (
     v_person,
     array(

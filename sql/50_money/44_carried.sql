@@ -20,12 +20,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
-  select distinct on (p.payer_id, e.kind, e.named, e.object_id) p, e
+  select distinct on ((c.payer).payer_id, e.kind, e.named, e.object_id) c.payer, e
   from referral_private.payer_evidence as e
-  join unnest(p_together.carriers) as c on c.carrier = e.carrier
-  join unnest(p_together.payers) as p on p.payer_id = c.payer_id
+  join referral_private.payers_by_carrier(p_together) as c on c.carrier = e.carrier
   where e.stripe_account = p_stripe_account and e.livemode = p_livemode
-    and e.carrier = any (array(select distinct given.carrier from unnest(p_together.carriers) as given));
+    and e.carrier = any (array(select given.carrier from unnest(p_together.carriers) as given));
 end
 $$;
 
@@ -93,7 +92,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
-  with found as materialized (select c.* from referral.codes as c where c.code_key = any (p_keys))
+  with
+    found as materialized (
+      select c.* from referral.codes as c where c.code_key = any (array(select distinct unnest(p_keys)))
+    )
   select f.* from found as f where referral_private.stripe_account_of(f.org_id) = p_stripe_account;
 end
 $$;

@@ -51,18 +51,66 @@ create type referral_private.named_sale as (
   code_ids uuid[]
 );
 
--- The sales of these payers. A sale names the organisation of its metadata, else of the redemption, the code or the
+-- These sales with their payers. A sale names the organisation of its metadata, else of the redemption, the code or the
 -- promotion code that its objects carry, usable or not, if it was made by then; what a buyer can edit names none. What
 -- the first sale of a subscription names that names one holds for its later sales.
-create function referral_private.sales_named(
-  p_stripe_account text,
-  p_livemode boolean,
+create function referral_private.name_sales(
+  p_sales referral_private.sales[],
+  p_codes referral_private.named_code[],
   p_payers referral_private.payer[]
 )
 returns setof referral_private.named_sale
 language plpgsql
 stable
 rows 100
+security invoker
+set search_path = pg_catalog, pg_temp
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
+as $$
+begin
+  return query
+  with
+    carried as (
+      select s.sale_id, array_agg(n.code_id) as code_ids,
+        (array_agg(n.org_id order by n.kind, n.carried_at, n.object_id, n.named_id) filter (
+          where n.kind <> 'payment_link' and date_trunc('second', n.made_at) - interval '1 minute' <= n.carried_at
+        ))[1] as org_id
+      from unnest(p_sales) as s
+      cross join lateral unnest(s.object_ids) as part
+      join unnest(p_codes) as n on n.object_id = part
+      group by s.sale_id
+    ),
+    named as (
+      select s as sale, s.payer_id, s.subscription_id, s.paid_at, s.sale_id, coalesce(s.org_id, c.org_id) as org_id,
+        coalesce(c.code_ids, '{}') as code_ids
+      from unnest(p_sales) as s
+      left join carried as c on c.sale_id = s.sale_id
+    ),
+    firsts as (
+      select distinct on (n.subscription_id) n.subscription_id, n.paid_at, n.sale_id, n.org_id
+      from named as n
+      where n.subscription_id is not null and n.org_id is not null
+      order by n.subscription_id, n.paid_at, n.sale_id
+    )
+  select n.sale, p, coalesce(n.org_id, f.org_id), n.code_ids
+  from named as n
+  join unnest(p_payers) as p on p.payer_id = n.payer_id
+  left join firsts as f
+    on f.subscription_id = n.subscription_id and (f.paid_at, f.sale_id) <= (n.paid_at, n.sale_id);
+end
+$$;
+
+-- The sales of these payers.
+create function referral_private.sales_named(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_payers referral_private.payer[]
+)
+returns referral_private.named_sale[]
+language plpgsql
+stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
@@ -78,30 +126,7 @@ declare
     ) as c
   );
 begin
-  return query
-  with
-    carried as (
-      select s.sale_id, array_agg(n.code_id) as code_ids,
-        (array_agg(n.org_id order by n.kind, n.carried_at, n.object_id, n.named_id) filter (
-          where n.kind <> 'payment_link' and date_trunc('second', n.made_at) - interval '1 minute' <= n.carried_at
-        ))[1] as org_id
-      from unnest(v_sales) as s
-      cross join lateral unnest(s.object_ids) as part
-      join unnest(v_codes) as n on n.object_id = part
-      group by s.sale_id
-    ),
-    named as (
-      select s as sale, coalesce(s.org_id, c.org_id) as org_id, coalesce(c.code_ids, '{}') as code_ids
-      from unnest(v_sales) as s
-      left join carried as c on c.sale_id = s.sale_id
-    )
-  select n.sale, p, coalesce(n.org_id, case when (n.sale).subscription_id is not null then
-      (array_agg(n.org_id) filter (where n.org_id is not null) over (
-        partition by (n.sale).subscription_id order by (n.sale).paid_at, (n.sale).sale_id
-      ))[1]
-    end), n.code_ids
-  from named as n
-  join unnest(p_payers) as p on p.payer_id = (n.sale).payer_id;
+  return array(select n from referral_private.name_sales(v_sales, v_codes, p_payers) as n);
 end
 $$;
 
@@ -121,16 +146,11 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_sale referral_private.sales;
-  v_payment record;
-begin
-  for v_payment in
-    select distinct on (p.payment_id) p.payment_id, p.paid_at, payer
-    from unnest(p_together.payers) as payer
-    join unnest(p_together.carriers) as c on c.payer_id = payer.payer_id
-    join referral_private.payments as p on p.customer_id = c.carrier
-    where p.stripe_account = p_stripe_account and p.livemode = p_livemode and p.paid > 0 and p.paid_at < p_before
-      and p.source = 'intent' and not exists (
+  v_customers constant text[] := array(select c.carrier from unnest(p_together.carriers) as c);
+  v_payments constant referral_private.payments[] := array(
+    select p from referral_private.payments as p
+    where p.customer_id = any (v_customers) and p.stripe_account = p_stripe_account and p.livemode = p_livemode
+      and p.paid > 0 and p.paid_at < p_before and p.source = 'intent' and not exists (
         select from referral_private.sales as s
         where s.sale_id = p.payment_id and s.stripe_account = p_stripe_account and s.livemode = p_livemode
       ) and not exists (
@@ -138,6 +158,17 @@ begin
         where i.stripe_account = p_stripe_account and i.livemode = p_livemode
           and i.payment_key = any (referral_private.payment_keys(p_stripe_account, p_livemode, array[p.payment_id]))
       )
+  );
+  v_sale referral_private.sales;
+  v_payment record;
+begin
+  if cardinality(v_payments) = 0 then
+    return;
+  end if;
+  for v_payment in
+    select distinct on (p.payment_id) p.payment_id, p.paid_at, c.payer
+    from unnest(v_payments) as p
+    join referral_private.payers_by_carrier(p_together) as c on c.carrier = p.customer_id
   loop
     v_sale.sale_id := v_payment.payment_id;
     v_sale.paid_at := v_payment.paid_at;

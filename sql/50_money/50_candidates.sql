@@ -53,6 +53,8 @@ security invoker
 set search_path = pg_catalog, pg_temp
 -- The planner does not know how long the arrays are.
 set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
 as $$
 begin
   return query
@@ -99,6 +101,8 @@ rows 1000
 security invoker
 set search_path = pg_catalog, pg_temp
 set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
 as $$
 begin
   return query
@@ -168,6 +172,8 @@ rows 100
 security invoker
 set search_path = pg_catalog, pg_temp
 set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
 as $$
 begin
   return query

@@ -65,15 +65,18 @@ begin
       end) as org_id, p.named is null and cardinality(coalesce(p.bound, p.late)) > 1 as is_unknown, p.named
       from pointed as p
     ),
-    followed as (
-      select g.*, case when (g.sale).subscription_id is not null then (
-        array_agg(g.org_id) filter (where g.org_id is not null) over (
-          partition by (g.sale).subscription_id order by (g.sale).paid_at, (g.sale).sale_id
-        ))[1] end as first_org_id
+    firsts as (
+      select distinct on ((g.sale).subscription_id) (g.sale).subscription_id, (g.sale).paid_at, (g.sale).sale_id,
+        g.org_id
       from gone as g
+      where (g.sale).subscription_id is not null and g.org_id is not null
+      order by (g.sale).subscription_id, (g.sale).paid_at, (g.sale).sale_id
     )
-  select (f.sale).sale_id, coalesce(f.named, f.first_org_id, f.org_id), f.is_unknown and f.first_org_id is null
-  from followed as f;
+  select (g.sale).sale_id, coalesce(g.named, f.org_id, g.org_id), g.is_unknown and f.org_id is null
+  from gone as g
+  left join firsts as f
+    on f.subscription_id = (g.sale).subscription_id
+      and (f.paid_at, f.sale_id) <= ((g.sale).paid_at, (g.sale).sale_id);
 end
 $$;
 
@@ -170,9 +173,7 @@ begin
   if exists (select from unnest(p_evidence) as e where e.kind = 'payment_link') then
     v_shared_since := referral_private.shared_since(p_stripe_account);
   end if;
-  v_sales := array(
-    select s from referral_private.sales_named(p_stripe_account, p_livemode, p_together.payers) as s
-  );
+  v_sales := referral_private.sales_named(p_stripe_account, p_livemode, p_together.payers);
   v_candidates := array(
     select c from referral_private.candidates(v_sales, v_sales || array(
       select o from referral_private.other_payments(

@@ -83,6 +83,12 @@ as $$
 declare
   v_changes referral_private.guest_change[];
 begin
+  if not exists (select from unnest(p_won) as w where (w.sale).is_guest) and not exists (
+    select from referral_private.guest_sales as g
+    where g.sale_id = any (p_sale_ids) and g.stripe_account = p_stripe_account and g.livemode = p_livemode
+  ) then
+    return '{}';
+  end if;
   with
     current as (
       select (w.evidence).code_id, ((w.sale).paid_at at time zone 'UTC')::date as paid_on, (w.sale).paid_at,

@@ -113,24 +113,40 @@ create type referral_private.account_name as (
   currency text
 );
 
--- Makes those of these accounts that do not exist yet.
-create function referral_private.ensure_ledger_accounts(p_accounts referral_private.account_name[])
-returns void
+-- These accounts, each made if it does not exist yet. Those of earners are locked, in one order.
+create function referral_private.lock_ledger_accounts(p_names referral_private.account_name[])
+returns referral_private.ledger_accounts[]
 language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_org_ids constant uuid[] := array(select distinct n.org_id from unnest(p_names) as n);
+  v_earner_ids constant uuid[] := array(select distinct n.earner_id from unnest(p_names) as n);
+  v_accounts referral_private.ledger_accounts[];
+  v_missing referral_private.account_name[];
 begin
-  insert into referral_private.ledger_accounts (org_id, livemode, earner_id, kind, currency)
-  select distinct n.*
-  from unnest(p_accounts) as n
-  where not exists (
-    select from referral_private.ledger_accounts as a
-    where a.org_id = n.org_id and a.livemode = n.livemode and a.kind = n.kind and a.currency = n.currency
-      and coalesce(a.earner_id, '00000000-0000-0000-0000-000000000000')
-        = coalesce(n.earner_id, '00000000-0000-0000-0000-000000000000')
-  )
-  order by 1, 2, 3, 4, 5;
+  loop
+    v_accounts := array(
+      select a from referral_private.ledger_accounts as a
+      where a.org_id = any (v_org_ids) and a.earner_id = any (v_earner_ids)
+      order by a.org_id, a.account_id
+      for no key update
+    ) || array(
+      select a from referral_private.ledger_accounts as a where a.org_id = any (v_org_ids) and a.earner_id is null
+    );
+    v_missing := array(
+      select n from unnest(p_names) as n
+      except
+      select (a.org_id, a.livemode, a.earner_id, a.kind, a.currency)::referral_private.account_name
+      from unnest(v_accounts) as a
+    );
+    if cardinality(v_missing) = 0 then
+      return v_accounts;
+    end if;
+    insert into referral_private.ledger_accounts (org_id, livemode, earner_id, kind, currency)
+    select n.* from unnest(v_missing) as n order by 1, 2, 3, 4, 5;
+  end loop;
 end
 $$;

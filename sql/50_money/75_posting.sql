@@ -133,7 +133,12 @@ volatile
 rows 10
 security invoker
 set search_path = pg_catalog, pg_temp
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
 as $$
+declare
+  v_sale_ids constant text[] := array(select distinct m.sale_id from unnest(p_movements) as m);
 begin
   return query
   with
@@ -152,6 +157,7 @@ begin
       from changes as c
       where p.org_id = c.org_id and p.sale_id = c.sale_id and p.earner_id = c.earner_id and p.kind = c.kind
         and p.currency = c.currency and p.stripe_account = p_stripe_account and p.livemode = p_livemode
+        and p.sale_id = any (v_sale_ids)
       returning p.*
     ),
     made as (
@@ -182,6 +188,8 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_sale_ids constant text[] := array(select distinct d.sale_id from unnest(p_differences) as d);
 begin
   update referral_private.postings as p
   set due_at = due.due_at
@@ -192,6 +200,6 @@ begin
   ) as due
   where p.org_id = due.org_id and p.sale_id = due.sale_id and p.earner_id = due.earner_id and p.kind = due.kind
     and p.currency = due.currency and p.stripe_account = due.stripe_account and p.livemode = due.livemode
-    and p.due_at is distinct from due.due_at;
+    and p.due_at is distinct from due.due_at and p.sale_id = any (v_sale_ids);
 end
 $$;

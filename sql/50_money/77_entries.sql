@@ -1,11 +1,69 @@
 -- Entries: each movement is written once, with the balances of the accounts that it changes.
 
--- Writes these movements into the ledger. The reason of an entry is the account that it changes and its number among
--- the entries of the sale there: it can be written once only. Each balance is updated once.
+-- An entry of a sale, between two accounts.
+create type referral_private.sale_entry as (
+  org_id uuid,
+  debit_account_id bigint,
+  credit_account_id bigint,
+  amount bigint,
+  currency text,
+  reason_key text,
+  sale_id text
+);
+
+-- The entries of these movements, in one order. The reason of an entry is the account that it changes and its number
+-- among the entries of the sale there: it can be written once only.
+create function referral_private.entries_of(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_movements referral_private.movement[],
+  p_postings referral_private.postings[],
+  p_accounts referral_private.ledger_accounts[]
+)
+returns setof referral_private.sale_entry
+language plpgsql
+stable
+rows 10
+security invoker
+set search_path = pg_catalog, pg_temp
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
+as $$
+begin
+  return query
+  with
+    numbered as (
+      select m.*, f.account_id as from_id, t.account_id as to_id,
+        case m.to_kind when 'expense' then m.from_kind else m.to_kind end as keyed_kind
+      from unnest(p_movements) as m
+      join unnest(p_accounts) as f
+        on f.org_id = m.org_id and f.livemode = p_livemode and f.kind = m.from_kind and f.currency = m.currency
+        and (f.kind = 'expense' or f.earner_id = m.earner_id)
+      join unnest(p_accounts) as t
+        on t.org_id = m.org_id and t.livemode = p_livemode and t.kind = m.to_kind and t.currency = m.currency
+        and (t.kind = 'expense' or t.earner_id = m.earner_id)
+    )
+  select n.org_id, n.from_id, n.to_id, n.amount, n.currency, concat_ws(
+      ' ', p_stripe_account, p_livemode, n.sale_id, case n.to_kind when 'expense' then n.from_id else n.to_id end,
+      p.entries - row_number() over (
+        partition by n.org_id, n.sale_id, n.earner_id, n.currency, n.keyed_kind order by n.place desc
+      ) + 1
+    ), n.sale_id
+  from numbered as n
+  join unnest(p_postings) as p
+    on p.org_id = n.org_id and p.sale_id = n.sale_id and p.earner_id = n.earner_id and p.currency = n.currency
+    and p.kind = n.keyed_kind
+  order by n.org_id, n.earner_id, n.currency, n.sale_id, n.place;
+end
+$$;
+
+-- Writes these movements into the ledger, and updates each balance once.
 create function referral_private.post_movements(
   p_stripe_account text,
   p_livemode boolean,
   p_movements referral_private.movement[],
+  p_accounts referral_private.ledger_accounts[],
   p_cause text
 )
 returns void
@@ -20,35 +78,14 @@ declare
   );
 begin
   with
-    numbered as (
-      select m.*, f.account_id as from_id, t.account_id as to_id,
-        case m.to_kind when 'expense' then m.from_kind else m.to_kind end as keyed_kind
-      from unnest(p_movements) as m
-      join referral_private.ledger_accounts as f
-        on f.org_id = m.org_id and f.livemode = p_livemode and f.kind = m.from_kind and f.currency = m.currency
-        and coalesce(f.earner_id, '00000000-0000-0000-0000-000000000000')
-          = case m.from_kind when 'expense' then '00000000-0000-0000-0000-000000000000' else m.earner_id end
-      join referral_private.ledger_accounts as t
-        on t.org_id = m.org_id and t.livemode = p_livemode and t.kind = m.to_kind and t.currency = m.currency
-        and coalesce(t.earner_id, '00000000-0000-0000-0000-000000000000')
-          = case m.to_kind when 'expense' then '00000000-0000-0000-0000-000000000000' else m.earner_id end
-    ),
     written as (
       insert into referral_private.ledger_entries (
         org_id, debit_account_id, credit_account_id, amount, currency, reason_key, stripe_account, livemode, sale_id,
         caused_by
       )
-      select n.org_id, n.from_id, n.to_id, n.amount, n.currency, concat_ws(
-          ' ', p_stripe_account, p_livemode, n.sale_id, case n.to_kind when 'expense' then n.from_id else n.to_id end,
-          p.entries - row_number() over (
-            partition by n.org_id, n.sale_id, n.earner_id, n.currency, n.keyed_kind order by n.place desc
-          ) + 1
-        ), p_stripe_account, p_livemode, n.sale_id, p_cause
-      from numbered as n
-      join unnest(v_postings) as p
-        on p.org_id = n.org_id and p.sale_id = n.sale_id and p.earner_id = n.earner_id and p.currency = n.currency
-        and p.kind = n.keyed_kind
-      order by n.org_id, n.earner_id, n.currency, n.sale_id, n.place
+      select e.org_id, e.debit_account_id, e.credit_account_id, e.amount, e.currency, e.reason_key, p_stripe_account,
+        p_livemode, e.sale_id, p_cause
+      from referral_private.entries_of(p_stripe_account, p_livemode, p_movements, v_postings, p_accounts) as e
       returning org_id, debit_account_id, credit_account_id, amount
     )
   update referral_private.ledger_accounts as a
@@ -85,6 +122,7 @@ declare
     select d from referral_private.differences(p_stripe_account, p_livemode, p_sale_ids, p_won) as d
   );
   v_movements referral_private.movement[];
+  v_accounts referral_private.ledger_accounts[];
 begin
   if cardinality(v_differences) = 0 then
     return;
@@ -93,18 +131,14 @@ begin
     select m from unnest(v_differences) as d cross join lateral referral_private.movements_of(d) as m
   );
   if cardinality(v_movements) > 0 then
-    perform referral_private.ensure_ledger_accounts(array(
+    -- The accounts of old and new winners.
+    v_accounts := referral_private.lock_ledger_accounts(array(
       select (m.org_id, p_livemode, case when kind <> 'expense' then m.earner_id end, kind, m.currency)
         ::referral_private.account_name
       from unnest(v_movements) as m
       cross join lateral unnest(array[m.from_kind, m.to_kind]) as kind
     ));
-    -- Locked first and in one order: the accounts of old and new winners.
-    perform from referral_private.ledger_accounts as a
-    where (a.org_id, a.earner_id) in (select d.org_id, d.earner_id from unnest(v_differences) as d)
-    order by a.org_id, a.account_id
-    for no key update;
-    perform referral_private.post_movements(p_stripe_account, p_livemode, v_movements, p_cause);
+    perform referral_private.post_movements(p_stripe_account, p_livemode, v_movements, v_accounts, p_cause);
   end if;
   if exists (select from unnest(v_differences) as d where d.pending = 0 and d.reward_pending = 0) then
     perform referral_private.change_due_times(v_differences);

@@ -4583,7 +4583,7 @@ begin
   delete from referral_private.sales as s
   where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (v_changed);
   insert into referral_private.sales
-  select m.* from unnest(v_made) as m where m.sale_id = any (v_changed);
+  select m.* from unnest(v_made) as m where m.sale_id in (select unnest(v_changed));
   v_changed := array(
     select coalesce(m.sale_id, k.sale_id)
     from unnest(v_made) as m
@@ -4591,12 +4591,14 @@ begin
     where referral_private.is_settled_anew(k, m)
   );
   return (
-    v_changed, array(select distinct s.payer_id from unnest(v_known || v_made) as s where s.sale_id = any (v_changed))
+    v_changed, array(
+      select distinct s.payer_id from unnest(v_known || v_made) as s where s.sale_id in (select unnest(v_changed))
+    )
   )::referral_private.changed_sales;
 end
 $$;
 
--- Which payers are one person, and under which carriers their links and evidence are stored.
+-- Which users payers are linked to, and under which carriers their links and evidence are stored.
 
 -- A carrier of a payer's: the payer itself, an account that acts as it, one of its sales, or a payment behind one. A
 -- guest's objects carry what they name under the sale or the payment.
@@ -4664,25 +4666,25 @@ $$;
 create type referral_private.payer_link as (carrier text collate "C", user_id uuid, linked_at timestamptz);
 
 create function referral_private.links_of_carriers(p_stripe_account text, p_livemode boolean, p_carriers text[])
-returns setof referral_private.payer_link
+returns referral_private.payer_link[]
 language plpgsql
 stable
-rows 10
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return query
-  select l.carrier, l.user_id, l.linked_at
-  from referral_private.payer_users as l
-  join referral_private.known_users as k on k.user_id = l.user_id and k.stripe_account = l.stripe_account
-  where l.stripe_account = p_stripe_account and l.livemode = p_livemode and l.carrier = any (p_carriers)
-  union all
-  select e.carrier, r.referee_id, e.carried_at
-  from referral_private.payer_evidence as e
-  join referral.redemptions as r on r.id = e.named::uuid
-  where e.stripe_account = p_stripe_account and e.livemode = p_livemode and e.carrier = any (p_carriers)
-    and e.kind = 'redemption_id';
+  return array(
+    select (l.carrier, l.user_id, l.linked_at)::referral_private.payer_link
+    from referral_private.payer_users as l
+    join referral_private.known_users as k on k.user_id = l.user_id and k.stripe_account = l.stripe_account
+    where l.stripe_account = p_stripe_account and l.livemode = p_livemode and l.carrier = any (p_carriers)
+    union all
+    select (e.carrier, r.referee_id, e.carried_at)::referral_private.payer_link
+    from referral_private.payer_evidence as e
+    join referral.redemptions as r on r.id = e.named::uuid
+    where e.stripe_account = p_stripe_account and e.livemode = p_livemode and e.carrier = any (p_carriers)
+      and e.kind = 'redemption_id'
+  );
 end
 $$;
 
@@ -4709,6 +4711,8 @@ begin
   );
 end
 $$;
+
+-- Which payers are one person, and are settled together.
 
 -- The payers to whom these carriers belong: those of the sales that they are part of, else the customer itself, or the
 -- payment that is no sale yet.
@@ -4767,10 +4771,11 @@ create type referral_private.payer as (
   signed_up_at timestamptz
 );
 
+-- These carriers' payers, by their links.
 create function referral_private.payers_with_people(
   p_stripe_account text,
-  p_livemode boolean,
-  p_carriers referral_private.payer_carrier[]
+  p_carriers referral_private.payer_carrier[],
+  p_links referral_private.payer_link[]
 )
 returns setof referral_private.payer
 language plpgsql
@@ -4778,17 +4783,23 @@ stable
 rows 10
 security invoker
 set search_path = pg_catalog, pg_temp
+-- The planner does not know how long the arrays are.
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
 as $$
 begin
   return query
-  select distinct on (c.payer_id) c.payer_id, coalesce(l.user_id::text, c.payer_id), l.user_id, l.linked_at,
-    k.signed_up_at
-  from unnest(p_carriers) as c
-  left join referral_private.links_of_carriers(
-    p_stripe_account, p_livemode, array(select distinct given.carrier from unnest(p_carriers) as given)
-  ) as l on l.carrier = c.carrier
-  left join referral_private.known_users as k on k.user_id = l.user_id and k.stripe_account = p_stripe_account
-  order by c.payer_id, l.linked_at, l.user_id;
+  select l.payer_id, coalesce(l.user_id::text, l.payer_id), l.user_id, l.linked_at, (
+      select k.signed_up_at from referral_private.known_users as k
+      where k.user_id = l.user_id and k.stripe_account = p_stripe_account
+    )
+  from (
+    select distinct on (c.payer_id) c.payer_id, link.user_id, link.linked_at
+    from unnest(p_carriers) as c
+    left join unnest(p_links) as link on link.carrier = c.carrier
+    order by c.payer_id, link.linked_at, link.user_id
+  ) as l;
 end
 $$;
 
@@ -4812,12 +4823,12 @@ declare
   v_carriers referral_private.payer_carrier[] := array(
     select c from referral_private.carriers_of_payers(p_stripe_account, p_livemode, p_payer_ids) as c
   );
-  v_users uuid[] := array(
-    select distinct l.user_id from referral_private.links_of_carriers(
-      p_stripe_account, p_livemode, array(select c.carrier from unnest(v_carriers) as c)
-    ) as l
+  v_links referral_private.payer_link[] := referral_private.links_of_carriers(
+    p_stripe_account, p_livemode, array(select c.carrier from unnest(v_carriers) as c)
   );
+  v_users uuid[] := array(select distinct l.user_id from unnest(v_links) as l);
   v_others text[];
+  v_theirs referral_private.payer_carrier[];
 begin
   if cardinality(v_users) > 0 then
     v_others := array(
@@ -4826,18 +4837,44 @@ begin
       select unnest(p_payer_ids)
     );
     if cardinality(v_others) > 0 then
-      v_carriers := v_carriers || array(
+      v_theirs := array(
         select c from referral_private.carriers_of_payers(p_stripe_account, p_livemode, v_others) as c
+      );
+      v_carriers := v_carriers || v_theirs;
+      v_links := v_links || referral_private.links_of_carriers(
+        p_stripe_account, p_livemode, array(select c.carrier from unnest(v_theirs) as c)
       );
     end if;
   end if;
   return (
     array(
-      select p from referral_private.payers_with_people(p_stripe_account, p_livemode, v_carriers) as p
-      where p.payer_id = any (p_payer_ids) or p.person = any (v_users)
+      select p from referral_private.payers_with_people(p_stripe_account, v_carriers, v_links) as p
+      where p.payer_id in (select unnest(p_payer_ids)) or p.person in (select unnest(v_users))
     ),
     v_carriers, v_users
   )::referral_private.settled_payers;
+end
+$$;
+
+-- The payers of these by their carriers. One carrier can be several payers'.
+create type referral_private.carried_payer as (carrier text collate "C", payer referral_private.payer);
+
+create function referral_private.payers_by_carrier(p_together referral_private.settled_payers)
+returns setof referral_private.carried_payer
+language plpgsql
+stable
+rows 1000
+security invoker
+set search_path = pg_catalog, pg_temp
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
+as $$
+begin
+  return query
+  select c.carrier, p
+  from unnest(p_together.carriers) as c
+  join unnest(p_together.payers) as p on p.payer_id = c.payer_id;
 end
 $$;
 
@@ -4857,12 +4894,15 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_payer_id constant text := referral_private.customer_of(p_stripe_account, p_livemode, p_payer_id);
-  v_person uuid := coalesce(p_person, (
-    select p.person from referral_private.payers_with_people(p_stripe_account, p_livemode, array(
-      select c from referral_private.carriers_of_payers(p_stripe_account, p_livemode, array[v_payer_id]) as c
-    )) as p
-  ));
+  v_person uuid := p_person;
 begin
+  if v_person is null then
+    select p.person into v_person
+    from unnest(
+      (referral_private.payers_together(p_stripe_account, p_livemode, array[v_payer_id])).payers
+    ) as p
+    where p.payer_id = v_payer_id;
+  end if;
   return (
     v_person,
     array(
@@ -4966,12 +5006,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
-  select distinct on (p.payer_id, e.kind, e.named, e.object_id) p, e
+  select distinct on ((c.payer).payer_id, e.kind, e.named, e.object_id) c.payer, e
   from referral_private.payer_evidence as e
-  join unnest(p_together.carriers) as c on c.carrier = e.carrier
-  join unnest(p_together.payers) as p on p.payer_id = c.payer_id
+  join referral_private.payers_by_carrier(p_together) as c on c.carrier = e.carrier
   where e.stripe_account = p_stripe_account and e.livemode = p_livemode
-    and e.carrier = any (array(select distinct given.carrier from unnest(p_together.carriers) as given));
+    and e.carrier = any (array(select given.carrier from unnest(p_together.carriers) as given));
 end
 $$;
 
@@ -5039,7 +5078,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
-  with found as materialized (select c.* from referral.codes as c where c.code_key = any (p_keys))
+  with
+    found as materialized (
+      select c.* from referral.codes as c where c.code_key = any (array(select distinct unnest(p_keys)))
+    )
   select f.* from found as f where referral_private.stripe_account_of(f.org_id) = p_stripe_account;
 end
 $$;
@@ -5337,18 +5379,66 @@ create type referral_private.named_sale as (
   code_ids uuid[]
 );
 
--- The sales of these payers. A sale names the organisation of its metadata, else of the redemption, the code or the
+-- These sales with their payers. A sale names the organisation of its metadata, else of the redemption, the code or the
 -- promotion code that its objects carry, usable or not, if it was made by then; what a buyer can edit names none. What
 -- the first sale of a subscription names that names one holds for its later sales.
-create function referral_private.sales_named(
-  p_stripe_account text,
-  p_livemode boolean,
+create function referral_private.name_sales(
+  p_sales referral_private.sales[],
+  p_codes referral_private.named_code[],
   p_payers referral_private.payer[]
 )
 returns setof referral_private.named_sale
 language plpgsql
 stable
 rows 100
+security invoker
+set search_path = pg_catalog, pg_temp
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
+as $$
+begin
+  return query
+  with
+    carried as (
+      select s.sale_id, array_agg(n.code_id) as code_ids,
+        (array_agg(n.org_id order by n.kind, n.carried_at, n.object_id, n.named_id) filter (
+          where n.kind <> 'payment_link' and date_trunc('second', n.made_at) - interval '1 minute' <= n.carried_at
+        ))[1] as org_id
+      from unnest(p_sales) as s
+      cross join lateral unnest(s.object_ids) as part
+      join unnest(p_codes) as n on n.object_id = part
+      group by s.sale_id
+    ),
+    named as (
+      select s as sale, s.payer_id, s.subscription_id, s.paid_at, s.sale_id, coalesce(s.org_id, c.org_id) as org_id,
+        coalesce(c.code_ids, '{}') as code_ids
+      from unnest(p_sales) as s
+      left join carried as c on c.sale_id = s.sale_id
+    ),
+    firsts as (
+      select distinct on (n.subscription_id) n.subscription_id, n.paid_at, n.sale_id, n.org_id
+      from named as n
+      where n.subscription_id is not null and n.org_id is not null
+      order by n.subscription_id, n.paid_at, n.sale_id
+    )
+  select n.sale, p, coalesce(n.org_id, f.org_id), n.code_ids
+  from named as n
+  join unnest(p_payers) as p on p.payer_id = n.payer_id
+  left join firsts as f
+    on f.subscription_id = n.subscription_id and (f.paid_at, f.sale_id) <= (n.paid_at, n.sale_id);
+end
+$$;
+
+-- The sales of these payers.
+create function referral_private.sales_named(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_payers referral_private.payer[]
+)
+returns referral_private.named_sale[]
+language plpgsql
+stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
@@ -5364,30 +5454,7 @@ declare
     ) as c
   );
 begin
-  return query
-  with
-    carried as (
-      select s.sale_id, array_agg(n.code_id) as code_ids,
-        (array_agg(n.org_id order by n.kind, n.carried_at, n.object_id, n.named_id) filter (
-          where n.kind <> 'payment_link' and date_trunc('second', n.made_at) - interval '1 minute' <= n.carried_at
-        ))[1] as org_id
-      from unnest(v_sales) as s
-      cross join lateral unnest(s.object_ids) as part
-      join unnest(v_codes) as n on n.object_id = part
-      group by s.sale_id
-    ),
-    named as (
-      select s as sale, coalesce(s.org_id, c.org_id) as org_id, coalesce(c.code_ids, '{}') as code_ids
-      from unnest(v_sales) as s
-      left join carried as c on c.sale_id = s.sale_id
-    )
-  select n.sale, p, coalesce(n.org_id, case when (n.sale).subscription_id is not null then
-      (array_agg(n.org_id) filter (where n.org_id is not null) over (
-        partition by (n.sale).subscription_id order by (n.sale).paid_at, (n.sale).sale_id
-      ))[1]
-    end), n.code_ids
-  from named as n
-  join unnest(p_payers) as p on p.payer_id = (n.sale).payer_id;
+  return array(select n from referral_private.name_sales(v_sales, v_codes, p_payers) as n);
 end
 $$;
 
@@ -5407,16 +5474,11 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_sale referral_private.sales;
-  v_payment record;
-begin
-  for v_payment in
-    select distinct on (p.payment_id) p.payment_id, p.paid_at, payer
-    from unnest(p_together.payers) as payer
-    join unnest(p_together.carriers) as c on c.payer_id = payer.payer_id
-    join referral_private.payments as p on p.customer_id = c.carrier
-    where p.stripe_account = p_stripe_account and p.livemode = p_livemode and p.paid > 0 and p.paid_at < p_before
-      and p.source = 'intent' and not exists (
+  v_customers constant text[] := array(select c.carrier from unnest(p_together.carriers) as c);
+  v_payments constant referral_private.payments[] := array(
+    select p from referral_private.payments as p
+    where p.customer_id = any (v_customers) and p.stripe_account = p_stripe_account and p.livemode = p_livemode
+      and p.paid > 0 and p.paid_at < p_before and p.source = 'intent' and not exists (
         select from referral_private.sales as s
         where s.sale_id = p.payment_id and s.stripe_account = p_stripe_account and s.livemode = p_livemode
       ) and not exists (
@@ -5424,6 +5486,17 @@ begin
         where i.stripe_account = p_stripe_account and i.livemode = p_livemode
           and i.payment_key = any (referral_private.payment_keys(p_stripe_account, p_livemode, array[p.payment_id]))
       )
+  );
+  v_sale referral_private.sales;
+  v_payment record;
+begin
+  if cardinality(v_payments) = 0 then
+    return;
+  end if;
+  for v_payment in
+    select distinct on (p.payment_id) p.payment_id, p.paid_at, c.payer
+    from unnest(v_payments) as p
+    join referral_private.payers_by_carrier(p_together) as c on c.carrier = p.customer_id
   loop
     v_sale.sale_id := v_payment.payment_id;
     v_sale.paid_at := v_payment.paid_at;
@@ -5487,6 +5560,8 @@ security invoker
 set search_path = pg_catalog, pg_temp
 -- The planner does not know how long the arrays are.
 set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
 as $$
 begin
   return query
@@ -5533,6 +5608,8 @@ rows 1000
 security invoker
 set search_path = pg_catalog, pg_temp
 set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
 as $$
 begin
   return query
@@ -5602,6 +5679,8 @@ rows 100
 security invoker
 set search_path = pg_catalog, pg_temp
 set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
 as $$
 begin
   return query
@@ -5695,15 +5774,18 @@ begin
       end) as org_id, p.named is null and cardinality(coalesce(p.bound, p.late)) > 1 as is_unknown, p.named
       from pointed as p
     ),
-    followed as (
-      select g.*, case when (g.sale).subscription_id is not null then (
-        array_agg(g.org_id) filter (where g.org_id is not null) over (
-          partition by (g.sale).subscription_id order by (g.sale).paid_at, (g.sale).sale_id
-        ))[1] end as first_org_id
+    firsts as (
+      select distinct on ((g.sale).subscription_id) (g.sale).subscription_id, (g.sale).paid_at, (g.sale).sale_id,
+        g.org_id
       from gone as g
+      where (g.sale).subscription_id is not null and g.org_id is not null
+      order by (g.sale).subscription_id, (g.sale).paid_at, (g.sale).sale_id
     )
-  select (f.sale).sale_id, coalesce(f.named, f.first_org_id, f.org_id), f.is_unknown and f.first_org_id is null
-  from followed as f;
+  select (g.sale).sale_id, coalesce(g.named, f.org_id, g.org_id), g.is_unknown and f.org_id is null
+  from gone as g
+  left join firsts as f
+    on f.subscription_id = (g.sale).subscription_id
+      and (f.paid_at, f.sale_id) <= ((g.sale).paid_at, (g.sale).sale_id);
 end
 $$;
 
@@ -5800,9 +5882,7 @@ begin
   if exists (select from unnest(p_evidence) as e where e.kind = 'payment_link') then
     v_shared_since := referral_private.shared_since(p_stripe_account);
   end if;
-  v_sales := array(
-    select s from referral_private.sales_named(p_stripe_account, p_livemode, p_together.payers) as s
-  );
+  v_sales := referral_private.sales_named(p_stripe_account, p_livemode, p_together.payers);
   v_candidates := array(
     select c from referral_private.candidates(v_sales, v_sales || array(
       select o from referral_private.other_payments(
@@ -6126,6 +6206,12 @@ as $$
 declare
   v_changes referral_private.guest_change[];
 begin
+  if not exists (select from unnest(p_won) as w where (w.sale).is_guest) and not exists (
+    select from referral_private.guest_sales as g
+    where g.sale_id = any (p_sale_ids) and g.stripe_account = p_stripe_account and g.livemode = p_livemode
+  ) then
+    return '{}';
+  end if;
   with
     current as (
       select (w.evidence).code_id, ((w.sale).paid_at at time zone 'UTC')::date as paid_on, (w.sale).paid_at,
@@ -6604,25 +6690,41 @@ create type referral_private.account_name as (
   currency text
 );
 
--- Makes those of these accounts that do not exist yet.
-create function referral_private.ensure_ledger_accounts(p_accounts referral_private.account_name[])
-returns void
+-- These accounts, each made if it does not exist yet. Those of earners are locked, in one order.
+create function referral_private.lock_ledger_accounts(p_names referral_private.account_name[])
+returns referral_private.ledger_accounts[]
 language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_org_ids constant uuid[] := array(select distinct n.org_id from unnest(p_names) as n);
+  v_earner_ids constant uuid[] := array(select distinct n.earner_id from unnest(p_names) as n);
+  v_accounts referral_private.ledger_accounts[];
+  v_missing referral_private.account_name[];
 begin
-  insert into referral_private.ledger_accounts (org_id, livemode, earner_id, kind, currency)
-  select distinct n.*
-  from unnest(p_accounts) as n
-  where not exists (
-    select from referral_private.ledger_accounts as a
-    where a.org_id = n.org_id and a.livemode = n.livemode and a.kind = n.kind and a.currency = n.currency
-      and coalesce(a.earner_id, '00000000-0000-0000-0000-000000000000')
-        = coalesce(n.earner_id, '00000000-0000-0000-0000-000000000000')
-  )
-  order by 1, 2, 3, 4, 5;
+  loop
+    v_accounts := array(
+      select a from referral_private.ledger_accounts as a
+      where a.org_id = any (v_org_ids) and a.earner_id = any (v_earner_ids)
+      order by a.org_id, a.account_id
+      for no key update
+    ) || array(
+      select a from referral_private.ledger_accounts as a where a.org_id = any (v_org_ids) and a.earner_id is null
+    );
+    v_missing := array(
+      select n from unnest(p_names) as n
+      except
+      select (a.org_id, a.livemode, a.earner_id, a.kind, a.currency)::referral_private.account_name
+      from unnest(v_accounts) as a
+    );
+    if cardinality(v_missing) = 0 then
+      return v_accounts;
+    end if;
+    insert into referral_private.ledger_accounts (org_id, livemode, earner_id, kind, currency)
+    select n.* from unnest(v_missing) as n order by 1, 2, 3, 4, 5;
+  end loop;
 end
 $$;
 
@@ -6761,7 +6863,12 @@ volatile
 rows 10
 security invoker
 set search_path = pg_catalog, pg_temp
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
 as $$
+declare
+  v_sale_ids constant text[] := array(select distinct m.sale_id from unnest(p_movements) as m);
 begin
   return query
   with
@@ -6780,6 +6887,7 @@ begin
       from changes as c
       where p.org_id = c.org_id and p.sale_id = c.sale_id and p.earner_id = c.earner_id and p.kind = c.kind
         and p.currency = c.currency and p.stripe_account = p_stripe_account and p.livemode = p_livemode
+        and p.sale_id = any (v_sale_ids)
       returning p.*
     ),
     made as (
@@ -6810,6 +6918,8 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_sale_ids constant text[] := array(select distinct d.sale_id from unnest(p_differences) as d);
 begin
   update referral_private.postings as p
   set due_at = due.due_at
@@ -6820,18 +6930,76 @@ begin
   ) as due
   where p.org_id = due.org_id and p.sale_id = due.sale_id and p.earner_id = due.earner_id and p.kind = due.kind
     and p.currency = due.currency and p.stripe_account = due.stripe_account and p.livemode = due.livemode
-    and p.due_at is distinct from due.due_at;
+    and p.due_at is distinct from due.due_at and p.sale_id = any (v_sale_ids);
 end
 $$;
 
 -- Entries: each movement is written once, with the balances of the accounts that it changes.
 
--- Writes these movements into the ledger. The reason of an entry is the account that it changes and its number among
--- the entries of the sale there: it can be written once only. Each balance is updated once.
+-- An entry of a sale, between two accounts.
+create type referral_private.sale_entry as (
+  org_id uuid,
+  debit_account_id bigint,
+  credit_account_id bigint,
+  amount bigint,
+  currency text,
+  reason_key text,
+  sale_id text
+);
+
+-- The entries of these movements, in one order. The reason of an entry is the account that it changes and its number
+-- among the entries of the sale there: it can be written once only.
+create function referral_private.entries_of(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_movements referral_private.movement[],
+  p_postings referral_private.postings[],
+  p_accounts referral_private.ledger_accounts[]
+)
+returns setof referral_private.sale_entry
+language plpgsql
+stable
+rows 10
+security invoker
+set search_path = pg_catalog, pg_temp
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
+as $$
+begin
+  return query
+  with
+    numbered as (
+      select m.*, f.account_id as from_id, t.account_id as to_id,
+        case m.to_kind when 'expense' then m.from_kind else m.to_kind end as keyed_kind
+      from unnest(p_movements) as m
+      join unnest(p_accounts) as f
+        on f.org_id = m.org_id and f.livemode = p_livemode and f.kind = m.from_kind and f.currency = m.currency
+        and (f.kind = 'expense' or f.earner_id = m.earner_id)
+      join unnest(p_accounts) as t
+        on t.org_id = m.org_id and t.livemode = p_livemode and t.kind = m.to_kind and t.currency = m.currency
+        and (t.kind = 'expense' or t.earner_id = m.earner_id)
+    )
+  select n.org_id, n.from_id, n.to_id, n.amount, n.currency, concat_ws(
+      ' ', p_stripe_account, p_livemode, n.sale_id, case n.to_kind when 'expense' then n.from_id else n.to_id end,
+      p.entries - row_number() over (
+        partition by n.org_id, n.sale_id, n.earner_id, n.currency, n.keyed_kind order by n.place desc
+      ) + 1
+    ), n.sale_id
+  from numbered as n
+  join unnest(p_postings) as p
+    on p.org_id = n.org_id and p.sale_id = n.sale_id and p.earner_id = n.earner_id and p.currency = n.currency
+    and p.kind = n.keyed_kind
+  order by n.org_id, n.earner_id, n.currency, n.sale_id, n.place;
+end
+$$;
+
+-- Writes these movements into the ledger, and updates each balance once.
 create function referral_private.post_movements(
   p_stripe_account text,
   p_livemode boolean,
   p_movements referral_private.movement[],
+  p_accounts referral_private.ledger_accounts[],
   p_cause text
 )
 returns void
@@ -6846,35 +7014,14 @@ declare
   );
 begin
   with
-    numbered as (
-      select m.*, f.account_id as from_id, t.account_id as to_id,
-        case m.to_kind when 'expense' then m.from_kind else m.to_kind end as keyed_kind
-      from unnest(p_movements) as m
-      join referral_private.ledger_accounts as f
-        on f.org_id = m.org_id and f.livemode = p_livemode and f.kind = m.from_kind and f.currency = m.currency
-        and coalesce(f.earner_id, '00000000-0000-0000-0000-000000000000')
-          = case m.from_kind when 'expense' then '00000000-0000-0000-0000-000000000000' else m.earner_id end
-      join referral_private.ledger_accounts as t
-        on t.org_id = m.org_id and t.livemode = p_livemode and t.kind = m.to_kind and t.currency = m.currency
-        and coalesce(t.earner_id, '00000000-0000-0000-0000-000000000000')
-          = case m.to_kind when 'expense' then '00000000-0000-0000-0000-000000000000' else m.earner_id end
-    ),
     written as (
       insert into referral_private.ledger_entries (
         org_id, debit_account_id, credit_account_id, amount, currency, reason_key, stripe_account, livemode, sale_id,
         caused_by
       )
-      select n.org_id, n.from_id, n.to_id, n.amount, n.currency, concat_ws(
-          ' ', p_stripe_account, p_livemode, n.sale_id, case n.to_kind when 'expense' then n.from_id else n.to_id end,
-          p.entries - row_number() over (
-            partition by n.org_id, n.sale_id, n.earner_id, n.currency, n.keyed_kind order by n.place desc
-          ) + 1
-        ), p_stripe_account, p_livemode, n.sale_id, p_cause
-      from numbered as n
-      join unnest(v_postings) as p
-        on p.org_id = n.org_id and p.sale_id = n.sale_id and p.earner_id = n.earner_id and p.currency = n.currency
-        and p.kind = n.keyed_kind
-      order by n.org_id, n.earner_id, n.currency, n.sale_id, n.place
+      select e.org_id, e.debit_account_id, e.credit_account_id, e.amount, e.currency, e.reason_key, p_stripe_account,
+        p_livemode, e.sale_id, p_cause
+      from referral_private.entries_of(p_stripe_account, p_livemode, p_movements, v_postings, p_accounts) as e
       returning org_id, debit_account_id, credit_account_id, amount
     )
   update referral_private.ledger_accounts as a
@@ -6911,6 +7058,7 @@ declare
     select d from referral_private.differences(p_stripe_account, p_livemode, p_sale_ids, p_won) as d
   );
   v_movements referral_private.movement[];
+  v_accounts referral_private.ledger_accounts[];
 begin
   if cardinality(v_differences) = 0 then
     return;
@@ -6919,18 +7067,14 @@ begin
     select m from unnest(v_differences) as d cross join lateral referral_private.movements_of(d) as m
   );
   if cardinality(v_movements) > 0 then
-    perform referral_private.ensure_ledger_accounts(array(
+    -- The accounts of old and new winners.
+    v_accounts := referral_private.lock_ledger_accounts(array(
       select (m.org_id, p_livemode, case when kind <> 'expense' then m.earner_id end, kind, m.currency)
         ::referral_private.account_name
       from unnest(v_movements) as m
       cross join lateral unnest(array[m.from_kind, m.to_kind]) as kind
     ));
-    -- Locked first and in one order: the accounts of old and new winners.
-    perform from referral_private.ledger_accounts as a
-    where (a.org_id, a.earner_id) in (select d.org_id, d.earner_id from unnest(v_differences) as d)
-    order by a.org_id, a.account_id
-    for no key update;
-    perform referral_private.post_movements(p_stripe_account, p_livemode, v_movements, p_cause);
+    perform referral_private.post_movements(p_stripe_account, p_livemode, v_movements, v_accounts, p_cause);
   end if;
   if exists (select from unnest(v_differences) as d where d.pending = 0 and d.reward_pending = 0) then
     perform referral_private.change_due_times(v_differences);
@@ -7022,6 +7166,9 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan'
+-- A young project has no statistics yet, and its sessions keep the plans of small tables.
+set enable_seqscan = off
+set jit = off
 as $$
 declare
   -- A sale that is gone may have been all that linked its payer to a person: what it carries is settled too.
@@ -10663,31 +10810,36 @@ stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_paid constant referral_private.payments[] := array(
+    select p from referral_private.payments as p
+    where p.stripe_account = p_stripe_account and p.livemode = p_livemode and p.payment_id = any (p_touched)
+      and p.source = 'intent' and p.paid > 0 and p.customer_id is not null
+  );
 begin
+  if cardinality(v_paid) = 0 then
+    return '{}';
+  end if;
   return array(
     select distinct payer
-    from referral_private.payments as p
+    from unnest(v_paid) as p
     cross join lateral referral_private.customer_of(p_stripe_account, p_livemode, p.customer_id) as payer
     cross join lateral (
       select array_agg(c.carrier) as ids
       from referral_private.carriers_of_payers(p_stripe_account, p_livemode, array[payer]) as c
     ) as carriers
-    where p.stripe_account = p_stripe_account and p.livemode = p_livemode and p.payment_id = any (p_touched)
-      and p.source = 'intent' and p.paid > 0 and p.customer_id is not null
-      and (
-        exists (
-          select from referral_private.payer_evidence as e
-          where e.carrier = any (carriers.ids) and e.stripe_account = p_stripe_account and e.livemode = p_livemode
-            and e.carried_at > p.paid_at
-        ) or exists (
-          select from referral_private.links_of_carriers(p_stripe_account, p_livemode, carriers.ids) as l
-          where exists (
-            select from referral.redemptions as r where r.referee_id = l.user_id and r.redeemed_at > p.paid_at
-          ) or not (
-            referral_private.carriers_of_users(p_stripe_account, p_livemode, array[l.user_id]) <@ carriers.ids
-          )
-        )
+    where exists (
+      select from referral_private.payer_evidence as e
+      where e.carrier = any (carriers.ids) and e.stripe_account = p_stripe_account and e.livemode = p_livemode
+        and e.carried_at > p.paid_at
+    ) or exists (
+      select from unnest(referral_private.links_of_carriers(p_stripe_account, p_livemode, carriers.ids)) as l
+      where exists (
+        select from referral.redemptions as r where r.referee_id = l.user_id and r.redeemed_at > p.paid_at
+      ) or not (
+        referral_private.carriers_of_users(p_stripe_account, p_livemode, array[l.user_id]) <@ carriers.ids
       )
+    )
   );
 end
 $$;
@@ -10790,6 +10942,9 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan'
+-- A young project has no statistics yet, and its sessions keep the plans of small tables.
+set enable_seqscan = off
+set jit = off
 as $$
 declare
   v_stripe_account constant text := p_stated.stripe_account;
