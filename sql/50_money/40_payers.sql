@@ -21,13 +21,14 @@ begin
     from referral_private.sales as s
     where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (v_sales)
     union
-    select referral_private.customer_of(p_stripe_account, p_livemode, carrier)
-    from unnest(p_carriers) as carrier
-    where not exists (
-      select from referral_private.sales as s
+    select referral_private.customer_of(p_stripe_account, p_livemode, other.carrier)
+    from (
+      select unnest(p_carriers) as carrier
+      except
+      select unnest(s.object_ids)
+      from referral_private.sales as s
       where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (v_sales)
-        and carrier = any (s.object_ids)
-    )
+    ) as other
   );
 end
 $$;

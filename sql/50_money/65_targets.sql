@@ -82,8 +82,8 @@ begin
   cross join lateral (
     select case
       when (p.w).refusal is not null then (p.w).refusal
-      when ((p.w).sale).is_guest
-        and referral_private.guest_place((p.w).sale) > (p.terms ->> 'guests_per_day')::int then 'guest_limit'
+      when ((p.w).sale).is_guest and p.terms ? 'guests_per_day'
+        and referral_private.is_beyond_guests((p.w).sale, (p.terms ->> 'guests_per_day')::int) then 'guest_limit'
       when (p.w).is_forfeited then 'forfeited'
     end as refusal
   ) as stops;

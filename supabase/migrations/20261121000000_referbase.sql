@@ -4735,13 +4735,14 @@ begin
     from referral_private.sales as s
     where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (v_sales)
     union
-    select referral_private.customer_of(p_stripe_account, p_livemode, carrier)
-    from unnest(p_carriers) as carrier
-    where not exists (
-      select from referral_private.sales as s
+    select referral_private.customer_of(p_stripe_account, p_livemode, other.carrier)
+    from (
+      select unnest(p_carriers) as carrier
+      except
+      select unnest(s.object_ids)
+      from referral_private.sales as s
       where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (v_sales)
-        and carrier = any (s.object_ids)
-    )
+    ) as other
   );
 end
 $$;
@@ -6140,21 +6141,25 @@ create index guest_sales_by_place on referral_private.guest_sales (code_id, live
 
 alter table referral_private.guest_sales enable row level security;
 
--- The place of a guest's sale among those of its code and day.
-create function referral_private.guest_place(p_sale referral_private.sales)
-returns int
+-- Whether so many guests' sales of a code and day, or more, come before this one. Not more than these are read.
+create function referral_private.is_beyond_guests(p_sale referral_private.sales, p_guests_per_day int)
+returns boolean
 language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return (
-    select count(*) + 1
-    from referral_private.guest_sales as own
-    join referral_private.guest_sales as g
-      on g.code_id = own.code_id and g.livemode = own.livemode and g.paid_on = own.paid_on
+  return exists (
+    select from referral_private.guest_sales as own
+    cross join lateral (
+      select from referral_private.guest_sales as g
+      where g.code_id = own.code_id and g.livemode = own.livemode and g.paid_on = own.paid_on
         and (g.paid_at, g.sale_id) < (own.paid_at, own.sale_id)
+      order by g.paid_at, g.sale_id
+      offset p_guests_per_day - 1
+      limit 1
+    ) as earlier
     where own.sale_id = p_sale.sale_id and own.stripe_account = p_sale.stripe_account
       and own.livemode = p_sale.livemode
   );
@@ -6469,8 +6474,8 @@ begin
   cross join lateral (
     select case
       when (p.w).refusal is not null then (p.w).refusal
-      when ((p.w).sale).is_guest
-        and referral_private.guest_place((p.w).sale) > (p.terms ->> 'guests_per_day')::int then 'guest_limit'
+      when ((p.w).sale).is_guest and p.terms ? 'guests_per_day'
+        and referral_private.is_beyond_guests((p.w).sale, (p.terms ->> 'guests_per_day')::int) then 'guest_limit'
       when (p.w).is_forfeited then 'forfeited'
     end as refusal
   ) as stops;
