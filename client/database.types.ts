@@ -394,6 +394,7 @@ export type Database = {
           rotation_grace: string
           slug: string
           stripe_account_id: string | null
+          stripe_account_since: string
           updated_at: string
           web_destination: string | null
         }
@@ -420,6 +421,7 @@ export type Database = {
           rotation_grace?: string
           slug: string
           stripe_account_id?: string | null
+          stripe_account_since?: string
           updated_at?: string
           web_destination?: string | null
         }
@@ -445,6 +447,7 @@ export type Database = {
           rotation_grace?: string
           slug?: string
           stripe_account_id?: string | null
+          stripe_account_since?: string
           updated_at?: string
           web_destination?: string | null
         }
@@ -837,6 +840,7 @@ export type Database = {
           rotation_grace: string
           slug: string
           stripe_account_id: string | null
+          stripe_account_since: string
           updated_at: string
           web_destination: string | null
         }
@@ -1624,6 +1628,7 @@ export type Database = {
           rotation_grace: string
           slug: string
           stripe_account_id: string | null
+          stripe_account_since: string
           updated_at: string
           web_destination: string | null
         }

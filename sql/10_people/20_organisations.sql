@@ -6,6 +6,7 @@ create table referral.organisations (
   name text not null,
   active boolean not null default true,
   stripe_account_id text,
+  stripe_account_since timestamptz not null default now(),
   link_origin text,
   web_destination text,
   ios_destination text,

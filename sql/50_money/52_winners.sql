@@ -11,8 +11,8 @@ create type referral_private.won_sale as (
   refusal text
 );
 
--- When a Stripe account got its second organisation; the end of time where it has one. From then on an address that a
--- buyer can edit cannot say whose sale it is.
+-- When a Stripe account got its second organisation; the end of time where it has one or none. From then on an address
+-- that a buyer can edit cannot say whose sale it is.
 create function referral_private.shared_since(p_stripe_account text)
 returns timestamptz
 language plpgsql
@@ -22,9 +22,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return coalesce((
-    select o.created_at from referral.organisations as o
+    select o.stripe_account_since from referral.organisations as o
     where coalesce(o.stripe_account_id, '') = p_stripe_account
-    order by o.created_at
+    order by o.stripe_account_since
     offset 1
     limit 1
   ), 'infinity');

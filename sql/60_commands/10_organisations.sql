@@ -14,9 +14,15 @@ begin
   if p_admin_id is null then
     perform referral_private.raise_error('invalid_argument', 'admin_id');
   end if;
+  -- The organisation starts on the platform's own account.
+  perform referral_private.lock_stripe_account('');
   perform referral_private.recognise_member(p_admin_id);
   insert into referral.organisations (name, slug) values (p_name, p_slug) returning * into v_organisation;
   insert into referral.members (org_id, user_id, role) values (v_organisation.id, p_admin_id, 'admin');
+  if referral_private.shared_since('') = v_organisation.stripe_account_since then
+    -- Purchases can be dated ahead.
+    perform referral_private.settle_payment_links('', v_organisation.stripe_account_since);
+  end if;
   return v_organisation;
 end
 $$;
@@ -73,7 +79,9 @@ begin
   then
     perform referral_private.raise_error('stripe_account_fixed');
   end if;
-  update referral.organisations as o set stripe_account_id = p_stripe_account_id where o.id = p_org_id;
+  update referral.organisations as o
+  set stripe_account_id = p_stripe_account_id, stripe_account_since = clock_timestamp()
+  where o.id = p_org_id;
   perform referral_private.settle_organisation(p_org_id, array[v_old, v_new]);
 end
 $$;

@@ -481,6 +481,7 @@ create table referral.organisations (
   name text not null,
   active boolean not null default true,
   stripe_account_id text,
+  stripe_account_since timestamptz not null default now(),
   link_origin text,
   web_destination text,
   ios_destination text,
@@ -5721,8 +5722,8 @@ create type referral_private.won_sale as (
   refusal text
 );
 
--- When a Stripe account got its second organisation; the end of time where it has one. From then on an address that a
--- buyer can edit cannot say whose sale it is.
+-- When a Stripe account got its second organisation; the end of time where it has one or none. From then on an address
+-- that a buyer can edit cannot say whose sale it is.
 create function referral_private.shared_since(p_stripe_account text)
 returns timestamptz
 language plpgsql
@@ -5732,9 +5733,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return coalesce((
-    select o.created_at from referral.organisations as o
+    select o.stripe_account_since from referral.organisations as o
     where coalesce(o.stripe_account_id, '') = p_stripe_account
-    order by o.created_at
+    order by o.stripe_account_since
     offset 1
     limit 1
   ), 'infinity');
@@ -7221,8 +7222,34 @@ begin
 end
 $$;
 
--- Settles what a change of an organisation's Stripe account touches, on either account: every payer of its redemptions,
--- and those whose code came from an address that a buyer can edit, which counts on an account of one organisation only.
+-- What is settled when an organisation, a program or a code changes.
+
+-- Settles payers whose code came from an address that a buyer can edit, from a time on: it counts on an account of one
+-- organisation only.
+create function referral_private.settle_payment_links(p_stripe_account text, p_since timestamptz)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform referral_private.settle(
+    p_stripe_account, carrying.livemode,
+    referral_private.payers_of_carriers(p_stripe_account, carrying.livemode, carrying.carriers), '{}',
+    'Stripe account changed'
+  )
+  from (
+    select e.livemode, array_agg(distinct e.carrier) as carriers
+    from referral_private.payer_evidence as e
+    where e.stripe_account = p_stripe_account and e.kind = 'payment_link'
+      and e.carried_at >= date_trunc('second', p_since)
+    group by e.livemode
+  ) as carrying;
+end
+$$;
+
+-- Settles what a change of an organisation's Stripe account touches, on either account.
 create function referral_private.settle_organisation(p_org_id uuid, p_stripe_accounts text[])
 returns void
 language plpgsql
@@ -7235,17 +7262,8 @@ begin
   from referral.redemptions as r
   cross join unnest(p_stripe_accounts) as stripe_account
   where r.org_id = p_org_id;
-  perform referral_private.settle(
-    carrying.stripe_account, carrying.livemode,
-    referral_private.payers_of_carriers(carrying.stripe_account, carrying.livemode, carrying.carriers), '{}',
-    'Stripe account changed'
-  )
-  from (
-    select e.stripe_account, e.livemode, array_agg(distinct e.carrier) as carriers
-    from referral_private.payer_evidence as e
-    where e.stripe_account = any (p_stripe_accounts) and e.kind = 'payment_link'
-    group by 1, 2
-  ) as carrying;
+  perform referral_private.settle_payment_links(stripe_account, '-infinity')
+  from unnest(p_stripe_accounts) as stripe_account;
 end
 $$;
 
@@ -7499,9 +7517,15 @@ begin
   if p_admin_id is null then
     perform referral_private.raise_error('invalid_argument', 'admin_id');
   end if;
+  -- The organisation starts on the platform's own account.
+  perform referral_private.lock_stripe_account('');
   perform referral_private.recognise_member(p_admin_id);
   insert into referral.organisations (name, slug) values (p_name, p_slug) returning * into v_organisation;
   insert into referral.members (org_id, user_id, role) values (v_organisation.id, p_admin_id, 'admin');
+  if referral_private.shared_since('') = v_organisation.stripe_account_since then
+    -- Purchases can be dated ahead.
+    perform referral_private.settle_payment_links('', v_organisation.stripe_account_since);
+  end if;
   return v_organisation;
 end
 $$;
@@ -7558,7 +7582,9 @@ begin
   then
     perform referral_private.raise_error('stripe_account_fixed');
   end if;
-  update referral.organisations as o set stripe_account_id = p_stripe_account_id where o.id = p_org_id;
+  update referral.organisations as o
+  set stripe_account_id = p_stripe_account_id, stripe_account_since = clock_timestamp()
+  where o.id = p_org_id;
   perform referral_private.settle_organisation(p_org_id, array[v_old, v_new]);
 end
 $$;

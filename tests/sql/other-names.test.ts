@@ -171,3 +171,23 @@ test('a payment link’s code counts once its account is of one organisation alo
     })
     expect(await earned()).toEqual([100, 0])
   }))
+
+test('an organisation that joins an account takes what payment links carry from then on, and nothing earlier', () =>
+  undone(sql, async (tx) => {
+    const { code, earned } = await staged(tx)
+    await tx`update referral.program_terms set valid_from = valid_from - interval '1 hour'`
+    const bought = (customer: string, at: number) =>
+      completedSession({ paymentLink: 'plink_1', reference: code, mode: 'payment', customer, at })
+    await ingest(tx, bought('cus_1', at - 1030))
+    await ingest(tx, bought('cus_2', at))
+    expect(await earned()).toEqual([200, 0])
+    const { org: org_id } = await staged(tx)
+    expect(await earned()).toEqual([100, 0])
+    const move = (stripe_account_id: string | null) =>
+      operator(tx).rpc('update_organisation', { org_id, changes: { stripe_account_id } })
+    await move('acct_2')
+    expect(await earned()).toEqual([200, 0])
+    await tx`update referral.organisations set created_at = to_timestamp(${at - 2000}) where id = ${org_id}`
+    await move(null)
+    expect(await earned()).toEqual([100, 0])
+  }))
