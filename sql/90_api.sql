@@ -446,7 +446,7 @@ returned as it is.
 code_id: the code.
 reason: up to 500 characters, kept in the audit.
 block: true: the referrer gets no code again, and what is paid from now on earns nothing for them, and by their codes
-nothing for others; of a campaign code: by this code nobody; nobody blocks themself.
+nothing for others; of a campaign code: by this code nobody; nobody blocks themself, coordinators block members only.
 Callers: coordinators, admins and the operator.
 Errors: not_a_member, not_allowed, code_not_found, invalid_argument, busy.';
 
@@ -600,8 +600,8 @@ code_id: the code, of any status.
 since: from when, past or future; now unless given; rounded down to a second.
 until: before when, later than since; for ever unless given; rounded down to a second.
 reason: up to 500 characters, kept in the audit.
-Callers: coordinators, admins and the operator, but nobody for themself, or for a code that is theirs, benefits them
-or was made by them.
+Callers: coordinators for members; admins and the operator for anyone; but nobody for themself, or for a code that is
+theirs, benefits them or was made by them.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
 code_not_found, invalid_argument, busy.';
 
@@ -1209,7 +1209,7 @@ comment on function referral.reactivate_member is
 org_id: the organisation.
 user_id: the member.
 unblock: true, for admins: the member may have codes again, and what is paid from now on earns again; nobody unblocks
-themself.
+themself, or a member with a code that benefits them or was made by them.
 reason: up to 500 characters, kept in the audit.
 Callers: coordinators for members; admins and the operator for anyone.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,

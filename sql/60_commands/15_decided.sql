@@ -140,7 +140,8 @@ begin
 end
 $$;
 
--- Ends the open forfeits that blocking a member stated. Each lasts a second at least.
+-- Ends the open forfeits that blocking a member stated. Each lasts a second at least. Raises `not_allowed` where the
+-- caller has an interest in it.
 create function referral_private.end_forfeits_by_block(p_stripe_account text, p_org_id uuid, p_member_id uuid)
 returns void
 language plpgsql
@@ -158,6 +159,7 @@ begin
       and d.withdrawn_at is null
     returning d.*
   loop
+    perform referral_private.require_no_interest(p_stripe_account, v_decision);
     perform referral_private.settle_decision(p_stripe_account, v_decision);
   end loop;
 end

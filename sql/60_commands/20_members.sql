@@ -82,8 +82,27 @@ timeout: 10s';
 
 grant execute on function referral_private.add_member to authenticated, service_role;
 
--- Locks the organisation, whose number of admins must not change, then the member. Coordinators manage members,
--- admins manage everyone; the caller's role is that after the locks. Raises `not_allowed`, `member_not_found`.
+-- Coordinators manage members, admins manage everyone. Raises what `require_role` does.
+create function referral_private.require_role_over(p_org_id uuid, p_user_ids uuid[])
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform referral_private.require_role(p_org_id, (case
+    when exists (
+      select from referral.members as m
+      where m.org_id = p_org_id and m.user_id = any (p_user_ids) and m.role <> 'member'
+    ) then 'admin'
+    else 'coordinator'
+  end)::referral.member_role);
+end
+$$;
+
+-- Locks the organisation, whose number of admins must not change, then the member. The
+-- caller's role is that after the locks. Raises `not_allowed`, `member_not_found`.
 create function referral_private.lock_member_to_manage(p_org_id uuid, p_user_id uuid)
 returns referral.members
 language plpgsql
@@ -103,9 +122,7 @@ begin
   if not found then
     perform referral_private.raise_error('member_not_found');
   end if;
-  perform referral_private.require_role(
-    p_org_id, (case when v_member.role = 'member' then 'coordinator' else 'admin' end)::referral.member_role
-  );
+  perform referral_private.require_role_over(p_org_id, array[p_user_id]);
   return v_member;
 end
 $$;

@@ -110,7 +110,7 @@ group: Manage members
 org_id: the organisation
 user_id: the member
 unblock: true, for admins: the member may have codes again, and what is paid from now on earns again; nobody unblocks
-  themself
+  themself, or a member with a code that benefits them or was made by them
 reason: up to 500 characters, kept in the audit
 callers: coordinators for members; admins and the operator for anyone
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,

@@ -145,6 +145,7 @@ declare
   v_code referral.codes := referral_private.lock_code_for_staff(p_code_id);
 begin
   if p_block then
+    perform referral_private.require_role_over(v_code.org_id, array[v_code.referrer_id]);
     update referral.members as m
     set blocked_at = coalesce(m.blocked_at, clock_timestamp()), reason = p_reason
     where m.org_id = v_code.org_id and m.user_id = v_code.referrer_id;
@@ -174,7 +175,7 @@ group: Manage codes
 code_id: the code
 reason: up to 500 characters, kept in the audit
 block: true: the referrer gets no code again, and what is paid from now on earns nothing for them, and by their codes
-  nothing for others; of a campaign code: by this code nobody; nobody blocks themself
+  nothing for others; of a campaign code: by this code nobody; nobody blocks themself, coordinators block members only
 callers: coordinators, admins and the operator
 errors: not_a_member, not_allowed, code_not_found, invalid_argument, busy
 timeout: 60s';

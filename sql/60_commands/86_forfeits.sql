@@ -1,18 +1,21 @@
 -- Staff end what somebody earns from a time on: a member, or a code with all that it was rotated from or into.
 
--- The chain of a code of the organisation. Raises `code_not_found`.
-create function referral_private.chain_to_forfeit(p_org_id uuid, p_code_id uuid)
-returns uuid
+-- The code of the organisation. Raises `code_not_found`.
+create function referral_private.code_to_forfeit(p_org_id uuid, p_code_id uuid)
+returns referral.codes
 language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_code referral.codes;
 begin
-  if not exists (select from referral.codes as c where c.org_id = p_org_id and c.id = p_code_id) then
+  select * into v_code from referral.codes as c where c.org_id = p_org_id and c.id = p_code_id;
+  if not found then
     perform referral_private.raise_error('code_not_found');
   end if;
-  return referral_private.chain_of(p_code_id);
+  return v_code;
 end
 $$;
 
@@ -33,7 +36,7 @@ set lock_timeout = '3s'
 as $$
 declare
   v_stripe_account text;
-  v_chain_id uuid;
+  v_code referral.codes;
   v_decision referral.decisions;
 begin
   perform referral_private.require_role(p_org_id, 'coordinator');
@@ -41,16 +44,18 @@ begin
     perform referral_private.raise_error('invalid_argument', 'member_id, code_id');
   end if;
   if p_code_id is not null then
-    v_chain_id := referral_private.chain_to_forfeit(p_org_id, p_code_id);
+    v_code := referral_private.code_to_forfeit(p_org_id, p_code_id);
   elsif not exists (select from referral.members as m where m.org_id = p_org_id and m.user_id = p_member_id) then
     perform referral_private.raise_error('member_not_found');
   end if;
   v_stripe_account := referral_private.lock_stripe_account_of(p_org_id);
-  perform referral_private.require_role(p_org_id, 'coordinator');
+  perform referral_private.require_role_over(
+    p_org_id, array[p_member_id, v_code.referrer_id, v_code.beneficiary_id]
+  );
   insert into referral.decisions (org_id, kind, member_id, chain_id, since, until, reason, decided_by)
   values (
-    p_org_id, 'forfeit', p_member_id, v_chain_id, date_trunc('second', coalesce(p_since, clock_timestamp())),
-    date_trunc('second', p_until), p_reason, auth.uid()
+    p_org_id, 'forfeit', p_member_id, referral_private.chain_of(v_code.id),
+    date_trunc('second', coalesce(p_since, clock_timestamp())), date_trunc('second', p_until), p_reason, auth.uid()
   )
   returning * into v_decision;
   perform referral_private.require_no_interest(v_stripe_account, v_decision);
@@ -71,8 +76,8 @@ code_id: the code, of any status
 since: from when, past or future; now unless given; rounded down to a second
 until: before when, later than since; for ever unless given; rounded down to a second
 reason: up to 500 characters, kept in the audit
-callers: coordinators, admins and the operator, but nobody for themself, or for a code that is theirs, benefits them or
-  was made by them
+callers: coordinators for members; admins and the operator for anyone; but nobody for themself, or for a code that is
+  theirs, benefits them or was made by them
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
   code_not_found, invalid_argument, busy
 timeout: 60s';

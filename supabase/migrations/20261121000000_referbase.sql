@@ -7822,7 +7822,8 @@ begin
 end
 $$;
 
--- Ends the open forfeits that blocking a member stated. Each lasts a second at least.
+-- Ends the open forfeits that blocking a member stated. Each lasts a second at least. Raises `not_allowed` where the
+-- caller has an interest in it.
 create function referral_private.end_forfeits_by_block(p_stripe_account text, p_org_id uuid, p_member_id uuid)
 returns void
 language plpgsql
@@ -7840,6 +7841,7 @@ begin
       and d.withdrawn_at is null
     returning d.*
   loop
+    perform referral_private.require_no_interest(p_stripe_account, v_decision);
     perform referral_private.settle_decision(p_stripe_account, v_decision);
   end loop;
 end
@@ -7929,8 +7931,27 @@ timeout: 10s';
 
 grant execute on function referral_private.add_member to authenticated, service_role;
 
--- Locks the organisation, whose number of admins must not change, then the member. Coordinators manage members,
--- admins manage everyone; the caller's role is that after the locks. Raises `not_allowed`, `member_not_found`.
+-- Coordinators manage members, admins manage everyone. Raises what `require_role` does.
+create function referral_private.require_role_over(p_org_id uuid, p_user_ids uuid[])
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform referral_private.require_role(p_org_id, (case
+    when exists (
+      select from referral.members as m
+      where m.org_id = p_org_id and m.user_id = any (p_user_ids) and m.role <> 'member'
+    ) then 'admin'
+    else 'coordinator'
+  end)::referral.member_role);
+end
+$$;
+
+-- Locks the organisation, whose number of admins must not change, then the member. The
+-- caller's role is that after the locks. Raises `not_allowed`, `member_not_found`.
 create function referral_private.lock_member_to_manage(p_org_id uuid, p_user_id uuid)
 returns referral.members
 language plpgsql
@@ -7950,9 +7971,7 @@ begin
   if not found then
     perform referral_private.raise_error('member_not_found');
   end if;
-  perform referral_private.require_role(
-    p_org_id, (case when v_member.role = 'member' then 'coordinator' else 'admin' end)::referral.member_role
-  );
+  perform referral_private.require_role_over(p_org_id, array[p_user_id]);
   return v_member;
 end
 $$;
@@ -8164,7 +8183,7 @@ group: Manage members
 org_id: the organisation
 user_id: the member
 unblock: true, for admins: the member may have codes again, and what is paid from now on earns again; nobody unblocks
-  themself
+  themself, or a member with a code that benefits them or was made by them
 reason: up to 500 characters, kept in the audit
 callers: coordinators for members; admins and the operator for anyone
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
@@ -8917,6 +8936,7 @@ declare
   v_code referral.codes := referral_private.lock_code_for_staff(p_code_id);
 begin
   if p_block then
+    perform referral_private.require_role_over(v_code.org_id, array[v_code.referrer_id]);
     update referral.members as m
     set blocked_at = coalesce(m.blocked_at, clock_timestamp()), reason = p_reason
     where m.org_id = v_code.org_id and m.user_id = v_code.referrer_id;
@@ -8946,7 +8966,7 @@ group: Manage codes
 code_id: the code
 reason: up to 500 characters, kept in the audit
 block: true: the referrer gets no code again, and what is paid from now on earns nothing for them, and by their codes
-  nothing for others; of a campaign code: by this code nobody; nobody blocks themself
+  nothing for others; of a campaign code: by this code nobody; nobody blocks themself, coordinators block members only
 callers: coordinators, admins and the operator
 errors: not_a_member, not_allowed, code_not_found, invalid_argument, busy
 timeout: 60s';
@@ -9911,19 +9931,22 @@ grant execute on function referral_private.reject_referral to authenticated, ser
 
 -- Staff end what somebody earns from a time on: a member, or a code with all that it was rotated from or into.
 
--- The chain of a code of the organisation. Raises `code_not_found`.
-create function referral_private.chain_to_forfeit(p_org_id uuid, p_code_id uuid)
-returns uuid
+-- The code of the organisation. Raises `code_not_found`.
+create function referral_private.code_to_forfeit(p_org_id uuid, p_code_id uuid)
+returns referral.codes
 language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_code referral.codes;
 begin
-  if not exists (select from referral.codes as c where c.org_id = p_org_id and c.id = p_code_id) then
+  select * into v_code from referral.codes as c where c.org_id = p_org_id and c.id = p_code_id;
+  if not found then
     perform referral_private.raise_error('code_not_found');
   end if;
-  return referral_private.chain_of(p_code_id);
+  return v_code;
 end
 $$;
 
@@ -9944,7 +9967,7 @@ set lock_timeout = '3s'
 as $$
 declare
   v_stripe_account text;
-  v_chain_id uuid;
+  v_code referral.codes;
   v_decision referral.decisions;
 begin
   perform referral_private.require_role(p_org_id, 'coordinator');
@@ -9952,16 +9975,18 @@ begin
     perform referral_private.raise_error('invalid_argument', 'member_id, code_id');
   end if;
   if p_code_id is not null then
-    v_chain_id := referral_private.chain_to_forfeit(p_org_id, p_code_id);
+    v_code := referral_private.code_to_forfeit(p_org_id, p_code_id);
   elsif not exists (select from referral.members as m where m.org_id = p_org_id and m.user_id = p_member_id) then
     perform referral_private.raise_error('member_not_found');
   end if;
   v_stripe_account := referral_private.lock_stripe_account_of(p_org_id);
-  perform referral_private.require_role(p_org_id, 'coordinator');
+  perform referral_private.require_role_over(
+    p_org_id, array[p_member_id, v_code.referrer_id, v_code.beneficiary_id]
+  );
   insert into referral.decisions (org_id, kind, member_id, chain_id, since, until, reason, decided_by)
   values (
-    p_org_id, 'forfeit', p_member_id, v_chain_id, date_trunc('second', coalesce(p_since, clock_timestamp())),
-    date_trunc('second', p_until), p_reason, auth.uid()
+    p_org_id, 'forfeit', p_member_id, referral_private.chain_of(v_code.id),
+    date_trunc('second', coalesce(p_since, clock_timestamp())), date_trunc('second', p_until), p_reason, auth.uid()
   )
   returning * into v_decision;
   perform referral_private.require_no_interest(v_stripe_account, v_decision);
@@ -9982,8 +10007,8 @@ code_id: the code, of any status
 since: from when, past or future; now unless given; rounded down to a second
 until: before when, later than since; for ever unless given; rounded down to a second
 reason: up to 500 characters, kept in the audit
-callers: coordinators, admins and the operator, but nobody for themself, or for a code that is theirs, benefits them or
-  was made by them
+callers: coordinators for members; admins and the operator for anyone; but nobody for themself, or for a code that is
+  theirs, benefits them or was made by them
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
   code_not_found, invalid_argument, busy
 timeout: 60s';
@@ -12787,7 +12812,7 @@ returned as it is.
 code_id: the code.
 reason: up to 500 characters, kept in the audit.
 block: true: the referrer gets no code again, and what is paid from now on earns nothing for them, and by their codes
-nothing for others; of a campaign code: by this code nobody; nobody blocks themself.
+nothing for others; of a campaign code: by this code nobody; nobody blocks themself, coordinators block members only.
 Callers: coordinators, admins and the operator.
 Errors: not_a_member, not_allowed, code_not_found, invalid_argument, busy.';
 
@@ -12941,8 +12966,8 @@ code_id: the code, of any status.
 since: from when, past or future; now unless given; rounded down to a second.
 until: before when, later than since; for ever unless given; rounded down to a second.
 reason: up to 500 characters, kept in the audit.
-Callers: coordinators, admins and the operator, but nobody for themself, or for a code that is theirs, benefits them
-or was made by them.
+Callers: coordinators for members; admins and the operator for anyone; but nobody for themself, or for a code that is
+theirs, benefits them or was made by them.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
 code_not_found, invalid_argument, busy.';
 
@@ -13550,7 +13575,7 @@ comment on function referral.reactivate_member is
 org_id: the organisation.
 user_id: the member.
 unblock: true, for admins: the member may have codes again, and what is paid from now on earns again; nobody unblocks
-themself.
+themself, or a member with a code that benefits them or was made by them.
 reason: up to 500 characters, kept in the audit.
 Callers: coordinators for members; admins and the operator for anyone.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { completedSession } from '../fixtures/stripe/checkout-session-completed.ts'
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
 import { createdDiscount, promotionCode } from '../fixtures/stripe/promotion-code.ts'
-import { operator, refusal } from '../support/actors.ts'
+import { type Actor, operator, person, refusal } from '../support/actors.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
 import { ingest } from '../support/ingest.ts'
 import { codeOf, type Scene, scene } from '../support/scene.ts'
@@ -11,6 +11,12 @@ import { codeOf, type Scene, scene } from '../support/scene.ts'
 const sql = await testDatabase()
 const forfeits = (tx: Sql) => tx`select * from referral.decisions order by decided_at, id`
 const thisSecond = () => Math.floor(Date.now() / 1000) * 1000
+/** Another coordinator of the organisation. */
+async function coordinatorOf(tx: Sql, org: string, admin: Actor) {
+  const another = person(tx)
+  await admin.rpc('add_member', { org_id: org, user_id: another.id, role: 'coordinator' })
+  return another
+}
 const memberOf = ({ org, mentor }: Scene) => ({ org_id: org, member_id: mentor.id })
 
 describe('forfeit_from', () => {
@@ -137,9 +143,29 @@ describe('forfeit_from', () => {
     undone(sql, async (tx) => {
       const people = await scene(tx)
       const own = { org_id: people.org, member_id: people.admin.id }
-      const [decision] = await people.coordinator.rpc('forfeit_from', own)
+      const [decision] = await operator(tx).rpc('forfeit_from', own)
       const call = { decision_id: decision?.id }
       expect(await refusal(people.admin.rpc('withdraw_decision', call))).toBe('not_allowed')
+    }))
+
+  test('of staff, or of a code that is theirs or benefits them, is for admins', () =>
+    undone(sql, async (tx) => {
+      const { org, admin, coordinator, mentor } = await scene(tx)
+      const { id: own } = await codeOf(admin, org)
+      const benefits = { org_id: org, beneficiary_id: coordinator.id }
+      const [campaign] = await admin.rpc('create_campaign_code', benefits)
+      const about = [{ member_id: admin.id }, { code_id: own }, { code_id: campaign?.id }]
+      const second = await coordinatorOf(tx, org, admin)
+      for (const of of about)
+        expect(await refusal(second.rpc('forfeit_from', { org_id: org, ...of }))).toBe(
+          'not_allowed',
+        )
+      expect(await refusal(second.rpc('end_code', { code_id: own, block: true }))).toBe(
+        'not_allowed',
+      )
+      expect(await forfeits(tx)).toEqual([])
+      await second.rpc('end_code', { code_id: own })
+      await second.rpc('forfeit_from', { org_id: org, member_id: mentor.id })
     }))
 })
 
@@ -274,6 +300,20 @@ describe('blocking', () => {
         { member_id: mentor.id, chain_id: null, by_block: true },
         { member_id: null, chain_id: campaign?.id, by_block: true },
       ])
+    }))
+
+  test('is not undone by an admin whom the member’s codes benefit', () =>
+    undone(sql, async (tx) => {
+      const { org, admin, coordinator, mentor } = await scene(tx)
+      const who = { org_id: org, user_id: mentor.id }
+      const { id } = await codeOf(mentor, org)
+      await tx`update referral.codes set beneficiary_id = ${admin.id} where id = ${id}`
+      await coordinator.rpc('deactivate_member', { ...who, block: true })
+      const undo = { ...who, unblock: true }
+      expect(await refusal(admin.rpc('reactivate_member', undo))).toBe('not_allowed')
+      expect(await forfeits(tx)).toMatchObject([{ until: null }])
+      await operator(tx).rpc('reactivate_member', undo)
+      expect(await forfeits(tx)).toMatchObject([{ until: expect.any(Date) }])
     }))
 
   test('and unblocking are for nobody themself', () =>
