@@ -135,7 +135,8 @@ end
 $$;
 
 comment on function referral.confirm_redemption is
-  'Confirms a redemption by decision of staff, whatever was paid.
+  'Confirms a redemption by decision of staff, whatever was paid. That earns nothing by itself. The conversion window no
+longer limits which sales the redemption wins.
 
 redemption_id: the redemption.
 reason: up to 500 characters, kept in the audit.
@@ -191,7 +192,7 @@ org_id: the organisation.
 code: the text of the code, 3 to 32 letters and digits; drawn unless given.
 program_id: the default program unless given.
 beneficiary_id: the user who earns; nobody unless given.
-max_uses: no limit unless given.
+max_uses: redemptions at most, not purchases that carry the code; no limit unless given.
 expires_at: when the code ends; never unless given.
 description: up to 500 characters.
 Callers: coordinators, admins and the operator.
@@ -245,7 +246,7 @@ org_id: the organisation.
 referrer_id: the caller unless given.
 code: the text of the code, 3 to 32 letters and digits; drawn unless given.
 program_id: the default program unless given.
-max_uses: no limit unless given.
+max_uses: redemptions at most, not purchases that carry the code; no limit unless given.
 expires_at: when the code ends; never unless given.
 description: up to 500 characters.
 Callers: the referrer; coordinators, admins and the operator for any member.
@@ -404,7 +405,7 @@ end
 $$;
 
 comment on function referral.deactivate_member is
-  'Takes a member''s rights and ends their codes.
+  'Takes a member''s rights and ends their codes. What was redeemed before still earns for them, unless block is true.
 
 org_id: the organisation.
 user_id: the member.
@@ -441,7 +442,7 @@ $$;
 
 comment on function referral.end_code is
   'Ends any code for good, campaign codes included, and the grace of the referrer''s earlier ones. An ended code is
-returned as it is.
+returned as it is. What was redeemed before still earns, unless block is true.
 
 code_id: the code.
 reason: up to 500 characters, kept in the audit.
@@ -487,7 +488,8 @@ end
 $$;
 
 comment on function referral.expire_redemptions is
-  'Marks pending redemptions whose conversion window is over and returns how many. Call again while that is max_rows.
+  'Marks pending redemptions whose conversion window is over and returns how many. Call again while that is max_rows. A
+sale within the window that is heard of later still confirms the redemption.
 
 max_rows: how many rows at most in this call.
 Callers: the operator.';
@@ -519,10 +521,10 @@ $$;
 
 comment on function referral.explain_commission is
   'Returns why a sale earned what it did: facts, terms, arithmetic, and the ids of the events that stated the facts.
-Admins see every person''s part.
+Admins see every person''s part. No row where the sale had no evidence when it was paid.
 
 org_id: the organisation.
-sale_id: Stripe''s invoice or payment intent, or a recorded payment.
+sale_id: Stripe''s invoice or payment intent; of a recorded payment provider:org_id:payment_ref, as in my_statement.
 earner_id: the caller unless given; for admins and the operator, everyone unless given.
 livemode: true for live money, false for that of test mode; both unless given.
 Callers: the person; admins and the operator for anyone.
@@ -650,7 +652,7 @@ comment on function referral.generate_codes is
 org_id: the organisation.
 count: 1 to 10,000.
 program_id: the default program unless given.
-max_uses: of each code; no limit unless given.
+max_uses: redemptions of each code at most; no limit unless given.
 expires_at: when the codes end; never unless given.
 description: up to 500 characters.
 Callers: coordinators, admins and the operator.
@@ -888,9 +890,9 @@ end
 $$;
 
 comment on function referral.list_unattributed is
-  'Returns sales that credit nobody, newest first, each with the reason: no_evidence (nothing names a referrer),
-zero_amount (what it earns is nothing), or the refusal of its commission, as explain_commission gives it. Sales that
-are wholly reversed are left out.
+  'Returns sales that credit nobody, newest first, each with the reason: no_evidence (nothing named a referrer by the
+time of the payment), zero_amount (what it earns is nothing), or the refusal of its commission, as explain_commission
+gives it. docs/earnings.md lists the reasons. Sales that are wholly reversed are left out.
 
 livemode: true for live sales, false for those of test mode; both unless given.
 stripe_account: of this Stripe account, an empty text for the platform''s own; all unless given.
@@ -959,7 +961,7 @@ $$;
 comment on function referral.my_earnings is
   'Returns what a person has, per currency in minor units and per mode: commissions that are pending (on hold),
 available, in_transit, paid; owed is what they owe after money was reversed; the rewards that they got as a referee
-are reward_pending (on hold) and reward_available.
+are reward_pending (on hold) and reward_available. in_transit and paid are 0, because payouts are not recorded yet.
 
 org_id: the organisation.
 earner_id: the caller unless given.
@@ -1607,8 +1609,9 @@ end
 $$;
 
 comment on function referral.reject_referral is
-  'Rejects a referral until the decision is withdrawn: what the person buys, and what the payers buy that the referral
-has now, earns nobody anything in the program. A redemption of the person is rejected too, also a later one.
+  'Rejects a referral until the decision is withdrawn: what the person buys, what the payers buy that the referral has
+now, and what redemptions of the person win, earns nobody anything in the program. A redemption of the person is
+rejected too, also a later one.
 
 org_id: the organisation.
 program_id: the program.
@@ -1851,7 +1854,7 @@ $$;
 
 comment on function referral.suspend_code is
   'Suspends an active code: it cannot be redeemed, and its referrer gets no other code. The grace of the referrer''s
-earlier codes ends for good.
+earlier codes ends for good. What was redeemed before still earns.
 
 code_id: the code.
 reason: up to 500 characters, kept in the audit.
@@ -1955,7 +1958,8 @@ $$;
 comment on function referral.update_program is
   'Changes a program: name, active, is_default (true only) and terms. Of the terms, keys that are not given stay, and a
 key that is null gets its default. Changed terms become a new version: what was redeemed keeps the terms it was made
-under. A program gets at most 50 versions in 24 hours.
+under, and a code that a payment carries counts under the terms of that time. A program gets at most 50 versions in 24
+hours.
 
 program_id: the program.
 changes: an object with these keys; unknown keys are refused.

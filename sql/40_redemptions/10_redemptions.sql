@@ -74,7 +74,7 @@ create index redemptions_by_terms on referral.redemptions (terms_version, progra
 
 comment on table referral.redemptions is
   'Uses of codes. Read by coordinators and admins of the organisation; referrers see theirs without identities through
-my_referrals. Written by redeem_code, by decisions of staff, and by what Stripe events confirm.';
+my_referrals. Written by redeem_code, by decisions of staff, and by payments.';
 
 alter table referral.redemptions enable row level security;
 

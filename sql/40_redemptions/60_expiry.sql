@@ -33,7 +33,7 @@ $$;
 
 comment on function referral_private.expire_redemptions is
   'public: Marks pending redemptions whose conversion window is over and returns how many. Call again while that is
-max_rows.
+max_rows. A sale within the window that is heard of later still confirms the redemption.
 
 group: Run jobs
 max_rows: how many rows at most in this call

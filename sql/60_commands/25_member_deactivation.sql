@@ -57,7 +57,8 @@ end
 $$;
 
 comment on function referral_private.deactivate_member is
-  'public: Takes a member''s rights and ends their codes.
+  'public: Takes a member''s rights and ends their codes. What was redeemed before still earns for them, unless block is
+true.
 
 group: Manage members
 org_id: the organisation

@@ -150,7 +150,8 @@ $$;
 comment on function referral_private.update_program is
   'public: Changes a program: name, active, is_default (true only) and terms. Of the terms, keys that are not given
 stay, and a key that is null gets its default. Changed terms become a new version: what was redeemed keeps the terms it
-was made under. A program gets at most 50 versions in 24 hours.
+was made under, and a code that a payment carries counts under the terms of that time. A program gets at most 50
+versions in 24 hours.
 
 group: Set up organisations and programs
 program_id: the program

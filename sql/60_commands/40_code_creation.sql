@@ -108,7 +108,7 @@ org_id: the organisation
 referrer_id: the caller unless given
 code: the text of the code, 3 to 32 letters and digits; drawn unless given
 program_id: the default program unless given
-max_uses: no limit unless given
+max_uses: redemptions at most, not purchases that carry the code; no limit unless given
 expires_at: when the code ends; never unless given
 description: up to 500 characters
 callers: the referrer; coordinators, admins and the operator for any member

@@ -72,7 +72,7 @@ $$;
 
 comment on function referral_private.suspend_code is
   'public: Suspends an active code: it cannot be redeemed, and its referrer gets no other code. The grace of the
-referrer''s earlier codes ends for good.
+referrer''s earlier codes ends for good. What was redeemed before still earns.
 
 group: Manage codes
 code_id: the code
@@ -169,7 +169,7 @@ $$;
 
 comment on function referral_private.end_code is
   'public: Ends any code for good, campaign codes included, and the grace of the referrer''s earlier ones. An ended code
-is returned as it is.
+is returned as it is. What was redeemed before still earns, unless block is true.
 
 group: Manage codes
 code_id: the code

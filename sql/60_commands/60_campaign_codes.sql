@@ -53,7 +53,7 @@ org_id: the organisation
 code: the text of the code, 3 to 32 letters and digits; drawn unless given
 program_id: the default program unless given
 beneficiary_id: the user who earns; nobody unless given
-max_uses: no limit unless given
+max_uses: redemptions at most, not purchases that carry the code; no limit unless given
 expires_at: when the code ends; never unless given
 description: up to 500 characters
 callers: coordinators, admins and the operator
@@ -159,7 +159,7 @@ group: Manage codes
 org_id: the organisation
 count: 1 to 10,000
 program_id: the default program unless given
-max_uses: of each code; no limit unless given
+max_uses: redemptions of each code at most; no limit unless given
 expires_at: when the codes end; never unless given
 description: up to 500 characters
 callers: coordinators, admins and the operator

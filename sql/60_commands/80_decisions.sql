@@ -147,7 +147,8 @@ end
 $$;
 
 comment on function referral_private.confirm_redemption is
-  'public: Confirms a redemption by decision of staff, whatever was paid.
+  'public: Confirms a redemption by decision of staff, whatever was paid. That earns nothing by itself. The conversion
+window no longer limits which sales the redemption wins.
 
 group: Manage redemptions
 redemption_id: the redemption

@@ -36,8 +36,9 @@ end
 $$;
 
 comment on function referral_private.reject_referral is
-  'public: Rejects a referral until the decision is withdrawn: what the person buys, and what the payers buy that the
-referral has now, earns nobody anything in the program. A redemption of the person is rejected too, also a later one.
+  'public: Rejects a referral until the decision is withdrawn: what the person buys, what the payers buy that the
+referral has now, and what redemptions of the person win, earns nobody anything in the program. A redemption of the
+person is rejected too, also a later one.
 
 group: Manage redemptions
 org_id: the organisation

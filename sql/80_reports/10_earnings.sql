@@ -106,7 +106,7 @@ $$;
 comment on function referral_private.my_earnings is
   'public: Returns what a person has, per currency in minor units and per mode: commissions that are pending (on hold),
 available, in_transit, paid; owed is what they owe after money was reversed; the rewards that they got as a referee are
-reward_pending (on hold) and reward_available.
+reward_pending (on hold) and reward_available. in_transit and paid are 0, because payouts are not recorded yet.
 
 group: See referrals and earnings
 org_id: the organisation

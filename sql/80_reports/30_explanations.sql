@@ -142,11 +142,11 @@ $$;
 
 comment on function referral_private.explain_commission is
   'public: Returns why a sale earned what it did: facts, terms, arithmetic, and the ids of the events that stated the
-facts. Admins see every person''s part.
+facts. Admins see every person''s part. No row where the sale had no evidence when it was paid.
 
 group: See referrals and earnings
 org_id: the organisation
-sale_id: Stripe''s invoice or payment intent, or a recorded payment
+sale_id: Stripe''s invoice or payment intent; of a recorded payment provider:org_id:payment_ref, as in my_statement
 earner_id: the caller unless given; for admins and the operator, everyone unless given
 livemode: true for live money, false for that of test mode; both unless given
 callers: the person; admins and the operator for anyone

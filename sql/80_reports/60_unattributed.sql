@@ -85,9 +85,9 @@ end
 $$;
 
 comment on function referral_private.list_unattributed is
-  'public: Returns sales that credit nobody, newest first, each with the reason: no_evidence (nothing names a referrer),
-zero_amount (what it earns is nothing), or the refusal of its commission, as explain_commission gives it. Sales that are
-wholly reversed are left out.
+  'public: Returns sales that credit nobody, newest first, each with the reason: no_evidence (nothing named a
+referrer by the time of the payment), zero_amount (what it earns is nothing), or the refusal of its commission, as
+explain_commission gives it. docs/earnings.md lists the reasons. Sales that are wholly reversed are left out.
 
 group: Take payments
 livemode: true for live sales, false for those of test mode; both unless given
