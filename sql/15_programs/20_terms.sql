@@ -112,9 +112,7 @@ begin
     perform referral_private.raise_error('invalid_terms', 'terms are longer than 16 KiB');
   end if;
   if p_terms ? 'payout_minimum' then
-    perform referral_private.raise_error(
-      'invalid_terms', 'payout_minimum: a setting of the organisation, not of terms'
-    );
+    perform referral_private.raise_error('invalid_terms', 'payout_minimum: no term of a program');
   end if;
   select string_agg(left(key, 64), ', ') into v_wrong
   from jsonb_each(p_terms)

@@ -43,7 +43,7 @@ begin
     return '0: ' || p_target.refusal;
   end if;
   v_text := case
-    when not v_is_above and v_sale.total > 0
+    when not v_is_above and v_sale.total > 0 and v_sale.total_excluding_tax is not null
       and v_amount * v_sale.total > v_sale.paid::numeric * greatest(v_sale.total_excluding_tax, 0) then format(
       'at most the price without tax: (%s − %s) × %s / %s', v_sale.paid, v_sale.reversed,
       greatest(v_sale.total_excluding_tax, 0), v_sale.total

@@ -891,9 +891,7 @@ begin
     perform referral_private.raise_error('invalid_terms', 'terms are longer than 16 KiB');
   end if;
   if p_terms ? 'payout_minimum' then
-    perform referral_private.raise_error(
-      'invalid_terms', 'payout_minimum: a setting of the organisation, not of terms'
-    );
+    perform referral_private.raise_error('invalid_terms', 'payout_minimum: no term of a program');
   end if;
   select string_agg(left(key, 64), ', ') into v_wrong
   from jsonb_each(p_terms)
@@ -11880,7 +11878,7 @@ begin
     return '0: ' || p_target.refusal;
   end if;
   v_text := case
-    when not v_is_above and v_sale.total > 0
+    when not v_is_above and v_sale.total > 0 and v_sale.total_excluding_tax is not null
       and v_amount * v_sale.total > v_sale.paid::numeric * greatest(v_sale.total_excluding_tax, 0) then format(
       'at most the price without tax: (%s − %s) × %s / %s', v_sale.paid, v_sale.reversed,
       greatest(v_sale.total_excluding_tax, 0), v_sale.total

@@ -81,6 +81,21 @@ describe('explain_commission', () => {
       expect(row?.event_ids).toHaveLength(5)
     }))
 
+  test.for([
+    [300, null, '300 × (1000 − 0) / 1000, rounded half up = 300'],
+    [1500, null, 'at most the price: 1000 − 0, rounded half up = 1000'],
+    [900, 800, 'at most the price without tax: (1000 − 0) × 800 / 1000, rounded half up = 800'],
+  ] as const)('of a flat amount of %i and a price without tax of %s', ([flat, withoutTax, text]) =>
+    undone(sql, async (tx) => {
+      const commission = { kind: 'flat', amount: { usd: flat } }
+      const { org, mentor } = await scene(tx, { enrolment: 'open', commission })
+      const { code } = await codeOf(mentor, org)
+      await ingest(tx, paidInvoice({ id: 'in_1', code, withoutTax }))
+      const call = { org_id: org, sale_id: 'in_1' }
+      expect(await mentor.rpc('explain_commission', call)).toMatchObject([{ arithmetic: text }])
+    }),
+  )
+
   test('says why a sale earns nothing, to admins and the owner only', () =>
     undone(sql, async (tx) => {
       const { mentor, admin, coordinator, friend, org, events } = await told(tx, 'a minimum sale')

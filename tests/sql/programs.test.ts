@@ -153,13 +153,13 @@ describe('terms', () => {
 })
 
 describe('terms that say too much', () => {
-  test('payout_minimum is said to be a setting of the organisation', () =>
+  test('payout_minimum is said to be no term', () =>
     undone(sql, async (tx) => {
       const { program, admin } = await scene(tx)
       for (const payout_minimum of [{ usd: 5000 }, null]) {
         const changes = { terms: { payout_minimum } }
         expect(await details(admin.rpc('update_program', { program_id: program, changes }))).toBe(
-          'payout_minimum: a setting of the organisation, not of terms',
+          'payout_minimum: no term of a program',
         )
       }
     }))
