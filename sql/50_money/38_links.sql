@@ -37,28 +37,26 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_known uuid[];
+  v_known uuid[] := array(
+    select k.user_id from referral_private.known_users as k
+    where k.user_id = any (p_user_ids) and k.stripe_account = p_stripe_account
+  );
+  v_unknown uuid[] := array(select unnest(p_user_ids) except select unnest(v_known));
 begin
-  if cardinality(p_user_ids) = 0 then
+  if cardinality(v_unknown) = 0 then
     return '{}';
   end if;
-  with made as (
-    insert into referral_private.known_users as k (stripe_account, user_id, signed_up_at)
-    select p_stripe_account, given.id, u.created_at
-    from (select distinct id from unnest(p_user_ids) as id) as given
-    left join auth.users as u on u.id = given.id
-    where not exists (
-      select from referral_private.known_users as known
-      where known.user_id = given.id and known.stripe_account = p_stripe_account
-    ) and (
-      u.id is not null
-      or exists (select from referral.redemptions as r where r.referee_id = given.id)
-      or exists (select from referral.members as m where m.user_id = given.id)
-    )
-    returning k.user_id
-  )
-  select array_agg(m.user_id) into v_known from made as m;
-  return coalesce(v_known, '{}');
+  v_known := array(
+    select u.id from auth.users as u where u.id = any (v_unknown)
+    union
+    select r.referee_id from referral.redemptions as r where r.referee_id = any (v_unknown)
+    union
+    select m.user_id from referral.members as m where m.user_id = any (v_unknown)
+  );
+  insert into referral_private.known_users (stripe_account, user_id, signed_up_at)
+  select p_stripe_account, id, (select u.created_at from auth.users as u where u.id = known.id)
+  from unnest(v_known) as known (id);
+  return v_known;
 end
 $$;
 

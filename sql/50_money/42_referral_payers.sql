@@ -55,9 +55,7 @@ as $$
 begin
   return array(
     select k.id
-    from referral_private.carriers_of_payers(p_stripe_account, p_livemode, p_payer_ids) as c
-    join referral_private.payer_evidence as e
-      on e.carrier = c.carrier and e.stripe_account = p_stripe_account and e.livemode = p_livemode
+    from referral_private.payer_evidence as e
     left join referral_private.promotion_code_statements as p
       on e.kind = 'promotion_code' and p.promotion_code_id = e.named
       and p.stripe_account = p_stripe_account and p.livemode = p_livemode
@@ -65,6 +63,9 @@ begin
       on e.kind = 'redemption_id' and r.id = referral_private.as_uuid(e.named)
     join referral.codes as k
       on k.program_id = p_program_id and (k.id = r.code_id or k.code_key in (p.code_key, p.previous_key, e.named))
+    where e.stripe_account = p_stripe_account and e.livemode = p_livemode and e.carrier = any (array(
+        select c.carrier from referral_private.carriers_of_payers(p_stripe_account, p_livemode, p_payer_ids) as c
+      ))
   );
 end
 $$;

@@ -10,35 +10,38 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_paid constant referral_private.payments[] := array(
+  v_intents constant referral_private.payments[] := array(
     select p from referral_private.payments as p
-    where p.stripe_account = p_stripe_account and p.livemode = p_livemode and p.payment_id = any (p_touched)
-      and p.source = 'intent' and p.paid > 0 and p.customer_id is not null
+    where p.payment_id = any (p_touched) and p.source = 'intent' and p.stripe_account = p_stripe_account
+      and p.livemode = p_livemode
   );
 begin
-  if cardinality(v_paid) = 0 then
+  if cardinality(v_intents) = 0 then
     return '{}';
   end if;
   return array(
     select distinct payer
-    from unnest(v_paid) as p
+    from unnest(v_intents) as p
     cross join lateral referral_private.customer_of(p_stripe_account, p_livemode, p.customer_id) as payer
     cross join lateral (
       select array_agg(c.carrier) as ids
       from referral_private.carriers_of_payers(p_stripe_account, p_livemode, array[payer]) as c
     ) as carriers
-    where exists (
-      select from referral_private.payer_evidence as e
-      where e.carrier = any (carriers.ids) and e.stripe_account = p_stripe_account and e.livemode = p_livemode
-        and e.carried_at > p.paid_at
-    ) or exists (
-      select from unnest(referral_private.links_of_carriers(p_stripe_account, p_livemode, carriers.ids)) as l
-      where exists (
-        select from referral.redemptions as r where r.referee_id = l.user_id and r.redeemed_at > p.paid_at
-      ) or not (
-        referral_private.carriers_of_users(p_stripe_account, p_livemode, array[l.user_id]) <@ carriers.ids
+    where p.paid > 0 and p.customer_id is not null
+      and (
+        exists (
+          select from referral_private.payer_evidence as e
+          where e.carrier = any (carriers.ids) and e.stripe_account = p_stripe_account and e.livemode = p_livemode
+            and e.carried_at > p.paid_at
+        ) or exists (
+          select from unnest(referral_private.links_of_carriers(p_stripe_account, p_livemode, carriers.ids)) as l
+          where exists (
+            select from referral.redemptions as r where r.referee_id = l.user_id and r.redeemed_at > p.paid_at
+          ) or not (
+            referral_private.carriers_of_users(p_stripe_account, p_livemode, array[l.user_id]) <@ carriers.ids
+          )
+        )
       )
-    )
   );
 end
 $$;

@@ -4636,28 +4636,26 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_known uuid[];
+  v_known uuid[] := array(
+    select k.user_id from referral_private.known_users as k
+    where k.user_id = any (p_user_ids) and k.stripe_account = p_stripe_account
+  );
+  v_unknown uuid[] := array(select unnest(p_user_ids) except select unnest(v_known));
 begin
-  if cardinality(p_user_ids) = 0 then
+  if cardinality(v_unknown) = 0 then
     return '{}';
   end if;
-  with made as (
-    insert into referral_private.known_users as k (stripe_account, user_id, signed_up_at)
-    select p_stripe_account, given.id, u.created_at
-    from (select distinct id from unnest(p_user_ids) as id) as given
-    left join auth.users as u on u.id = given.id
-    where not exists (
-      select from referral_private.known_users as known
-      where known.user_id = given.id and known.stripe_account = p_stripe_account
-    ) and (
-      u.id is not null
-      or exists (select from referral.redemptions as r where r.referee_id = given.id)
-      or exists (select from referral.members as m where m.user_id = given.id)
-    )
-    returning k.user_id
-  )
-  select array_agg(m.user_id) into v_known from made as m;
-  return coalesce(v_known, '{}');
+  v_known := array(
+    select u.id from auth.users as u where u.id = any (v_unknown)
+    union
+    select r.referee_id from referral.redemptions as r where r.referee_id = any (v_unknown)
+    union
+    select m.user_id from referral.members as m where m.user_id = any (v_unknown)
+  );
+  insert into referral_private.known_users (stripe_account, user_id, signed_up_at)
+  select p_stripe_account, id, (select u.created_at from auth.users as u where u.id = known.id)
+  from unnest(v_known) as known (id);
+  return v_known;
 end
 $$;
 
@@ -4935,9 +4933,7 @@ as $$
 begin
   return array(
     select k.id
-    from referral_private.carriers_of_payers(p_stripe_account, p_livemode, p_payer_ids) as c
-    join referral_private.payer_evidence as e
-      on e.carrier = c.carrier and e.stripe_account = p_stripe_account and e.livemode = p_livemode
+    from referral_private.payer_evidence as e
     left join referral_private.promotion_code_statements as p
       on e.kind = 'promotion_code' and p.promotion_code_id = e.named
       and p.stripe_account = p_stripe_account and p.livemode = p_livemode
@@ -4945,6 +4941,9 @@ begin
       on e.kind = 'redemption_id' and r.id = referral_private.as_uuid(e.named)
     join referral.codes as k
       on k.program_id = p_program_id and (k.id = r.code_id or k.code_key in (p.code_key, p.previous_key, e.named))
+    where e.stripe_account = p_stripe_account and e.livemode = p_livemode and e.carrier = any (array(
+        select c.carrier from referral_private.carriers_of_payers(p_stripe_account, p_livemode, p_payer_ids) as c
+      ))
   );
 end
 $$;
@@ -10869,35 +10868,38 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_paid constant referral_private.payments[] := array(
+  v_intents constant referral_private.payments[] := array(
     select p from referral_private.payments as p
-    where p.stripe_account = p_stripe_account and p.livemode = p_livemode and p.payment_id = any (p_touched)
-      and p.source = 'intent' and p.paid > 0 and p.customer_id is not null
+    where p.payment_id = any (p_touched) and p.source = 'intent' and p.stripe_account = p_stripe_account
+      and p.livemode = p_livemode
   );
 begin
-  if cardinality(v_paid) = 0 then
+  if cardinality(v_intents) = 0 then
     return '{}';
   end if;
   return array(
     select distinct payer
-    from unnest(v_paid) as p
+    from unnest(v_intents) as p
     cross join lateral referral_private.customer_of(p_stripe_account, p_livemode, p.customer_id) as payer
     cross join lateral (
       select array_agg(c.carrier) as ids
       from referral_private.carriers_of_payers(p_stripe_account, p_livemode, array[payer]) as c
     ) as carriers
-    where exists (
-      select from referral_private.payer_evidence as e
-      where e.carrier = any (carriers.ids) and e.stripe_account = p_stripe_account and e.livemode = p_livemode
-        and e.carried_at > p.paid_at
-    ) or exists (
-      select from unnest(referral_private.links_of_carriers(p_stripe_account, p_livemode, carriers.ids)) as l
-      where exists (
-        select from referral.redemptions as r where r.referee_id = l.user_id and r.redeemed_at > p.paid_at
-      ) or not (
-        referral_private.carriers_of_users(p_stripe_account, p_livemode, array[l.user_id]) <@ carriers.ids
+    where p.paid > 0 and p.customer_id is not null
+      and (
+        exists (
+          select from referral_private.payer_evidence as e
+          where e.carrier = any (carriers.ids) and e.stripe_account = p_stripe_account and e.livemode = p_livemode
+            and e.carried_at > p.paid_at
+        ) or exists (
+          select from unnest(referral_private.links_of_carriers(p_stripe_account, p_livemode, carriers.ids)) as l
+          where exists (
+            select from referral.redemptions as r where r.referee_id = l.user_id and r.redeemed_at > p.paid_at
+          ) or not (
+            referral_private.carriers_of_users(p_stripe_account, p_livemode, array[l.user_id]) <@ carriers.ids
+          )
+        )
       )
-    )
   );
 end
 $$;
