@@ -30,7 +30,9 @@ export function peopleOf(world: World, { stripeAccount }: Book): People {
   const codesById = new Map(codes.map((code) => [code.id, code]))
   const codesByText = new Map(codes.map((code) => [normalForm(code.code), code]))
   const states = Map.groupBy(world.codeStates, ({ code }) => code)
-  const [, secondOne] = organisations.map(({ createdAt }) => createdAt).toSorted((a, b) => a - b)
+  const [, secondOne] = organisations
+    .map(({ accountSince }) => accountSince)
+    .toSorted((a, b) => a - b)
   const signUps = new Map(world.knownUsers.map(({ id, signedUpAt }) => [id, signedUpAt]))
   const known = new Set([
     ...signUps.keys(),

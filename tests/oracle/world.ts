@@ -114,7 +114,7 @@ export type World = {
   now: Time
   events: StripeEvent[]
   records: RecordedFact[]
-  organisations: { id: string; stripeAccount: string; createdAt: Time }[]
+  organisations: { id: string; stripeAccount: string; accountSince: Time }[]
   terms: { program: string; version: number; terms: Terms; from: Time }[]
   /** In the order in which they were switched; without a program, the organisation. */
   switches: { org: string; program: string | null; active: boolean; since: Time }[]

@@ -47,8 +47,8 @@ export async function stageCompany(sql: Sql, tag = ''): Promise<Staged> {
     values ('${users[0].id}', '${at(now, -30)}'), ('${users[1].id}', '${at(now, -6)}');
     update referral.program_terms set valid_from = '${at(now, -90)}' where org_id in ('${own.org}', '${rival.org}');
     set constraints all immediate;
-    update referral.organisations set created_at = '${at(now, -90)}' where id = '${own.org}';
-    update referral.organisations set created_at = '${at(now, -8)}' where id = '${rival.org}'`)
+    update referral.organisations set stripe_account_since = '${at(now, -90)}' where id = '${own.org}';
+    update referral.organisations set stripe_account_since = '${at(now, -8)}' where id = '${rival.org}'`)
   await dateCodes(sql, now, codes, person(sql).id)
   await dateRedemptions(sql, redemptions)
   const company = {

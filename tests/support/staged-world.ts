@@ -14,8 +14,8 @@ export async function stageWorld(sql: Sql, world: World): Promise<void> {
   }
   await insert(
     'referral.organisations',
-    organisations.map(({ id, stripeAccount, createdAt }) => ({
-      ...{ id, slug: `org-${id}`, name: 'Organisation', created_at: time(createdAt) },
+    organisations.map(({ id, stripeAccount, accountSince }) => ({
+      ...{ id, slug: `org-${id}`, name: 'Organisation', stripe_account_since: time(accountSince) },
       stripe_account_id: stripeAccount || null,
     })),
   )

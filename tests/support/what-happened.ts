@@ -30,7 +30,7 @@ type People = 'organisations' | 'terms' | 'switches' | 'members' | 'knownUsers'
 async function whoTheyAre(sql: Sql): Promise<Pick<World, People>> {
   const [organisations, terms, switches, members, knownUsers] = await Promise.all([
     sql<World['organisations']>`
-      select id, coalesce(stripe_account_id, '') as "stripeAccount", ${micros(sql, 'created_at')} as "createdAt"
+      select id, coalesce(stripe_account_id, '') as "stripeAccount", ${micros(sql, 'stripe_account_since')} as "accountSince"
       from referral.organisations`,
     sql<World['terms']>`
       select program_id as program, version, terms, ${micros(sql, 'valid_from')} as from
