@@ -17,11 +17,18 @@ const commands = new Set(
   [...text.matchAll(/npx supabase ([^\n`#]+)/g)].map(([, command = '']) => command.trim()),
 )
 
-test.each([...commands])('supabase %s: its database and its options', async (command) => {
-  const [name = ''] = /^[a-z]+( [a-z]+)*/.exec(command) ?? []
-  const options = command.match(/--[a-z-]+/g) ?? []
+const nameOf = (command: string) => /^[a-z]+( [a-z]+)*/.exec(command)?.[0] ?? ''
+const byName = Map.groupBy(commands, nameOf)
+
+test.each([...byName])('supabase %s: its database and its options', async (name, commands) => {
   const { stdout: help } = await supabase([...name.split(' '), '--help'])
   expect(help).toContain(`USAGE\n  supabase ${name} `)
-  if (help.includes('Local by default.')) expect(options).toContain('--remote')
-  expect(options.filter((option) => !help.includes(`  ${option}`))).toEqual([])
+  for (const command of commands) {
+    const options = command.match(/--[a-z-]+/g) ?? []
+    if (help.includes('Local by default.')) expect(options, command).toContain('--remote')
+    expect(
+      options.filter((option) => !help.includes(`  ${option}`)),
+      command,
+    ).toEqual([])
+  }
 })
