@@ -99,10 +99,11 @@ describe('code_states', () => {
   test('begin when the code changed', () =>
     undone(sql, async (tx) => {
       const { id, coordinator } = await coded(tx)
-      const [before] = await tx`select clock_timestamp() as at`
+      // As text: a Date has no microseconds, and the code was made in the same millisecond.
+      const [before] = await tx`select clock_timestamp()::text as at`
       await coordinator.rpc('suspend_code', { code_id: id })
       const rows = await tx`
-        select since between ${before?.at} and clock_timestamp() as now from referral_private.code_states
+        select since between ${before?.at}::text::timestamptz and clock_timestamp() as now from referral_private.code_states
         where code_id = ${id} order by state_id`
       expect(rows).toEqual([{ now: false }, { now: true }])
     }))
