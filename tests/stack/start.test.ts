@@ -119,7 +119,7 @@ describe('npm start -- --fresh', () => {
     expect(stack.processes()).toEqual([])
     next.child.kill('SIGTERM')
     await next.ended
-  })
+  }, 120_000)
 
   test('works as an ordinary user', async () => {
     const stack = await freshStack(process.getuid?.() === 0 ? asNobody() : {})
