@@ -1,13 +1,14 @@
 /**
- * `npm run mutate -- [--again] [NAME]`: removes one promise of the schema at a time (a constraint, a policy, a trigger, a
- * lock) and shows which test fails. It exits with code 1 if a mutation survives, which means that no test fails. NAME selects
- * the mutations whose name contains it. Results are stored in `.mutate/`, and a mutation runs again only if it, the
- * migration or a test has changed, or with `--again`.
+ * `npm run mutate -- [--again] [--hinted] [--workers N] [NAME]`: removes one promise of the schema at a time (a constraint, a
+ * policy, a trigger, a lock) and shows which test fails. It exits with code 1 if a mutation survives, which means that no
+ * test fails. NAME selects the mutations whose name contains it. Results are stored in `.mutate/`, and a mutation runs again
+ * only if it, the migration or a test has changed, or with `--again`. `--hinted` runs only the tests that probably notice,
+ * and does not store who survives them. N mutations run at a time, two unless given.
  */
 import { parseArgs } from 'node:util'
 import postgres from 'postgres'
 import { catalogMutations } from './mutate/catalog-mutations.ts'
-import { groupsOf } from './mutate/hints.ts'
+import { groupsOf, hintedGroupsOf } from './mutate/hints.ts'
 import type { Mutation } from './mutate/mutation.ts'
 import { createHasher, type Result, readResults, storeResult } from './mutate/results.ts'
 import { firstFailure } from './mutate/run.ts'
@@ -23,7 +24,7 @@ const template = 'template_migrated'
 const control: Mutation = { name: 'control', sql: 'select' }
 
 await runMain(async () => {
-  const { again, wanted } = readArguments()
+  const { wanted, ...how } = readArguments()
   const server = await startThrowawayPostgres()
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
     process.once(signal, () => {
@@ -32,20 +33,29 @@ await runMain(async () => {
     })
   try {
     const mutations = (await allMutations(server)).filter(({ name }) => name.includes(wanted))
-    const results = await runAll(server, mutations, again)
+    const results = await runAll(server, mutations, how)
     report(results)
   } finally {
     await server.stop()
   }
 })
 
-function readArguments(): { again: boolean; wanted: string } {
+type How = { again: boolean; hinted: boolean; workers: number }
+
+function readArguments(): How & { wanted: string } {
   try {
-    const options = { again: { type: 'boolean', default: false } } as const
+    const options = {
+      again: { type: 'boolean', default: false },
+      hinted: { type: 'boolean', default: false },
+      workers: { type: 'string', default: '2' },
+    } as const
     const { values, positionals } = parseArgs({ options, allowPositionals: true })
-    return { again: values.again, wanted: positionals.join(' ') }
+    const workers = Number(values.workers)
+    if (!(Number.isInteger(workers) && workers > 0)) throw new Error('--workers is a number from 1')
+    return { ...values, workers, wanted: positionals.join(' ') }
   } catch (error) {
-    throw new CliError(`${(error as Error).message}. Usage: npm run mutate -- [--again] [NAME]`)
+    const usage = 'npm run mutate -- [--again] [--hinted] [--workers N] [NAME]'
+    throw new CliError(`${(error as Error).message}. Usage: ${usage}`)
   }
 }
 
@@ -72,8 +82,12 @@ async function requireValid(sql: postgres.Sql, mutation: Mutation): Promise<void
   }
 }
 
-/** Runs the mutations that have no stored result, two at a time. Returns the results of all. */
-async function runAll(server: Postgres, mutations: Mutation[], again: boolean): Promise<Result[]> {
+/** Runs the mutations that have no stored result. Returns the results of all. */
+async function runAll(
+  server: Postgres,
+  mutations: Mutation[],
+  { again, hinted, workers }: How,
+): Promise<Result[]> {
   const stored = readResults()
   const hashOf = createHasher()
   const results: Result[] = []
@@ -89,22 +103,24 @@ async function runAll(server: Postgres, mutations: Mutation[], again: boolean): 
     for (let mutation = queue.shift(); mutation; mutation = queue.shift()) {
       const { name, sql } = mutation
       const began = performance.now()
-      const groups = groupsOf(mutation, stored.get(name))
-      const killedBy = await firstFailure(server, template, mutation, groups)
+      const groups = (hinted ? hintedGroupsOf : groupsOf)(mutation, stored.get(name))
+      const outcome = await firstFailure(server, template, mutation, groups)
+      const { killedBy, broken } = outcome
       if (name === control.name && killedBy)
         throw new CliError(`Without a mutation a test fails: ${killedBy.file}, ${killedBy.test}`)
       const seconds = Math.round((performance.now() - began) / 100) / 10
-      const result = { name, hash: hashOf(sql), killedBy, seconds }
-      storeResult(result)
+      const result = { name, hash: hashOf(sql), ...outcome, seconds }
+      if (killedBy || !(hinted || broken)) storeResult(result)
       results.push(result)
       process.stdout.write(`${results.length}/${mutations.length} ${lineOf(result)}\n`)
     }
   }
-  await Promise.all([run(), run()])
+  await Promise.all(Array.from({ length: workers }, run))
   return results
 }
 
-function lineOf({ name, killedBy, seconds }: Result): string {
+function lineOf({ name, killedBy, broken, seconds }: Result): string {
+  if (broken) return `no SQL  ${name}\n        ${broken}`
   if (!killedBy) return `survived  ${name}  (${seconds} s)`
   return `killed  ${name}  (${seconds} s)\n        by ${killedBy.file}: ${killedBy.test}`
 }

@@ -25,19 +25,19 @@ export const creditMutations: TextMutation[] = [
     name: 'credit: a late link takes nothing',
     in: 'bound_at',
     replace: 'then p_payer.linked_at end',
-    by: 'then null end',
+    by: 'then null::timestamptz end',
   },
   {
     name: 'credit: what was carried for another payer is bound by both links',
     in: 'bound_at',
     replace: 'then p_evidence.linked_at end',
-    by: 'then null end',
+    by: 'then null::timestamptz end',
   },
   {
     name: 'credit: the id of a redemption is bound by its object',
     in: 'bound_at',
     replace: 'then p_evidence.carried_at end',
-    by: 'then null end',
+    by: 'then null::timestamptz end',
   },
   {
     name: 'credit: the first by the time it is bound',
@@ -50,6 +50,24 @@ export const creditMutations: TextMutation[] = [
     in: 'won_sales',
     replace: 'j.bound_at, (j.evidence).kind,',
     by: 'j.bound_at, (j.evidence).kind desc,',
+  },
+  {
+    name: 'credit: of one organisation the first by the time it is bound',
+    in: 'candidates',
+    replace: 'f.bound_at, n.kind,',
+    by: 'f.bound_at desc, n.kind,',
+  },
+  {
+    name: 'credit: of one organisation the priority',
+    in: 'candidates',
+    replace: 'f.bound_at, n.kind,',
+    by: 'f.bound_at, n.kind desc,',
+  },
+  {
+    name: 'credit: of one organisation the first id',
+    in: 'candidates',
+    replace: 'n.evidence_id, n.at;',
+    by: 'n.evidence_id desc, n.at;',
   },
   {
     name: 'credit: what is passed over blocks nobody',

@@ -56,10 +56,9 @@ const areas: [area: RegExp, tests: string[]][] = [
     /^(credit|organisation|forfeits|guests|known|customers):/,
     [
       'tests/properties/told',
-      'tests/properties/stories',
       'tests/sql/commissions',
       'tests/sql/decided-money',
-      'tests/properties/mixed',
+      'tests/properties/stories',
     ],
   ],
   [
@@ -74,12 +73,16 @@ function hintsOf({ name, tests }: Mutation, last?: Result): string[] {
   const all = [...fast, ...slow]
   if (known && all.includes(known)) return [known]
   const hints = tests ?? areas.find(([area]) => area.test(name))?.[1] ?? []
-  return all.filter((file) => hints.some((hint) => file.startsWith(hint)))
+  return hints.flatMap((hint) => all.filter((file) => file.startsWith(hint)))
 }
 
-/** All test files in groups, which run one after another until a test fails. */
+/** All test files in groups, which run one after another until a test fails: the hinted ones each by itself. */
 export function groupsOf(mutation: Mutation, last?: Result): string[][] {
   const hinted = hintsOf(mutation, last)
   const rest = [fast, slow].map((files) => files.filter((file) => !hinted.includes(file)))
-  return [hinted, ...rest].filter((files) => files.length > 0)
+  return [...hinted.map((file) => [file]), ...rest].filter((files) => files.length > 0)
 }
+
+/** The groups of hinted files alone. */
+export const hintedGroupsOf = (mutation: Mutation, last?: Result): string[][] =>
+  hintsOf(mutation, last).map((file) => [file])

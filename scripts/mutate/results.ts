@@ -11,6 +11,8 @@ export type Result = {
   hash: string
   /** The test that failed. Null if the mutation survived. */
   killedBy: Failure | null
+  /** The error of a mutation that is no SQL: it fails every test, and proves nothing. */
+  broken?: string | undefined
   seconds: number
 }
 

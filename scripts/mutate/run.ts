@@ -9,15 +9,17 @@ import { execute } from '../stack/database.ts'
 import type { Postgres } from '../stack/postgres.ts'
 import { root } from '../stack/root.ts'
 import type { Mutation } from './mutation.ts'
-import type { Failure } from './results.ts'
+import type { Failure, Result } from './results.ts'
 
-/** Runs groups of test files, one after another, on a copy of the template with the mutation. Null if no test fails. */
+type Outcome = Pick<Result, 'killedBy' | 'broken'>
+
+/** Runs groups of test files, one after another, on a copy of the template with the mutation, until a test fails. */
 export async function firstFailure(
   server: Postgres,
   template: string,
   { name, sql }: Mutation,
   groups: string[][],
-): Promise<Failure | null> {
+): Promise<Outcome> {
   const database = `mutated_${crypto.randomUUID().replaceAll('-', '')}`
   const admin = server.url('postgres', 'supabase_admin')
   await execute(admin, `create database ${database} template ${template} owner postgres`)
@@ -30,15 +32,19 @@ export async function firstFailure(
     }
     for (const files of groups) {
       const failure = await runVitest(name, files, JSON.stringify(servers))
-      if (failure) return failure
+      const [broken] = noSql.exec(failure?.message ?? '') ?? []
+      if (broken) return { killedBy: null, broken }
+      if (failure) return { killedBy: { file: failure.file, test: failure.test } }
     }
-    return null
+    return { killedBy: null }
   } finally {
     await execute(admin, `drop database ${database} with (force)`)
   }
 }
 
-async function runVitest(name: string, files: string[], servers: string): Promise<Failure | null> {
+type Failed = Failure & { message: string }
+
+async function runVitest(name: string, files: string[], servers: string): Promise<Failed | null> {
   const folder = mkdtempSync(join(tmpdir(), 'referbase-mutation-'))
   try {
     const report = join(folder, 'report.json')
@@ -55,7 +61,7 @@ async function runVitest(name: string, files: string[], servers: string): Promis
       ['node_modules/vitest/vitest.mjs', 'run', ...options, ...files],
       {
         cwd: root,
-        env: { ...process.env, TEST_SERVERS: servers, MODEL_RUNS: '40' },
+        env: { ...process.env, TEST_SERVERS: servers, MODEL_RUNS: '40', TOLD_ORDERS: '1' },
         stdio: 'ignore',
       },
     )
@@ -73,20 +79,30 @@ type Report = {
     name: string
     status: string
     message: string
-    assertionResults: { fullName: string; status: string }[]
+    assertionResults: { fullName: string; status: string; failureMessages: string[] }[]
   }[]
 }
 
+/** Errors of a function whose text cannot be run. */
+const noSql =
+  /PostgresError: (syntax error|structure of query|.* (cannot be matched|is ambiguous|is of type|does not exist)).*|expected '42(601|702|703|804|883|P01)'.*/
+
 /** The first failed test, else the first file that failed as a whole, as its staging did. */
-function failureIn({ testResults }: Report): Failure {
+function failureIn({ testResults }: Report): Failed {
   for (const { name, assertionResults } of testResults) {
     const failed = assertionResults.find(({ status }) => status === 'failed')
-    if (failed) return { file: relative(root, name), test: failed.fullName }
+    if (failed)
+      return {
+        file: relative(root, name),
+        test: failed.fullName,
+        message: failed.failureMessages.join('\n'),
+      }
   }
   const file = testResults.find(({ status }) => status === 'failed')
   const [message = ''] = file?.message.split('\n') ?? []
   return {
     file: file ? relative(root, file.name) : '',
     test: `outside of a test: ${message}`,
+    message: file?.message ?? '',
   }
 }
