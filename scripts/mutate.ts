@@ -12,6 +12,7 @@ import { groupsOf, hintedGroupsOf } from './mutate/hints.ts'
 import type { Mutation } from './mutate/mutation.ts'
 import { createHasher, type Result, readResults, storeResult } from './mutate/results.ts'
 import { firstFailure } from './mutate/run.ts'
+import { schemaMutations } from './mutate/schema-mutations.ts'
 import { textMutations } from './mutate/text-mutations.ts'
 import { CliError, runMain } from './stack/cli-error.ts'
 import { applyMigrations, createProject, execute } from './stack/database.ts'
@@ -66,7 +67,12 @@ async function allMutations(server: Postgres): Promise<Mutation[]> {
   await applyMigrations(server, template)
   const sql = postgres(server.url(template, 'postgres'), { max: 1, onnotice: () => {} })
   try {
-    const mutations = [control, ...(await textMutations(sql)), ...(await catalogMutations(sql))]
+    const mutations = [
+      control,
+      ...(await textMutations(sql)),
+      ...schemaMutations,
+      ...(await catalogMutations(sql)),
+    ]
     for (const mutation of mutations) await requireValid(sql, mutation)
     return mutations
   } finally {

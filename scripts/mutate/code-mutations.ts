@@ -1,45 +1,7 @@
 import type { TextMutation } from './mutation.ts'
 
-/** Promises about codes, redemptions, identity and locks. */
+/** Promises about codes and redemptions. */
 export const codeMutations: TextMutation[] = [
-  { name: 'lock: the member row', in: 'lock_member', replace: 'for no key update', by: '' },
-  { name: 'lock: the code row while redeeming', in: 'redeem_code', replace: 'for share', by: '' },
-  {
-    name: 'lock: the account, exclusive',
-    in: 'lock_stripe_account',
-    replace: 'pg_advisory_xact_lock(',
-    by: 'abs(',
-  },
-  {
-    name: 'lock: the account, shared',
-    in: 'lock_stripe_account_to_redeem',
-    replace: 'perform pg_advisory_xact_lock_shared(',
-    by: 'perform abs(',
-  },
-  {
-    name: 'lock: the account, upgraded in place',
-    in: 'lock_stripe_account_to_redeem',
-    replace: "raise sqlstate 'RB001';",
-    by: 'perform referral_private.lock_stripe_account(p_stripe_account); return true;',
-  },
-  {
-    name: 'lock: the organisation that keeps an admin',
-    in: 'lock_member_to_manage',
-    replace: 'perform from referral.organisations as o where o.id = p_org_id for no key update;',
-    by: '',
-  },
-  {
-    name: 'lock: the code that is rotated',
-    in: 'rotate_code',
-    replace: 'for no key update',
-    by: '',
-  },
-  {
-    name: 'busy instead of 55P03',
-    in: 'raise_violation',
-    replace: "when '55P03' then\n      v_code := 'busy';",
-    by: "when '55P03' then\n      return;",
-  },
   { name: 'quota: the condition', in: 'use_quota', replace: 'and q.used < q.max_uses', by: '' },
   {
     name: 'quota: not counted',
@@ -90,62 +52,6 @@ export const codeMutations: TextMutation[] = [
     by: 'if false then',
   },
   {
-    name: 'identity: anonymous sign-ins',
-    in: 'require_person',
-    replace: "perform referral_private.raise_error('anonymous_user');",
-    by: '',
-  },
-  {
-    name: 'identity: nobody signed in',
-    in: 'require_person',
-    replace: "perform referral_private.raise_error('not_signed_in');",
-    by: '',
-  },
-  {
-    name: 'identity: the operator by absence',
-    in: 'is_operator',
-    replace: "return v_role = 'service_role'",
-    by: "return auth.uid() is null or v_role = 'service_role'",
-  },
-  {
-    name: 'identity: a referrer in the arguments',
-    in: 'acting_for',
-    replace: "perform referral_private.require_role(p_org_id, 'coordinator');",
-    by: '',
-  },
-  {
-    name: 'identity: roles of the deactivated',
-    in: 'orgs_with_role',
-    replace: 'and m.deactivated_at is null',
-    by: '',
-  },
-  { name: 'identity: roles below', in: 'orgs_with_role', replace: 'and m.role >= p_role', by: '' },
-  {
-    name: 'staff: a chosen code',
-    in: 'create_code',
-    replace: 'num_nonnulls(p_code, p_max_uses, p_expires_at) > 0',
-    by: 'false',
-  },
-  { name: 'staff: find_code', in: 'find_code', replace: "'coordinator'", by: "'member'" },
-  {
-    name: 'staff: codes by id',
-    in: 'lock_code_for_staff',
-    replace: "'coordinator'",
-    by: "'member'",
-  },
-  {
-    name: 'staff: the last admin',
-    in: 'require_other_admin',
-    replace: "perform referral_private.raise_error('last_admin');",
-    by: '',
-  },
-  {
-    name: 'staff: the Stripe account',
-    in: 'update_organisation',
-    replace: 'if referral_private.is_operator() then',
-    by: 'if true then',
-  },
-  {
     name: 'codes: a member’s allowance',
     in: 'require_code_allowance',
     replace: "perform referral_private.raise_error('too_many_codes');",
@@ -162,44 +68,6 @@ export const codeMutations: TextMutation[] = [
     in: 'insert_code',
     replace: "perform referral_private.raise_error('code_reserved');",
     by: '',
-  },
-  {
-    name: 'lock: the account, by staff who choose a text',
-    in: 'ready_to_choose',
-    replace: 'referral_private.share_stripe_account_of(p_org_id)',
-    by: 'p_org_id',
-    tests: ['tests/concurrency/codes'],
-  },
-  {
-    name: 'lock: the account, by the operator who imports',
-    in: 'import_codes',
-    replace: 'referral_private.lock_stripe_account_of(p_org_id)',
-    by: 'referral_private.stripe_account_of(p_org_id)',
-    tests: ['tests/concurrency/codes'],
-  },
-  {
-    name: 'codes: a text that purchases carried 401 days ago',
-    in: 'carried_keys',
-    replace: '400 * interval',
-    by: '402 * interval',
-  },
-  {
-    name: 'codes: a text that purchases carry',
-    in: 'carried_keys',
-    replace: '400 * interval',
-    by: '398 * interval',
-  },
-  {
-    name: 'codes: a drawn text that purchases carry',
-    in: 'draw_texts',
-    replace: 'd.key <> all (v_carried) and',
-    by: '',
-  },
-  {
-    name: 'codes: what the operator imports',
-    in: 'import_codes',
-    replace: 'if v_stripe_account is not null then',
-    by: 'if false then',
   },
   {
     name: 'code states: less than a minute before',
@@ -254,12 +122,6 @@ export const codeMutations: TextMutation[] = [
     name: 'codes: a caller who lost their role while waiting',
     in: 'lock_member',
     replace: "perform referral_private.require_role(p_org_id, 'coordinator');",
-    by: '',
-  },
-  {
-    name: 'lock: the off switch',
-    in: 'update_organisation',
-    replace: 'perform referral_private.lock_stripe_account_of(p_org_id);',
     by: '',
   },
   {

@@ -1,6 +1,6 @@
 import type { TextMutation } from './mutation.ts'
 
-/** Who is credited, and whose sale it is. */
+/** Who is credited: links, evidence, and which of it comes first. */
 export const creditMutations: TextMutation[] = [
   {
     name: 'credit: the first link',
@@ -66,8 +66,8 @@ export const creditMutations: TextMutation[] = [
   {
     name: 'credit: of one organisation the first id',
     in: 'candidates',
-    replace: 'n.evidence_id, n.at;',
-    by: 'n.evidence_id desc, n.at;',
+    replace: 'n.kind, n.evidence_id, n.at',
+    by: 'n.kind, n.evidence_id desc, n.at',
   },
   {
     name: 'credit: what is passed over blocks nobody',
@@ -143,6 +143,18 @@ export const creditMutations: TextMutation[] = [
     by: 'then null',
   },
   {
+    name: 'credit: a redemption named by the referrer',
+    in: 'evidence_by_redemption',
+    replace: 'array[n.person, r.referee_id]',
+    by: 'array[r.referee_id]',
+  },
+  {
+    name: 'credit: a redemption by the code’s maker',
+    in: 'evidence_by_redemption',
+    replace: 'array[n.person, r.referee_id]',
+    by: 'array[n.person]',
+  },
+  {
     name: 'credit: each other’s codes',
     in: 'evidence_refusal',
     replace: "then 'mutual_referral'",
@@ -215,158 +227,6 @@ export const creditMutations: TextMutation[] = [
     by: 'true',
   },
   {
-    name: 'organisation: what metadata names',
-    in: 'sales_named',
-    replace: 'coalesce(s.org_id, c.org_id)',
-    by: 'c.org_id',
-  },
-  {
-    name: 'organisation: what codes name',
-    in: 'sales_named',
-    replace: 'coalesce(s.org_id, c.org_id)',
-    by: 's.org_id',
-  },
-  {
-    name: 'organisation: a payment link names none',
-    in: 'sales_named',
-    replace: "n.kind <> 'payment_link' and",
-    by: '',
-  },
-  {
-    name: 'organisation: a code made later names none',
-    in: 'sales_named',
-    replace: "and date_trunc('second', n.made_at) - interval '1 minute' <= n.carried_at",
-    by: '',
-  },
-  {
-    name: 'organisation: a subscription’s first',
-    in: 'sales_named',
-    replace: 'case when (n.sale).subscription_id is not null then',
-    by: 'case when false then',
-  },
-  {
-    name: 'organisation: the subscription’s metadata',
-    in: 'organisation_named',
-    replace: '(p_sale.best).subscription_org_id,',
-    by: '',
-  },
-  {
-    name: 'organisation: a session’s metadata',
-    in: 'organisation_named',
-    replace: 'and s.session_id = any (p_sale.session_ids) and s.org_id is not null',
-    by: 'and false',
-  },
-  {
-    name: 'organisation: an intent’s metadata',
-    in: 'organisation_named',
-    replace: "and p.source = 'intent' and p.org_id is not null",
-    by: 'and false',
-  },
-  {
-    name: 'organisation: only its own evidence wins',
-    in: 'won_sales',
-    replace: 'where d.org_id = (c.evidence).org_id or',
-    by: 'where true or',
-  },
-  {
-    name: 'organisation: of evidence of two, nobody',
-    in: 'destinations',
-    replace: 'p.named is null and cardinality(coalesce(p.bound, p.late)) > 1 as is_unknown',
-    by: 'false as is_unknown',
-  },
-  {
-    name: 'organisation: where the subscription went',
-    in: 'destinations',
-    replace: 'case when (g.sale).subscription_id is not null then (',
-    by: 'case when false then (',
-  },
-  {
-    name: 'organisation: a payment link among several',
-    in: 'destinations',
-    replace: "and not ((c.evidence).kind = 'payment_link' and (c.evidence).at >= p_shared_since)",
-    by: '',
-  },
-  {
-    name: 'forfeits: from before the first sale',
-    in: 'fits',
-    replace: 'when forfeit.is_early then',
-    by: 'when false then',
-  },
-  {
-    name: 'forfeits: stays the winner',
-    in: 'fits',
-    replace: 'when forfeit.is_early then',
-    by: 'when forfeit.is_forfeited then',
-  },
-  {
-    name: 'forfeits: earn nothing',
-    in: 'sales_judged',
-    replace: "when (p.w).is_forfeited then 'forfeited'",
-    by: '',
-  },
-  {
-    name: 'guests: so many a day',
-    in: 'sales_judged',
-    replace: "then 'guest_limit'",
-    by: 'then null',
-  },
-  {
-    name: 'amounts: a flat amount above the sale',
-    in: 'reward_on',
-    replace: 'if p_is_above or v_amount * v_total <= p_sale.paid * v_untaxed then',
-    by: 'if true then',
-  },
-  {
-    name: 'amounts: the friend’s reward gives way',
-    in: 'referee_reward_on',
-    replace: 'greatest(0, referral_private.net_without_tax(v_sale) - p_commission)',
-    by: 'v_reward',
-  },
-  {
-    name: 'amounts: flat_above_sale',
-    in: 'referee_reward_on',
-    replace: 'if v_is_above then',
-    by: 'if false then',
-  },
-  {
-    name: 'amounts: places among what qualifies',
-    in: 'sales_judged',
-    replace: '(w.payer).group_id, w.refusal is null',
-    by: '(w.payer).group_id',
-  },
-  {
-    name: 'amounts: the order of payment',
-    in: 'sales_judged',
-    replace: 'order by (w.sale).paid_at, (w.sale).sale_id',
-    by: 'order by (w.sale).sale_at, (w.sale).sale_id',
-  },
-  {
-    name: 'amounts: rewards are held',
-    in: 'targets_of',
-    replace: "(case when c.is_free then 'reward_available' else 'reward_pending' end)",
-    by: "(case when true then 'reward_available' else 'reward_pending' end)",
-  },
-  {
-    name: 'known: in the other mode',
-    in: 'carriers_of_known',
-    replace:
-      'referral_private.payers_of_users(p_stated.stripe_account, not p_stated.livemode, v_known)',
-    by: "'{}'",
-  },
-  {
-    name: 'known: a new member',
-    in: 'recognise_member',
-    replace:
-      "perform referral_private.settle_user(v_stripe_account, p_user_id, 'member ' || p_user_id);",
-    by: '',
-  },
-  {
-    name: 'known: a shop’s own id',
-    in: 'know_users',
-    replace: 'u.id is not null\n',
-    by: 'true\n',
-  },
-  {
     name: 'credit: payments that are no sales',
     in: 'other_payments',
     replace: "and p.source = 'intent' and not exists (",
@@ -378,23 +238,5 @@ export const creditMutations: TextMutation[] = [
     replace:
       'i.payment_key = any (referral_private.payment_keys(p_stripe_account, p_livemode, array[p.payment_id]))',
     by: 'false',
-  },
-  {
-    name: 'guests: others move',
-    in: 'guests_near_limits',
-    replace: 'limit 2 * c.sales',
-    by: 'limit 0',
-  },
-  {
-    name: 'customers: an account that acts as one',
-    in: 'customer_of',
-    replace: 'a.customer_account = p_customer_id',
-    by: 'false',
-  },
-  {
-    name: 'codes: a state that changes under purchases ahead',
-    in: 'settle_ahead_of_code',
-    replace: "= '{}' then",
-    by: 'is not null then',
   },
 ]

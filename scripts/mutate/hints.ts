@@ -53,7 +53,7 @@ const areas: [area: RegExp, tests: string[]][] = [
   ],
   [/^events:/, ['tests/sql/stripe-events', 'tests/concurrency/money']],
   [
-    /^(credit|organisation|forfeits|guests|known|customers):/,
+    /^(credit|organisation|forfeits|guests|known|customers|amounts):/,
     [
       'tests/properties/told',
       'tests/sql/commissions',
@@ -61,10 +61,7 @@ const areas: [area: RegExp, tests: string[]][] = [
       'tests/properties/stories',
     ],
   ],
-  [
-    /^(sales|winner|settling|amounts|ledger):/,
-    ['tests/sql/stripe-events', 'tests/sql/commissions'],
-  ],
+  [/^(sales|winner|settling|ledger):/, ['tests/sql/stripe-events', 'tests/sql/commissions']],
 ]
 
 /** The hinted files: the one that failed last time, else the mutation's own hint, else those of its area. */

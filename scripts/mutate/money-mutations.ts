@@ -1,55 +1,7 @@
 import type { TextMutation } from './mutation.ts'
 
-/** Promises about events, sales, winners, amounts and the ledger. */
+/** Promises about sales, winners and the ledger. */
 export const moneyMutations: TextMutation[] = [
-  {
-    name: 'events: the inbox',
-    in: 'ingest_stripe_event',
-    replace: 'if not found then',
-    by: 'if false then',
-  },
-  {
-    name: 'events: the account lock',
-    in: 'ingest_stripe_event',
-    replace: 'perform referral_private.lock_stripe_account(v_stated.stripe_account);',
-    by: '',
-  },
-  {
-    name: 'events: a lock per payment instead',
-    in: 'ingest_stripe_event',
-    replace: 'perform referral_private.lock_stripe_account(v_stated.stripe_account);',
-    by: "perform referral_private.lock_stripe_account(coalesce(p_event #>> '{data,object,customer}', p_event #>> '{data,object,id}')) where p_event #>> '{data,object,customer}' is null; perform referral_private.lock_stripe_account(p_event #>> '{data,object,id}');",
-  },
-  {
-    name: 'events: a lock per name in the event instead',
-    in: 'ingest_stripe_event',
-    replace: 'perform referral_private.lock_stripe_account(v_stated.stripe_account);',
-    by: "perform referral_private.lock_stripe_account(v_name) from (select distinct v_name from jsonb_path_query(p_event -> 'data' -> 'object', '$.** ? (@.type() == \"string\")') as value (v), lateral (select v #>> '{}') as named (v_name) where v_name ~ '^(cus|in|pi|ch|py|re|du|sub)_' order by v_name) as named;",
-  },
-  {
-    name: 'events: what is carried anew',
-    in: 'apply_event',
-    replace: 'v_touched.carriers, v_sales\n',
-    by: "'{}', '{}'\n",
-  },
-  {
-    name: 'events: payment links',
-    in: 'state_users',
-    replace: "when v_object ->> 'payment_link' is null then",
-    by: 'when true then',
-  },
-  {
-    name: 'events: the greatest statement',
-    in: 'state_payment',
-    replace: 'order by g.paid desc, g.stated_at desc, g.stated_by desc',
-    by: 'order by g.paid, g.stated_at, g.stated_by',
-  },
-  {
-    name: 'events: the time of sale',
-    in: 'state_payment',
-    replace: 'sale_at = least(p.sale_at, excluded.sale_at)',
-    by: 'sale_at = excluded.sale_at',
-  },
   {
     name: 'sales: a bare intent',
     in: 'project_sales',
@@ -93,89 +45,10 @@ export const moneyMutations: TextMutation[] = [
     by: '',
   },
   {
-    name: 'settling: decisions of staff',
-    in: 'settle_redemptions',
-    replace: 'where d.decision is null',
-    by: '',
-  },
-  {
-    name: 'settling: a change of account',
-    in: 'change_stripe_account',
-    replace: 'perform referral_private.settle_organisation',
-    by: 'perform cardinality(array[v_old, v_new]); --',
-  },
-  {
-    name: 'settling: sales that did not change',
-    in: 'apply_event',
-    replace: 'v_payers, v_changed.sale_ids,',
-    by: 'v_payers, v_sales,',
-  },
-  {
-    name: 'settling: whom a sale that is gone linked',
-    in: 'settle',
-    replace: 'p_payer_ids || p_sale_ids;',
-    by: 'p_payer_ids;',
-  },
-  {
-    name: 'amounts: what was reversed',
-    in: 'reward_on',
-    replace: 'p_sale.paid - p_sale.reversed',
-    by: 'p_sale.paid',
-  },
-  { name: 'amounts: half up', in: 'rounded_share', replace: '+ p_c', by: '' },
-  {
-    name: 'amounts: once',
-    in: 'commission_refusal',
-    replace: `when p_terms -> 'recurrence' = '"once"' and p_place > 1 then 'recurrence'`,
-    by: '',
-  },
-  {
-    name: 'amounts: months',
-    in: 'commission_refusal',
-    replace: "- interval '12 hours'",
-    by: "+ interval '9 years'",
-  },
-  {
-    name: 'amounts: the cap',
-    in: 'targets_of',
-    replace: 'when s.cap is null then s.uncapped',
-    by: 'when true then s.uncapped',
-  },
-  {
-    name: 'amounts: the most commissions',
-    in: 'commission_refusal',
-    replace: "then 'max_commissions'",
-    by: 'then null',
-  },
-  {
-    name: 'amounts: tiers',
-    in: 'commission_of_rank',
-    replace: "(t.tier ->> 'from')::int <= p_rank",
-    by: 'true',
-  },
-  {
-    name: 'amounts: others move in rank',
-    in: 'settle',
-    replace: 'exit when v_moved <@ v_payers;',
-    by: 'exit;',
-  },
-  {
-    name: 'amounts: a warning holds',
-    in: 'available_at',
-    replace: 'greatest(p_sale.paid_at, p_sale.warned_at)',
-    by: 'p_sale.paid_at',
-  },
-  {
     name: 'ledger: the difference to what is posted',
     in: 'differences',
     replace: 'select p.org_id, p.sale_id, p.earner_id, p.currency, p.kind, 0, p.amount, null,',
     by: "select p.org_id, p.sale_id, p.earner_id, p.currency, p.kind, 0, case when p.kind = 'available' then 0 else p.amount end, null,",
-  },
-  {
-    name: 'events: what a guest carried before',
-    in: 'payers_touched',
-    replace: 'if cardinality(p_carriers) > 0 or',
-    by: 'if cardinality(p_carriers) > 0 and',
   },
   {
     name: 'sales: an invoiced intent',
@@ -200,48 +73,6 @@ export const moneyMutations: TextMutation[] = [
     in: 'sales_stated',
     replace: 'least((t.best).paid, case',
     by: 'greatest(0, case',
-  },
-  {
-    name: 'settling: a refund of a linked payer',
-    in: 'payers_together',
-    replace: 'if cardinality(v_users) > 0 then',
-    by: 'if false then',
-  },
-  {
-    name: 'settling: a promotion code stated again',
-    in: 'state_promotion_code',
-    replace: 'v_key is distinct from v_known\n',
-    by: 'true\n',
-  },
-  {
-    name: 'settling: users of all links',
-    in: 'settle_redemptions',
-    replace: 'r.referee_id = any (v_user_ids)',
-    by: 'r.referee_id = any (array(select p.person from unnest((p_settled.together).payers) as p))',
-  },
-  {
-    name: 'settling: payments before',
-    in: 'payers_touched',
-    replace: '|| referral_private.payers_with_history(p_stripe_account, p_livemode, p_touched)',
-    by: '',
-  },
-  {
-    name: 'amounts: the tax',
-    in: 'reward_on',
-    replace: 'p_sale.total > 0 and p_sale.total_excluding_tax is not null',
-    by: 'false',
-  },
-  {
-    name: 'amounts: the minimum sale',
-    in: 'qualification_refusal',
-    replace: "then 'minimum_sale'",
-    by: 'then null',
-  },
-  {
-    name: 'amounts: the hold',
-    in: 'targets_of',
-    replace: 's.available_at <= p_now as is_free',
-    by: 'true as is_free',
   },
   {
     name: 'ledger: the stored balance',

@@ -45,4 +45,48 @@ export const moneyRowMutations: TextMutation[] = [
     replace: "perform referral_private.require_role(p_org_id, 'admin');",
     by: '',
   },
+  {
+    name: 'money rows: coordinators read no liabilities',
+    in: 'org_liabilities',
+    replace: "'admin'",
+    by: "'coordinator'",
+    tests: ['tests/security'],
+  },
+  {
+    name: 'money rows: coordinators are explained no sale of others',
+    in: 'explain_commission',
+    replace: "acts_with_role(p_org_id, 'admin')",
+    by: "acts_with_role(p_org_id, 'coordinator')",
+  },
+  {
+    name: 'money rows: members read no liabilities',
+    in: 'org_liabilities',
+    replace: "'admin'",
+    by: "'member'",
+    tests: ['tests/security'],
+  },
+  {
+    name: 'money rows: the earner of a statement',
+    in: 'my_statement',
+    replace: 'a.org_id = p_org_id and a.earner_id = v_earner_id',
+    by: 'a.org_id = p_org_id',
+  },
+  {
+    name: 'money rows: the organisation of a statement',
+    in: 'my_statement',
+    replace: 'a.org_id = p_org_id and a.earner_id',
+    by: 'a.earner_id',
+  },
+  {
+    name: 'money rows: a balance per mode',
+    in: 'post_movements',
+    replace: 'f.org_id = m.org_id and f.livemode = p_livemode',
+    by: 'f.org_id = m.org_id',
+  },
+  {
+    name: 'money rows: whole pages of a statement',
+    in: 'my_statement',
+    replace: 'and e.entry_id = p_after',
+    by: 'and e.entry_id >= p_after',
+  },
 ]

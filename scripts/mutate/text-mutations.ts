@@ -1,14 +1,23 @@
 import type postgres from 'postgres'
 import { CliError } from '../stack/cli-error.ts'
+import { amountMutations } from './amount-mutations.ts'
 import { clickMutations } from './click-mutations.ts'
 import { codeMutations } from './code-mutations.ts'
 import { creditMutations } from './credit-mutations.ts'
 import { decisionMutations } from './decision-mutations.ts'
+import { eventMutations } from './event-mutations.ts'
+import { identityMutations } from './identity-mutations.ts'
+import { knownMutations } from './known-mutations.ts'
+import { unattributedMutations, verificationMutations } from './ledger-mutations.ts'
+import { lockMutations } from './lock-mutations.ts'
 import { moneyMutations } from './money-mutations.ts'
 import { moneyRowMutations } from './money-row-mutations.ts'
 import type { Mutation } from './mutation.ts'
 import { oracleMutations } from './oracle-mutations.ts'
+import { organisationMutations } from './organisation-mutations.ts'
+import { isolationMutations, roleMutations } from './role-mutations.ts'
 import { refusalMutations, sessionMutations } from './session-mutations.ts'
+import { termsMutations } from './terms-mutations.ts'
 
 /** Replaces a text in a function of the database. It throws an error with the name of each mutation whose text is missing. */
 export async function textMutations(sql: postgres.Sql): Promise<Mutation[]> {
@@ -16,11 +25,22 @@ export async function textMutations(sql: postgres.Sql): Promise<Mutation[]> {
   const missing: string[] = []
   const all = [
     ...codeMutations,
+    ...lockMutations,
+    ...identityMutations,
+    ...roleMutations,
+    ...isolationMutations,
+    ...termsMutations,
     ...creditMutations,
+    ...organisationMutations,
+    ...knownMutations,
+    ...amountMutations,
     ...decisionMutations,
+    ...eventMutations,
     ...moneyMutations,
     ...clickMutations,
     ...moneyRowMutations,
+    ...verificationMutations,
+    ...unattributedMutations,
     ...oracleMutations,
     ...sessionMutations,
     ...refusalMutations,

@@ -1,0 +1,138 @@
+import type { TextMutation } from './mutation.ts'
+
+/** How much a sale earns: qualifying, ranks, limits, amounts, holds. */
+export const amountMutations: TextMutation[] = [
+  {
+    name: 'amounts: what was reversed',
+    in: 'reward_on',
+    replace: 'p_sale.paid - p_sale.reversed',
+    by: 'p_sale.paid',
+  },
+  { name: 'amounts: half up', in: 'rounded_share', replace: '+ p_c', by: '' },
+  {
+    name: 'amounts: once',
+    in: 'commission_refusal',
+    replace: `when p_terms -> 'recurrence' = '"once"' and p_place > 1 then 'recurrence'`,
+    by: '',
+  },
+  {
+    name: 'amounts: months',
+    in: 'commission_refusal',
+    replace: "- interval '12 hours'",
+    by: "+ interval '9 years'",
+  },
+  {
+    name: 'amounts: the cap',
+    in: 'targets_of',
+    replace: 'when s.cap is null then s.uncapped',
+    by: 'when true then s.uncapped',
+  },
+  {
+    name: 'amounts: the most commissions',
+    in: 'commission_refusal',
+    replace: "then 'max_commissions'",
+    by: 'then null',
+  },
+  {
+    name: 'amounts: tiers',
+    in: 'commission_of_rank',
+    replace: "(t.tier ->> 'from')::int <= p_rank",
+    by: 'true',
+  },
+  {
+    name: 'amounts: others move in rank',
+    in: 'settle',
+    replace: 'exit when v_moved <@ v_payers;',
+    by: 'exit;',
+  },
+  {
+    name: 'amounts: a warning holds',
+    in: 'available_at',
+    replace: 'greatest(p_sale.paid_at, p_sale.warned_at)',
+    by: 'p_sale.paid_at',
+  },
+  {
+    name: 'amounts: the tax',
+    in: 'reward_on',
+    replace: 'p_sale.total > 0 and p_sale.total_excluding_tax is not null',
+    by: 'false',
+  },
+  {
+    name: 'amounts: the minimum sale',
+    in: 'qualification_refusal',
+    replace: "then 'minimum_sale'",
+    by: 'then null',
+  },
+  {
+    name: 'amounts: the hold',
+    in: 'targets_of',
+    replace: 's.available_at <= p_now as is_free',
+    by: 'true as is_free',
+  },
+  {
+    name: 'forfeits: from before the first sale',
+    in: 'fits',
+    replace: 'when forfeit.is_early then',
+    by: 'when false then',
+  },
+  {
+    name: 'forfeits: stays the winner',
+    in: 'fits',
+    replace: 'when forfeit.is_early then',
+    by: 'when forfeit.is_forfeited then',
+  },
+  {
+    name: 'forfeits: earn nothing',
+    in: 'sales_judged',
+    replace: "when (p.w).is_forfeited then 'forfeited'",
+    by: '',
+  },
+  {
+    name: 'guests: so many a day',
+    in: 'sales_judged',
+    replace: "then 'guest_limit'",
+    by: 'then null',
+  },
+  {
+    name: 'amounts: a flat amount above the sale',
+    in: 'reward_on',
+    replace: 'if p_is_above or v_amount * v_total <= p_sale.paid * v_untaxed then',
+    by: 'if true then',
+  },
+  {
+    name: 'amounts: the friend’s reward gives way',
+    in: 'referee_reward_on',
+    replace: 'greatest(0, referral_private.net_without_tax(v_sale) - p_commission)',
+    by: 'v_reward',
+  },
+  {
+    name: 'amounts: flat_above_sale',
+    in: 'referee_reward_on',
+    replace: 'if v_is_above then',
+    by: 'if false then',
+  },
+  {
+    name: 'amounts: places among what qualifies',
+    in: 'sales_judged',
+    replace: '(w.payer).group_id, w.refusal is null',
+    by: '(w.payer).group_id',
+  },
+  {
+    name: 'amounts: the order of payment',
+    in: 'sales_judged',
+    replace: 'order by (w.sale).paid_at, (w.sale).sale_id',
+    by: 'order by (w.sale).sale_at, (w.sale).sale_id',
+  },
+  {
+    name: 'amounts: rewards are held',
+    in: 'targets_of',
+    replace: "(case when c.is_free then 'reward_available' else 'reward_pending' end)",
+    by: "(case when true then 'reward_available' else 'reward_pending' end)",
+  },
+  {
+    name: 'guests: others move',
+    in: 'guests_near_limits',
+    replace: 'limit 2 * c.sales',
+    by: 'limit 0',
+  },
+]

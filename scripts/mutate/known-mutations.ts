@@ -1,0 +1,145 @@
+import type { TextMutation } from './mutation.ts'
+
+/** Users who become known, texts that purchases carry, and codes that change under purchases. */
+export const knownMutations: TextMutation[] = [
+  {
+    name: 'known: in the other mode',
+    in: 'carriers_of_known',
+    replace:
+      'referral_private.payers_of_users(p_stated.stripe_account, not p_stated.livemode, v_known)',
+    by: "'{}'",
+  },
+  {
+    name: 'known: a new member',
+    in: 'recognise_member',
+    replace:
+      "perform referral_private.settle_user(v_stripe_account, p_user_id, 'member ' || p_user_id);",
+    by: '',
+  },
+  {
+    name: 'known: a shop’s own id',
+    in: 'know_users',
+    replace: 'u.id is not null\n',
+    by: 'true\n',
+  },
+  {
+    name: 'customers: an account that acts as one',
+    in: 'customer_of',
+    replace: 'a.customer_account = p_customer_id',
+    by: 'false',
+  },
+  {
+    name: 'code states: purchases ahead are looked for',
+    in: 'settle_ahead_of_code',
+    replace: "= '{}' then",
+    by: 'is not null then',
+  },
+  {
+    name: 'codes: a text that purchases carried 401 days ago',
+    in: 'carried_keys',
+    replace: '400 * interval',
+    by: '402 * interval',
+  },
+  {
+    name: 'codes: a text that purchases carry',
+    in: 'carried_keys',
+    replace: '400 * interval',
+    by: '398 * interval',
+  },
+  {
+    name: 'codes: a drawn text that purchases carry',
+    in: 'draw_texts',
+    replace: 'd.key <> all (v_carried) and',
+    by: '',
+  },
+  {
+    name: 'codes: what the operator imports',
+    in: 'import_codes',
+    replace: 'if v_stripe_account is not null then',
+    by: 'if false then',
+  },
+  {
+    name: 'known: settled under the account lock',
+    in: 'recognise_member',
+    replace: 'perform referral_private.lock_stripe_account(v_stripe_account);',
+    by: '',
+    tests: ['tests/concurrency/management'],
+  },
+  {
+    name: 'known: a new member on every account',
+    in: 'recognise_member',
+    replace: 'and k.stripe_account = l.stripe_account',
+    by: '',
+    tests: ['tests/sql/other-names'],
+  },
+  {
+    name: 'known: the date of a member’s sign-up',
+    in: 'recognise_member',
+    replace: '(select u.created_at from auth.users as u where u.id = p_user_id)',
+    by: 'clock_timestamp()',
+    tests: ['tests/sql/other-names'],
+  },
+  {
+    name: 'known: the job settles',
+    in: 'recognise_users',
+    replace: 'perform referral_private.settle_user(',
+    by: 'perform concat(',
+    tests: ['tests/sql/other-names'],
+  },
+  {
+    name: 'known: the job settles under the account lock',
+    in: 'recognise_users',
+    replace: 'perform referral_private.lock_stripe_account(v_unknown.stripe_account);',
+    by: '',
+    tests: ['tests/concurrency/management'],
+  },
+  {
+    name: 'known: the job looks back 30 days',
+    in: 'recognise_users',
+    replace: "interval '30 days'",
+    by: "interval '29 days'",
+    tests: ['tests/sql/other-names'],
+  },
+  {
+    name: 'known: the job looks back no further',
+    in: 'recognise_users',
+    replace: "interval '30 days'",
+    by: "interval '31 days'",
+    tests: ['tests/sql/other-names'],
+  },
+  {
+    name: 'known: the job takes so many',
+    in: 'recognise_users',
+    replace: 'limit greatest(p_max_rows, 0)',
+    by: '',
+    tests: ['tests/sql/other-names'],
+  },
+  ...['auth.users', 'referral.redemptions', 'referral.members'].map((table) => ({
+    name: `known: the job finds ${table}`,
+    in: 'recognise_users',
+    replace: `exists (select from ${table} as`,
+    by: `exists (select from ${table} as none where false) and exists (select from ${table} as`,
+    tests: ['tests/sql/other-names'],
+  })),
+  {
+    name: 'code states: purchases ahead settle under the account lock',
+    in: 'settle_ahead_of_code',
+    replace: "perform referral_private.raise_error('busy');",
+    by: '',
+    tests: ['tests/concurrency/codes'],
+  },
+  {
+    name: 'code states: purchases of the minute before settle as well',
+    in: 'settle_ahead_of_code',
+    replace: "interval '1 minute'",
+    by: "interval '1 second'",
+    tests: ['tests/sql/code-states'],
+  },
+  {
+    name: 'code states: purchases ahead settle',
+    in: 'settle_ahead_of_code',
+    replace: 'perform referral_private.settle_keys(',
+    by: 'perform concat(',
+    tests: ['tests/sql/code-states'],
+  },
+]
