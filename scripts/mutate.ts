@@ -1,9 +1,9 @@
 /**
  * `npm run mutate -- [--again] [--hinted] [--workers N] [NAME]`: removes one promise of the schema at a time (a constraint, a
  * policy, a trigger, a lock) and shows which test fails. It exits with code 1 if a mutation survives, which means that no
- * test fails. NAME selects the mutations whose name contains it. Results are stored in `.mutate/`, and a mutation runs again
- * only if it, the migration or a test has changed, or with `--again`. `--hinted` runs only the tests that probably notice,
- * and does not store who survives them. N mutations run at a time, two unless given.
+ * test fails. NAME selects the mutations whose name contains it, or one of several names that are separated by `|`. Results
+ * are stored in `.mutate/`, and a mutation runs again only if it, the migration or a test has changed, or with `--again`.
+ * `--hinted` runs only the tests that probably notice, and stores no survivors. N mutations run at a time, two unless given.
  */
 import { parseArgs } from 'node:util'
 import postgres from 'postgres'
@@ -33,7 +33,9 @@ await runMain(async () => {
       server.stop().finally(() => process.exit(1))
     })
   try {
-    const mutations = (await allMutations(server)).filter(({ name }) => name.includes(wanted))
+    const mutations = (await allMutations(server)).filter(({ name }) =>
+      wanted.some((part) => name.includes(part)),
+    )
     const results = await runAll(server, mutations, how)
     report(results)
   } finally {
@@ -43,7 +45,7 @@ await runMain(async () => {
 
 type How = { again: boolean; hinted: boolean; workers: number }
 
-function readArguments(): How & { wanted: string } {
+function readArguments(): How & { wanted: string[] } {
   try {
     const options = {
       again: { type: 'boolean', default: false },
@@ -53,7 +55,7 @@ function readArguments(): How & { wanted: string } {
     const { values, positionals } = parseArgs({ options, allowPositionals: true })
     const workers = Number(values.workers)
     if (!(Number.isInteger(workers) && workers > 0)) throw new Error('--workers is a number from 1')
-    return { ...values, workers, wanted: positionals.join(' ') }
+    return { ...values, workers, wanted: positionals.join(' ').split('|') }
   } catch (error) {
     const usage = 'npm run mutate -- [--again] [--hinted] [--workers N] [NAME]'
     throw new CliError(`${(error as Error).message}. Usage: ${usage}`)

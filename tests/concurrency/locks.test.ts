@@ -172,6 +172,27 @@ describe('the account lock', () => {
   })
 })
 
+describe('an organisation whose Stripe account changed while its lock was waited for', () => {
+  type Made = Awaited<ReturnType<typeof scene>> & { id: string }
+  test.for([
+    ['update_program', ({ program }: Made) => ({ program_id: program, changes: { terms: {} } })],
+    ['forfeit_from', ({ org, mentor }: Made) => ({ org_id: org, member_id: mentor.id })],
+    ['create_campaign_code', ({ org }: Made) => ({ org_id: org, code: 'CHOSEN' })],
+    ['suspend_code', ({ id }: Made) => ({ code_id: id })],
+  ] as const)('%s is busy', ([rpc, args]) =>
+    sessions(sql, async (other, staff) => {
+      const people = await scene(sql)
+      const made = { ...people, id: (await codeOf(people.mentor, people.org)).id }
+      const changes = { stripe_account_id: `acct_${people.org.replaceAll('-', '')}` }
+      await operator(other.tx).rpc('update_organisation', { org_id: made.org, changes })
+      const call = refusal(person(staff.tx, made.admin.id).rpc(rpc, args(made)))
+      await staff.blocked()
+      await other.commit()
+      expect(await call).toBe('busy')
+    }),
+  )
+})
+
 describe('one event', () => {
   test('by 32 deliveries at once is applied once', { timeout: 600_000 }, async () => {
     const rounds = often('DELIVERIES', 2)

@@ -68,6 +68,7 @@ const commands: Command[] = [
   ['suspend_code', 'code', ofCampaign, 'code_not_found'],
   ['end_code', 'code', ofCampaign, 'code_not_found'],
   ['update_code', 'code', (s) => change({ description: 'New' })(ofCampaign(s)), 'code_not_found'],
+  ['import_codes', 'account', (s) => ({ ...ofOrg(s), rows: [{ code: 'IMPORTED-1' }] })],
   ['set_my_name', 'own', (s) => ({ ...ofOrg(s), display_name: 'Me' })],
 ]
 
@@ -88,7 +89,8 @@ describe('a caller who is deactivated while a command of theirs waits is refused
   test.for([
     ['create_code', { code: 'CHOSEN-3' }],
     ['rotate_code', { code: 'CHOSEN-4' }],
-  ] as const)('%s with a chosen text, by a coordinator who is a member only by then', ([rpc, of]) =>
+    ['create_campaign_code', {}],
+  ] as const)('%s, of staff, by a coordinator who is a member only by then', ([rpc, of]) =>
     sessions(sql, async (other, staff) => {
       const { org, coordinator } = await staged()
       if (rpc === 'rotate_code') await codeOf(coordinator, org)
@@ -101,6 +103,20 @@ describe('a caller who is deactivated while a command of theirs waits is refused
       expect(await late).toBe('not_allowed')
     }),
   )
+
+  test('set_member_role, by an admin who is a coordinator only by then', () =>
+    sessions(sql, async (other, staff) => {
+      const all = await staged()
+      const { org, admin, mentor } = all
+      await held.organisation(other.tx, all)
+      const args = { org_id: org, user_id: mentor.id, role: 'coordinator' }
+      const late = refusal(person(staff.tx, admin.id).rpc('set_member_role', args))
+      await staff.blocked()
+      await other.tx`
+        update referral.members set role = 'coordinator' where org_id = ${org} and user_id = ${admin.id}`
+      await other.commit()
+      expect(await late).toBe('not_allowed')
+    }))
 })
 
 /** Whoever holds the lock deactivates the caller in the same transaction: it is over before the lock is free. */

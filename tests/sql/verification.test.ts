@@ -231,6 +231,39 @@ describe('a table that is append-only', async () => {
         for each statement execute function referral_private.refuse_change();
         alter table ${table} enable always trigger ${name}`,
     ],
+    [
+      'one that refuses on a condition',
+      (name: string, table: string) =>
+        `drop trigger ${name} on ${table};
+        create trigger ${name} before update or delete or truncate on ${table}
+        for each statement when (false) execute function referral_private.refuse_change();
+        alter table ${table} enable always trigger ${name}`,
+    ],
+    [
+      'one of a single column',
+      (name: string, table: string) => `
+        drop trigger ${name} on ${table};
+        do $$
+        begin
+          execute (
+            select format(
+              'create trigger %I before update of %I or delete or truncate on ${table}
+              for each statement execute function referral_private.refuse_change()', '${name}', attname
+            )
+            from pg_attribute where attrelid = '${table}'::regclass and attnum = 1
+          );
+        end $$;
+        alter table ${table} enable always trigger ${name}`,
+    ],
+    [
+      'one that lets changes pass',
+      (name: string, table: string) =>
+        `drop trigger ${name} on ${table};
+        create function public.pass() returns trigger language plpgsql as 'begin return null; end';
+        create trigger ${name} before update or delete or truncate on ${table}
+        for each statement execute function public.pass();
+        alter table ${table} enable always trigger ${name}`,
+    ],
   ] as const
 
   test.for(
