@@ -1,6 +1,6 @@
 import type { TextMutation } from './mutation.ts'
 
-const tests = ['tests/concurrency/roles', 'tests/sql/programs', 'tests/sql/validation']
+const tests = ['tests/sql/programs', 'tests/sql/terms-bounds', 'tests/concurrency/roles']
 
 const bound = (name: string, target: string, replace: string, by: string): TextMutation => ({
   name: `terms: ${name}`,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { details, refusal } from '../support/actors.ts'
+import { refusal } from '../support/actors.ts'
 import { testDatabase, undone } from '../support/database.ts'
 import { scene } from '../support/scene.ts'
 
@@ -150,41 +150,6 @@ describe('terms', () => {
       ).toBe('invalid_terms')
     }),
   )
-})
-
-describe('terms that say too much', () => {
-  test('payout_minimum is said to be no term', () =>
-    undone(sql, async (tx) => {
-      const { program, admin } = await scene(tx)
-      for (const payout_minimum of [{ usd: 5000 }, null]) {
-        const changes = { terms: { payout_minimum } }
-        expect(await details(admin.rpc('update_program', { program_id: program, changes }))).toBe(
-          'payout_minimum: no term of a program',
-        )
-      }
-    }))
-
-  test('are refused beyond 16 KiB, given or together with those in force', () =>
-    undone(sql, async (tx) => {
-      const { org, program, admin } = await scene(tx)
-      const half = Object.fromEntries(
-        Array.from({ length: 850 }, (_, n) => [
-          String.fromCharCode(97 + (n % 26), 97 + (Math.floor(n / 26) % 26), 97 + (n >> 9)),
-          1,
-        ]),
-      )
-      const create = (terms: object) =>
-        refusal(admin.rpc('create_program', { org_id: org, key: 'x', name: 'X', terms }))
-      expect(await create({ minimum_sale: half, max_commission_per_referral: half })).toBe(
-        'invalid_terms',
-      )
-      const change = (terms: object) =>
-        admin.rpc('update_program', { program_id: program, changes: { terms } })
-      await change({ minimum_sale: half })
-      expect(await details(change({ max_commission_per_referral: half }))).toBe(
-        'terms are longer than 16 KiB',
-      )
-    }))
 })
 
 describe('update_program', () => {
