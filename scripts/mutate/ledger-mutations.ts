@@ -104,7 +104,11 @@ export const verificationMutations: TextMutation[] = [
     'from referral_private.sales as s\n        where',
     'from referral_private.sales as s\n        where false and',
   ),
-  sales('the last slice', 'when cardinality(v_keys) = p_max_rows then', 'when true then'),
+  sales(
+    'the next slice',
+    'when cardinality(v_keys) = p_max_rows then',
+    'when cardinality(v_keys) > p_max_rows then',
+  ),
   whole('triggers', 'if p_after is null then', 'if false then'),
   whole(
     'a slice without an account',

@@ -156,6 +156,24 @@ describe('terms that are wrong', () => {
       expect(await details(call)).toBe('50 versions of terms in 24 hours')
     }))
 
+  test('are refused as well where another change makes the last version of the day meanwhile', () =>
+    sessions(sql, async (one, other) => {
+      const { org, program, admin } = await scene(sql)
+      await sql`
+        insert into referral.program_terms (org_id, program_id, version, terms, valid_from, valid_to)
+        select ${org}, ${program}, n, '{}', now() - interval '1 hour', now()
+        from generate_series(101, 148) as n`
+      const change = (tx: Sql, hold_days: number) =>
+        person(tx, admin.id).rpc('update_program', {
+          ...{ program_id: program, changes: { terms: { hold_days } } },
+        })
+      await change(one.tx, 3)
+      const second = refusal(change(other.tx, 4))
+      await other.blocked()
+      await one.commit()
+      expect(await second).toBe('rate_limited')
+    }))
+
   test('two changes of one program at once are both in force afterwards', () =>
     sessions(sql, async (one, other) => {
       const { program, admin } = await scene(sql)

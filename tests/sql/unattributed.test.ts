@@ -74,6 +74,20 @@ test('narrows by mode and Stripe account', () =>
     expect(await of({ stripe_account: 'acct_1', livemode: true })).toEqual([])
   }))
 
+test.for([{ livemode: true }, { account: 'acct_1' }])(
+  'lists a sale although one of the same id has earned elsewhere: %o',
+  (elsewhere) =>
+    undone(sql, async (tx) => {
+      const { org, mentor } = await scene(tx, terms)
+      const { code } = await codeOf(mentor, org)
+      const of = { id: 'in_1', at: now + 5 }
+      await ingest(tx, paidInvoice({ ...of, code }))
+      expect(await listed(tx)).toEqual([])
+      await ingest(tx, paidInvoice({ ...of, ...elsewhere }))
+      expect(await listed(tx)).toEqual(['in_1 no_evidence'])
+    }),
+)
+
 test('comes page by page, each sale once, also those of one time and of one id', () =>
   undone(sql, async (tx) => {
     for (let n = 0; n < 4; n++) await ingest(tx, paidInvoice({ id: `in_${n}`, at: now }))

@@ -1,0 +1,54 @@
+/** Whoever becomes known is settled under the Stripe account lock: with what was under way, and not beside it. */
+import { expect, test } from 'vitest'
+import { completedSession } from '../fixtures/stripe/checkout-session-completed.ts'
+import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
+import { operator, person, refusal } from '../support/actors.ts'
+import { type Sql, testDatabase } from '../support/database.ts'
+import { ingest } from '../support/ingest.ts'
+import { codeOf, type Scene, scene } from '../support/scene.ts'
+import { sessions } from '../support/sessions.ts'
+
+const sql = await testDatabase()
+const at = Math.floor(Date.now() / 1000) + 1000
+const terms = { commission: { kind: 'percent', bps: 1000 }, enrolment: 'open', hold_days: 0 }
+
+const earned = async ({ org, mentor }: Scene) => {
+  const [row] = await mentor.rpc('my_earnings', { org_id: org })
+  return Number(row?.available ?? 0) + Number(row?.pending ?? 0)
+}
+
+test.for([
+  [
+    'a new member',
+    (tx: Sql, { org, admin }: Scene, userId: string) =>
+      person(tx, admin.id).rpc('add_member', { org_id: org, user_id: userId }),
+  ],
+  ['a user whom the job finds', (tx: Sql) => operator(tx).rpc('recognise_users')],
+] as const)('%s waits for an event of one of their payers', ([, recognise]) =>
+  sessions(sql, async (event, other) => {
+    const people = await scene(sql, terms)
+    const { code } = await codeOf(people.mentor, people.org)
+    const userId = crypto.randomUUID()
+    const of = (n: number) => ({ customer: `cus_${n}${userId.replaceAll('-', '')}`, userId })
+    await ingest(sql, completedSession({ ...of(1), code, at: at - 9 }))
+    await sql`insert into auth.users (id) values (${userId})`
+    await sql`delete from referral_private.known_users where user_id = ${userId}`
+    await ingest(event.tx, paidInvoice({ ...of(2), userId: undefined, at }))
+    const call = recognise(other.tx, people, userId)
+    await other.blocked()
+    await event.commit()
+    await call
+    await other.commit()
+    await ingest(sql, completedSession({ ...of(2), at: at - 8 }))
+    expect(await earned(people)).toBe(100)
+  }),
+)
+
+test('a code that changes while its purchases are settled is busy', () =>
+  sessions(sql, async (event) => {
+    const { org, mentor } = await scene(sql, terms)
+    const { code } = await codeOf(mentor, org)
+    await ingest(sql, completedSession({ customer: `cus_${code}`, code, at }))
+    await ingest(event.tx, paidInvoice({ customer: `cus_${code}`, at: at + 9 }))
+    expect(await refusal(mentor.rpc('deactivate_code', { org_id: org }))).toBe('busy')
+  }))

@@ -1,0 +1,116 @@
+/** Users whom purchases named before they were known: as members, and by the job. Every sale is 1,000 at 10 percent. */
+import { expect, test } from 'vitest'
+import { completedSession } from '../fixtures/stripe/checkout-session-completed.ts'
+import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
+import { operator, person } from '../support/actors.ts'
+import { type Sql, testDatabase, undone } from '../support/database.ts'
+import { ingest } from '../support/ingest.ts'
+import { checkLedger } from '../support/ledger.ts'
+import { codeOf, scene } from '../support/scene.ts'
+
+const sql = await testDatabase()
+const now = Math.floor(Date.now() / 1000)
+const day = 86_400
+const terms = { commission: { kind: 'percent', bps: 1000 }, enrolment: 'open', hold_days: 0 }
+
+/** A mentor's code, and a user whom nobody knows: customer 1 carries the code for them, customer 2 buys. */
+async function named(tx: Sql, { account = '', at = now + 10, more = {} } = {}) {
+  const people = await scene(tx, { ...terms, ...more })
+  const { org, mentor } = people
+  if (account) {
+    const changes = { stripe_account_id: account }
+    await operator(tx).rpc('update_organisation', { org_id: org, changes })
+  }
+  const { code } = await codeOf(mentor, org)
+  const userId = crypto.randomUUID()
+  await ingest(tx, completedSession({ customer: 'cus_1', userId, code, account, at }))
+  await ingest(tx, paidInvoice({ customer: 'cus_2', userId, account, at: at + 9 }))
+  const earned = async () => {
+    await checkLedger(tx)
+    const [row] = await mentor.rpc('my_earnings', { org_id: org })
+    return Number(row?.available ?? 0) + Number(row?.pending ?? 0)
+  }
+  const signUp = (daysAgo = 0) => tx`
+    insert into auth.users (id, created_at) values (${userId}, to_timestamp(${now - daysAgo * day}))`
+  return { ...people, code, userId, earned, signUp }
+}
+
+const recognised = async (tx: Sql, args = {}) => {
+  const [row] = await operator(tx).rpc('recognise_users', args)
+  return row?.recognise_users
+}
+
+/** The accounts on which a user is known. */
+const recognisedOn = async (tx: Sql, userId: string) => {
+  const rows = await tx`
+    select stripe_account from referral_private.known_users where user_id = ${userId} order by 1`
+  return rows.map((row) => row.stripe_account)
+}
+
+test('a user who is known on one account becomes known on the other as a member', () =>
+  undone(sql, async (tx) => {
+    const { userId, earned } = await named(tx, { account: 'acct_1' })
+    const here = await scene(tx, terms)
+    const { code } = await codeOf(here.mentor, here.org)
+    await ingest(tx, completedSession({ customer: 'cus_1', userId }))
+    await person(tx, userId).rpc('redeem_code', { code })
+    expect(await recognisedOn(tx, userId)).toEqual([''])
+    await here.admin.rpc('add_member', { org_id: here.org, user_id: userId })
+    expect(await recognisedOn(tx, userId)).toEqual(['', 'acct_1'])
+    expect(await earned()).toBe(100)
+  }))
+
+test.for([
+  [29, 100],
+  [31, 0],
+])(
+  'a new member who signed up %d days ago, where the program is for new users: %d',
+  ([daysAgo, ends]) =>
+    undone(sql, async (tx) => {
+      const more = { new_users_only_days: 30 }
+      const { org, admin, userId, earned, signUp } = await named(tx, { more })
+      await signUp(daysAgo)
+      await admin.rpc('add_member', { org_id: org, user_id: userId })
+      expect(await earned()).toBe(ends)
+    }),
+)
+
+test('the job finds who signed up, redeemed or became a member, and each once', () =>
+  undone(sql, async (tx) => {
+    const [one, two, three] = [
+      await named(tx),
+      await named(tx, { account: 'acct_2' }),
+      await named(tx, { account: 'acct_3' }),
+    ]
+    expect(await recognised(tx)).toBe(0)
+    await one.signUp()
+    const here = await scene(tx, terms)
+    const { code } = await codeOf(here.mentor, here.org)
+    await person(tx, two.userId).rpc('redeem_code', { code })
+    await tx`insert into referral.members (org_id, user_id) values (${here.org}, ${three.userId})`
+    expect(await recognised(tx)).toBe(3)
+    expect(await recognised(tx)).toBe(0)
+    for (const { earned } of [one, two, three]) expect(await earned()).toBe(100)
+  }))
+
+test('the job looks back 30 days', () =>
+  undone(sql, async (tx) => {
+    const late = await named(tx, { account: 'acct_1', at: now - 30 * day - 900 })
+    const early = await named(tx, { account: 'acct_2', at: now - 30 * day + 900 })
+    for (const { signUp } of [late, early]) await signUp()
+    expect(await recognised(tx)).toBe(1)
+    const known =
+      await tx`select user_id from referral_private.known_users where signed_up_at is not null`
+    expect(known).toEqual([{ user_id: early.userId }])
+  }))
+
+test('the job takes so many users in a call', () =>
+  undone(sql, async (tx) => {
+    for (const account of ['acct_1', 'acct_2', 'acct_3']) {
+      const { signUp } = await named(tx, { account })
+      await signUp()
+    }
+    expect(await recognised(tx, { max_rows: 2 })).toBe(2)
+    expect(await recognised(tx, { max_rows: 2 })).toBe(1)
+    expect(await recognised(tx, { max_rows: 0 })).toBe(0)
+  }))
