@@ -64,13 +64,13 @@ const areas: [area: RegExp, tests: string[]][] = [
   [/^(sales|winner|settling|ledger):/, ['tests/sql/stripe-events', 'tests/sql/commissions']],
 ]
 
-/** The hinted files: the one that failed last time, else the mutation's own hint, else those of its area. */
+/** The hinted files: the one that failed last time, then the mutation's own hint or else those of its area. */
 function hintsOf({ name, tests }: Mutation, last?: Result): string[] {
   const known = last?.killedBy?.file
   const all = [...fast, ...slow]
-  if (known && all.includes(known)) return [known]
   const hints = tests ?? areas.find(([area]) => area.test(name))?.[1] ?? []
-  return hints.flatMap((hint) => all.filter((file) => file.startsWith(hint)))
+  const hinted = [...(known ? [known] : []), ...hints]
+  return [...new Set(hinted.flatMap((hint) => all.filter((file) => file.startsWith(hint))))]
 }
 
 /** All test files in groups, which run one after another until a test fails: the hinted ones each by itself. */

@@ -98,6 +98,6 @@ export const isolationMutations: TextMutation[] = [
     in: `${mode}_stripe_account_of`,
     replace: "perform referral_private.raise_error('busy');",
     by: '',
-    tests: ['tests/concurrency/management', 'tests/concurrency/codes'],
+    tests: ['tests/concurrency/locks'],
   })),
 ]

@@ -18,7 +18,7 @@ const keyed = (name: string, columns: string[]): Mutation => ({
   name: `inbox: ${name}`,
   sql: `${inbox} drop constraint stripe_events_pkey cascade;
     ${inbox} add constraint stripe_events_pkey primary key (${columns.join(', ')})`,
-  tests: ['tests/sql/stripe-events', 'tests/sql/ledger'],
+  tests: ['tests/sql/inbox'],
 })
 
 export const schemaMutations: Mutation[] = [
