@@ -51,9 +51,10 @@ const areas: [area: RegExp, tests: string[]][] = [
       'tests/properties/stories',
     ],
   ],
+  [/^known:/, ['tests/sql/recognition', 'tests/sql/other-names', 'tests/properties/told']],
   [/^events:/, ['tests/sql/stripe-events', 'tests/concurrency/money']],
   [
-    /^(credit|organisation|forfeits|guests|known|customers|amounts):/,
+    /^(credit|organisation|forfeits|guests|customers|amounts):/,
     [
       'tests/properties/told',
       'tests/sql/commissions',

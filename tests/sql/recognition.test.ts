@@ -75,6 +75,15 @@ test.for([
     }),
 )
 
+test('a user whom an event of one mode makes known is known in the other one', () =>
+  undone(sql, async (tx) => {
+    const { userId, earned, signUp } = await named(tx)
+    await signUp()
+    await ingest(tx, completedSession({ customer: 'cus_3', userId, livemode: true }))
+    expect(await recognisedOn(tx, userId)).toEqual([''])
+    expect(await earned()).toBe(100)
+  }))
+
 test('the job finds who signed up, redeemed or became a member, and each once', () =>
   undone(sql, async (tx) => {
     const [one, two, three] = [
