@@ -32,6 +32,7 @@ export const moneyRowMutations: TextMutation[] = [
     replace:
       '(a.earner_id, a.currency, a.livemode) > ((p_after).earner_id, (p_after).currency, (p_after).livemode)',
     by: 'a.earner_id > (p_after).earner_id',
+    tests: ['tests/sql/pages', 'tests/sql/ledger'],
   },
   {
     name: 'money rows: the mode of a statement',
@@ -72,12 +73,6 @@ export const moneyRowMutations: TextMutation[] = [
     by: 'a.org_id = p_org_id',
   },
   {
-    name: 'money rows: the organisation of a statement',
-    in: 'my_statement',
-    replace: 'a.org_id = p_org_id and a.earner_id',
-    by: 'a.earner_id',
-  },
-  {
     name: 'money rows: a balance per mode',
     in: 'post_movements',
     replace: 'f.org_id = m.org_id and f.livemode = p_livemode',
@@ -88,5 +83,6 @@ export const moneyRowMutations: TextMutation[] = [
     in: 'my_statement',
     replace: 'and e.entry_id = p_after',
     by: 'and e.entry_id >= p_after',
+    tests: ['tests/sql/pages', 'tests/sql/ledger'],
   },
 ]

@@ -25,7 +25,7 @@ export const schemaMutations: Mutation[] = [
   ...appendOnly.map((table) => ({
     name: `append-only: ${table}, but for a replica`,
     sql: `alter table referral_private.${table} enable trigger ${table}_are_append_only`,
-    tests: ['tests/sql/ledger', 'tests/sql/decisions'],
+    tests: ['tests/sql/verified-triggers'],
   })),
   ...parts.map((left) =>
     keyed(
@@ -38,6 +38,6 @@ export const schemaMutations: Mutation[] = [
     name: `ledger entries: ${bound === '<= 1' ? 'of nothing' : 'of two things'}`,
     sql: `alter table referral_private.ledger_entries drop constraint ledger_entries_belong_to_one_thing,
       add constraint ledger_entries_belong_to_one_thing check (num_nonnulls(sale_id, payout_id, adjustment_id) ${bound})`,
-    tests: ['tests/schema/constraints'],
+    tests: ['tests/sql/ledger', 'tests/schema/constraints'],
   })),
 ]

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
 import { anonymous, operator, refusal } from '../support/actors.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
-import { ingest, reduced } from '../support/ingest.ts'
+import { ingest } from '../support/ingest.ts'
 import { checkLedger } from '../support/ledger.ts'
 import { ending, stageStory, stories } from '../support/money.ts'
 import { codeOf, scene } from '../support/scene.ts'
@@ -206,6 +206,20 @@ test('an entry of a payout, which has no sale, is a line of the statement', () =
     expect(more.every(({ sale_id }) => typeof sale_id === 'string')).toBe(true)
   }))
 
+test('an entry of nothing is refused', () =>
+  undone(sql, async (tx) => {
+    await told(tx, 'a one-off checkout')
+    const call = tx`
+      insert into referral_private.ledger_entries (
+        org_id, debit_account_id, credit_account_id, amount, currency, reason_key, livemode, caused_by
+      )
+      select org_id, debit_account_id, credit_account_id, 50, currency, 'nothing', livemode, 'nothing'
+      from referral_private.ledger_entries limit 1`
+    await expect(call).rejects.toMatchObject({
+      constraint_name: 'ledger_entries_belong_to_one_thing',
+    })
+  }))
+
 describe('what is written once', () => {
   const tables = [
     'ledger_entries',
@@ -240,72 +254,4 @@ describe('what is written once', () => {
       expect(row?.always).toBe(1)
     }),
   )
-})
-
-describe('a parked event', () => {
-  test('is listed, and applied once a later version can read it', () =>
-    undone(sql, async (tx) => {
-      const { org, mentor, friend } = await scene(tx, {
-        enrolment: 'open',
-        commission: { kind: 'percent', bps: 1000 },
-      })
-      await friend.rpc('redeem_code', { code: (await codeOf(mentor, org)).code })
-      const event = paidInvoice({ userId: friend.id, at: Math.floor(Date.now() / 1000) + 5 })
-      const unread = { ...event, api_version: '2031-01-01.future' }
-      expect(await ingest(tx, unread)).toBe('parked')
-      expect(await operator(tx).rpc('list_parked_events')).toMatchObject([
-        { event_id: event.id, type: 'invoice.paid', reason: 'version 2031-01-01.future' },
-      ])
-      const readable = { event: await reduced(event) }
-      expect(await operator(tx).rpc('resolve_parked_event', readable)).toMatchObject([
-        { status: 'applied' },
-      ])
-      expect(await operator(tx).rpc('resolve_parked_event', readable)).toMatchObject([
-        { status: 'duplicate' },
-      ])
-      expect(await operator(tx).rpc('list_parked_events')).toEqual([])
-      expect(await mentor.rpc('my_earnings', { org_id: org })).toMatchObject([{ pending: 100n }])
-    }))
-
-  test('that was resolved is still a place from which a page can begin', () =>
-    undone(sql, async (tx) => {
-      const events = [paidInvoice(), paidInvoice()]
-      for (const event of events) await ingest(tx, { ...event, api_version: '2031-01-01.future' })
-      await operator(tx).rpc('resolve_parked_event', { event: await reduced(events[0] as never) })
-      const after = { after_event: events[0]?.id }
-      expect(await operator(tx).rpc('list_parked_events', after)).toMatchObject([
-        { event_id: events[1]?.id },
-      ])
-    }))
-
-  test('is resolved by an event of the same time only', () =>
-    undone(sql, async (tx) => {
-      const event = paidInvoice()
-      await ingest(tx, { ...event, api_version: '2031-01-01.future' })
-      for (const [created, status] of [
-        [Number(event.created) + 1, 'duplicate'],
-        [Number(event.created), 'applied'],
-      ] as const)
-        expect(
-          await operator(tx).rpc('resolve_parked_event', {
-            event: await reduced({ ...event, created }),
-          }),
-        ).toMatchObject([{ status }])
-    }))
-
-  test('comes page by page, each once', () =>
-    undone(sql, async (tx) => {
-      const parked = Array.from({ length: 5 }, () => ({
-        ...paidInvoice(),
-        api_version: '2031-01-01.future',
-      }))
-      for (const event of parked) await ingest(tx, event)
-      const listed: unknown[] = []
-      for (let page = [{}] as Record<string, unknown>[]; page.length; ) {
-        const after = listed.length ? { after_event: listed.at(-1) } : {}
-        page = await operator(tx).rpc('list_parked_events', { max_rows: 2, ...after })
-        listed.push(...page.map((row) => row.event_id))
-      }
-      expect(listed).toEqual(parked.map((event) => event.id))
-    }))
 })

@@ -1,0 +1,77 @@
+/** Parked events: listed page by page, and applied once a later version can read them. */
+import { describe, expect, test } from 'vitest'
+import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
+import { operator } from '../support/actors.ts'
+import { testDatabase, undone } from '../support/database.ts'
+import { ingest, reduced } from '../support/ingest.ts'
+import { codeOf, scene } from '../support/scene.ts'
+
+const sql = await testDatabase()
+
+describe('a parked event', () => {
+  test('is listed, and applied once a later version can read it', () =>
+    undone(sql, async (tx) => {
+      const { org, mentor, friend } = await scene(tx, {
+        enrolment: 'open',
+        commission: { kind: 'percent', bps: 1000 },
+      })
+      await friend.rpc('redeem_code', { code: (await codeOf(mentor, org)).code })
+      const event = paidInvoice({ userId: friend.id, at: Math.floor(Date.now() / 1000) + 5 })
+      const unread = { ...event, api_version: '2031-01-01.future' }
+      expect(await ingest(tx, unread)).toBe('parked')
+      expect(await operator(tx).rpc('list_parked_events')).toMatchObject([
+        { event_id: event.id, type: 'invoice.paid', reason: 'version 2031-01-01.future' },
+      ])
+      const readable = { event: await reduced(event) }
+      expect(await operator(tx).rpc('resolve_parked_event', readable)).toMatchObject([
+        { status: 'applied' },
+      ])
+      expect(await operator(tx).rpc('resolve_parked_event', readable)).toMatchObject([
+        { status: 'duplicate' },
+      ])
+      expect(await operator(tx).rpc('list_parked_events')).toEqual([])
+      expect(await mentor.rpc('my_earnings', { org_id: org })).toMatchObject([{ pending: 100n }])
+    }))
+
+  test('that was resolved is still a place from which a page can begin', () =>
+    undone(sql, async (tx) => {
+      const events = [paidInvoice(), paidInvoice()]
+      for (const event of events) await ingest(tx, { ...event, api_version: '2031-01-01.future' })
+      await operator(tx).rpc('resolve_parked_event', { event: await reduced(events[0] as never) })
+      const after = { after_event: events[0]?.id }
+      expect(await operator(tx).rpc('list_parked_events', after)).toMatchObject([
+        { event_id: events[1]?.id },
+      ])
+    }))
+
+  test('is resolved by an event of the same time only', () =>
+    undone(sql, async (tx) => {
+      const event = paidInvoice()
+      await ingest(tx, { ...event, api_version: '2031-01-01.future' })
+      for (const [created, status] of [
+        [Number(event.created) + 1, 'duplicate'],
+        [Number(event.created), 'applied'],
+      ] as const)
+        expect(
+          await operator(tx).rpc('resolve_parked_event', {
+            event: await reduced({ ...event, created }),
+          }),
+        ).toMatchObject([{ status }])
+    }))
+
+  test('comes page by page, each once', () =>
+    undone(sql, async (tx) => {
+      const parked = Array.from({ length: 5 }, () => ({
+        ...paidInvoice(),
+        api_version: '2031-01-01.future',
+      }))
+      for (const event of parked) await ingest(tx, event)
+      const listed: unknown[] = []
+      for (let page = [{}] as Record<string, unknown>[]; page.length; ) {
+        const after = listed.length ? { after_event: listed.at(-1) } : {}
+        page = await operator(tx).rpc('list_parked_events', { max_rows: 2, ...after })
+        listed.push(...page.map((row) => row.event_id))
+      }
+      expect(listed).toEqual(parked.map((event) => event.id))
+    }))
+})
