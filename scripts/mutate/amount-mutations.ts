@@ -128,6 +128,7 @@ export const amountMutations: TextMutation[] = [
     in: 'targets_of',
     replace: "(case when c.is_free then 'reward_available' else 'reward_pending' end)",
     by: "(case when true then 'reward_available' else 'reward_pending' end)",
+    tests: ['tests/sql/ledger', 'tests/sql/verification'],
   },
   {
     name: 'guests: others move',

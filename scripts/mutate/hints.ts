@@ -30,7 +30,10 @@ const areas: [area: RegExp, tests: string[]][] = [
   [/^lock\b/, ['tests/concurrency/locks', 'tests/concurrency/codes']],
   [/^quota:/, ['tests/concurrency/codes', 'tests/sql/redemptions']],
   [/^redeem:/, ['tests/sql/redemptions', 'tests/sql/validation']],
-  [/^(identity|staff):/, ['tests/security/calls', 'tests/sql/members']],
+  [
+    /^(identity|staff):/,
+    ['tests/security/calls', 'tests/sql/members', 'tests/sql/codes', 'tests/sql/organisations'],
+  ],
   [/^decisions:/, ['tests/sql/decisions', 'tests/sql/rejected-referrals', 'tests/sql/forfeits']],
   [/^codes:/, ['tests/sql/codes', 'tests/sql/code-management', 'tests/sql/carried-codes']],
   [/^code states:/, ['tests/sql/code-states']],

@@ -38,6 +38,7 @@ export const identityMutations: TextMutation[] = [
     in: 'create_code',
     replace: 'num_nonnulls(p_code, p_max_uses, p_expires_at) > 0',
     by: 'false',
+    all: true,
   },
   { name: 'staff: find_code', in: 'find_code', replace: "'coordinator'", by: "'member'" },
   {
@@ -45,6 +46,7 @@ export const identityMutations: TextMutation[] = [
     in: 'lock_code_for_staff',
     replace: "'coordinator'",
     by: "'member'",
+    all: true,
   },
   {
     name: 'staff: the last admin',

@@ -79,10 +79,9 @@ export const moneyRowMutations: TextMutation[] = [
     by: 'f.org_id = m.org_id',
   },
   {
-    name: 'money rows: whole pages of a statement',
+    name: 'money rows: the place in a statement',
     in: 'my_statement',
     replace: 'and e.entry_id = p_after',
     by: 'and e.entry_id >= p_after',
-    tests: ['tests/sql/pages', 'tests/sql/ledger'],
   },
 ]

@@ -7,11 +7,15 @@ export type Mutation = {
   tests?: string[]
 }
 
-/** A promise in the text of a function: the text, and its replacement. `tests` are files or folders that run first. */
+/**
+ * A promise in the text of a function: the text, the first time it is there or `all` the times, and its replacement.
+ * `tests` are files or folders that run first.
+ */
 export type TextMutation = {
   name: string
   in: string
   replace: string
   by: string
+  all?: true
   tests?: string[]
 }

@@ -45,13 +45,16 @@ export async function textMutations(sql: postgres.Sql): Promise<Mutation[]> {
     ...sessionMutations,
     ...refusalMutations,
   ]
-  for (const { name, in: target, replace, by, tests } of all) {
+  for (const { name, in: target, replace, by, all: everywhere, tests } of all) {
     const [row] = await sql`
       select pg_get_functiondef(to_regproc(${`referral_private.${target}`})) as text`
     const text = String(row?.text ?? '')
     if (!text.includes(replace))
       missing.push(`The mutation "${name}" finds no "${replace}" in ${target}.`)
-    mutations.push({ name, sql: text.replace(replace, () => by), ...(tests && { tests }) })
+    const changed = everywhere
+      ? text.replaceAll(replace, () => by)
+      : text.replace(replace, () => by)
+    mutations.push({ name, sql: changed, ...(tests && { tests }) })
   }
   if (missing.length) throw new CliError(missing.join('\n'))
   return mutations
