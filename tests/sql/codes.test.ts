@@ -209,7 +209,9 @@ describe('find_code', () => {
       for (const actor of [mentor, coordinator, operator(tx)]) {
         expect(await actor.rpc('find_code', spelt)).toMatchObject([{ id, status: 'invalidated' }])
       }
-      for (const actor of [friend, elsewhere.admin])
+      const colleague = person(tx)
+      await coordinator.rpc('add_member', { org_id: org, user_id: colleague.id })
+      for (const actor of [friend, colleague, elsewhere.admin])
         expect(await actor.rpc('find_code', spelt)).toEqual([])
     }))
 
