@@ -62,6 +62,7 @@ export const codeMutations: TextMutation[] = [
     in: 'program_for_member',
     replace: "perform referral_private.raise_error('not_invited');",
     by: '',
+    tests: ['tests/sql/members'],
   },
   {
     name: 'codes: reserved words',
@@ -123,12 +124,14 @@ export const codeMutations: TextMutation[] = [
     in: 'lock_member',
     replace: "perform referral_private.require_role(p_org_id, 'coordinator');",
     by: '',
+    tests: ['tests/concurrency/locks', 'tests/concurrency/roles'],
   },
   {
     name: 'codes: unbiased drawing',
     in: 'draw_code',
     replace: '{0,1,2,3,4,5,7,9,',
     by: '{0,1,2,3,4,5,6,8,',
+    tests: ['tests/sql/code-strings', 'tests/sql/codes'],
   },
   {
     name: 'normal form: the length',
