@@ -5,14 +5,14 @@ export const creditMutations: TextMutation[] = [
   {
     name: 'credit: the first link',
     in: 'payers_with_people',
-    replace: 'order by c.payer_id, l.linked_at, l.user_id',
-    by: 'order by c.payer_id, l.linked_at desc, l.user_id',
+    replace: 'order by c.payer_id, link.linked_at, link.user_id',
+    by: 'order by c.payer_id, link.linked_at desc, link.user_id',
   },
   {
     name: 'credit: of links at once the first user',
     in: 'payers_with_people',
-    replace: 'l.linked_at, l.user_id',
-    by: 'l.linked_at, l.user_id desc',
+    replace: 'link.linked_at, link.user_id\n',
+    by: 'link.linked_at, link.user_id desc\n',
   },
   {
     name: 'credit: only known users link',
@@ -96,8 +96,8 @@ export const creditMutations: TextMutation[] = [
   {
     name: 'credit: each carrying by itself',
     in: 'evidence_carried',
-    replace: 'distinct on (p.payer_id, e.kind, e.named, e.object_id)',
-    by: 'distinct on (p.payer_id, e.kind, e.named)',
+    replace: 'distinct on ((c.payer).payer_id, e.kind, e.named, e.object_id)',
+    by: 'distinct on ((c.payer).payer_id, e.kind, e.named)',
   },
   {
     name: 'credit: the promotion code of that time',

@@ -22,13 +22,43 @@ export const decisionMutations: TextMutation[] = [
     by: '',
     tests: concurrency,
   },
-  ...['reject_referral', 'forfeit_from'].map((rpc) => ({
-    name: `staff: ${rpc} by a caller who lost their role while waiting`,
-    in: rpc,
+  {
+    name: 'staff: reject_referral by a caller who lost their role while waiting',
+    in: 'reject_referral',
     replace: `${locked}\n  ${asked}`,
     by: locked,
     tests: concurrency,
-  })),
+  },
+  {
+    name: 'staff: forfeit_from by a caller who lost their role while waiting',
+    in: 'forfeit_from',
+    replace:
+      'perform referral_private.require_role_over(\n    p_org_id, array[p_member_id, v_code.referrer_id, v_code.beneficiary_id]\n  );',
+    by: '',
+    tests: concurrency,
+  },
+  {
+    name: 'staff: a coordinator ends what the benefit of a code earns an admin',
+    in: 'forfeit_from',
+    replace: ', v_code.beneficiary_id]',
+    by: ']',
+    tests: ['tests/sql/forfeits'],
+  },
+  {
+    name: 'staff: a coordinator blocks an admin by a code',
+    in: 'end_code',
+    replace:
+      'perform referral_private.require_role_over(v_code.org_id, array[v_code.referrer_id]);',
+    by: '',
+    tests: ['tests/sql/forfeits'],
+  },
+  {
+    name: 'staff: unblocking who earns for the caller',
+    in: 'end_forfeits_by_block',
+    replace: 'perform referral_private.require_no_interest(p_stripe_account, v_decision);',
+    by: '',
+    tests: ['tests/sql/forfeits'],
+  },
   {
     name: 'staff: withdraw_decision by a caller who lost their role while waiting',
     in: 'withdraw_decision',

@@ -19,8 +19,8 @@ export const knownMutations: TextMutation[] = [
   {
     name: 'known: a shop’s own id',
     in: 'know_users',
-    replace: 'u.id is not null\n',
-    by: 'true\n',
+    replace: 'select u.id from auth.users as u where u.id = any (v_unknown)',
+    by: 'select unnest(v_unknown)',
   },
   {
     name: 'customers: an account that acts as one',

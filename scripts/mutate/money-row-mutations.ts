@@ -74,7 +74,7 @@ export const moneyRowMutations: TextMutation[] = [
   },
   {
     name: 'money rows: a balance per mode',
-    in: 'post_movements',
+    in: 'entries_of',
     replace: 'f.org_id = m.org_id and f.livemode = p_livemode',
     by: 'f.org_id = m.org_id',
   },

@@ -4,33 +4,33 @@ import type { TextMutation } from './mutation.ts'
 export const organisationMutations: TextMutation[] = [
   {
     name: 'organisation: what metadata names',
-    in: 'sales_named',
+    in: 'name_sales',
     replace: 'coalesce(s.org_id, c.org_id)',
     by: 'c.org_id',
   },
   {
     name: 'organisation: what codes name',
-    in: 'sales_named',
+    in: 'name_sales',
     replace: 'coalesce(s.org_id, c.org_id)',
     by: 's.org_id',
   },
   {
     name: 'organisation: a payment link names none',
-    in: 'sales_named',
+    in: 'name_sales',
     replace: "n.kind <> 'payment_link' and",
     by: '',
   },
   {
     name: 'organisation: a code made later names none',
-    in: 'sales_named',
+    in: 'name_sales',
     replace: "and date_trunc('second', n.made_at) - interval '1 minute' <= n.carried_at",
     by: '',
   },
   {
     name: 'organisation: a subscription’s first',
-    in: 'sales_named',
-    replace: 'case when (n.sale).subscription_id is not null then',
-    by: 'case when false then',
+    in: 'name_sales',
+    replace: 'coalesce(n.org_id, f.org_id)',
+    by: 'n.org_id',
   },
   {
     name: 'organisation: the subscription’s metadata',
@@ -65,13 +65,40 @@ export const organisationMutations: TextMutation[] = [
   {
     name: 'organisation: where the subscription went',
     in: 'destinations',
-    replace: 'case when (g.sale).subscription_id is not null then (',
-    by: 'case when false then (',
+    replace: 'coalesce(g.named, f.org_id, g.org_id)',
+    by: 'coalesce(g.named, g.org_id)',
   },
   {
     name: 'organisation: a payment link among several',
     in: 'destinations',
     replace: "and not ((c.evidence).kind = 'payment_link' and (c.evidence).at >= p_shared_since)",
     by: '',
+  },
+  {
+    name: 'organisation: an earlier sale of the subscription follows no later one',
+    in: 'name_sales',
+    replace: 'and (f.paid_at, f.sale_id) <= (n.paid_at, n.sale_id)',
+    by: '',
+  },
+  {
+    name: 'organisation: nor goes where a later one went',
+    in: 'destinations',
+    replace: 'and (f.paid_at, f.sale_id) <= ((g.sale).paid_at, (g.sale).sale_id)',
+    by: '',
+  },
+  {
+    name: 'organisation: an account is shared from when its second joined',
+    in: 'shared_since',
+    replace: 'select o.stripe_account_since',
+    by: 'select o.created_at',
+    tests: ['tests/sql/other-names'],
+  },
+  {
+    name: 'organisation: purchases ahead when an account becomes shared',
+    in: 'create_organisation',
+    replace:
+      "perform referral_private.settle_payment_links('', v_organisation.stripe_account_since);",
+    by: '',
+    tests: ['tests/sql/other-names'],
   },
 ]

@@ -36,7 +36,7 @@ export const roleMutations: TextMutation[] = [
   ),
   again(
     'lock_member_to_manage',
-    "perform referral_private.require_role(\n    p_org_id, (case when v_member.role = 'member' then 'coordinator' else 'admin' end)::referral.member_role\n  );",
+    'perform referral_private.require_role_over(p_org_id, array[p_user_id]);',
     '',
   ),
   again('ready_to_choose', `(p_org_id);\n  ${asCoordinator}end`, '(p_org_id);\nend'),
@@ -58,9 +58,9 @@ export const roleMutations: TextMutation[] = [
   ),
   {
     name: 'roles: of an admin, to manage staff',
-    in: 'lock_member_to_manage',
-    replace: "else 'admin' end",
-    by: "else 'coordinator' end",
+    in: 'require_role_over',
+    replace: "then 'admin'",
+    by: "then 'coordinator'",
     tests: ['tests/sql/members'],
   },
 ]
