@@ -1242,8 +1242,8 @@ end
 $$;
 
 comment on function referral.recognise_users is
-  'Links payers to users who signed up after an event named them, in the last 30 days, and returns how many users that
-were. Call again while that is max_rows.
+  'Links payers to users who signed up after an event named them that came in the last 30 days, and returns how many
+users that were. Call again while that is max_rows.
 
 max_rows: how many users at most in this call.
 Callers: the operator.

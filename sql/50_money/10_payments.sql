@@ -23,6 +23,8 @@ create table referral_private.payments (
   total_excluding_tax bigint,
   sale_at timestamptz not null,
   paid_at timestamptz not null,
+  -- By the object itself; else it is when the object was first stated paid.
+  paid_at_is_stated boolean not null default false,
   made_at timestamptz not null,
   stated_at timestamptz not null,
   stated_by text collate "C" not null,

@@ -21,12 +21,14 @@ create table referral_private.payer_users (
   carrier text collate "C" not null,
   user_id uuid not null,
   linked_at timestamptz not null,
+  -- When the project heard of it. It says nothing about money: recent links are looked up again.
+  stored_at timestamptz not null default clock_timestamp(),
   constraint payer_users_pkey primary key (carrier, user_id, stripe_account, livemode)
 );
 
 create index payer_users_by_user on referral_private.payer_users (user_id);
 
-create index payer_users_by_time on referral_private.payer_users (linked_at);
+create index payer_users_by_time on referral_private.payer_users (stored_at);
 
 alter table referral_private.payer_users enable row level security;
 

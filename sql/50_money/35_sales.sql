@@ -81,7 +81,8 @@ $$;
 -- Sales that came, changed or went, and the payers that they had and have.
 create type referral_private.changed_sales as (sale_ids text[], payer_ids text[]);
 
--- Whether anything changed by which a sale is settled: another object counts only if it carries something.
+-- Whether anything changed by which a sale is settled: another object counts only if it carries something, or if a
+-- decision names it.
 create function referral_private.is_settled_anew(p_old referral_private.sales, p_new referral_private.sales)
 returns boolean
 language plpgsql
@@ -97,6 +98,10 @@ begin
     select from referral_private.payer_evidence as e
     where e.object_id = any (v_objects) and not e.object_id = any (p_old.object_ids)
       and e.stripe_account = p_old.stripe_account and e.livemode = p_old.livemode
+  ) or exists (
+    select from referral_private.decision_payers as d
+    where d.payer_id = any (v_objects) and not d.payer_id = any (p_old.object_ids)
+      and d.stripe_account = p_old.stripe_account and d.livemode = p_old.livemode
   );
 end
 $$;

@@ -35,7 +35,8 @@ $$;
 create type referral_private.destination as (sale_id text collate "C", org_id uuid, is_unknown boolean);
 
 -- They go where the first sale of their subscription went that went to one, else to the organisation of the evidence
--- that was bound when they were paid, or, without any, of later evidence. Where that is of several it is unknown.
+-- that was bound when they were paid. Without any, later evidence says so in the same way. Where it is of several
+-- organisations, nobody knows.
 create function referral_private.destinations(p_candidates referral_private.candidate[], p_shared_since timestamptz)
 returns setof referral_private.destination
 language plpgsql
@@ -60,23 +61,27 @@ begin
       group by 1, 2
     ),
     gone as (
-      select p.sale, coalesce(p.named, case
-        when cardinality(coalesce(p.bound, p.late)) = 1 then (coalesce(p.bound, p.late))[1]
-      end) as org_id, p.named is null and cardinality(coalesce(p.bound, p.late)) > 1 as is_unknown, p.named
+      select (p.sale).sale_id, (p.sale).subscription_id, (p.sale).paid_at, p.named,
+        coalesce(p.named, case when cardinality(p.bound) = 1 then p.bound[1] end) as org_id, p.bound,
+        case when p.bound is null and cardinality(p.late) = 1 then p.late[1] end as late_org_id, p.late
       from pointed as p
     ),
     firsts as (
-      select distinct on ((g.sale).subscription_id) (g.sale).subscription_id, (g.sale).paid_at, (g.sale).sale_id,
-        g.org_id
+      select distinct on (is_late, g.subscription_id) is_late, g.subscription_id, g.paid_at, g.sale_id,
+        case when is_late then g.late_org_id else g.org_id end as org_id
       from gone as g
-      where (g.sale).subscription_id is not null and g.org_id is not null
-      order by (g.sale).subscription_id, (g.sale).paid_at, (g.sale).sale_id
+      cross join (values (false), (true)) as which (is_late)
+      where g.subscription_id is not null and case when is_late then g.late_org_id else g.org_id end is not null
+      order by is_late, g.subscription_id, g.paid_at, g.sale_id
     )
-  select (g.sale).sale_id, coalesce(g.named, f.org_id, g.org_id), g.is_unknown and f.org_id is null
+  select g.sale_id, coalesce(g.named, f.org_id, g.org_id, l.org_id, g.late_org_id),
+    coalesce(g.named, f.org_id, g.org_id, l.org_id) is null and cardinality(coalesce(g.bound, g.late)) > 1
   from gone as g
   left join firsts as f
-    on f.subscription_id = (g.sale).subscription_id
-      and (f.paid_at, f.sale_id) <= ((g.sale).paid_at, (g.sale).sale_id);
+    on not f.is_late and f.subscription_id = g.subscription_id and (f.paid_at, f.sale_id) <= (g.paid_at, g.sale_id)
+  left join firsts as l
+    on l.is_late and l.subscription_id = g.subscription_id and (l.paid_at, l.sale_id) <= (g.paid_at, g.sale_id)
+    and g.bound is null;
 end
 $$;
 

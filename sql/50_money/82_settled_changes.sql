@@ -103,11 +103,13 @@ as $$
 declare
   v_stripe_account text;
   -- Where a code becomes usable, purchases of the last minute count as well.
-  v_since timestamptz := clock_timestamp() - case when new.status = 'active' then interval '1 minute' else '0' end;
+  v_since timestamptz := date_trunc('second', clock_timestamp())
+    - case when new.status = 'active' then interval '1 minute' else '0' end;
 begin
   if referral_private.keys_carried_since(array[new.code_key], v_since) = '{}' then
     return null;
   end if;
+  perform referral_private.require_read_committed();
   v_stripe_account := referral_private.stripe_account_of(new.org_id);
   if not pg_try_advisory_xact_lock(referral_private.stripe_account_lock_key(v_stripe_account)) then
     perform referral_private.raise_error('busy');

@@ -1,8 +1,8 @@
 -- Users who become known after objects named them: they sign up, redeem, or become members.
 
--- Makes a user known who becomes a member, and settles the payers that are linked to them. It takes Stripe account
--- locks, so it comes before all other locks.
-create function referral_private.recognise_member(p_user_id uuid)
+-- Makes a user known who becomes a member or redeems, on every Stripe account where an object named them, and settles
+-- the payers that are linked to them. It takes Stripe account locks, so it comes before all other locks.
+create function referral_private.recognise_user(p_user_id uuid)
 returns void
 language plpgsql
 volatile
@@ -12,6 +12,7 @@ as $$
 declare
   v_stripe_account text;
 begin
+  perform referral_private.require_read_committed();
   for v_stripe_account in
     select distinct l.stripe_account
     from referral_private.payer_users as l
@@ -43,12 +44,13 @@ declare
   v_user_id uuid;
   v_recognised int := 0;
 begin
+  perform referral_private.require_read_committed();
   for v_unknown in
     select l.stripe_account, array_agg(l.user_id) as user_ids
     from (
       select distinct u.stripe_account, u.user_id
       from referral_private.payer_users as u
-      where u.linked_at >= clock_timestamp() - interval '30 days'
+      where u.stored_at >= clock_timestamp() - interval '30 days'
         and not exists (
           select from referral_private.known_users as k
           where k.user_id = u.user_id and k.stripe_account = u.stripe_account
@@ -73,8 +75,8 @@ end
 $$;
 
 comment on function referral_private.recognise_users is
-  'public: Links payers to users who signed up after an event named them, in the last 30 days, and returns how many
-users that were. Call again while that is max_rows.
+  'public: Links payers to users who signed up after an event named them that came in the last 30 days, and returns how
+many users that were. Call again while that is max_rows.
 
 group: Run jobs
 max_rows: how many users at most in this call

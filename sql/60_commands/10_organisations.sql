@@ -16,7 +16,7 @@ begin
   end if;
   -- The organisation starts on the platform's own account.
   perform referral_private.lock_stripe_account('');
-  perform referral_private.recognise_member(p_admin_id);
+  perform referral_private.recognise_user(p_admin_id);
   insert into referral.organisations (name, slug) values (p_name, p_slug) returning * into v_organisation;
   insert into referral.members (org_id, user_id, role) values (v_organisation.id, p_admin_id, 'admin');
   if referral_private.shared_since('') = v_organisation.stripe_account_since then

@@ -48,7 +48,7 @@ begin
   perform referral_private.require_role_name(p_role);
   perform referral_private.require_may_add(p_org_id, p_role);
 
-  perform referral_private.recognise_member(p_user_id);
+  perform referral_private.recognise_user(p_user_id);
   insert into referral.members (org_id, user_id, role, admitted_by)
   values (p_org_id, p_user_id, p_role::referral.member_role, auth.uid())
   on conflict on constraint members_pkey do update

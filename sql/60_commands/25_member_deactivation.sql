@@ -1,7 +1,7 @@
 -- A member loses their rights, and gets them back.
 
--- Locks a member as `lock_member_to_manage` does. Where `p_settles` (the member is blocked or unblocked), the Stripe
--- account is locked before, and returned.
+-- Locks a member as `lock_member_to_manage` does, and the Stripe account before, which is returned: it is shared, as
+-- purchases that carry the member's codes may be under way, but for `p_settles` (the member is blocked or unblocked).
 create function referral_private.lock_member_to_block(p_org_id uuid, p_user_id uuid, p_settles boolean)
 returns text
 language plpgsql
@@ -12,12 +12,14 @@ as $$
 declare
   v_stripe_account text;
 begin
+  perform referral_private.require_role(p_org_id, 'coordinator');
+  if p_settles and p_user_id = auth.uid() then
+    perform referral_private.raise_error('not_allowed');
+  end if;
   if p_settles then
-    perform referral_private.require_role(p_org_id, 'coordinator');
-    if p_user_id = auth.uid() then
-      perform referral_private.raise_error('not_allowed');
-    end if;
     v_stripe_account := referral_private.lock_stripe_account_of(p_org_id);
+  else
+    perform referral_private.share_stripe_account_of(p_org_id);
   end if;
   perform referral_private.lock_member_to_manage(p_org_id, p_user_id);
   return v_stripe_account;

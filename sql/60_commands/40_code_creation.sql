@@ -141,7 +141,7 @@ begin
       if not referral_private.has_open_enrolment(p_org_id, v_program_id) then
         perform referral_private.raise_error('not_invited');
       end if;
-      perform referral_private.recognise_member(v_user_id);
+      perform referral_private.recognise_user(v_user_id);
       insert into referral.members (org_id, user_id, admitted_by) values (p_org_id, v_user_id, v_user_id)
       on conflict on constraint members_pkey do nothing;
     end if;

@@ -164,6 +164,7 @@ begin
   if not found then
     perform referral_private.raise_error('code_not_found');
   end if;
+  perform referral_private.recognise_user(v_user_id);
   v_stripe_account := referral_private.stripe_account_of(v_code.org_id);
   v_is_payer := referral_private.lock_stripe_account_to_redeem(
     v_stripe_account, array[v_user_id, v_code.referrer_id]

@@ -33,8 +33,8 @@ begin
 end
 $$;
 
--- Stores which customer an account acts as, where an object names both. Returns both where that is new: what was stored
--- under the account is the customer's.
+-- Stores which customer an account acts as, where an object names both; of several customers the least. Returns both
+-- where that is new, and the customer before: what was stored under the account is the customer's.
 create function referral_private.state_customer_account(p_stated referral_private.stated_event)
 returns text[]
 language plpgsql
@@ -45,16 +45,21 @@ as $$
 declare
   v_customer text := p_stated.object ->> 'customer';
   v_account text := p_stated.object ->> 'customer_account';
+  v_before text;
 begin
   if v_customer is null or v_account is null then
     return '{}';
   end if;
+  select a.customer_id into v_before
+  from referral_private.customer_accounts as a
+  where a.customer_account = v_account and a.stripe_account = p_stated.stripe_account
+    and a.livemode = p_stated.livemode;
   insert into referral_private.customer_accounts as a (stripe_account, livemode, customer_account, customer_id)
   values (p_stated.stripe_account, p_stated.livemode, v_account, v_customer)
   on conflict on constraint customer_accounts_pkey do update
   set customer_id = excluded.customer_id
   where excluded.customer_id < a.customer_id;
-  return case when found then array[v_customer, v_account] else '{}' end;
+  return case when found then array_remove(array[v_customer, v_account, v_before], null) else '{}' end;
 end
 $$;
 

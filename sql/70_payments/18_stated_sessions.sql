@@ -1,7 +1,7 @@
 -- Stores what a Stripe event says about checkout sessions, their money aside.
 
--- Stores what a checkout session belongs to. Returns the ids whose sales that touches: of a subscription, those of all
--- its invoices.
+-- Stores what a checkout session belongs to; of versions that contradict each other the least counts. Returns the ids
+-- whose sales that touches: of a subscription, those of all its invoices.
 create function referral_private.state_belongings(p_stated referral_private.stated_event)
 returns text[]
 language plpgsql
@@ -23,9 +23,9 @@ begin
   insert into referral_private.sessions as s
   select v_session.*
   on conflict on constraint sessions_pkey do update
-  set org_id = coalesce(s.org_id, excluded.org_id),
-    subscription_id = coalesce(s.subscription_id, excluded.subscription_id),
-    invoice_id = coalesce(s.invoice_id, excluded.invoice_id), intent_id = coalesce(s.intent_id, excluded.intent_id);
+  set org_id = least(s.org_id, excluded.org_id),
+    subscription_id = least(s.subscription_id, excluded.subscription_id),
+    invoice_id = least(s.invoice_id, excluded.invoice_id), intent_id = least(s.intent_id, excluded.intent_id);
   if v_session.intent_id is not null and v_session.invoice_id is not null then
     insert into referral_private.invoice_payments (stripe_account, livemode, object_id, invoice_id, payment_key)
     values (

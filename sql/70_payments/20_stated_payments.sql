@@ -30,6 +30,7 @@ begin
   v_payment.total := p_paid;
   v_payment.sale_at := case when p_paid > 0 then p_stated.event_at else 'infinity' end;
   v_payment.paid_at := v_payment.sale_at;
+  v_payment.paid_at_is_stated := false;
   v_payment.made_at := to_timestamp((p_stated.object ->> 'created')::bigint);
   v_payment.stated_at := p_stated.event_at;
   v_payment.stated_by := p_stated.event_id;
@@ -57,10 +58,15 @@ begin
       limit 1
     ),
     sale_at = least(p.sale_at, excluded.sale_at),
-    paid_at = least(p.paid_at, excluded.paid_at),
+    paid_at = case
+      when p.paid_at_is_stated = excluded.paid_at_is_stated then least(p.paid_at, excluded.paid_at)
+      when p.paid_at_is_stated then p.paid_at
+      else excluded.paid_at
+    end,
+    paid_at_is_stated = p.paid_at_is_stated or excluded.paid_at_is_stated,
     names_referral = p.names_referral or excluded.names_referral,
     customer_id = least(p.customer_id, excluded.customer_id),
-    subscription_id = coalesce(p.subscription_id, excluded.subscription_id);
+    subscription_id = least(p.subscription_id, excluded.subscription_id);
 end
 $$;
 
@@ -151,10 +157,9 @@ begin
   v_payment.total := v_invoice ->> 'total';
   v_payment.total_excluding_tax := v_invoice ->> 'total_excluding_tax';
   v_payment.sale_at := v_payment.made_at;
-  if v_paid > 0 then
-    v_payment.paid_at := coalesce(
-      to_timestamp((v_invoice -> 'status_transitions' ->> 'paid_at')::bigint), p_stated.event_at
-    );
+  if v_paid > 0 and v_invoice -> 'status_transitions' ->> 'paid_at' is not null then
+    v_payment.paid_at := to_timestamp((v_invoice -> 'status_transitions' ->> 'paid_at')::bigint);
+    v_payment.paid_at_is_stated := true;
   end if;
   v_payment.subscription_id := v_subscription ->> 'subscription';
   v_payment.subscription_org_id := referral_private.as_uuid(v_subscription -> 'metadata' ->> 'referral_org_id');

@@ -77,7 +77,12 @@ declare
     where s.stripe_account = v_stripe_account and s.livemode = v_livemode and s.payer_id = any (v_touched.carriers)
       and exists (
         select from referral_private.customer_accounts as a
-        where a.customer_account = s.payer_id and a.stripe_account = v_stripe_account and a.livemode = v_livemode
+        where a.customer_account = any (v_touched.carriers) and a.stripe_account = v_stripe_account
+          and a.livemode = v_livemode
+      ) and exists (
+        select from referral_private.payments as p
+        where p.payment_id = any (s.object_ids) and p.stripe_account = v_stripe_account and p.livemode = v_livemode
+          and referral_private.customer_of(v_stripe_account, v_livemode, p.customer_id) <> s.payer_id
       )
   );
   v_changed referral_private.changed_sales := referral_private.project_sales(v_stripe_account, v_livemode, v_sales);

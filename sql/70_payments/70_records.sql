@@ -124,6 +124,7 @@ begin
   p_payment.stated_at := p_payment.paid_at;
   p_payment.stated_by := p_payment.payment_id;
   p_payment.made_at := p_payment.paid_at;
+  p_payment.paid_at_is_stated := true;
   insert into referral_private.payments select p_payment.*;
   insert into referral_private.known_users (stripe_account, user_id, signed_up_at)
   values (

@@ -3599,6 +3599,8 @@ create table referral_private.payments (
   total_excluding_tax bigint,
   sale_at timestamptz not null,
   paid_at timestamptz not null,
+  -- By the object itself; else it is when the object was first stated paid.
+  paid_at_is_stated boolean not null default false,
   made_at timestamptz not null,
   stated_at timestamptz not null,
   stated_by text collate "C" not null,
@@ -3859,12 +3861,14 @@ create table referral_private.payer_users (
   carrier text collate "C" not null,
   user_id uuid not null,
   linked_at timestamptz not null,
+  -- When the project heard of it. It says nothing about money: recent links are looked up again.
+  stored_at timestamptz not null default clock_timestamp(),
   constraint payer_users_pkey primary key (carrier, user_id, stripe_account, livemode)
 );
 
 create index payer_users_by_user on referral_private.payer_users (user_id);
 
-create index payer_users_by_time on referral_private.payer_users (linked_at);
+create index payer_users_by_time on referral_private.payer_users (stored_at);
 
 alter table referral_private.payer_users enable row level security;
 
@@ -4521,7 +4525,8 @@ $$;
 -- Sales that came, changed or went, and the payers that they had and have.
 create type referral_private.changed_sales as (sale_ids text[], payer_ids text[]);
 
--- Whether anything changed by which a sale is settled: another object counts only if it carries something.
+-- Whether anything changed by which a sale is settled: another object counts only if it carries something, or if a
+-- decision names it.
 create function referral_private.is_settled_anew(p_old referral_private.sales, p_new referral_private.sales)
 returns boolean
 language plpgsql
@@ -4537,6 +4542,10 @@ begin
     select from referral_private.payer_evidence as e
     where e.object_id = any (v_objects) and not e.object_id = any (p_old.object_ids)
       and e.stripe_account = p_old.stripe_account and e.livemode = p_old.livemode
+  ) or exists (
+    select from referral_private.decision_payers as d
+    where d.payer_id = any (v_objects) and not d.payer_id = any (p_old.object_ids)
+      and d.stripe_account = p_old.stripe_account and d.livemode = p_old.livemode
   );
 end
 $$;
@@ -5743,7 +5752,8 @@ $$;
 create type referral_private.destination as (sale_id text collate "C", org_id uuid, is_unknown boolean);
 
 -- They go where the first sale of their subscription went that went to one, else to the organisation of the evidence
--- that was bound when they were paid, or, without any, of later evidence. Where that is of several it is unknown.
+-- that was bound when they were paid. Without any, later evidence says so in the same way. Where it is of several
+-- organisations, nobody knows.
 create function referral_private.destinations(p_candidates referral_private.candidate[], p_shared_since timestamptz)
 returns setof referral_private.destination
 language plpgsql
@@ -5768,23 +5778,27 @@ begin
       group by 1, 2
     ),
     gone as (
-      select p.sale, coalesce(p.named, case
-        when cardinality(coalesce(p.bound, p.late)) = 1 then (coalesce(p.bound, p.late))[1]
-      end) as org_id, p.named is null and cardinality(coalesce(p.bound, p.late)) > 1 as is_unknown, p.named
+      select (p.sale).sale_id, (p.sale).subscription_id, (p.sale).paid_at, p.named,
+        coalesce(p.named, case when cardinality(p.bound) = 1 then p.bound[1] end) as org_id, p.bound,
+        case when p.bound is null and cardinality(p.late) = 1 then p.late[1] end as late_org_id, p.late
       from pointed as p
     ),
     firsts as (
-      select distinct on ((g.sale).subscription_id) (g.sale).subscription_id, (g.sale).paid_at, (g.sale).sale_id,
-        g.org_id
+      select distinct on (is_late, g.subscription_id) is_late, g.subscription_id, g.paid_at, g.sale_id,
+        case when is_late then g.late_org_id else g.org_id end as org_id
       from gone as g
-      where (g.sale).subscription_id is not null and g.org_id is not null
-      order by (g.sale).subscription_id, (g.sale).paid_at, (g.sale).sale_id
+      cross join (values (false), (true)) as which (is_late)
+      where g.subscription_id is not null and case when is_late then g.late_org_id else g.org_id end is not null
+      order by is_late, g.subscription_id, g.paid_at, g.sale_id
     )
-  select (g.sale).sale_id, coalesce(g.named, f.org_id, g.org_id), g.is_unknown and f.org_id is null
+  select g.sale_id, coalesce(g.named, f.org_id, g.org_id, l.org_id, g.late_org_id),
+    coalesce(g.named, f.org_id, g.org_id, l.org_id) is null and cardinality(coalesce(g.bound, g.late)) > 1
   from gone as g
   left join firsts as f
-    on f.subscription_id = (g.sale).subscription_id
-      and (f.paid_at, f.sale_id) <= ((g.sale).paid_at, (g.sale).sale_id);
+    on not f.is_late and f.subscription_id = g.subscription_id and (f.paid_at, f.sale_id) <= (g.paid_at, g.sale_id)
+  left join firsts as l
+    on l.is_late and l.subscription_id = g.subscription_id and (l.paid_at, l.sale_id) <= (g.paid_at, g.sale_id)
+    and g.bound is null;
 end
 $$;
 
@@ -7324,11 +7338,13 @@ as $$
 declare
   v_stripe_account text;
   -- Where a code becomes usable, purchases of the last minute count as well.
-  v_since timestamptz := clock_timestamp() - case when new.status = 'active' then interval '1 minute' else '0' end;
+  v_since timestamptz := date_trunc('second', clock_timestamp())
+    - case when new.status = 'active' then interval '1 minute' else '0' end;
 begin
   if referral_private.keys_carried_since(array[new.code_key], v_since) = '{}' then
     return null;
   end if;
+  perform referral_private.require_read_committed();
   v_stripe_account := referral_private.stripe_account_of(new.org_id);
   if not pg_try_advisory_xact_lock(referral_private.stripe_account_lock_key(v_stripe_account)) then
     perform referral_private.raise_error('busy');
@@ -7414,9 +7430,9 @@ grant execute on function referral_private.release_due_commissions to service_ro
 
 -- Users who become known after objects named them: they sign up, redeem, or become members.
 
--- Makes a user known who becomes a member, and settles the payers that are linked to them. It takes Stripe account
--- locks, so it comes before all other locks.
-create function referral_private.recognise_member(p_user_id uuid)
+-- Makes a user known who becomes a member or redeems, on every Stripe account where an object named them, and settles
+-- the payers that are linked to them. It takes Stripe account locks, so it comes before all other locks.
+create function referral_private.recognise_user(p_user_id uuid)
 returns void
 language plpgsql
 volatile
@@ -7426,6 +7442,7 @@ as $$
 declare
   v_stripe_account text;
 begin
+  perform referral_private.require_read_committed();
   for v_stripe_account in
     select distinct l.stripe_account
     from referral_private.payer_users as l
@@ -7457,12 +7474,13 @@ declare
   v_user_id uuid;
   v_recognised int := 0;
 begin
+  perform referral_private.require_read_committed();
   for v_unknown in
     select l.stripe_account, array_agg(l.user_id) as user_ids
     from (
       select distinct u.stripe_account, u.user_id
       from referral_private.payer_users as u
-      where u.linked_at >= clock_timestamp() - interval '30 days'
+      where u.stored_at >= clock_timestamp() - interval '30 days'
         and not exists (
           select from referral_private.known_users as k
           where k.user_id = u.user_id and k.stripe_account = u.stripe_account
@@ -7487,8 +7505,8 @@ end
 $$;
 
 comment on function referral_private.recognise_users is
-  'public: Links payers to users who signed up after an event named them, in the last 30 days, and returns how many
-users that were. Call again while that is max_rows.
+  'public: Links payers to users who signed up after an event named them that came in the last 30 days, and returns how
+many users that were. Call again while that is max_rows.
 
 group: Run jobs
 max_rows: how many users at most in this call
@@ -7516,7 +7534,7 @@ begin
   end if;
   -- The organisation starts on the platform's own account.
   perform referral_private.lock_stripe_account('');
-  perform referral_private.recognise_member(p_admin_id);
+  perform referral_private.recognise_user(p_admin_id);
   insert into referral.organisations (name, slug) values (p_name, p_slug) returning * into v_organisation;
   insert into referral.members (org_id, user_id, role) values (v_organisation.id, p_admin_id, 'admin');
   if referral_private.shared_since('') = v_organisation.stripe_account_since then
@@ -7894,7 +7912,7 @@ begin
   perform referral_private.require_role_name(p_role);
   perform referral_private.require_may_add(p_org_id, p_role);
 
-  perform referral_private.recognise_member(p_user_id);
+  perform referral_private.recognise_user(p_user_id);
   insert into referral.members (org_id, user_id, role, admitted_by)
   values (p_org_id, p_user_id, p_role::referral.member_role, auth.uid())
   on conflict on constraint members_pkey do update
@@ -8070,8 +8088,8 @@ grant execute on function referral_private.set_my_name to authenticated;
 
 -- A member loses their rights, and gets them back.
 
--- Locks a member as `lock_member_to_manage` does. Where `p_settles` (the member is blocked or unblocked), the Stripe
--- account is locked before, and returned.
+-- Locks a member as `lock_member_to_manage` does, and the Stripe account before, which is returned: it is shared, as
+-- purchases that carry the member's codes may be under way, but for `p_settles` (the member is blocked or unblocked).
 create function referral_private.lock_member_to_block(p_org_id uuid, p_user_id uuid, p_settles boolean)
 returns text
 language plpgsql
@@ -8082,12 +8100,14 @@ as $$
 declare
   v_stripe_account text;
 begin
+  perform referral_private.require_role(p_org_id, 'coordinator');
+  if p_settles and p_user_id = auth.uid() then
+    perform referral_private.raise_error('not_allowed');
+  end if;
   if p_settles then
-    perform referral_private.require_role(p_org_id, 'coordinator');
-    if p_user_id = auth.uid() then
-      perform referral_private.raise_error('not_allowed');
-    end if;
     v_stripe_account := referral_private.lock_stripe_account_of(p_org_id);
+  else
+    perform referral_private.share_stripe_account_of(p_org_id);
   end if;
   perform referral_private.lock_member_to_manage(p_org_id, p_user_id);
   return v_stripe_account;
@@ -8629,7 +8649,7 @@ begin
       if not referral_private.has_open_enrolment(p_org_id, v_program_id) then
         perform referral_private.raise_error('not_invited');
       end if;
-      perform referral_private.recognise_member(v_user_id);
+      perform referral_private.recognise_user(v_user_id);
       insert into referral.members (org_id, user_id, admitted_by) values (p_org_id, v_user_id, v_user_id)
       on conflict on constraint members_pkey do nothing;
     end if;
@@ -8695,6 +8715,7 @@ begin
   if p_code is not null then
     perform referral_private.ready_to_choose(p_org_id);
   end if;
+  perform referral_private.share_stripe_account_of(p_org_id);
   v_member := referral_private.ready_for_code(p_org_id, v_referrer_id);
   if p_code is not null then
     -- The caller may have lost the role while this waited.
@@ -8768,6 +8789,7 @@ as $$
 declare
   v_referrer_id uuid := referral_private.acting_for(p_org_id, p_referrer_id);
 begin
+  perform referral_private.share_stripe_account_of(p_org_id);
   perform referral_private.lock_member(p_org_id, v_referrer_id);
   return query select c.* from referral_private.end_codes_of(p_org_id, v_referrer_id, '{active}', p_reason) as c;
 end
@@ -9574,6 +9596,7 @@ begin
   if not found then
     perform referral_private.raise_error('code_not_found');
   end if;
+  perform referral_private.recognise_user(v_user_id);
   v_stripe_account := referral_private.stripe_account_of(v_code.org_id);
   v_is_payer := referral_private.lock_stripe_account_to_redeem(
     v_stripe_account, array[v_user_id, v_code.referrer_id]
@@ -10100,8 +10123,8 @@ begin
 end
 $$;
 
--- Stores which customer an account acts as, where an object names both. Returns both where that is new: what was stored
--- under the account is the customer's.
+-- Stores which customer an account acts as, where an object names both; of several customers the least. Returns both
+-- where that is new, and the customer before: what was stored under the account is the customer's.
 create function referral_private.state_customer_account(p_stated referral_private.stated_event)
 returns text[]
 language plpgsql
@@ -10112,16 +10135,21 @@ as $$
 declare
   v_customer text := p_stated.object ->> 'customer';
   v_account text := p_stated.object ->> 'customer_account';
+  v_before text;
 begin
   if v_customer is null or v_account is null then
     return '{}';
   end if;
+  select a.customer_id into v_before
+  from referral_private.customer_accounts as a
+  where a.customer_account = v_account and a.stripe_account = p_stated.stripe_account
+    and a.livemode = p_stated.livemode;
   insert into referral_private.customer_accounts as a (stripe_account, livemode, customer_account, customer_id)
   values (p_stated.stripe_account, p_stated.livemode, v_account, v_customer)
   on conflict on constraint customer_accounts_pkey do update
   set customer_id = excluded.customer_id
   where excluded.customer_id < a.customer_id;
-  return case when found then array[v_customer, v_account] else '{}' end;
+  return case when found then array_remove(array[v_customer, v_account, v_before], null) else '{}' end;
 end
 $$;
 
@@ -10342,8 +10370,8 @@ $$;
 
 -- Stores what a Stripe event says about checkout sessions, their money aside.
 
--- Stores what a checkout session belongs to. Returns the ids whose sales that touches: of a subscription, those of all
--- its invoices.
+-- Stores what a checkout session belongs to; of versions that contradict each other the least counts. Returns the ids
+-- whose sales that touches: of a subscription, those of all its invoices.
 create function referral_private.state_belongings(p_stated referral_private.stated_event)
 returns text[]
 language plpgsql
@@ -10365,9 +10393,9 @@ begin
   insert into referral_private.sessions as s
   select v_session.*
   on conflict on constraint sessions_pkey do update
-  set org_id = coalesce(s.org_id, excluded.org_id),
-    subscription_id = coalesce(s.subscription_id, excluded.subscription_id),
-    invoice_id = coalesce(s.invoice_id, excluded.invoice_id), intent_id = coalesce(s.intent_id, excluded.intent_id);
+  set org_id = least(s.org_id, excluded.org_id),
+    subscription_id = least(s.subscription_id, excluded.subscription_id),
+    invoice_id = least(s.invoice_id, excluded.invoice_id), intent_id = least(s.intent_id, excluded.intent_id);
   if v_session.intent_id is not null and v_session.invoice_id is not null then
     insert into referral_private.invoice_payments (stripe_account, livemode, object_id, invoice_id, payment_key)
     values (
@@ -10415,6 +10443,7 @@ begin
   v_payment.total := p_paid;
   v_payment.sale_at := case when p_paid > 0 then p_stated.event_at else 'infinity' end;
   v_payment.paid_at := v_payment.sale_at;
+  v_payment.paid_at_is_stated := false;
   v_payment.made_at := to_timestamp((p_stated.object ->> 'created')::bigint);
   v_payment.stated_at := p_stated.event_at;
   v_payment.stated_by := p_stated.event_id;
@@ -10442,10 +10471,15 @@ begin
       limit 1
     ),
     sale_at = least(p.sale_at, excluded.sale_at),
-    paid_at = least(p.paid_at, excluded.paid_at),
+    paid_at = case
+      when p.paid_at_is_stated = excluded.paid_at_is_stated then least(p.paid_at, excluded.paid_at)
+      when p.paid_at_is_stated then p.paid_at
+      else excluded.paid_at
+    end,
+    paid_at_is_stated = p.paid_at_is_stated or excluded.paid_at_is_stated,
     names_referral = p.names_referral or excluded.names_referral,
     customer_id = least(p.customer_id, excluded.customer_id),
-    subscription_id = coalesce(p.subscription_id, excluded.subscription_id);
+    subscription_id = least(p.subscription_id, excluded.subscription_id);
 end
 $$;
 
@@ -10536,10 +10570,9 @@ begin
   v_payment.total := v_invoice ->> 'total';
   v_payment.total_excluding_tax := v_invoice ->> 'total_excluding_tax';
   v_payment.sale_at := v_payment.made_at;
-  if v_paid > 0 then
-    v_payment.paid_at := coalesce(
-      to_timestamp((v_invoice -> 'status_transitions' ->> 'paid_at')::bigint), p_stated.event_at
-    );
+  if v_paid > 0 and v_invoice -> 'status_transitions' ->> 'paid_at' is not null then
+    v_payment.paid_at := to_timestamp((v_invoice -> 'status_transitions' ->> 'paid_at')::bigint);
+    v_payment.paid_at_is_stated := true;
   end if;
   v_payment.subscription_id := v_subscription ->> 'subscription';
   v_payment.subscription_org_id := referral_private.as_uuid(v_subscription -> 'metadata' ->> 'referral_org_id');
@@ -11018,7 +11051,12 @@ declare
     where s.stripe_account = v_stripe_account and s.livemode = v_livemode and s.payer_id = any (v_touched.carriers)
       and exists (
         select from referral_private.customer_accounts as a
-        where a.customer_account = s.payer_id and a.stripe_account = v_stripe_account and a.livemode = v_livemode
+        where a.customer_account = any (v_touched.carriers) and a.stripe_account = v_stripe_account
+          and a.livemode = v_livemode
+      ) and exists (
+        select from referral_private.payments as p
+        where p.payment_id = any (s.object_ids) and p.stripe_account = v_stripe_account and p.livemode = v_livemode
+          and referral_private.customer_of(v_stripe_account, v_livemode, p.customer_id) <> s.payer_id
       )
   );
   v_changed referral_private.changed_sales := referral_private.project_sales(v_stripe_account, v_livemode, v_sales);
@@ -11341,6 +11379,7 @@ begin
   p_payment.stated_at := p_payment.paid_at;
   p_payment.stated_by := p_payment.payment_id;
   p_payment.made_at := p_payment.paid_at;
+  p_payment.paid_at_is_stated := true;
   insert into referral_private.payments select p_payment.*;
   insert into referral_private.known_users (stripe_account, user_id, signed_up_at)
   values (
@@ -13612,8 +13651,8 @@ end
 $$;
 
 comment on function referral.recognise_users is
-  'Links payers to users who signed up after an event named them, in the last 30 days, and returns how many users that
-were. Call again while that is max_rows.
+  'Links payers to users who signed up after an event named them that came in the last 30 days, and returns how many
+users that were. Call again while that is max_rows.
 
 max_rows: how many users at most in this call.
 Callers: the operator.

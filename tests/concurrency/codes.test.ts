@@ -264,3 +264,23 @@ test('a code that is made active again counts for a purchase of the last minute 
     const [row] = await mentor.rpc('my_earnings', { org_id: org })
     expect(Number(row?.pending ?? 0)).toBeGreaterThan(0)
   }))
+
+test.for(['rotate_code', 'deactivate_code', 'deactivate_member'])(
+  '%s waits for a purchase under way that carries the code and is dated ahead',
+  (rpc) =>
+    sessions(sql, async (event, staff) => {
+      const terms = { enrolment: 'open', commission: { kind: 'percent', bps: 1000 } }
+      const { org, admin, mentor } = await scene(sql, terms)
+      const { code } = await codeOf(mentor, org)
+      const at = Math.floor(Date.now() / 1000) + 1000
+      await ingest(event.tx, paidInvoice({ customer: `cus_${org}`, code, at }))
+      const who = rpc === 'deactivate_member' ? 'user_id' : 'referrer_id'
+      const call = person(staff.tx, admin.id).rpc(rpc, { org_id: org, [who]: mentor.id })
+      await staff.blocked()
+      await event.commit()
+      await call
+      await staff.commit()
+      const [row] = await mentor.rpc('my_earnings', { org_id: org }).catch(() => [])
+      expect(Number(row?.pending ?? 0)).toBe(0)
+    }),
+)

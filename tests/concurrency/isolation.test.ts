@@ -57,6 +57,11 @@ describe('everything that takes the account lock is refused', () => {
       ],
       ['update_organisation', 'admin', ({ org }) => ({ org_id: org, changes: { active: false } })],
       ['create_campaign_code', 'admin', ({ org }) => ({ org_id: org, code: 'CHOSEN' })],
+      ['rotate_code', 'admin', ({ org, mentor }) => ({ org_id: org, referrer_id: mentor.id })],
+      ['deactivate_code', 'admin', ({ org, mentor }) => ({ org_id: org, referrer_id: mentor.id })],
+      ['deactivate_member', 'admin', ({ org, mentor }) => ({ org_id: org, user_id: mentor.id })],
+      ['add_member', 'admin', ({ org, friend }) => ({ org_id: org, user_id: friend.id })],
+      ['recognise_users', 'operator', () => ({})],
       ['confirm_redemption', 'admin', ({ redemption }) => ({ redemption_id: redemption })],
       [
         'record_refund_reversed',

@@ -63,7 +63,12 @@ export function namingOf(
 
 /** What `referral_org_id` says: on the invoice or its subscription, else on a session, else on an intent. */
 function restriction(objects: Saying[]): string | null {
-  const inOrder = sorted(objects, ({ kind, at, id }) => [kinds.indexOf(kind), at, id])
+  const inOrder = sorted(objects, ({ kind, at, id, org }) => [
+    kinds.indexOf(kind),
+    at,
+    id,
+    org ?? '',
+  ])
   return inOrder.find(({ org }) => org !== null)?.org ?? null
 }
 

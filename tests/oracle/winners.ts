@@ -11,7 +11,7 @@ import type { People } from './people.ts'
 import { referencesOf } from './references.ts'
 import { isOwn, type Sale, salesOf } from './sales.ts'
 import { customersIn } from './stripe-objects.ts'
-import { type Decision, wholeSecond } from './world.ts'
+import { type Decision, type Time, wholeSecond } from './world.ts'
 
 export type Won = {
   sale: Sale
@@ -41,13 +41,23 @@ export function winnersOf(book: Book, people: People): Outcome {
   const candidatesOf = judgesOf(sayings, { payers, own, sales }, naming, people)
 
   const isPayer = payerIn(book)
+  const countingFor = (of: Payment) =>
+    candidatesOf(of).filter(
+      ({ passedOver, priority, at }) =>
+        passedOver === null && !(priority === priorities.paymentLink && people.areSeveral(at)),
+    )
 
-  /** Its own organisation, else where the first sale of its subscription went that went to one, by evidence. */
+  /** Its own organisation, else where the first sale of its subscription went that went to one, by evidence in time. */
   const orgOf = (sale: Payment): string | null => {
     const named = naming.org(sale)
     if (named !== null) return named
-    const went = naming.upTo(sale).map((of) => byEvidence(of, candidatesOf(of), people))
-    return went.find((org) => org !== null && org !== unknown) ?? went.at(-1) ?? null
+    const upTo = naming.upTo(sale)
+    const isKnown = (org: string | null) => org !== null && org !== unknown
+    const went = upTo.map((of) => byEvidence(countingFor(of), (at) => at <= wholeSecond(of.paidAt)))
+    const first = went.find(isKnown) ?? went.at(-1)
+    if (first) return first
+    const later = upTo.filter((_, n) => went[n] === null).map((of) => byEvidence(countingFor(of)))
+    return later.find(isKnown) ?? later.at(-1) ?? null
   }
   const namesOf = (sale: Sale) => [sale.payer, sale.id, ...(references.paying.get(sale.id) ?? [])]
   const outcomes = sales.map((sale) => {
@@ -75,14 +85,10 @@ export function winnersOf(book: Book, people: People): Outcome {
   }
 }
 
-/** The organisation of the evidence that reached the payer by then, or later; of several, nobody knows. */
-function byEvidence({ paidAt }: Payment, candidates: Candidate[], people: People): string | null {
-  const counting = candidates.filter(
-    ({ passedOver, priority, at }) =>
-      passedOver === null && !(priority === priorities.paymentLink && people.areSeveral(at)),
-  )
-  const bound = counting.filter(({ boundAt }) => boundAt <= wholeSecond(paidAt))
-  const [org = null, ...others] = new Set((bound.length ? bound : counting).map((of) => of.org))
+/** The organisation of this evidence, or of what of it was bound in time; of several, nobody knows. */
+function byEvidence(evidence: Candidate[], inTime: (boundAt: Time) => boolean = () => true) {
+  const bound = evidence.filter(({ boundAt }) => inTime(boundAt))
+  const [org = null, ...others] = new Set(bound.map((of) => of.org))
   return others.length ? unknown : org
 }
 

@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest'
 import { completedSession } from '../fixtures/stripe/checkout-session-completed.ts'
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
+import { paidInvoicePayment } from '../fixtures/stripe/invoice-payment-paid.ts'
 import { succeededIntent } from '../fixtures/stripe/payment-intent-succeeded.ts'
 import { createdDiscount, promotionCode } from '../fixtures/stripe/promotion-code.ts'
 import { type Actor, operator } from '../support/actors.ts'
@@ -191,3 +192,38 @@ test('an organisation that joins an account takes what payment links carry from 
     await move(null)
     expect(await earned()).toEqual([100, 0])
   }))
+
+test('a payment is rejected before it is linked to a customer’s invoice', () =>
+  undone(sql, async (tx) => {
+    const { code, earned, admin, referral } = await staged(tx)
+    await ingest(tx, paidInvoice({ id: 'in_1', customer: 'cus_1', code, at }))
+    await admin.rpc('reject_referral', { ...referral, payer_id: 'pi_9' })
+    expect(await earned()).toEqual([100, 0])
+    await ingest(tx, paidInvoicePayment({ invoice: 'in_1', intent: 'pi_9', at }))
+    expect(await earned()).toEqual([0, 0])
+  }))
+
+test.for([
+  [0, 1, 2],
+  [0, 2, 1],
+  [1, 0, 2],
+  [1, 2, 0],
+  [2, 0, 1],
+  [2, 1, 0],
+])(
+  'an account that objects name beside two customers is the first one’s, in the order %s',
+  (order) =>
+    undone(sql, async (tx) => {
+      const { code, earned, program, admin } = await staged(tx)
+      const changes = { terms: { recurrence: 'once' } }
+      await admin.rpc('update_program', { program_id: program, changes })
+      const of = { customerAccount: account, code }
+      const events = [
+        paidInvoice({ ...of, customer: 'cus_2', paid: 500, at: at + 5 }),
+        paidInvoice({ ...of, customer: null, at: at + 10 }),
+        paidInvoice({ ...of, customer: 'cus_1', paid: 3000, at: at + 20 }),
+      ]
+      for (const n of order) await ingest(tx, events[n] as (typeof events)[0])
+      expect(await earned()).toEqual([150, 0])
+    }),
+)

@@ -112,7 +112,7 @@ const others = (n: number) => `
   select '', false, 'cus_' || n, md5('user' || n)::uuid, now() from generate_series(1, ${n}) as n;
   insert into referral_private.payments
   select '', false, kind || n, source::referral_private.payment_source, 'cus_' || n, null, null, 'sub_' || n, null, true,
-    'usd', 1000, 1000, null, now(), now(), now(), now(), 'evt_' || n
+    'usd', 1000, 1000, null, now(), now(), false, now(), now(), 'evt_' || n
   from generate_series(1, ${n}) as n, (values ('in_', 'invoice'), ('pi_', 'intent')) as of (kind, source);
   insert into referral_private.invoice_payments
   select '', false, 'inpay_' || n, 'in_' || n, 'pi_' || n, 1000 from generate_series(1, ${n}) as n;
