@@ -27,6 +27,7 @@ export const lockMutations: TextMutation[] = [
     in: 'lock_member_to_manage',
     replace: 'perform from referral.organisations as o where o.id = p_org_id for no key update;',
     by: '',
+    tests: ['tests/concurrency/management', 'tests/concurrency/roles'],
   },
   {
     name: 'lock: the code that is rotated',
