@@ -50,6 +50,7 @@ export const codeMutations: TextMutation[] = [
     in: 'redeem_code',
     replace: 'if v_is_payer then',
     by: 'if false then',
+    tests: ['tests/sql/stripe-events', 'tests/sql/commissions', 'tests/concurrency/locks'],
   },
   {
     name: 'codes: a member’s allowance',

@@ -79,6 +79,12 @@ export const eventMutations: TextMutation[] = [
     in: 'payers_touched',
     replace: 'if cardinality(p_carriers) > 0 or',
     by: 'if cardinality(p_carriers) > 0 and',
+    tests: [
+      'tests/sql/settling',
+      'tests/sql/other-names',
+      'tests/properties/stories',
+      'tests/properties/mixed',
+    ],
   },
   {
     name: 'settling: a refund of a linked payer',

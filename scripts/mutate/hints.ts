@@ -29,7 +29,7 @@ const areas: [area: RegExp, tests: string[]][] = [
   [/^busy\b/, ['tests/sql/violations']],
   [/^lock\b/, ['tests/concurrency/locks', 'tests/concurrency/codes']],
   [/^quota:/, ['tests/concurrency/codes', 'tests/sql/redemptions']],
-  [/^redeem:/, ['tests/sql/redemptions', 'tests/sql/validation']],
+  [/^redeem:/, ['tests/sql/redemptions', 'tests/sql/codes', 'tests/sql/validation']],
   [
     /^(identity|staff):/,
     ['tests/security/calls', 'tests/sql/members', 'tests/sql/codes', 'tests/sql/organisations'],
@@ -65,7 +65,8 @@ const areas: [area: RegExp, tests: string[]][] = [
       'tests/properties/stories',
     ],
   ],
-  [/^(sales|winner|settling|ledger):/, ['tests/sql/stripe-events', 'tests/sql/commissions']],
+  [/^settling:/, ['tests/sql/settling', 'tests/sql/other-names', 'tests/concurrency/locks']],
+  [/^(sales|winner|ledger):/, ['tests/sql/commissions', 'tests/properties/stories']],
 ]
 
 /** The hinted files: the one that failed last time, then the mutation's own hint or else those of its area. */

@@ -13,12 +13,14 @@ export const identityMutations: TextMutation[] = [
     in: 'require_person',
     replace: "perform referral_private.raise_error('not_signed_in');",
     by: '',
+    tests: ['tests/security/nobody'],
   },
   {
     name: 'identity: the operator by absence',
     in: 'is_operator',
     replace: "return v_role = 'service_role'",
     by: "return auth.uid() is null or v_role = 'service_role'",
+    tests: ['tests/security/rows', 'tests/security/calls'],
   },
   {
     name: 'identity: a referrer in the arguments',
