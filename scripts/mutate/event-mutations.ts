@@ -83,7 +83,7 @@ export const eventMutations: TextMutation[] = [
       'tests/sql/settling',
       'tests/sql/other-names',
       'tests/properties/stories',
-      'tests/properties/mixed',
+      'tests/properties/mixed-events',
     ],
   },
   {
@@ -103,6 +103,7 @@ export const eventMutations: TextMutation[] = [
     in: 'settle_redemptions',
     replace: 'r.referee_id = any (v_user_ids)',
     by: 'r.referee_id = any (array(select p.person from unnest((p_settled.together).payers) as p))',
+    tests: ['tests/properties/mixed-events'],
   },
   {
     name: 'settling: payments before',

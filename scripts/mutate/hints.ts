@@ -66,7 +66,15 @@ const areas: [area: RegExp, tests: string[]][] = [
     ],
   ],
   [/^settling:/, ['tests/sql/settling', 'tests/sql/other-names', 'tests/concurrency/locks']],
-  [/^(sales|winner|ledger):/, ['tests/sql/commissions', 'tests/properties/stories']],
+  [
+    /^(sales|winner|ledger):/,
+    [
+      'tests/sql/stripe-events',
+      'tests/properties/splits',
+      'tests/sql/commissions',
+      'tests/properties/stories',
+    ],
+  ],
 ]
 
 /** The hinted files: the one that failed last time, then the mutation's own hint or else those of its area. */

@@ -27,7 +27,7 @@ export const knownMutations: TextMutation[] = [
     in: 'customer_of',
     replace: 'a.customer_account = p_customer_id',
     by: 'false',
-    tests: ['tests/sql/other-names', 'tests/properties/told', 'tests/properties/mixed'],
+    tests: ['tests/sql/other-names', 'tests/properties/told', 'tests/properties/mixed-events'],
   },
   {
     name: 'code states: purchases ahead are looked for',
