@@ -37,6 +37,7 @@ export const moneyMutations: TextMutation[] = [
     in: 'evidence_by_redemption',
     replace: 'where referral_private.stripe_account_of(r.org_id) = p_stripe_account',
     by: '',
+    tests: ['tests/sql/settling'],
   },
   {
     name: 'winner: a program that was off',

@@ -96,6 +96,17 @@ test('an account that has heard of an organisation’s promotion code cannot bec
     )
   }))
 
+test('a redemption wins nothing on another Stripe account', () =>
+  undone(sql, async (tx) => {
+    const { org, friend, earned } = await redeemed(tx)
+    const changes = { stripe_account_id: 'acct_1' }
+    await operator(tx).rpc('update_organisation', { org_id: org, changes })
+    await ingest(tx, paidInvoice({ userId: friend.id, at }))
+    expect(await earned()).toBe(0)
+    await ingest(tx, paidInvoice({ userId: friend.id, at, account: 'acct_1' }))
+    expect(await earned()).toBe(100)
+  }))
+
 test('a promotion code that says the same again settles nothing', () =>
   undone(sql, async (tx) => {
     const { code, earned } = await redeemed(tx)
