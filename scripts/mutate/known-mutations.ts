@@ -11,7 +11,7 @@ export const knownMutations: TextMutation[] = [
   },
   {
     name: 'known: a new member',
-    in: 'recognise_member',
+    in: 'recognise_user',
     replace:
       "perform referral_private.settle_user(v_stripe_account, p_user_id, 'member ' || p_user_id);",
     by: '',
@@ -62,21 +62,21 @@ export const knownMutations: TextMutation[] = [
   },
   {
     name: 'known: settled under the account lock',
-    in: 'recognise_member',
+    in: 'recognise_user',
     replace: 'perform referral_private.lock_stripe_account(v_stripe_account);',
     by: '',
     tests: ['tests/concurrency/recognition'],
   },
   {
     name: 'known: a new member on every account',
-    in: 'recognise_member',
+    in: 'recognise_user',
     replace: 'and k.stripe_account = l.stripe_account',
     by: '',
     tests: ['tests/sql/recognition', 'tests/sql/other-names'],
   },
   {
     name: 'known: the date of a member’s sign-up',
-    in: 'recognise_member',
+    in: 'recognise_user',
     replace: '(select u.created_at from auth.users as u where u.id = p_user_id)',
     by: 'clock_timestamp()',
     tests: ['tests/sql/recognition', 'tests/sql/other-names'],
@@ -143,5 +143,49 @@ export const knownMutations: TextMutation[] = [
     replace: 'perform referral_private.settle_keys(',
     by: 'perform concat(',
     tests: ['tests/sql/codes-ahead'],
+  },
+  {
+    name: 'customers: what was another customer’s before',
+    in: 'state_customer_account',
+    replace: 'array[v_customer, v_account, v_before]',
+    by: 'array[v_customer, v_account]',
+    tests: ['tests/sql/other-names'],
+  },
+  {
+    name: 'known: who redeems, on every account',
+    in: 'redeem_code',
+    replace: 'perform referral_private.recognise_user(v_user_id);',
+    by: '',
+    tests: ['tests/sql/recognition'],
+  },
+  {
+    name: 'credit: a repetition counts where no sale kept the first open',
+    in: 'distinct_evidence',
+    replace: 'k.n is not null\n',
+    by: 'true\n',
+  },
+  {
+    name: 'credit: and where that sale was outside the window',
+    in: 'distinct_evidence',
+    replace: 'and s.sale_at <= n.ends_at',
+    by: '',
+  },
+  {
+    name: 'credit: a repetition under other terms',
+    in: 'distinct_evidence',
+    replace: 'n.evidence_id, n.terms_version, n.refusal\n',
+    by: 'n.evidence_id, n.refusal\n',
+  },
+  {
+    name: 'credit: a repetition of what could not win',
+    in: 'distinct_evidence',
+    replace: 'n.evidence_id, n.terms_version, n.refusal\n',
+    by: 'n.evidence_id, n.terms_version\n',
+  },
+  {
+    name: 'credit: a repetition by another payer',
+    in: 'distinct_evidence',
+    replace: 'partition by n.payer_id, n.kind',
+    by: 'partition by n.kind',
   },
 ]

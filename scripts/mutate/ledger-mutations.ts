@@ -124,7 +124,7 @@ export const verificationMutations: TextMutation[] = [
 
 const unattributed = ['tests/sql/unattributed', 'tests/properties/told']
 const listed = of('unattributed', 'list_unattributed', unattributed)
-const reasons = of('unattributed', 'reason_of', unattributed)
+const reasons = of('unattributed', 'with_reasons', unattributed)
 
 /** What list_unattributed shows, and why. */
 export const unattributedMutations: TextMutation[] = [
@@ -136,7 +136,9 @@ export const unattributedMutations: TextMutation[] = [
     "not in ('reward_pending', 'reward_available')",
     "in ('reward_pending', 'reward_available')",
   ),
-  reasons('of this sale', 'where (t.sale).sale_id = p_sale.sale_id', 'where true'),
+  reasons('of this sale', 'on j.sale_id = s.sale_id and', 'on'),
+  reasons('of this mode', ' and j.livemode = s.livemode', ''),
+  reasons('of this account', ' and j.stripe_account = s.stripe_account', ''),
   listed('the mode', '(p_livemode is null or s.livemode = p_livemode)', 'true'),
   listed(
     'the account',

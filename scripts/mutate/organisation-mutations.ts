@@ -59,14 +59,15 @@ export const organisationMutations: TextMutation[] = [
   {
     name: 'organisation: of evidence of two, nobody',
     in: 'destinations',
-    replace: 'p.named is null and cardinality(coalesce(p.bound, p.late)) > 1 as is_unknown',
-    by: 'false as is_unknown',
+    replace: 'is null and cardinality(coalesce(g.bound, g.late)) > 1',
+    by: 'is null and false',
   },
   {
     name: 'organisation: where the subscription went',
     in: 'destinations',
-    replace: 'coalesce(g.named, f.org_id, g.org_id)',
-    by: 'coalesce(g.named, g.org_id)',
+    replace: 'coalesce(g.named, f.org_id, g.org_id',
+    by: 'coalesce(g.named, g.org_id',
+    all: true,
   },
   {
     name: 'organisation: a payment link among several',
@@ -83,7 +84,7 @@ export const organisationMutations: TextMutation[] = [
   {
     name: 'organisation: nor goes where a later one went',
     in: 'destinations',
-    replace: 'and (f.paid_at, f.sale_id) <= ((g.sale).paid_at, (g.sale).sale_id)',
+    replace: 'and (f.paid_at, f.sale_id) <= (g.paid_at, g.sale_id)',
     by: '',
   },
   {
@@ -100,5 +101,24 @@ export const organisationMutations: TextMutation[] = [
       "perform referral_private.settle_payment_links('', v_organisation.stripe_account_since);",
     by: '',
     tests: ['tests/sql/other-names'],
+  },
+  {
+    name: 'organisation: late evidence leads no sale that was won',
+    in: 'destinations',
+    replace:
+      'case when p.bound is null and cardinality(p.late) = 1 then p.late[1] end as late_org_id',
+    by: 'case when cardinality(p.late) = 1 then p.late[1] end as late_org_id',
+  },
+  {
+    name: 'organisation: nor is it as good as evidence in time',
+    in: 'destinations',
+    replace: 'case when cardinality(p.bound) = 1 then p.bound[1] end) as org_id',
+    by: 'case when cardinality(coalesce(p.bound, p.late)) = 1 then (coalesce(p.bound, p.late))[1] end) as org_id',
+  },
+  {
+    name: 'organisation: of two versions of a session the least',
+    in: 'state_belongings',
+    replace: 'org_id = least(s.org_id, excluded.org_id)',
+    by: 'org_id = coalesce(s.org_id, excluded.org_id)',
   },
 ]

@@ -168,6 +168,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_sales referral_private.named_sale[];
+  v_evidence referral_private.evidence[];
   v_candidates referral_private.candidate[];
   v_shared_since timestamptz := 'infinity';
 begin
@@ -179,12 +180,13 @@ begin
     v_shared_since := referral_private.shared_since(p_stripe_account);
   end if;
   v_sales := referral_private.sales_named(p_stripe_account, p_livemode, p_together.payers);
+  v_evidence := referral_private.distinct_evidence(v_sales, p_evidence);
   v_candidates := array(
     select c from referral_private.candidates(v_sales, v_sales || array(
       select o from referral_private.other_payments(
-        p_stripe_account, p_livemode, p_together, (select max(e.at) from unnest(p_evidence) as e)
+        p_stripe_account, p_livemode, p_together, (select max(e.at) from unnest(v_evidence) as e)
       ) as o
-    ), p_evidence) as c
+    ), v_evidence) as c
   );
   return query
   with

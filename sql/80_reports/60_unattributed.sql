@@ -10,28 +10,37 @@ create type referral.unattributed_sale as (
   reason text
 );
 
--- Why a sale credits nobody: the refusal of its commission, `no_evidence` where nothing names a referrer, `zero_amount`
--- where what it earns is nothing.
-create function referral_private.reason_of(p_sale referral_private.sales)
-returns text
+-- Why each of these sales credits nobody: the refusal of its commission, `no_evidence` where nothing names a referrer,
+-- `zero_amount` where what it earns is nothing. The payers of one account and mode are judged together.
+create function referral_private.with_reasons(p_sales referral_private.sales[])
+returns setof referral.unattributed_sale
 language plpgsql
 stable
+rows 100
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return coalesce(
-    (
-      select coalesce(t.refusal, 'zero_amount')
-      from referral_private.targets_at(
-        p_sale.stripe_account, p_sale.livemode, array[p_sale.payer_id], clock_timestamp()
-      ) as t
-      where (t.sale).sale_id = p_sale.sale_id
-        and coalesce(t.kind not in ('reward_pending', 'reward_available'), true)
-      limit 1
-    ),
-    'no_evidence'
-  );
+  return query
+  with
+    judged as (
+      select (t.sale).stripe_account, (t.sale).livemode, (t.sale).sale_id,
+        min(coalesce(t.refusal, 'zero_amount')) as reason
+      from (
+        select s.stripe_account, s.livemode, array_agg(distinct s.payer_id) as payer_ids
+        from unnest(p_sales) as s
+        group by 1, 2
+      ) as p
+      cross join lateral referral_private.targets_at(p.stripe_account, p.livemode, p.payer_ids, clock_timestamp()) as t
+      where t.kind not in ('reward_pending', 'reward_available')
+      group by 1, 2, 3
+    )
+  select s.stripe_account, s.livemode, s.sale_id, s.payer_id, s.paid_at, s.currency, s.paid,
+    coalesce(j.reason, 'no_evidence')
+  from unnest(p_sales) as s
+  left join judged as j
+    on j.sale_id = s.sale_id and j.stripe_account = s.stripe_account and j.livemode = s.livemode
+  order by s.paid_at desc, s.sale_id desc, s.stripe_account desc, s.livemode desc;
 end
 $$;
 
@@ -62,25 +71,26 @@ begin
     end if;
   end if;
   return query
-  select s.stripe_account, s.livemode, s.sale_id, s.payer_id, s.paid_at, s.currency, s.paid,
-    referral_private.reason_of(s)
-  from referral_private.sales as s
-  where (p_livemode is null or s.livemode = p_livemode)
-    and (p_stripe_account is null or s.stripe_account = p_stripe_account)
-    and (
-      p_after is null
-      or (s.paid_at, s.sale_id, s.stripe_account, s.livemode)
-        < (v_after.paid_at, v_after.sale_id, v_after.stripe_account, v_after.livemode)
-    )
-    -- What is wholly reversed credits nobody, and could not.
-    and s.reversed < s.paid
-    and not exists (
-      select from referral_private.postings as p
-      where p.sale_id = s.sale_id and p.stripe_account = s.stripe_account and p.livemode = s.livemode
-        and p.amount > 0
-    )
-  order by s.paid_at desc, s.sale_id desc, s.stripe_account desc, s.livemode desc
-  limit referral_private.page_size(p_page_size);
+  select u.* from referral_private.with_reasons(array(
+    select s
+    from referral_private.sales as s
+    where (p_livemode is null or s.livemode = p_livemode)
+      and (p_stripe_account is null or s.stripe_account = p_stripe_account)
+      and (
+        p_after is null
+        or (s.paid_at, s.sale_id, s.stripe_account, s.livemode)
+          < (v_after.paid_at, v_after.sale_id, v_after.stripe_account, v_after.livemode)
+      )
+      -- What is wholly reversed credits nobody, and could not.
+      and s.reversed < s.paid
+      and not exists (
+        select from referral_private.postings as p
+        where p.sale_id = s.sale_id and p.stripe_account = s.stripe_account and p.livemode = s.livemode
+          and p.amount > 0
+      )
+    order by s.paid_at desc, s.sale_id desc, s.stripe_account desc, s.livemode desc
+    limit referral_private.page_size(p_page_size)
+  )) as u;
 end
 $$;
 

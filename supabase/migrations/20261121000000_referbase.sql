@@ -5513,6 +5513,62 @@ begin
 end
 $$;
 
+-- What payers carry again and again.
+
+-- This evidence without repetitions: what a payer carried that the same payer carried before, on an object that is part
+-- of a sale within the conversion window. That sale keeps the earlier one open, which then comes first everywhere.
+-- Renewals carry the same code each month.
+create function referral_private.distinct_evidence(
+  p_sales referral_private.named_sale[],
+  p_evidence referral_private.evidence[]
+)
+returns referral_private.evidence[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
+as $$
+begin
+  return array(
+    with
+      sold as materialized (
+        select (s.payer).payer_id, object_id, date_trunc('second', (s.sale).paid_at) as paid_in, (s.sale).sale_at,
+          s.org_id, (s.sale).program_id
+        from unnest(p_sales) as s
+        cross join lateral unnest((s.sale).object_ids) as object_id
+      ),
+      numbered as materialized (
+        select row_number() over () as n, e.payer_id, e.kind, e.evidence_id, e.terms_version, e.refusal,
+          e.object_id, e.at, e.org_id, e.program_id,
+          e.at + (e.terms ->> 'conversion_window_days')::int * interval '24 hours' as ends_at
+        from unnest(p_evidence) as e
+      ),
+      kept_open as (
+        select distinct n.n
+        from numbered as n
+        join sold as s on s.object_id = n.object_id and s.payer_id = n.payer_id
+        where n.refusal is null and n.at <= s.paid_in and s.sale_at <= n.ends_at
+          and (s.org_id is null or s.org_id = n.org_id) and (s.program_id is null or s.program_id = n.program_id)
+      ),
+      repeated as (
+        select n.n, n.kind in ('metadata_code', 'promotion_code', 'client_reference') and bool_or(
+            k.n is not null
+          ) over (
+            partition by n.payer_id, n.kind, n.evidence_id, n.terms_version, n.refusal
+            order by n.at, n.n
+            rows between unbounded preceding and 1 preceding
+          ) as is_repeated
+        from numbered as n
+        left join kept_open as k on k.n = n.n
+      )
+    select p_evidence[r.n] from repeated as r where r.is_repeated is not true order by r.n
+  );
+end
+$$;
+
 -- The evidence that a sale could be won by.
 
 -- Evidence that a sale could be won by: since when it is bound to the sale's payer, and why it is passed over, where it
@@ -5885,6 +5941,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_sales referral_private.named_sale[];
+  v_evidence referral_private.evidence[];
   v_candidates referral_private.candidate[];
   v_shared_since timestamptz := 'infinity';
 begin
@@ -5896,12 +5953,13 @@ begin
     v_shared_since := referral_private.shared_since(p_stripe_account);
   end if;
   v_sales := referral_private.sales_named(p_stripe_account, p_livemode, p_together.payers);
+  v_evidence := referral_private.distinct_evidence(v_sales, p_evidence);
   v_candidates := array(
     select c from referral_private.candidates(v_sales, v_sales || array(
       select o from referral_private.other_payments(
-        p_stripe_account, p_livemode, p_together, (select max(e.at) from unnest(p_evidence) as e)
+        p_stripe_account, p_livemode, p_together, (select max(e.at) from unnest(v_evidence) as e)
       ) as o
-    ), p_evidence) as c
+    ), v_evidence) as c
   );
   return query
   with
@@ -12317,28 +12375,37 @@ create type referral.unattributed_sale as (
   reason text
 );
 
--- Why a sale credits nobody: the refusal of its commission, `no_evidence` where nothing names a referrer, `zero_amount`
--- where what it earns is nothing.
-create function referral_private.reason_of(p_sale referral_private.sales)
-returns text
+-- Why each of these sales credits nobody: the refusal of its commission, `no_evidence` where nothing names a referrer,
+-- `zero_amount` where what it earns is nothing. The payers of one account and mode are judged together.
+create function referral_private.with_reasons(p_sales referral_private.sales[])
+returns setof referral.unattributed_sale
 language plpgsql
 stable
+rows 100
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return coalesce(
-    (
-      select coalesce(t.refusal, 'zero_amount')
-      from referral_private.targets_at(
-        p_sale.stripe_account, p_sale.livemode, array[p_sale.payer_id], clock_timestamp()
-      ) as t
-      where (t.sale).sale_id = p_sale.sale_id
-        and coalesce(t.kind not in ('reward_pending', 'reward_available'), true)
-      limit 1
-    ),
-    'no_evidence'
-  );
+  return query
+  with
+    judged as (
+      select (t.sale).stripe_account, (t.sale).livemode, (t.sale).sale_id,
+        min(coalesce(t.refusal, 'zero_amount')) as reason
+      from (
+        select s.stripe_account, s.livemode, array_agg(distinct s.payer_id) as payer_ids
+        from unnest(p_sales) as s
+        group by 1, 2
+      ) as p
+      cross join lateral referral_private.targets_at(p.stripe_account, p.livemode, p.payer_ids, clock_timestamp()) as t
+      where t.kind not in ('reward_pending', 'reward_available')
+      group by 1, 2, 3
+    )
+  select s.stripe_account, s.livemode, s.sale_id, s.payer_id, s.paid_at, s.currency, s.paid,
+    coalesce(j.reason, 'no_evidence')
+  from unnest(p_sales) as s
+  left join judged as j
+    on j.sale_id = s.sale_id and j.stripe_account = s.stripe_account and j.livemode = s.livemode
+  order by s.paid_at desc, s.sale_id desc, s.stripe_account desc, s.livemode desc;
 end
 $$;
 
@@ -12369,25 +12436,26 @@ begin
     end if;
   end if;
   return query
-  select s.stripe_account, s.livemode, s.sale_id, s.payer_id, s.paid_at, s.currency, s.paid,
-    referral_private.reason_of(s)
-  from referral_private.sales as s
-  where (p_livemode is null or s.livemode = p_livemode)
-    and (p_stripe_account is null or s.stripe_account = p_stripe_account)
-    and (
-      p_after is null
-      or (s.paid_at, s.sale_id, s.stripe_account, s.livemode)
-        < (v_after.paid_at, v_after.sale_id, v_after.stripe_account, v_after.livemode)
-    )
-    -- What is wholly reversed credits nobody, and could not.
-    and s.reversed < s.paid
-    and not exists (
-      select from referral_private.postings as p
-      where p.sale_id = s.sale_id and p.stripe_account = s.stripe_account and p.livemode = s.livemode
-        and p.amount > 0
-    )
-  order by s.paid_at desc, s.sale_id desc, s.stripe_account desc, s.livemode desc
-  limit referral_private.page_size(p_page_size);
+  select u.* from referral_private.with_reasons(array(
+    select s
+    from referral_private.sales as s
+    where (p_livemode is null or s.livemode = p_livemode)
+      and (p_stripe_account is null or s.stripe_account = p_stripe_account)
+      and (
+        p_after is null
+        or (s.paid_at, s.sale_id, s.stripe_account, s.livemode)
+          < (v_after.paid_at, v_after.sale_id, v_after.stripe_account, v_after.livemode)
+      )
+      -- What is wholly reversed credits nobody, and could not.
+      and s.reversed < s.paid
+      and not exists (
+        select from referral_private.postings as p
+        where p.sale_id = s.sale_id and p.stripe_account = s.stripe_account and p.livemode = s.livemode
+          and p.amount > 0
+      )
+    order by s.paid_at desc, s.sale_id desc, s.stripe_account desc, s.livemode desc
+    limit referral_private.page_size(p_page_size)
+  )) as u;
 end
 $$;
 
