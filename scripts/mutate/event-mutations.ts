@@ -75,18 +75,6 @@ export const eventMutations: TextMutation[] = [
     by: 'p_payer_ids;',
   },
   {
-    name: 'events: what a guest carried before',
-    in: 'payers_touched',
-    replace: 'if cardinality(p_carriers) > 0 or',
-    by: 'if cardinality(p_carriers) > 0 and',
-    tests: [
-      'tests/sql/settling',
-      'tests/sql/other-names',
-      'tests/properties/stories',
-      'tests/properties/mixed-events',
-    ],
-  },
-  {
     name: 'settling: a refund of a linked payer',
     in: 'payers_together',
     replace: 'if cardinality(v_users) > 0 then',
@@ -103,7 +91,7 @@ export const eventMutations: TextMutation[] = [
     in: 'settle_redemptions',
     replace: 'r.referee_id = any (v_user_ids)',
     by: 'r.referee_id = any (array(select p.person from unnest((p_settled.together).payers) as p))',
-    tests: ['tests/properties/mixed-events'],
+    tests: ['tests/properties/told', 'tests/properties/mixed-events'],
   },
   {
     name: 'settling: payments before',

@@ -173,14 +173,8 @@ export const knownMutations: TextMutation[] = [
   {
     name: 'credit: a repetition under other terms',
     in: 'distinct_evidence',
-    replace: 'n.evidence_id, n.terms_version, n.refusal\n',
-    by: 'n.evidence_id, n.refusal\n',
-  },
-  {
-    name: 'credit: a repetition of what could not win',
-    in: 'distinct_evidence',
-    replace: 'n.evidence_id, n.terms_version, n.refusal\n',
-    by: 'n.evidence_id, n.terms_version\n',
+    replace: 'n.evidence_id, n.terms_version\n',
+    by: 'n.evidence_id\n',
   },
   {
     name: 'credit: a repetition by another payer',

@@ -103,13 +103,6 @@ export const organisationMutations: TextMutation[] = [
     tests: ['tests/sql/other-names'],
   },
   {
-    name: 'organisation: late evidence leads no sale that was won',
-    in: 'destinations',
-    replace:
-      'case when p.bound is null and cardinality(p.late) = 1 then p.late[1] end as late_org_id',
-    by: 'case when cardinality(p.late) = 1 then p.late[1] end as late_org_id',
-  },
-  {
     name: 'organisation: nor is it as good as evidence in time',
     in: 'destinations',
     replace: 'case when cardinality(p.bound) = 1 then p.bound[1] end) as org_id',

@@ -42,7 +42,7 @@ begin
         select n.n, n.kind in ('metadata_code', 'promotion_code', 'client_reference') and bool_or(
             k.n is not null
           ) over (
-            partition by n.payer_id, n.kind, n.evidence_id, n.terms_version, n.refusal
+            partition by n.payer_id, n.kind, n.evidence_id, n.terms_version
             order by n.at, n.n
             rows between unbounded preceding and 1 preceding
           ) as is_repeated

@@ -63,7 +63,7 @@ begin
     gone as (
       select (p.sale).sale_id, (p.sale).subscription_id, (p.sale).paid_at, p.named,
         coalesce(p.named, case when cardinality(p.bound) = 1 then p.bound[1] end) as org_id, p.bound,
-        case when p.bound is null and cardinality(p.late) = 1 then p.late[1] end as late_org_id, p.late
+        case when cardinality(p.late) = 1 then p.late[1] end as late_org_id, p.late
       from pointed as p
     ),
     firsts as (

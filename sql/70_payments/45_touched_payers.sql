@@ -48,7 +48,7 @@ $$;
 
 -- The payers who must be settled because an event changed who they are, what evidence they have, or whether they had
 -- paid before: those of the carriers with a new link or new evidence, and those of the touched sales, where a touched
--- id carries anything.
+-- id is linked to somebody. (A sale with another object that carries evidence has changed by itself.)
 create function referral_private.payers_touched(
   p_stripe_account text,
   p_livemode boolean,
@@ -68,9 +68,6 @@ begin
   if cardinality(p_carriers) > 0 or exists (
     select from referral_private.payer_users as l
     where l.stripe_account = p_stripe_account and l.livemode = p_livemode and l.carrier = any (p_touched)
-  ) or exists (
-    select from referral_private.payer_evidence as e
-    where e.stripe_account = p_stripe_account and e.livemode = p_livemode and e.carrier = any (p_touched)
   ) then
     v_payers := v_payers || array(
       select s.payer_id from referral_private.sales as s

@@ -5557,7 +5557,7 @@ begin
         select n.n, n.kind in ('metadata_code', 'promotion_code', 'client_reference') and bool_or(
             k.n is not null
           ) over (
-            partition by n.payer_id, n.kind, n.evidence_id, n.terms_version, n.refusal
+            partition by n.payer_id, n.kind, n.evidence_id, n.terms_version
             order by n.at, n.n
             rows between unbounded preceding and 1 preceding
           ) as is_repeated
@@ -5836,7 +5836,7 @@ begin
     gone as (
       select (p.sale).sale_id, (p.sale).subscription_id, (p.sale).paid_at, p.named,
         coalesce(p.named, case when cardinality(p.bound) = 1 then p.bound[1] end) as org_id, p.bound,
-        case when p.bound is null and cardinality(p.late) = 1 then p.late[1] end as late_org_id, p.late
+        case when cardinality(p.late) = 1 then p.late[1] end as late_org_id, p.late
       from pointed as p
     ),
     firsts as (
@@ -10997,7 +10997,7 @@ $$;
 
 -- The payers who must be settled because an event changed who they are, what evidence they have, or whether they had
 -- paid before: those of the carriers with a new link or new evidence, and those of the touched sales, where a touched
--- id carries anything.
+-- id is linked to somebody. (A sale with another object that carries evidence has changed by itself.)
 create function referral_private.payers_touched(
   p_stripe_account text,
   p_livemode boolean,
@@ -11017,9 +11017,6 @@ begin
   if cardinality(p_carriers) > 0 or exists (
     select from referral_private.payer_users as l
     where l.stripe_account = p_stripe_account and l.livemode = p_livemode and l.carrier = any (p_touched)
-  ) or exists (
-    select from referral_private.payer_evidence as e
-    where e.stripe_account = p_stripe_account and e.livemode = p_livemode and e.carrier = any (p_touched)
   ) then
     v_payers := v_payers || array(
       select s.payer_id from referral_private.sales as s

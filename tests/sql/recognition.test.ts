@@ -58,6 +58,18 @@ test('a user who redeems on one account becomes known on the other', () =>
     expect(await earned()).toBe(100)
   }))
 
+test('a user who is known on one account becomes known on the other as a member', () =>
+  undone(sql, async (tx) => {
+    const { userId, earned, signUp } = await named(tx, { account: 'acct_1' })
+    const here = await scene(tx, terms)
+    await signUp()
+    await ingest(tx, completedSession({ customer: 'cus_1', userId }))
+    expect(await recognisedOn(tx, userId)).toEqual([''])
+    await here.admin.rpc('add_member', { org_id: here.org, user_id: userId })
+    expect(await recognisedOn(tx, userId)).toEqual(['', 'acct_1'])
+    expect(await earned()).toBe(100)
+  }))
+
 test.for([
   [29, 100],
   [31, 0],

@@ -9,6 +9,8 @@ export type Step = () => Promise<unknown>
 export async function stageWorld(sql: Sql, world: World): Promise<void> {
   const { organisations, terms, switches, codes, codeStates, members, knownUsers } = world
   const programs = new Map(codes.map(({ org, program }) => [program, org]))
+  const until = (of: string, after: number) =>
+    terms.find(({ program, version }) => program === of && version === after + 1)?.from ?? null
   const insert = async (table: string, rows: object[]) => {
     if (rows.length) await sql`insert into ${sql(table)} ${sql(rows)}`
   }
@@ -27,7 +29,11 @@ export async function stageWorld(sql: Sql, world: World): Promise<void> {
     'referral.program_terms',
     terms.map(({ program, version, terms, from }) => ({
       ...{ org_id: programs.get(program) ?? null, program_id: program, version },
-      ...{ terms: sql.json(terms as never), valid_from: time(from) },
+      ...{
+        terms: sql.json(terms as never),
+        valid_from: time(from),
+        valid_to: time(until(program, version)),
+      },
     })),
   )
   await insert(
