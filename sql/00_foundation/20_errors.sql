@@ -1,6 +1,7 @@
 -- Every error that SQL raises: code, HTTP status, message. docs/errors.md explains them; a test keeps both equal.
 create type referral_private.error as (code text, status int, message text);
 
+-- All errors, each once.
 create function referral_private.error_registry()
 returns setof referral_private.error
 language sql

@@ -71,6 +71,7 @@ using (org_id in (select referral_private.orgs_with_role('admin')));
 
 grant select on referral.member_changes to authenticated, service_role;
 
+-- Writes down that a member was added, or that their role, deactivation or block changed.
 create function referral_private.record_member_change()
 returns trigger
 language plpgsql

@@ -51,6 +51,7 @@ as $$
     end;
 $$;
 
+-- Is this `"once"`, `"forever"`, or `{"months": n}`?
 create function referral_private.is_recurrence(p_value jsonb)
 returns boolean
 language sql

@@ -77,6 +77,7 @@ from
 where referral_private.normalise_code(word) is not null
 on conflict do nothing;
 
+-- Is this key a reserved word, or does it contain one that is reserved inside others too?
 create function referral_private.is_reserved(p_key text)
 returns boolean
 language plpgsql

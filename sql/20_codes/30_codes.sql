@@ -197,6 +197,7 @@ using (org_id in (select referral_private.orgs_with_role('coordinator')));
 
 grant select on referral.code_changes to authenticated, service_role;
 
+-- Writes down that a code was made, that its status changed, or that its grace was cut short.
 create function referral_private.record_code_change()
 returns trigger
 language plpgsql

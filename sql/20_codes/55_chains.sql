@@ -1,5 +1,6 @@
 -- A chain: a code and all codes that it was rotated into. Its id is that of its first code.
 
+-- The chain that a code is in.
 create function referral_private.chain_of(p_code_id uuid)
 returns uuid
 language plpgsql
@@ -12,6 +13,7 @@ begin
 end
 $$;
 
+-- All codes of a chain.
 create function referral_private.codes_of_chain(p_org_id uuid, p_chain_id uuid)
 returns uuid[]
 language plpgsql

@@ -3,6 +3,7 @@
 -- The months, in UTC, that have a partition of their own.
 create type referral_private.click_month as (partition name, month timestamp);
 
+-- The months that have a partition.
 create function referral_private.click_months()
 returns setof referral_private.click_month
 language plpgsql

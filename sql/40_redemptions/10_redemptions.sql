@@ -117,6 +117,7 @@ using (org_id in (select referral_private.orgs_with_role('coordinator')));
 
 grant select on referral.redemption_changes to authenticated, service_role;
 
+-- Writes down that a redemption's status or decision changed.
 create function referral_private.record_redemption_change()
 returns trigger
 language plpgsql

@@ -32,6 +32,7 @@ begin
 end
 $$;
 
+-- Locks a Stripe account until the transaction ends. Raises `busy` unless that is READ COMMITTED.
 create function referral_private.lock_stripe_account(p_stripe_account text)
 returns void
 language plpgsql

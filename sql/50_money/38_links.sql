@@ -4,6 +4,7 @@
 -- guest's objects carry what they name under the sale or the payment.
 create type referral_private.payer_carrier as (payer_id text collate "C", carrier text collate "C");
 
+-- The carriers of these payers.
 create function referral_private.carriers_of_payers(p_stripe_account text, p_livemode boolean, p_payer_ids text[])
 returns setof referral_private.payer_carrier
 language plpgsql
@@ -63,6 +64,7 @@ $$;
 -- A link of a carrier to a user whom the project knows: an object named the user, or a redemption of theirs.
 create type referral_private.payer_link as (carrier text collate "C", user_id uuid, linked_at timestamptz);
 
+-- The links of these carriers.
 create function referral_private.links_of_carriers(p_stripe_account text, p_livemode boolean, p_carriers text[])
 returns referral_private.payer_link[]
 language plpgsql

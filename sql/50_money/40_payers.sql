@@ -146,6 +146,7 @@ $$;
 -- The payers of these by their carriers. One carrier can be several payers'.
 create type referral_private.carried_payer as (carrier text collate "C", payer referral_private.payer);
 
+-- These payers, each under every carrier of theirs.
 create function referral_private.payers_by_carrier(p_together referral_private.settled_payers)
 returns setof referral_private.carried_payer
 language plpgsql

@@ -6,6 +6,7 @@ create type referral_private.carried_evidence as (
   carried referral_private.payer_evidence
 );
 
+-- What the objects of these payers carry, each statement once for each payer.
 create function referral_private.evidence_carried(
   p_stripe_account text,
   p_livemode boolean,

@@ -219,6 +219,7 @@ create type referral_private.settlement as (
   won referral_private.won_sale[]
 );
 
+-- The settlement of these payers, as the facts say now.
 create function referral_private.settlement_of(
   p_stripe_account text,
   p_livemode boolean,

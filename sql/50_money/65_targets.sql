@@ -42,6 +42,7 @@ create type referral_private.judged_sale as (
   commission_refusal text
 );
 
+-- Judges won sales: which place and rank each has, what its commission is by, and why it earns none.
 create function referral_private.sales_judged(p_won referral_private.won_sale[])
 returns setof referral_private.judged_sale
 language plpgsql
@@ -113,6 +114,7 @@ begin
 end
 $$;
 
+-- What these sales owe now, to whom: of each sale the commission, and the reward of the referee.
 create function referral_private.targets_of(p_won referral_private.won_sale[], p_now timestamptz)
 returns setof referral_private.target
 language plpgsql

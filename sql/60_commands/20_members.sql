@@ -1,5 +1,6 @@
 -- Commands on members: who is let in, with which role, and under which name.
 
+-- Lets the name of a role pass. Raises `invalid_argument`.
 create function referral_private.require_role_name(p_role text)
 returns void
 language plpgsql

@@ -105,6 +105,7 @@ begin
 end
 $$;
 
+-- A payment intent names its payer, the user, the evidence and its charge, and says what was received and its tax.
 create function referral_private.state_intent(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
@@ -172,6 +173,7 @@ begin
 end
 $$;
 
+-- An invoice payment says which payment paid how much of an invoice. One without a payment says nothing of money.
 create function referral_private.state_invoice_payment(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
@@ -202,6 +204,7 @@ begin
 end
 $$;
 
+-- A charge says which payment intent it is of.
 create function referral_private.state_charge(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql

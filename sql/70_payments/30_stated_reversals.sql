@@ -41,6 +41,7 @@ begin
 end
 $$;
 
+-- A fraud warning holds what its payment earns, from the latest time that it states.
 create function referral_private.state_warning(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql

@@ -20,6 +20,7 @@ to anon, authenticated, service_role;
 -- Every error that SQL raises: code, HTTP status, message. docs/errors.md explains them; a test keeps both equal.
 create type referral_private.error as (code text, status int, message text);
 
+-- All errors, each once.
 create function referral_private.error_registry()
 returns setof referral_private.error
 language sql
@@ -625,6 +626,7 @@ using (org_id in (select referral_private.orgs_with_role('admin')));
 
 grant select on referral.member_changes to authenticated, service_role;
 
+-- Writes down that a member was added, or that their role, deactivation or block changed.
 create function referral_private.record_member_change()
 returns trigger
 language plpgsql
@@ -830,6 +832,7 @@ as $$
     end;
 $$;
 
+-- Is this `"once"`, `"forever"`, or `{"months": n}`?
 create function referral_private.is_recurrence(p_value jsonb)
 returns boolean
 language sql
@@ -1243,6 +1246,7 @@ from
 where referral_private.normalise_code(word) is not null
 on conflict do nothing;
 
+-- Is this key a reserved word, or does it contain one that is reserved inside others too?
 create function referral_private.is_reserved(p_key text)
 returns boolean
 language plpgsql
@@ -1457,6 +1461,7 @@ using (org_id in (select referral_private.orgs_with_role('coordinator')));
 
 grant select on referral.code_changes to authenticated, service_role;
 
+-- Writes down that a code was made, that its status changed, or that its grace was cut short.
 create function referral_private.record_code_change()
 returns trigger
 language plpgsql
@@ -1835,6 +1840,7 @@ grant execute on function referral_private.expire_codes to service_role;
 
 -- A chain: a code and all codes that it was rotated into. Its id is that of its first code.
 
+-- The chain that a code is in.
 create function referral_private.chain_of(p_code_id uuid)
 returns uuid
 language plpgsql
@@ -1847,6 +1853,7 @@ begin
 end
 $$;
 
+-- All codes of a chain.
 create function referral_private.codes_of_chain(p_org_id uuid, p_chain_id uuid)
 returns uuid[]
 language plpgsql
@@ -2372,6 +2379,7 @@ grant execute on function referral_private.code_clicks to authenticated, service
 -- The months, in UTC, that have a partition of their own.
 create type referral_private.click_month as (partition name, month timestamp);
 
+-- The months that have a partition.
 create function referral_private.click_months()
 returns setof referral_private.click_month
 language plpgsql
@@ -2649,6 +2657,7 @@ using (org_id in (select referral_private.orgs_with_role('coordinator')));
 
 grant select on referral.redemption_changes to authenticated, service_role;
 
+-- Writes down that a redemption's status or decision changed.
 create function referral_private.record_redemption_change()
 returns trigger
 language plpgsql
@@ -4007,6 +4016,7 @@ begin
 end
 $$;
 
+-- Locks a Stripe account until the transaction ends. Raises `busy` unless that is READ COMMITTED.
 create function referral_private.lock_stripe_account(p_stripe_account text)
 returns void
 language plpgsql
@@ -4612,6 +4622,7 @@ $$;
 -- guest's objects carry what they name under the sale or the payment.
 create type referral_private.payer_carrier as (payer_id text collate "C", carrier text collate "C");
 
+-- The carriers of these payers.
 create function referral_private.carriers_of_payers(p_stripe_account text, p_livemode boolean, p_payer_ids text[])
 returns setof referral_private.payer_carrier
 language plpgsql
@@ -4671,6 +4682,7 @@ $$;
 -- A link of a carrier to a user whom the project knows: an object named the user, or a redemption of theirs.
 create type referral_private.payer_link as (carrier text collate "C", user_id uuid, linked_at timestamptz);
 
+-- The links of these carriers.
 create function referral_private.links_of_carriers(p_stripe_account text, p_livemode boolean, p_carriers text[])
 returns referral_private.payer_link[]
 language plpgsql
@@ -4866,6 +4878,7 @@ $$;
 -- The payers of these by their carriers. One carrier can be several payers'.
 create type referral_private.carried_payer as (carrier text collate "C", payer referral_private.payer);
 
+-- These payers, each under every carrier of theirs.
 create function referral_private.payers_by_carrier(p_together referral_private.settled_payers)
 returns setof referral_private.carried_payer
 language plpgsql
@@ -5000,6 +5013,7 @@ create type referral_private.carried_evidence as (
   carried referral_private.payer_evidence
 );
 
+-- What the objects of these payers carry, each statement once for each payer.
 create function referral_private.evidence_carried(
   p_stripe_account text,
   p_livemode boolean,
@@ -5992,6 +6006,7 @@ create type referral_private.settlement as (
   won referral_private.won_sale[]
 );
 
+-- The settlement of these payers, as the facts say now.
 create function referral_private.settlement_of(
   p_stripe_account text,
   p_livemode boolean,
@@ -6504,6 +6519,7 @@ create type referral_private.judged_sale as (
   commission_refusal text
 );
 
+-- Judges won sales: which place and rank each has, what its commission is by, and why it earns none.
 create function referral_private.sales_judged(p_won referral_private.won_sale[])
 returns setof referral_private.judged_sale
 language plpgsql
@@ -6575,6 +6591,7 @@ begin
 end
 $$;
 
+-- What these sales owe now, to whom: of each sale the commission, and the reward of the referee.
 create function referral_private.targets_of(p_won referral_private.won_sale[], p_now timestamptz)
 returns setof referral_private.target
 language plpgsql
@@ -7922,6 +7939,7 @@ $$;
 
 -- Commands on members: who is let in, with which role, and under which name.
 
+-- Lets the name of a role pass. Raises `invalid_argument`.
 create function referral_private.require_role_name(p_role text)
 returns void
 language plpgsql
@@ -10576,6 +10594,7 @@ begin
 end
 $$;
 
+-- A payment intent names its payer, the user, the evidence and its charge, and says what was received and its tax.
 create function referral_private.state_intent(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
@@ -10643,6 +10662,7 @@ begin
 end
 $$;
 
+-- An invoice payment says which payment paid how much of an invoice. One without a payment says nothing of money.
 create function referral_private.state_invoice_payment(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
@@ -10673,6 +10693,7 @@ begin
 end
 $$;
 
+-- A charge says which payment intent it is of.
 create function referral_private.state_charge(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
@@ -10731,6 +10752,7 @@ begin
 end
 $$;
 
+-- A fraud warning holds what its payment earns, from the latest time that it states.
 create function referral_private.state_warning(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql

@@ -59,6 +59,15 @@ test('no file is longer than 250 lines, no line than 120 characters, no function
   expect(long).toEqual([])
 })
 
+test('every function has a line above it, or a comment, that says what it does', () => {
+  const silent = files.flatMap(({ path, text }) =>
+    [...text.matchAll(/(?<!^--.*\n)^create function (\S+?)\(/gm)]
+      .filter(([, name]) => !text.includes(`\ncomment on function ${name} is\n`))
+      .map(([, name]) => `${path}: ${name}`),
+  )
+  expect(silent).toEqual([])
+})
+
 test('no text in a function needs the session’s standard_conforming_strings', () => {
   const escapes = files.flatMap(({ path, code }) =>
     [...code.matchAll(/^as \$\$(.*?)^\$\$;/gms)]
