@@ -140,8 +140,8 @@ longer limits which sales the redemption wins.
 
 redemption_id: the redemption.
 reason: up to 500 characters, kept in the audit.
-Callers: coordinators, admins and the operator, but nobody for a redemption of their own, or of a code that is theirs,
-benefits them or was made by them.
+Callers: coordinators, admins and the operator, but nobody for a redemption of their own, of a code that is theirs,
+benefits them or was made by them, or where they would earn more by it.
 Errors: not_a_member, not_allowed, redemption_not_found, redemption_rejected, invalid_argument, busy.';
 
 grant execute on function referral.confirm_redemption to authenticated, service_role;
@@ -412,7 +412,8 @@ user_id: the member.
 reason: up to 500 characters, kept in the audit.
 block: true: the member gets no code again, and what is paid from now on earns nothing for them, and by their codes
 nothing for others; nobody blocks themself.
-Callers: coordinators for members; admins and the operator for anyone but the last admin.
+Callers: coordinators for members; admins and the operator for anyone but the last admin; with block nobody who would
+earn more by it.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
 last_admin, invalid_argument, busy.';
 
@@ -447,8 +448,8 @@ returned as it is. What was redeemed before still earns, unless block is true.
 code_id: the code.
 reason: up to 500 characters, kept in the audit.
 block: true: the referrer gets no code again, and what is paid from now on earns nothing for them, and by their codes
-nothing for others; of a campaign code: by this code nobody; nobody blocks themself, coordinators block members only.
-Callers: coordinators, admins and the operator.
+nothing for others; of a campaign code: by this code nobody.
+Callers: coordinators, admins and the operator; with block, who may forfeit_from the code.
 Errors: not_a_member, not_allowed, code_not_found, invalid_argument, busy.';
 
 grant execute on function referral.end_code to authenticated, service_role;
@@ -602,8 +603,8 @@ code_id: the code, of any status.
 since: from when, past or future; now unless given; rounded down to a second.
 until: before when, later than since; for ever unless given; rounded down to a second.
 reason: up to 500 characters, kept in the audit.
-Callers: coordinators for members; admins and the operator for anyone; but nobody for themself, or for a code that is
-theirs, benefits them or was made by them.
+Callers: coordinators for members; admins and the operator for anyone; but nobody for themself, for a code that is
+theirs, benefits them or was made by them, or where they would earn more by it.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
 code_not_found, invalid_argument, busy.';
 
@@ -1211,7 +1212,7 @@ comment on function referral.reactivate_member is
 org_id: the organisation.
 user_id: the member.
 unblock: true, for admins: the member may have codes again, and what is paid from now on earns again; nobody unblocks
-themself, or a member with a code that benefits them or was made by them.
+themself, a member with a code that benefits them or was made by them, or where they would earn more by it.
 reason: up to 500 characters, kept in the audit.
 Callers: coordinators for members; admins and the operator for anyone.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
@@ -1568,8 +1569,8 @@ person has still used their redemption in the program.
 
 redemption_id: the redemption.
 reason: up to 500 characters, kept in the audit.
-Callers: coordinators, admins and the operator, but nobody for a redemption of their own, or for a referral of a code
-that is theirs, benefits them or was made by them.
+Callers: coordinators, admins and the operator, but nobody for a redemption of their own, for a referral of a code
+that is theirs, benefits them or was made by them, or where they would earn more by it.
 Errors: not_a_member, not_allowed, redemption_not_found, invalid_argument, busy.';
 
 grant execute on function referral.reject_redemption to authenticated, service_role;
@@ -1618,8 +1619,8 @@ program_id: the program.
 person_id: whose referral it is; either this or payer_id.
 payer_id: a customer of Stripe, or the invoice or payment of a guest.
 reason: up to 500 characters, kept in the audit.
-Callers: coordinators, admins and the operator, but nobody for a referral of their own, or of a code that is theirs,
-benefits them or was made by them.
+Callers: coordinators, admins and the operator, but nobody for a referral of their own, of a code that is theirs,
+benefits them or was made by them, or where they would earn more by it.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
 invalid_argument, busy.';
 
@@ -2106,8 +2107,8 @@ is returned as it is.
 
 decision_id: the decision.
 reason: up to 500 characters, kept in the audit.
-Callers: admins and the operator, but nobody for a decision on themself, or on a code that is theirs, benefits them or
-was made by them.
+Callers: admins and the operator, but nobody for a decision on themself, on a code that is theirs, benefits them or
+was made by them, also if that became known later, or where they would earn more by it.
 Errors: not_a_member, not_allowed, decision_not_found, invalid_argument, busy.';
 
 grant execute on function referral.withdraw_decision to authenticated, service_role;

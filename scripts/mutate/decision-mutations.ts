@@ -4,6 +4,7 @@ const locked = 'v_stripe_account := referral_private.lock_stripe_account_of(p_or
 const asked = "perform referral_private.require_role(p_org_id, 'coordinator');"
 const concurrency = ['tests/concurrency/decisions']
 const forfeits = ['tests/sql/forfeits']
+const interests = ['tests/sql/interests']
 const rejections = ['tests/sql/rejected-referrals', 'tests/sql/decisions']
 
 /** Promises about decisions of staff. */
@@ -48,9 +49,32 @@ export const decisionMutations: TextMutation[] = [
     name: 'staff: a coordinator blocks an admin by a code',
     in: 'end_code',
     replace:
-      'perform referral_private.require_role_over(v_code.org_id, array[v_code.referrer_id]);',
+      'perform referral_private.require_role_over(v_code.org_id, array[v_code.referrer_id, v_code.beneficiary_id]);',
     by: '',
     tests: ['tests/sql/forfeits'],
+  },
+  {
+    name: 'staff: a coordinator blocks by a code what benefits an admin',
+    in: 'end_code',
+    replace: ', v_code.beneficiary_id]',
+    by: ']',
+    tests: interests,
+  },
+  {
+    name: 'staff: blocking by a code of their own',
+    in: 'end_code',
+    replace:
+      'perform referral_private.require_no_interest_in(\n      referral_private.codes_of_chain(v_code.org_id, referral_private.chain_of(p_code_id))\n    );',
+    by: '',
+    tests: [...forfeits, ...interests],
+  },
+  {
+    name: 'staff: blocking by a code that follows one of their own',
+    in: 'end_code',
+    replace:
+      'referral_private.codes_of_chain(v_code.org_id, referral_private.chain_of(p_code_id))\n    );',
+    by: 'array[p_code_id]);',
+    tests: interests,
   },
   {
     name: 'staff: unblocking who earns for the caller',
@@ -77,13 +101,13 @@ export const decisionMutations: TextMutation[] = [
   {
     name: 'staff: decisions on themself',
     in: 'require_no_interest',
-    replace: 'auth.uid() in (p_decision.person_id, p_decision.member_id)',
+    replace: 'auth.uid() = any (referral_private.people_of_decision(p_stripe_account, p_decision))',
     by: 'false',
     tests: [...rejections, ...forfeits],
   },
   ...['c.referrer_id, ', 'c.beneficiary_id, ', ', c.created_by'].map((column) => ({
     name: `staff: decisions on codes by their ${column.replaceAll(/c\.|[ ,]/g, '')}`,
-    in: 'require_no_interest',
+    in: 'require_no_interest_in',
     replace: column,
     by: '',
     tests: [...rejections, ...forfeits],
@@ -91,14 +115,56 @@ export const decisionMutations: TextMutation[] = [
   {
     name: 'staff: decisions on payers that carry their code',
     in: 'codes_of_decision',
+    replace: "p_decision.kind = 'reject'",
+    by: 'false',
+    tests: rejections,
+  },
+  {
+    name: 'staff: decisions on payers that were written down',
+    in: 'payers_written_down',
     replace: 'w.decision_id = p_decision.id',
     by: 'false',
     tests: rejections,
   },
   {
+    name: 'staff: decisions on payers whom the person has since',
+    in: 'payers_rejected',
+    replace: 'p.person = p_decision.person_id',
+    by: 'false',
+    tests: interests,
+  },
+  {
+    name: 'staff: decisions on payers of a person who became known since',
+    in: 'payers_rejected',
+    replace: 'select w.person from unnest(v_payers) as w where w.payer_id = any (v_written)',
+    by: 'select null::uuid',
+    tests: interests,
+  },
+  {
+    name: 'staff: decisions on a person who became known since',
+    in: 'people_of_decision',
+    replace: "p_decision.kind = 'reject'",
+    by: 'false',
+    tests: interests,
+  },
+  {
+    name: 'staff: decisions on people who became known since, in both modes',
+    in: 'people_of_decision',
+    replace: "'{true,false}'",
+    by: "'{false}'",
+    tests: interests,
+  },
+  {
+    name: 'staff: a later link makes nobody the person of a rejection',
+    in: 'payers_rejected',
+    replace: 'where p.payer_id = any (v_written)',
+    by: 'where true or p.payer_id = any (v_written)',
+    tests: interests,
+  },
+  {
     name: 'staff: decisions on redemptions of their code',
     in: 'codes_of_decision',
-    replace: 'r.referee_id = p_decision.person_id',
+    replace: 'r.referee_id = any (v_people)',
     by: 'false',
     tests: rejections,
   },
@@ -112,17 +178,22 @@ export const decisionMutations: TextMutation[] = [
   {
     name: 'staff: members block themself',
     in: 'lock_member_to_block',
-    replace: "perform referral_private.raise_error('not_allowed');",
-    by: '',
+    replace: 'if p_user_id = auth.uid() then',
+    by: 'if false then',
     tests: forfeits,
   },
-  {
-    name: 'staff: members block themself by their code',
-    in: 'lock_to_block',
-    replace: "perform referral_private.raise_error('not_allowed');",
-    by: '',
-    tests: forfeits,
-  },
+  ...[
+    ['gain by what they decide', 'where o.amount > coalesce(b.amount, 0)', 'where false'],
+    ['are in the way of what they earned before', 'coalesce(b.amount, 0)', '0'],
+    ['gain in one mode by what they lose in another', 'b.livemode = o.livemode and ', ''],
+    ['gain in one currency by what they lose in another', ' and b.currency = o.currency', ''],
+  ].map(([what, replace = '', by = '']) => ({
+    name: `staff: members ${what}`,
+    in: 'settle_decision',
+    replace,
+    by,
+    tests: interests,
+  })),
   {
     name: 'decisions: a rejection wins',
     in: 'standing_decision',

@@ -13,7 +13,7 @@ as $$
     ('not_signed_in', 401, 'Sign in first.'),
     ('anonymous_user', 403, 'An anonymous sign-in cannot do this.'),
     ('not_a_member', 403, 'You are not a member of this organisation.'),
-    ('not_allowed', 403, 'Your role in this organisation does not allow this.'),
+    ('not_allowed', 403, 'You are not allowed to do this in this organisation.'),
     ('member_deactivated', 403, 'This member is deactivated.'),
     ('member_blocked', 403, 'This member is blocked from having codes.'),
     ('not_invited', 403, 'This program is for members whom staff have added.'),

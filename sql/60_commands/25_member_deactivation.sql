@@ -14,7 +14,9 @@ declare
 begin
   perform referral_private.require_role(p_org_id, 'coordinator');
   if p_settles and p_user_id = auth.uid() then
-    perform referral_private.raise_error('not_allowed');
+    perform referral_private.raise_error(
+      'not_allowed', 'you decide on yourself: ask somebody else, or the operator'
+    );
   end if;
   if p_settles then
     v_stripe_account := referral_private.lock_stripe_account_of(p_org_id);
@@ -68,7 +70,8 @@ user_id: the member
 reason: up to 500 characters, kept in the audit
 block: true: the member gets no code again, and what is paid from now on earns nothing for them, and by their codes
   nothing for others; nobody blocks themself
-callers: coordinators for members; admins and the operator for anyone but the last admin
+callers: coordinators for members; admins and the operator for anyone but the last admin; with block nobody who would
+  earn more by it
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
   last_admin, invalid_argument, busy
 timeout: 60s';
@@ -113,7 +116,7 @@ group: Manage members
 org_id: the organisation
 user_id: the member
 unblock: true, for admins: the member may have codes again, and what is paid from now on earns again; nobody unblocks
-  themself, or a member with a code that benefits them or was made by them
+  themself, a member with a code that benefits them or was made by them, or where they would earn more by it
 reason: up to 500 characters, kept in the audit
 callers: coordinators for members; admins and the operator for anyone
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,

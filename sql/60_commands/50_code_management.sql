@@ -108,8 +108,7 @@ timeout: 10s';
 
 grant execute on function referral_private.reactivate_code to authenticated, service_role;
 
--- Locks the Stripe account of a code that staff end with `block`. Raises `code_not_found`, and `not_allowed` where the
--- code is the caller's own.
+-- Locks the Stripe account of a code that staff end with `block`. Raises `code_not_found`.
 create function referral_private.lock_to_block(p_code_id uuid)
 returns text
 language plpgsql
@@ -123,9 +122,6 @@ begin
   select * into v_code from referral.codes as c where c.id = p_code_id;
   if v_code.id is null or not referral_private.acts_with_role(v_code.org_id, 'coordinator') then
     perform referral_private.raise_error('code_not_found');
-  end if;
-  if v_code.referrer_id = auth.uid() then
-    perform referral_private.raise_error('not_allowed');
   end if;
   return referral_private.lock_stripe_account_of(v_code.org_id);
 end
@@ -145,7 +141,10 @@ declare
   v_code referral.codes := referral_private.lock_code_for_staff(p_code_id);
 begin
   if p_block then
-    perform referral_private.require_role_over(v_code.org_id, array[v_code.referrer_id]);
+    perform referral_private.require_role_over(v_code.org_id, array[v_code.referrer_id, v_code.beneficiary_id]);
+    perform referral_private.require_no_interest_in(
+      referral_private.codes_of_chain(v_code.org_id, referral_private.chain_of(p_code_id))
+    );
     update referral.members as m
     set blocked_at = coalesce(m.blocked_at, clock_timestamp()), reason = p_reason
     where m.org_id = v_code.org_id and m.user_id = v_code.referrer_id;
@@ -175,8 +174,8 @@ group: Manage codes
 code_id: the code
 reason: up to 500 characters, kept in the audit
 block: true: the referrer gets no code again, and what is paid from now on earns nothing for them, and by their codes
-  nothing for others; of a campaign code: by this code nobody; nobody blocks themself, coordinators block members only
-callers: coordinators, admins and the operator
+  nothing for others; of a campaign code: by this code nobody
+callers: coordinators, admins and the operator; with block, who may forfeit_from the code
 errors: not_a_member, not_allowed, code_not_found, invalid_argument, busy
 timeout: 60s';
 

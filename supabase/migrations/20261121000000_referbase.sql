@@ -32,7 +32,7 @@ as $$
     ('not_signed_in', 401, 'Sign in first.'),
     ('anonymous_user', 403, 'An anonymous sign-in cannot do this.'),
     ('not_a_member', 403, 'You are not a member of this organisation.'),
-    ('not_allowed', 403, 'Your role in this organisation does not allow this.'),
+    ('not_allowed', 403, 'You are not allowed to do this in this organisation.'),
     ('member_deactivated', 403, 'This member is deactivated.'),
     ('member_blocked', 403, 'This member is blocked from having codes.'),
     ('not_invited', 403, 'This program is for members whom staff have added.'),
@@ -7770,8 +7770,77 @@ timeout: 10s';
 
 grant execute on function referral_private.update_organisation to authenticated, service_role;
 
--- What every command that decides does: it states the decision, refuses who is interested, and brings redemptions and
--- the ledger to what then stands. The Stripe account lock is held.
+-- Whom and what a decision is about, and that nobody decides who is interested. The Stripe account lock is held.
+
+-- The payers that a rejected referral had when it was rejected, by what they are called now.
+create function referral_private.payers_written_down(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_decision referral.decisions
+)
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return referral_private.payers_of_carriers(p_stripe_account, p_livemode, array(
+    select w.payer_id from referral_private.decision_payers as w
+    where w.org_id = p_decision.org_id and w.decision_id = p_decision.id
+      and w.stripe_account = p_stripe_account and w.livemode = p_livemode
+  ));
+end
+$$;
+
+-- The payers that a rejected referral has now, in one mode: those written down, and all payers of its people. Payers
+-- and people may have become known since it was rejected.
+create function referral_private.payers_rejected(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_decision referral.decisions
+)
+returns setof referral_private.payer
+language plpgsql
+stable
+rows 10
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_written text[] := referral_private.payers_written_down(p_stripe_account, p_livemode, p_decision);
+  v_payers referral_private.payer[] := (referral_private.payers_together(
+    p_stripe_account, p_livemode, v_written || referral_private.payers_of_users(
+      p_stripe_account, p_livemode, array_remove(array[p_decision.person_id], null)
+    )
+  )).payers;
+begin
+  return query
+  select p.*
+  from unnest(v_payers) as p
+  where p.payer_id = any (v_written) or p.person = p_decision.person_id or p.person in (
+    select w.person from unnest(v_payers) as w where w.payer_id = any (v_written)
+  );
+end
+$$;
+
+-- The people whom a decision is about: the member, or everybody whose referral is rejected or confirmed.
+create function referral_private.people_of_decision(p_stripe_account text, p_decision referral.decisions)
+returns uuid[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array_remove(array[p_decision.member_id, p_decision.person_id], null) || array(
+    select p.person
+    from unnest('{true,false}'::boolean[]) as livemode
+    cross join lateral referral_private.payers_rejected(p_stripe_account, livemode, p_decision) as p
+    where p_decision.kind = 'reject' and p.person is not null
+  );
+end
+$$;
 
 -- The codes whose sales a decision is about.
 create function referral_private.codes_of_decision(p_stripe_account text, p_decision referral.decisions)
@@ -7781,6 +7850,8 @@ stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_people uuid[] := referral_private.people_of_decision(p_stripe_account, p_decision);
 begin
   if p_decision.chain_id is not null then
     return referral_private.codes_of_chain(p_decision.org_id, p_decision.chain_id);
@@ -7795,19 +7866,39 @@ begin
   end if;
   return array(
     select r.code_id from referral.redemptions as r
-    where r.org_id = p_decision.org_id and r.program_id = p_decision.program_id and r.referee_id = p_decision.person_id
+    where r.org_id = p_decision.org_id and r.program_id = p_decision.program_id and r.referee_id = any (v_people)
     union
-    select unnest(
-      referral_private.codes_carried(p_stripe_account, w.livemode, p_decision.program_id, array_agg(w.payer_id))
-    )
-    from referral_private.decision_payers as w
-    where w.org_id = p_decision.org_id and w.decision_id = p_decision.id and w.stripe_account = p_stripe_account
-    group by w.livemode
+    select unnest(referral_private.codes_carried(p_stripe_account, livemode, p_decision.program_id, array(
+      select p.payer_id from referral_private.payers_rejected(p_stripe_account, livemode, p_decision) as p
+    )))
+    from unnest('{true,false}'::boolean[]) as livemode
+    where p_decision.kind = 'reject'
   );
 end
 $$;
 
--- Nobody decides on themself, or on a code that is theirs, benefits them, or was made by them. Raises `not_allowed`.
+-- Nobody decides on a code that is theirs, benefits them, or was made by them. Raises `not_allowed`.
+create function referral_private.require_no_interest_in(p_code_ids uuid[])
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if auth.uid() is not null and exists (
+    select from referral.codes as c
+    where c.id = any (p_code_ids) and auth.uid() in (c.referrer_id, c.beneficiary_id, c.created_by)
+  ) then
+    perform referral_private.raise_error(
+      'not_allowed',
+      'you decide on a code that is yours, benefits you or was made by you: ask somebody else, or the operator'
+    );
+  end if;
+end
+$$;
+
+-- Nobody decides on themself, either. Raises `not_allowed`.
 create function referral_private.require_no_interest(p_stripe_account text, p_decision referral.decisions)
 returns void
 language plpgsql
@@ -7816,13 +7907,14 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if auth.uid() in (p_decision.person_id, p_decision.member_id) or auth.uid() is not null and exists (
-    select from referral.codes as c
-    where c.id = any (referral_private.codes_of_decision(p_stripe_account, p_decision))
-      and auth.uid() in (c.referrer_id, c.beneficiary_id, c.created_by)
-  ) then
-    perform referral_private.raise_error('not_allowed');
+  if auth.uid() = any (referral_private.people_of_decision(p_stripe_account, p_decision)) then
+    perform referral_private.raise_error(
+      'not_allowed', 'you decide on yourself: ask somebody else, or the operator'
+    );
   end if;
+  perform referral_private.require_no_interest_in(
+    referral_private.codes_of_decision(p_stripe_account, p_decision)
+  );
 end
 $$;
 
@@ -7845,23 +7937,39 @@ begin
       referral_private.codes_of_decision(p_stripe_account, p_decision)
     );
   end if;
-  return array(
-    select unnest(
-      referral_private.payers_of_users(p_stripe_account, p_livemode, array_remove(array[p_decision.person_id], null))
-    )
-    union
-    -- A payer may be known by another name by now.
-    select unnest(referral_private.payers_of_carriers(p_stripe_account, p_livemode, array(
-      select w.payer_id from referral_private.decision_payers as w
-      where w.org_id = p_decision.org_id and w.decision_id = p_decision.id
-        and w.stripe_account = p_stripe_account and w.livemode = p_livemode
-    )))
-  );
+  return referral_private.payers_of_users(
+    p_stripe_account, p_livemode, array_remove(array[p_decision.person_id], null)
+  ) || referral_private.payers_written_down(p_stripe_account, p_livemode, p_decision);
+end
+$$;
+
+-- What follows from a decision: redemptions and the ledger are brought to what then stands, and nobody gains by what
+-- they decided. Blocking states decisions of its own. The Stripe account lock is held.
+
+-- What a user is owed in an organisation in one currency and mode, whether it is on hold, available or paid out.
+create type referral_private.owed_amount as (livemode boolean, currency text, amount numeric);
+
+-- Everything that a user is owed in an organisation.
+create function referral_private.amounts_owed(p_org_id uuid, p_user_id uuid)
+returns setof referral_private.owed_amount
+language plpgsql
+stable
+rows 2
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  select a.livemode, a.currency, sum(a.balance)
+  from referral_private.ledger_accounts as a
+  where a.org_id = p_org_id and a.earner_id = p_user_id
+  group by a.livemode, a.currency;
 end
 $$;
 
 -- Brings the redemption and all sales that a decision is about to what the decisions say now. One pass per mode: a
--- forfeit of a referrer with many payers holds the Stripe account lock for all of them.
+-- forfeit of a referrer with many payers holds the Stripe account lock for all of them. Raises `not_allowed` where the
+-- caller, other than the operator, is owed more by it.
 create function referral_private.settle_decision(p_stripe_account text, p_decision referral.decisions)
 returns void
 language plpgsql
@@ -7869,6 +7977,10 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_before referral_private.owed_amount[] := array(
+    select o from referral_private.amounts_owed(p_decision.org_id, auth.uid()) as o
+  );
 begin
   perform referral_private.project_decision(p_decision.org_id, p_decision.program_id, p_decision.person_id);
   perform referral_private.settle(
@@ -7876,6 +7988,15 @@ begin
     'decision ' || p_decision.id
   )
   from unnest('{true,false}'::boolean[]) as livemode;
+  if exists (
+    select from referral_private.amounts_owed(p_decision.org_id, auth.uid()) as o
+    left join unnest(v_before) as b on b.livemode = o.livemode and b.currency = o.currency
+    where o.amount > coalesce(b.amount, 0)
+  ) then
+    perform referral_private.raise_error(
+      'not_allowed', 'you would earn more by what you decide: ask somebody else, or the operator'
+    );
+  end if;
 end
 $$;
 
@@ -8178,7 +8299,9 @@ declare
 begin
   perform referral_private.require_role(p_org_id, 'coordinator');
   if p_settles and p_user_id = auth.uid() then
-    perform referral_private.raise_error('not_allowed');
+    perform referral_private.raise_error(
+      'not_allowed', 'you decide on yourself: ask somebody else, or the operator'
+    );
   end if;
   if p_settles then
     v_stripe_account := referral_private.lock_stripe_account_of(p_org_id);
@@ -8232,7 +8355,8 @@ user_id: the member
 reason: up to 500 characters, kept in the audit
 block: true: the member gets no code again, and what is paid from now on earns nothing for them, and by their codes
   nothing for others; nobody blocks themself
-callers: coordinators for members; admins and the operator for anyone but the last admin
+callers: coordinators for members; admins and the operator for anyone but the last admin; with block nobody who would
+  earn more by it
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
   last_admin, invalid_argument, busy
 timeout: 60s';
@@ -8277,7 +8401,7 @@ group: Manage members
 org_id: the organisation
 user_id: the member
 unblock: true, for admins: the member may have codes again, and what is paid from now on earns again; nobody unblocks
-  themself, or a member with a code that benefits them or was made by them
+  themself, a member with a code that benefits them or was made by them, or where they would earn more by it
 reason: up to 500 characters, kept in the audit
 callers: coordinators for members; admins and the operator for anyone
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
@@ -8996,8 +9120,7 @@ timeout: 10s';
 
 grant execute on function referral_private.reactivate_code to authenticated, service_role;
 
--- Locks the Stripe account of a code that staff end with `block`. Raises `code_not_found`, and `not_allowed` where the
--- code is the caller's own.
+-- Locks the Stripe account of a code that staff end with `block`. Raises `code_not_found`.
 create function referral_private.lock_to_block(p_code_id uuid)
 returns text
 language plpgsql
@@ -9011,9 +9134,6 @@ begin
   select * into v_code from referral.codes as c where c.id = p_code_id;
   if v_code.id is null or not referral_private.acts_with_role(v_code.org_id, 'coordinator') then
     perform referral_private.raise_error('code_not_found');
-  end if;
-  if v_code.referrer_id = auth.uid() then
-    perform referral_private.raise_error('not_allowed');
   end if;
   return referral_private.lock_stripe_account_of(v_code.org_id);
 end
@@ -9033,7 +9153,10 @@ declare
   v_code referral.codes := referral_private.lock_code_for_staff(p_code_id);
 begin
   if p_block then
-    perform referral_private.require_role_over(v_code.org_id, array[v_code.referrer_id]);
+    perform referral_private.require_role_over(v_code.org_id, array[v_code.referrer_id, v_code.beneficiary_id]);
+    perform referral_private.require_no_interest_in(
+      referral_private.codes_of_chain(v_code.org_id, referral_private.chain_of(p_code_id))
+    );
     update referral.members as m
     set blocked_at = coalesce(m.blocked_at, clock_timestamp()), reason = p_reason
     where m.org_id = v_code.org_id and m.user_id = v_code.referrer_id;
@@ -9063,8 +9186,8 @@ group: Manage codes
 code_id: the code
 reason: up to 500 characters, kept in the audit
 block: true: the referrer gets no code again, and what is paid from now on earns nothing for them, and by their codes
-  nothing for others; of a campaign code: by this code nobody; nobody blocks themself, coordinators block members only
-callers: coordinators, admins and the operator
+  nothing for others; of a campaign code: by this code nobody
+callers: coordinators, admins and the operator; with block, who may forfeit_from the code
 errors: not_a_member, not_allowed, code_not_found, invalid_argument, busy
 timeout: 60s';
 
@@ -9928,8 +10051,8 @@ window no longer limits which sales the redemption wins.
 group: Manage redemptions
 redemption_id: the redemption
 reason: up to 500 characters, kept in the audit
-callers: coordinators, admins and the operator, but nobody for a redemption of their own, or of a code that is theirs,
-  benefits them or was made by them
+callers: coordinators, admins and the operator, but nobody for a redemption of their own, of a code that is theirs,
+  benefits them or was made by them, or where they would earn more by it
 errors: not_a_member, not_allowed, redemption_not_found, redemption_rejected, invalid_argument, busy
 timeout: 10s';
 
@@ -9966,8 +10089,8 @@ withdrawn. The person has still used their redemption in the program.
 group: Manage redemptions
 redemption_id: the redemption
 reason: up to 500 characters, kept in the audit
-callers: coordinators, admins and the operator, but nobody for a redemption of their own, or for a referral of a code
-  that is theirs, benefits them or was made by them
+callers: coordinators, admins and the operator, but nobody for a redemption of their own, for a referral of a code
+  that is theirs, benefits them or was made by them, or where they would earn more by it
 errors: not_a_member, not_allowed, redemption_not_found, invalid_argument, busy
 timeout: 10s';
 
@@ -10021,8 +10144,8 @@ program_id: the program
 person_id: whose referral it is; either this or payer_id
 payer_id: a customer of Stripe, or the invoice or payment of a guest
 reason: up to 500 characters, kept in the audit
-callers: coordinators, admins and the operator, but nobody for a referral of their own, or of a code that is theirs,
-  benefits them or was made by them
+callers: coordinators, admins and the operator, but nobody for a referral of their own, of a code that is theirs,
+  benefits them or was made by them, or where they would earn more by it
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
   invalid_argument, busy
 timeout: 60s';
@@ -10107,8 +10230,8 @@ code_id: the code, of any status
 since: from when, past or future; now unless given; rounded down to a second
 until: before when, later than since; for ever unless given; rounded down to a second
 reason: up to 500 characters, kept in the audit
-callers: coordinators for members; admins and the operator for anyone; but nobody for themself, or for a code that is
-  theirs, benefits them or was made by them
+callers: coordinators for members; admins and the operator for anyone; but nobody for themself, for a code that is
+  theirs, benefits them or was made by them, or where they would earn more by it
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
   code_not_found, invalid_argument, busy
 timeout: 60s';
@@ -10157,8 +10280,8 @@ decision is returned as it is.
 group: Manage redemptions
 decision_id: the decision
 reason: up to 500 characters, kept in the audit
-callers: admins and the operator, but nobody for a decision on themself, or on a code that is theirs, benefits them or
-  was made by them
+callers: admins and the operator, but nobody for a decision on themself, on a code that is theirs, benefits them or
+  was made by them, also if that became known later, or where they would earn more by it
 errors: not_a_member, not_allowed, decision_not_found, invalid_argument, busy
 timeout: 60s';
 
@@ -12636,8 +12759,8 @@ longer limits which sales the redemption wins.
 
 redemption_id: the redemption.
 reason: up to 500 characters, kept in the audit.
-Callers: coordinators, admins and the operator, but nobody for a redemption of their own, or of a code that is theirs,
-benefits them or was made by them.
+Callers: coordinators, admins and the operator, but nobody for a redemption of their own, of a code that is theirs,
+benefits them or was made by them, or where they would earn more by it.
 Errors: not_a_member, not_allowed, redemption_not_found, redemption_rejected, invalid_argument, busy.';
 
 grant execute on function referral.confirm_redemption to authenticated, service_role;
@@ -12908,7 +13031,8 @@ user_id: the member.
 reason: up to 500 characters, kept in the audit.
 block: true: the member gets no code again, and what is paid from now on earns nothing for them, and by their codes
 nothing for others; nobody blocks themself.
-Callers: coordinators for members; admins and the operator for anyone but the last admin.
+Callers: coordinators for members; admins and the operator for anyone but the last admin; with block nobody who would
+earn more by it.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
 last_admin, invalid_argument, busy.';
 
@@ -12943,8 +13067,8 @@ returned as it is. What was redeemed before still earns, unless block is true.
 code_id: the code.
 reason: up to 500 characters, kept in the audit.
 block: true: the referrer gets no code again, and what is paid from now on earns nothing for them, and by their codes
-nothing for others; of a campaign code: by this code nobody; nobody blocks themself, coordinators block members only.
-Callers: coordinators, admins and the operator.
+nothing for others; of a campaign code: by this code nobody.
+Callers: coordinators, admins and the operator; with block, who may forfeit_from the code.
 Errors: not_a_member, not_allowed, code_not_found, invalid_argument, busy.';
 
 grant execute on function referral.end_code to authenticated, service_role;
@@ -13098,8 +13222,8 @@ code_id: the code, of any status.
 since: from when, past or future; now unless given; rounded down to a second.
 until: before when, later than since; for ever unless given; rounded down to a second.
 reason: up to 500 characters, kept in the audit.
-Callers: coordinators for members; admins and the operator for anyone; but nobody for themself, or for a code that is
-theirs, benefits them or was made by them.
+Callers: coordinators for members; admins and the operator for anyone; but nobody for themself, for a code that is
+theirs, benefits them or was made by them, or where they would earn more by it.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
 code_not_found, invalid_argument, busy.';
 
@@ -13707,7 +13831,7 @@ comment on function referral.reactivate_member is
 org_id: the organisation.
 user_id: the member.
 unblock: true, for admins: the member may have codes again, and what is paid from now on earns again; nobody unblocks
-themself, or a member with a code that benefits them or was made by them.
+themself, a member with a code that benefits them or was made by them, or where they would earn more by it.
 reason: up to 500 characters, kept in the audit.
 Callers: coordinators for members; admins and the operator for anyone.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
@@ -14064,8 +14188,8 @@ person has still used their redemption in the program.
 
 redemption_id: the redemption.
 reason: up to 500 characters, kept in the audit.
-Callers: coordinators, admins and the operator, but nobody for a redemption of their own, or for a referral of a code
-that is theirs, benefits them or was made by them.
+Callers: coordinators, admins and the operator, but nobody for a redemption of their own, for a referral of a code
+that is theirs, benefits them or was made by them, or where they would earn more by it.
 Errors: not_a_member, not_allowed, redemption_not_found, invalid_argument, busy.';
 
 grant execute on function referral.reject_redemption to authenticated, service_role;
@@ -14114,8 +14238,8 @@ program_id: the program.
 person_id: whose referral it is; either this or payer_id.
 payer_id: a customer of Stripe, or the invoice or payment of a guest.
 reason: up to 500 characters, kept in the audit.
-Callers: coordinators, admins and the operator, but nobody for a referral of their own, or of a code that is theirs,
-benefits them or was made by them.
+Callers: coordinators, admins and the operator, but nobody for a referral of their own, of a code that is theirs,
+benefits them or was made by them, or where they would earn more by it.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
 invalid_argument, busy.';
 
@@ -14602,8 +14726,8 @@ is returned as it is.
 
 decision_id: the decision.
 reason: up to 500 characters, kept in the audit.
-Callers: admins and the operator, but nobody for a decision on themself, or on a code that is theirs, benefits them or
-was made by them.
+Callers: admins and the operator, but nobody for a decision on themself, on a code that is theirs, benefits them or
+was made by them, also if that became known later, or where they would earn more by it.
 Errors: not_a_member, not_allowed, decision_not_found, invalid_argument, busy.';
 
 grant execute on function referral.withdraw_decision to authenticated, service_role;
