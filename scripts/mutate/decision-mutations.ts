@@ -178,8 +178,8 @@ export const decisionMutations: TextMutation[] = [
   {
     name: 'staff: members block themself',
     in: 'lock_member_to_block',
-    replace: 'if p_user_id = auth.uid() then',
-    by: 'if false then',
+    replace: 'p_settles and p_user_id = auth.uid()',
+    by: 'false',
     tests: forfeits,
   },
   ...[

@@ -8285,9 +8285,15 @@ grant execute on function referral_private.set_my_name to authenticated;
 
 -- A member loses their rights, and gets them back.
 
--- Locks a member as `lock_member_to_manage` does, and the Stripe account before, which is returned: it is shared, as
--- purchases that carry the member's codes may be under way, but for `p_settles` (the member is blocked or unblocked).
-create function referral_private.lock_member_to_block(p_org_id uuid, p_user_id uuid, p_settles boolean)
+-- Locks a member as `lock_member_to_manage` does, and the Stripe account before, which is returned: where the member is
+-- blocked or unblocked (`p_settles`), for this alone; where codes end (`p_ends_codes`) it is shared, as purchases that
+-- carry them may be under way.
+create function referral_private.lock_member_to_block(
+  p_org_id uuid,
+  p_user_id uuid,
+  p_settles boolean,
+  p_ends_codes boolean
+)
 returns text
 language plpgsql
 volatile
@@ -8305,7 +8311,7 @@ begin
   end if;
   if p_settles then
     v_stripe_account := referral_private.lock_stripe_account_of(p_org_id);
-  else
+  elsif p_ends_codes then
     perform referral_private.share_stripe_account_of(p_org_id);
   end if;
   perform referral_private.lock_member_to_manage(p_org_id, p_user_id);
@@ -8327,7 +8333,7 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 declare
-  v_stripe_account text := referral_private.lock_member_to_block(p_org_id, p_user_id, p_block);
+  v_stripe_account text := referral_private.lock_member_to_block(p_org_id, p_user_id, p_block, true);
   v_member referral.members;
 begin
   select * into strict v_member from referral.members as m where m.org_id = p_org_id and m.user_id = p_user_id;
@@ -8377,7 +8383,9 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 declare
-  v_stripe_account text := referral_private.lock_member_to_block(p_org_id, p_user_id, p_unblock);
+  v_stripe_account text := referral_private.lock_member_to_block(
+    p_org_id, p_user_id, p_unblock, false
+  );
   v_member referral.members;
 begin
   if p_unblock then
