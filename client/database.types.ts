@@ -734,6 +734,16 @@ export type Database = {
           isSetofReturn: false
         }
       }
+      count_parked_events: {
+        Args: { livemode?: boolean }
+        Returns: Database['referral']['CompositeTypes']['parked_event_count'][]
+        SetofOptions: {
+          from: '*'
+          to: 'parked_event_count'
+          isOneToOne: false
+          isSetofReturn: true
+        }
+      }
       create_campaign_code: {
         Args: {
           beneficiary_id?: string
@@ -1895,6 +1905,16 @@ export type Database = {
         reason: string | null
         received_at: string | null
         event: Json | null
+      }
+      parked_event_count: {
+        livemode: boolean | null
+        type: string | null
+        api_version: string | null
+        reason: string | null
+        events: number | null
+        stripe_accounts: number | null
+        first_at: string | null
+        last_at: string | null
       }
       recorded_fact: {
         ref: string | null

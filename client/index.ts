@@ -31,6 +31,7 @@ export type {
   Liability,
   Member,
   Organisation,
+  ParkedEventCount,
   Program,
   RedeemedCode,
   Redemption,

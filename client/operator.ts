@@ -1,6 +1,6 @@
 /** The typed client for the operator's server: proofs and lists over all organisations. */
 import { type Result, type SupabaseResponse, toResult } from './result.ts'
-import type { LedgerSlice, UnattributedSale } from './rows.ts'
+import type { LedgerSlice, ParkedEventCount, UnattributedSale } from './rows.ts'
 import { type AnySupabaseClient, referralSchema } from './schema.ts'
 
 export type OperatorClient = ReturnType<typeof createOperatorClient>
@@ -64,6 +64,26 @@ export function createOperatorClient(supabase: AnySupabaseClient) {
         ...(pageSize === undefined ? {} : { page_size: pageSize }),
       })
       return toResult(response as SupabaseResponse<UnattributedSale[]>)
+    },
+
+    /**
+     * Counts the events of Stripe's that are parked, most first: they could not be read when they came, and earn nothing yet.
+     * Both modes unless given.
+     *
+     * @example
+     * const { data, error } = await operator.countParkedEvents({ livemode: true })
+     * if (error) throw error
+     * if (data.length) await alert(data.map(({ events, type, reason }) => `${events} ${type}: ${reason}`))
+     */
+    async countParkedEvents({
+      livemode,
+    }: {
+      livemode?: boolean
+    } = {}): Promise<Result<ParkedEventCount[]>> {
+      const response = await referral.rpc('count_parked_events', {
+        ...(livemode === undefined ? {} : { livemode }),
+      })
+      return toResult(response as SupabaseResponse<ParkedEventCount[]>)
     },
   }
 }

@@ -86,5 +86,8 @@ export type LedgerSlice = Omit<Nullable<Composite<'ledger_slice'>, 'next'>, 'fau
   faults: LedgerFault[]
 }
 
+/** How many events of a type and an API version are parked for a reason. */
+export type ParkedEventCount = Nullable<Composite<'parked_event_count'>, 'api_version'>
+
 /** A sale that credits nobody, and the reason. */
 export type UnattributedSale = Composite<'unattributed_sale'>

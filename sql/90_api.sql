@@ -146,6 +146,29 @@ Errors: not_a_member, not_allowed, redemption_not_found, redemption_rejected, in
 
 grant execute on function referral.confirm_redemption to authenticated, service_role;
 
+create function referral.count_parked_events(livemode boolean default null)
+returns setof referral.parked_event_count
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '20s'
+as $$
+begin
+  return query select x.* from referral_private.count_parked_events(count_parked_events.livemode) as x;
+end
+$$;
+
+comment on function referral.count_parked_events is
+  'Counts the events that could not be read when they came, by mode, type, API version and reason, most first. They earn
+nothing until they are resolved. api_version is null if the event had none of a known form. first_at and last_at are
+the times at which Stripe made the first and the last of them, and stripe_accounts counts the Stripe accounts.
+
+livemode: true for live events, false for those of test mode; both unless given.
+Callers: the operator.';
+
+grant execute on function referral.count_parked_events to service_role;
+
 create function referral.create_campaign_code(
   org_id uuid,
   code text default null,
@@ -858,7 +881,7 @@ end
 $$;
 
 comment on function referral.list_parked_events is
-  'Returns events that could not be read when they came, oldest first, without personal fields.
+  'Returns events that could not be read when they came, oldest first, without what is personal.
 
 max_rows: 1 to 1,000.
 after_event: the last event_id of the page before; none for the first page.

@@ -1,8 +1,8 @@
 import { z } from 'zod'
 
 /**
- * Reads the environment once, at start. If a variable is missing or malformed, it throws an error with the variable's name,
- * not with its value, and the function does not start.
+ * Reads the environment once, at start. If a variable is missing or malformed, it throws an error with the variable's name
+ * and its schema's description, not with its value, and the function does not start.
  */
 export function readEnvironment<Shape extends z.ZodRawShape>(
   shape: Shape,
@@ -11,8 +11,12 @@ export function readEnvironment<Shape extends z.ZodRawShape>(
   const values = Object.fromEntries(Object.keys(shape).map((name) => [name, get(name)]))
   const { success, data, error } = z.object(shape).safeParse(values)
   if (success) return data
-  const names = [...new Set(error.issues.map((issue) => issue.path[0]))]
-  throw missing(names.join(', '))
+  const names = new Set(error.issues.map((issue) => String(issue.path[0])))
+  const described = [...names].map((name) => {
+    const description = (shape[name] as z.ZodType | undefined)?.description
+    return description ? `${name} (${description})` : name
+  })
+  throw missing(described.join(', '))
 }
 
 /** The first value that is set. Throws an error with the variable's name if there is none. */

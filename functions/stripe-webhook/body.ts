@@ -1,13 +1,22 @@
-const limit = 256 * 1024
+const limit = 1024 * 1024
 
-/** Reads the body. Null if it is larger than 256 KiB; reading stops there. */
-export async function readBody(request: Request): Promise<Uint8Array | null> {
+/**
+ * Reads the body. Returns the error instead if the body is larger than 1 MiB, where reading stops, or if the connection ends
+ * before the body does.
+ */
+export async function readBody(
+  request: Request,
+): Promise<Uint8Array | 'body_too_large' | 'body_incomplete'> {
   const chunks: Uint8Array[] = []
   let size = 0
-  for await (const chunk of request.body ?? []) {
-    size += chunk.length
-    if (size > limit) return null
-    chunks.push(chunk)
+  try {
+    for await (const chunk of request.body ?? []) {
+      size += chunk.length
+      if (size > limit) return 'body_too_large'
+      chunks.push(chunk)
+    }
+  } catch {
+    return 'body_incomplete'
   }
   const body = new Uint8Array(size)
   let offset = 0

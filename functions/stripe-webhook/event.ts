@@ -1,7 +1,9 @@
 import Stripe from 'stripe'
 import { z } from 'zod'
+import { envelope, v2Event } from './envelope.ts'
+import { parseJson } from './json.ts'
 import * as objects from './objects.ts'
-import { withoutPersonalData } from './personal-data.ts'
+import { parkedObject } from './parked-object.ts'
 
 /** The fields of a Stripe event that reach the database. None is personal. */
 export type ReducedEvent = z.infer<typeof envelope> & {
@@ -11,24 +13,7 @@ export type ReducedEvent = z.infer<typeof envelope> & {
   data: { object: object; previous_attributes?: z.infer<typeof objects.previousPromotionCode> }
 }
 
-const envelope = z.object({
-  id: z.string().regex(/^evt_[A-Za-z0-9_]{1,255}$/),
-  type: z.string().regex(/^[a-z0-9_.]{1,120}$/),
-  api_version: z
-    .string()
-    .regex(/^[0-9]{4}-[0-9]{2}-[0-9]{2}(\.[a-z]+)?$/)
-    .nullable(),
-  created: z.int().nonnegative(),
-  livemode: z.boolean(),
-  account: z
-    .string()
-    .regex(/^acct_[A-Za-z0-9]{1,64}$/)
-    .optional(),
-})
-
-const withData = envelope.extend({
-  data: z.object({ object: z.looseObject({}), previous_attributes: z.unknown().optional() }),
-})
+const content = z.object({ object: z.looseObject({}), previous_attributes: z.unknown().optional() })
 
 /** The schema of the object of each event type. The object of any other type is dropped. */
 export const schemas = new Map<string, z.ZodType<object>>([
@@ -60,31 +45,35 @@ export const schemas = new Map<string, z.ZodType<object>>([
 const versions = { from: '2025-03-31', to: Stripe.API_VERSION.slice(0, 10) }
 
 /**
- * Parses a verified body and keeps the fields that the database needs. Null if the body is not an event.
+ * Parses a verified body and keeps the fields that the database needs. Null if the body is not an event with an object.
  *
- * An event of a listed type with an unknown API version or unknown fields is `parked` with the reason: its object is kept
- * whole, without personal fields, and a later version can read it.
+ * An event of a listed type with an unknown API version or unknown fields is parked with the reason, and a later version can
+ * read it.
  */
 export async function reduceEvent(body: Uint8Array): Promise<ReducedEvent | null> {
   const whole = parseJson(body)
-  const parsed = withData.safeParse(whole)
-  if (!parsed.success) return null
-  const { data, ...event } = parsed.data
-  const body_sha256 = await sha256(body)
-  const schema = schemas.get(event.type)
-  if (!schema) return { ...event, body_sha256, data: { object: {} } }
-  const previous = previousOf(event.type, data.previous_attributes)
-  const park = (parked: string) => ({
-    ...event,
-    body_sha256,
-    parked,
-    data: { object: withoutPersonalData(data.object), ...previous },
-  })
-  if (!isKnownVersion(event.api_version)) return park(`version ${event.api_version}`)
-  const object = schema.safeParse(data.object)
-  if (object.success) return { ...event, body_sha256, data: { object: object.data, ...previous } }
-  const unknown = new Set(object.error.issues.map(({ path }) => path.join('.')))
-  return park(`shape of ${[...unknown].join(', ')}`.slice(0, 500))
+  const parsed = envelope.safeParse(whole)
+  if (!parsed.success || v2Event.safeParse(whole).success) return null
+  const schema = schemas.get(parsed.data.type)
+  const { data: given } = z.object({ data: content }).safeParse(whole)
+  if (!given && !schema) return null
+  const event = { ...parsed.data, body_sha256: await sha256(body) }
+  if (!schema) return { ...event, data: { object: {} } }
+  if (!given) return parkEvent({ ...event, data: { object: {} } }, 'shape of data.object')
+  const { object, previous_attributes } = given.data
+  const previous = previousOf(event.type, previous_attributes)
+  const unread = { ...event, data: { object, ...previous } }
+  if (!isKnownVersion(event.api_version)) return parkEvent(unread, `version ${event.api_version}`)
+  const read = schema.safeParse(object)
+  if (read.success) return { ...event, data: { object: read.data, ...previous } }
+  const unknown = new Set(read.error.issues.map(({ path }) => path.join('.')))
+  return parkEvent(unread, `shape of ${[...unknown].join(', ')}`)
+}
+
+/** The event as it is parked for this reason. */
+export function parkEvent(event: ReducedEvent, reason: string): ReducedEvent {
+  const data = { ...event.data, object: parkedObject(event.data.object) }
+  return { ...event, data, parked: reason.slice(0, 500) }
 }
 
 /** Of promotion codes, where they say what they belonged to before. */
@@ -94,17 +83,10 @@ function previousOf(type: string, previous: unknown): Partial<ReducedEvent['data
   return data ? { previous_attributes: data } : {}
 }
 
-function parseJson(body: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body))
-  } catch {
-    return null
-  }
-}
-
+/** A version with flags of previews is not known, whatever its day is. */
 function isKnownVersion(version: string | null): boolean {
   const day = version?.slice(0, 10) ?? ''
-  return day >= versions.from && day <= versions.to
+  return day >= versions.from && day <= versions.to && !version?.includes(';')
 }
 
 async function sha256(bytes: Uint8Array): Promise<string> {

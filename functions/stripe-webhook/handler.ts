@@ -1,8 +1,9 @@
 import type { ReferralDatabase } from '../_shared/database.ts'
 import { errorResponse } from '../_shared/errors.ts'
 import { readBody } from './body.ts'
-import { reduceEvent } from './event.ts'
+import { parkEvent, type ReducedEvent, reduceEvent } from './event.ts'
 import { verifySignature } from './signature.ts'
+import { isThinEvent } from './thin-event.ts'
 
 type Dependencies = {
   database: ReferralDatabase
@@ -20,9 +21,9 @@ const pauses = [100, 300, 900]
  * Takes deliveries from Stripe: verifies the signature on the raw bytes, reduces the event to the fields that the ledger
  * needs, and passes it to one RPC. Nothing reaches the database before the signature is verified.
  *
- * A first delivery, a duplicate, an ignored event and a parked event (unknown API version or fields) all return 200. 422
- * means that a value in the signed event cannot be stored, 500 that the database failed. Nothing is stored in both cases,
- * and Stripe sends the event again.
+ * A first delivery, a duplicate, an ignored event and a parked event (an unknown API version, unknown fields, or a value
+ * that the database refuses) all return 200. 500 means that the database failed: nothing is stored, and Stripe sends the
+ * event again.
  */
 export function createWebhookHandler(
   dependencies: Dependencies,
@@ -31,32 +32,37 @@ export function createWebhookHandler(
   return async (request) => {
     if (request.method !== 'POST') return errorResponse('method_not_allowed', { allow: 'POST' })
     const body = await readBody(request)
-    if (!body) return errorResponse('body_too_large')
+    if (body === 'body_incomplete') console.warn('a delivery was cut off before its body ended')
+    if (typeof body === 'string') return errorResponse(body)
     const header = request.headers.get('stripe-signature')
     if (!header || !(await verifySignature({ body, header, secrets, now: now() }))) {
       return errorResponse('invalid_signature')
     }
 
     const event = await reduceEvent(body)
-    if (!event) return errorResponse('invalid_body')
+    if (!event) return isThinEvent(body) ? ignored() : errorResponse('invalid_body')
     if (event.livemode !== livemode) {
       // Stripe also sends a live Connect endpoint the test events of its accounts, which is not an error.
-      return event.account ? Response.json({ status: 'ignored' }) : errorResponse('wrong_mode')
+      return event.account ? ignored() : errorResponse('wrong_mode')
     }
     return store(database, event)
   }
 }
 
-async function store(database: ReferralDatabase, event: object): Promise<Response> {
+const ignored = () => Response.json({ status: 'ignored' })
+
+async function store(database: ReferralDatabase, event: ReducedEvent): Promise<Response> {
   for (const pause of [...pauses, null]) {
     const { data, error } = await database
-      .rpc('ingest_stripe_event', { event: { ...event } })
+      .rpc('ingest_stripe_event', { event: { ...event } as never })
       .single()
-    if (!error) return Response.json({ status: data.status })
-    // A value that cannot be stored: one that breaks a constraint, or (class 22) text with U+0000, a number out of range.
-    if (error.code === 'invalid_event' || /^22/.test(error.code)) {
-      return errorResponse('unknown_event_shape')
+    if (!error) {
+      if (data.status === 'parked') console.warn(parkedLine(event))
+      return Response.json({ status: data.status })
     }
+    // A value that breaks a constraint, or (class 22) is out of range.
+    if (!event.parked && (error.code === 'invalid_event' || /^22/.test(error.code)))
+      return store(database, parkEvent(event, 'refused by the database'))
     if (pause === null || !['40001', '40P01', 'busy'].includes(error.code)) {
       console.error(`ingest_stripe_event failed: ${error.code || 'no response'}`)
       break
@@ -64,4 +70,8 @@ async function store(database: ReferralDatabase, event: object): Promise<Respons
     await new Promise((resolve) => setTimeout(resolve, pause))
   }
   return errorResponse('internal_error')
+}
+
+function parkedLine({ id, type, api_version, parked }: ReducedEvent): string {
+  return `parked ${id}: ${type}, API version ${api_version}, reason: ${parked}`
 }

@@ -2,17 +2,14 @@ import { z } from 'zod'
 import { connect } from '../_shared/database.ts'
 import { apiKeys, firstOf, readEnvironment } from '../_shared/environment.ts'
 import { createWebhookHandler } from './handler.ts'
+import { signingSecrets } from './signing-secrets.ts'
 
 const environment = readEnvironment(
   {
     SUPABASE_URL: z.url(),
     SUPABASE_SECRET_KEYS: apiKeys.optional(),
     SUPABASE_SECRET_KEY: z.string().min(1).optional(),
-    // One secret, or several with commas between them while one replaces the other.
-    STRIPE_WEBHOOK_SECRET: z
-      .string()
-      .transform((list) => list.split(',').map((secret) => secret.trim()))
-      .pipe(z.array(z.string().regex(/^whsec_.+/)).min(1)),
+    STRIPE_WEBHOOK_SECRET: signingSecrets,
     STRIPE_LIVEMODE: z.stringbool({ truthy: ['true'], falsy: ['false'] }),
   },
   (name) => Deno.env.get(name),

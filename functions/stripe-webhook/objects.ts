@@ -1,12 +1,16 @@
 /** The schema of each Stripe object, under Stripe's field names. Other fields are dropped. */
 import { z } from 'zod'
+import {
+  amount,
+  clientReference,
+  code,
+  currency,
+  customerId,
+  id,
+  metadata,
+  timestamp,
+} from './forms.ts'
 
-const amount = z.int()
-const currency = z.string().regex(/^[a-z]{3}$/)
-const id = z.string().regex(/^[a-zA-Z0-9_]{1,255}$/)
-
-/** A customer's id. An app can choose it itself. */
-const customerId = z.string().regex(/^[A-Za-z0-9_.:-]{1,255}$/)
 const customer = z
   .union([customerId, z.object({ id: customerId }).transform((object) => object.id)])
   .nullish()
@@ -18,51 +22,42 @@ const reference = z
   .nullish()
   .transform((value) => value ?? null)
 
-const uuid = z.string().regex(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i)
-const code = z.string().regex(/^[0-9A-Za-z](-?[0-9A-Za-z]){2,31}$/)
-
-/** Our keys in an object's metadata. A value of another form is dropped. */
-const metadata = z
-  .object({
-    referral_redemption_id: uuid.optional().catch(undefined),
-    referral_user_id: uuid.optional().catch(undefined),
-    // An invalid restriction becomes the nil UUID, which no organisation has.
-    referral_org_id: uuid.optional().catch('00000000-0000-0000-0000-000000000000'),
-    referral_code: code.optional().catch(undefined),
-  })
-  .nullish()
-  .transform((value) => value ?? {})
-
 /** https://docs.stripe.com/api/checkout/sessions/object */
-export const checkoutSession = z.object({
-  id,
-  created: z.int(),
-  mode: z.enum(['payment', 'setup', 'subscription']),
-  payment_status: z.enum(['no_payment_required', 'paid', 'unpaid']),
-  currency: currency.nullable(),
-  amount_total: amount.nullable(),
-  total_details: z.object({ amount_tax: amount }).nullish(),
-  customer,
-  customer_account: reference,
-  payment_intent: reference,
-  payment_link: reference,
-  subscription: reference,
-  invoice: reference,
-  discounts: z.array(z.object({ promotion_code: reference })).nullish(),
-  // The app's own text. It is kept only if it has the form of a user id or a code.
-  client_reference_id: z.union([uuid, code]).nullable().catch(null),
-  metadata,
-})
+export const checkoutSession = z
+  .object({
+    id,
+    created: timestamp,
+    mode: z.enum(['payment', 'setup', 'subscription']),
+    payment_status: z.enum(['no_payment_required', 'paid', 'unpaid']),
+    currency: currency.nullable(),
+    amount_total: amount.nullable(),
+    total_details: z.object({ amount_tax: amount }).nullish(),
+    customer,
+    customer_account: reference,
+    payment_intent: reference,
+    payment_link: reference,
+    subscription: reference,
+    invoice: reference,
+    discounts: z.array(z.object({ promotion_code: reference })).nullish(),
+    client_reference_id: clientReference,
+    metadata,
+  })
+  // A payment is known by its amount and currency.
+  .superRefine((session, context) => {
+    if (session.mode !== 'payment') return
+    for (const name of ['currency', 'amount_total'] as const)
+      if (session[name] === null) context.addIssue({ code: 'custom', path: [name] })
+  })
 
 /** https://docs.stripe.com/api/invoices/object */
 export const invoice = z.object({
   id,
-  created: z.int(),
+  created: timestamp,
   currency,
   amount_paid: amount,
   total: amount,
   total_excluding_tax: amount.nullish(),
-  status_transitions: z.object({ paid_at: z.int().nullable() }).nullish(),
+  status_transitions: z.object({ paid_at: timestamp.nullable() }).nullish(),
   customer,
   customer_account: reference,
   parent: z
@@ -76,7 +71,7 @@ export const invoice = z.object({
 /** https://docs.stripe.com/api/payment_intents/object */
 export const paymentIntent = z.object({
   id,
-  created: z.int(),
+  created: timestamp,
   currency,
   amount_received: amount,
   amount_details: z
@@ -117,7 +112,7 @@ export const charge = z.object({ id, payment_intent: reference })
 /** https://docs.stripe.com/api/disputes/object */
 export const dispute = z.object({
   id,
-  created: z.int(),
+  created: timestamp,
   amount,
   currency,
   status: z.enum([
@@ -140,7 +135,7 @@ export const dispute = z.object({
 /** https://docs.stripe.com/api/radar/early_fraud_warnings/object */
 export const warning = z.object({
   id,
-  created: z.int(),
+  created: timestamp,
   payment_intent: reference,
   charge: reference.pipe(id),
 })
@@ -152,19 +147,24 @@ export const creditNote = z.object({
   invoice: reference.pipe(id),
   out_of_band_amount: amount.nullable(),
   refunds: z.array(
-    z.object({
-      refund: reference,
-      amount_refunded: amount,
-      type: z.enum(['refund', 'payment_record_refund']),
-    }),
+    z
+      .object({
+        refund: reference,
+        amount_refunded: amount,
+        // Null, or absent before clover, where it is an ordinary refund.
+        type: z.enum(['refund', 'payment_record_refund']).nullish(),
+      })
+      .refine(({ refund, type }) => refund !== null || type, { path: ['type'] })
+      .transform((part) => ({ ...part, type: part.type ?? 'refund' })),
   ),
 })
 
 /** https://docs.stripe.com/api/discounts/object */
 export const discount = z.object({
   id,
-  start: z.int(),
+  start: timestamp,
   customer,
+  customer_account: reference,
   promotion_code: reference,
 })
 

@@ -1,6 +1,6 @@
 -- Stores what a Stripe event says about promotion codes.
 
--- A discount that a customer got by a promotion code is evidence from then on.
+-- A discount that a customer, or an account, got by a promotion code is evidence from then on.
 create function referral_private.state_discount(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
@@ -10,19 +10,20 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_discount jsonb := p_stated.object;
-  v_touched referral_private.touched := ('{}'::text[], '{}'::text[]);
+  v_carrier text := coalesce(v_discount ->> 'customer', v_discount ->> 'customer_account');
+  v_touched referral_private.touched := ('{}'::text[], referral_private.state_customer_account(p_stated));
 begin
-  if v_discount ->> 'customer' is null or v_discount ->> 'promotion_code' is null then
+  if v_carrier is null or v_discount ->> 'promotion_code' is null then
     return v_touched;
   end if;
   insert into referral_private.payer_evidence (stripe_account, livemode, carrier, kind, named, object_id, carried_at)
   values (
-    p_stated.stripe_account, p_stated.livemode, v_discount ->> 'customer', 'promotion_code',
+    p_stated.stripe_account, p_stated.livemode, v_carrier, 'promotion_code',
     v_discount ->> 'promotion_code', v_discount ->> 'id', to_timestamp((v_discount ->> 'start')::bigint)
   )
   on conflict do nothing;
   if found then
-    v_touched.carriers := array[v_discount ->> 'customer'];
+    v_touched.carriers := v_touched.carriers || v_carrier;
   end if;
   return v_touched;
 end

@@ -28,8 +28,8 @@ execute function referral_private.refuse_change();
 
 alter table referral_private.stripe_events enable always trigger stripe_events_are_append_only;
 
--- Events that carry money or identity in a form that is not known yet, as they came but for personal fields, until a
--- later version of referbase can read them.
+-- Events that carry money or identity in a form that is not known yet, until a later version of referbase can read
+-- them: the names that the webhook reads, with values of a known form, and nothing personal.
 create table referral_private.parked_events (
   stripe_account text not null,
   livemode boolean not null,

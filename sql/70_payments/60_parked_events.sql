@@ -1,4 +1,4 @@
--- Parked events: listed, and applied once a later version can read them.
+-- Parked events: counted, listed, and applied once a later version can read them.
 create type referral.parked_event as (
   stripe_account text,
   livemode boolean,
@@ -8,6 +8,50 @@ create type referral.parked_event as (
   received_at timestamptz,
   event jsonb
 );
+
+create type referral.parked_event_count as (
+  livemode boolean,
+  type text,
+  api_version text,
+  reason text,
+  events bigint,
+  stripe_accounts bigint,
+  first_at timestamptz,
+  last_at timestamptz
+);
+
+create function referral_private.count_parked_events(p_livemode boolean default null)
+returns setof referral.parked_event_count
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  select p.livemode, p.event ->> 'type', p.event ->> 'api_version', p.reason, count(*),
+    count(distinct p.stripe_account), min(p.event_created_at), max(p.event_created_at)
+  from referral_private.parked_events as p
+  where p_livemode is null or p.livemode = p_livemode
+  group by 1, 2, 3, 4
+  order by 5 desc, 2, 4, 3, 1
+  limit 1000;
+end
+$$;
+
+comment on function referral_private.count_parked_events is
+  'public: Counts the events that could not be read when they came, by mode, type, API version and reason, most
+first. They earn nothing until they are resolved. api_version is null if the event had none of a known form. first_at
+and last_at are the times at which Stripe made the first and the last of them, and stripe_accounts counts the Stripe
+accounts.
+
+group: Take payments
+livemode: true for live events, false for those of test mode; both unless given
+callers: the operator
+errors: none
+timeout: 20s';
+
+grant execute on function referral_private.count_parked_events to service_role;
 
 create function referral_private.list_parked_events(p_max_rows int default 100, p_after_event text default null)
 returns setof referral.parked_event
@@ -51,7 +95,7 @@ end
 $$;
 
 comment on function referral_private.list_parked_events is
-  'public: Returns events that could not be read when they came, oldest first, without personal fields.
+  'public: Returns events that could not be read when they came, oldest first, without what is personal.
 
 group: Take payments
 max_rows: 1 to 1,000

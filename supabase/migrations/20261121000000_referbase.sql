@@ -10503,7 +10503,7 @@ $$;
 
 -- Stores what a Stripe event says about promotion codes.
 
--- A discount that a customer got by a promotion code is evidence from then on.
+-- A discount that a customer, or an account, got by a promotion code is evidence from then on.
 create function referral_private.state_discount(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
@@ -10513,19 +10513,20 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_discount jsonb := p_stated.object;
-  v_touched referral_private.touched := ('{}'::text[], '{}'::text[]);
+  v_carrier text := coalesce(v_discount ->> 'customer', v_discount ->> 'customer_account');
+  v_touched referral_private.touched := ('{}'::text[], referral_private.state_customer_account(p_stated));
 begin
-  if v_discount ->> 'customer' is null or v_discount ->> 'promotion_code' is null then
+  if v_carrier is null or v_discount ->> 'promotion_code' is null then
     return v_touched;
   end if;
   insert into referral_private.payer_evidence (stripe_account, livemode, carrier, kind, named, object_id, carried_at)
   values (
-    p_stated.stripe_account, p_stated.livemode, v_discount ->> 'customer', 'promotion_code',
+    p_stated.stripe_account, p_stated.livemode, v_carrier, 'promotion_code',
     v_discount ->> 'promotion_code', v_discount ->> 'id', to_timestamp((v_discount ->> 'start')::bigint)
   )
   on conflict do nothing;
   if found then
-    v_touched.carriers := array[v_discount ->> 'customer'];
+    v_touched.carriers := v_touched.carriers || v_carrier;
   end if;
   return v_touched;
 end
@@ -11026,8 +11027,8 @@ execute function referral_private.refuse_change();
 
 alter table referral_private.stripe_events enable always trigger stripe_events_are_append_only;
 
--- Events that carry money or identity in a form that is not known yet, as they came but for personal fields, until a
--- later version of referbase can read them.
+-- Events that carry money or identity in a form that is not known yet, until a later version of referbase can read
+-- them: the names that the webhook reads, with values of a known form, and nothing personal.
 create table referral_private.parked_events (
   stripe_account text not null,
   livemode boolean not null,
@@ -11348,7 +11349,7 @@ timeout: 20s';
 
 grant execute on function referral_private.ingest_stripe_event to service_role;
 
--- Parked events: listed, and applied once a later version can read them.
+-- Parked events: counted, listed, and applied once a later version can read them.
 create type referral.parked_event as (
   stripe_account text,
   livemode boolean,
@@ -11358,6 +11359,50 @@ create type referral.parked_event as (
   received_at timestamptz,
   event jsonb
 );
+
+create type referral.parked_event_count as (
+  livemode boolean,
+  type text,
+  api_version text,
+  reason text,
+  events bigint,
+  stripe_accounts bigint,
+  first_at timestamptz,
+  last_at timestamptz
+);
+
+create function referral_private.count_parked_events(p_livemode boolean default null)
+returns setof referral.parked_event_count
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  select p.livemode, p.event ->> 'type', p.event ->> 'api_version', p.reason, count(*),
+    count(distinct p.stripe_account), min(p.event_created_at), max(p.event_created_at)
+  from referral_private.parked_events as p
+  where p_livemode is null or p.livemode = p_livemode
+  group by 1, 2, 3, 4
+  order by 5 desc, 2, 4, 3, 1
+  limit 1000;
+end
+$$;
+
+comment on function referral_private.count_parked_events is
+  'public: Counts the events that could not be read when they came, by mode, type, API version and reason, most
+first. They earn nothing until they are resolved. api_version is null if the event had none of a known form. first_at
+and last_at are the times at which Stripe made the first and the last of them, and stripe_accounts counts the Stripe
+accounts.
+
+group: Take payments
+livemode: true for live events, false for those of test mode; both unless given
+callers: the operator
+errors: none
+timeout: 20s';
+
+grant execute on function referral_private.count_parked_events to service_role;
 
 create function referral_private.list_parked_events(p_max_rows int default 100, p_after_event text default null)
 returns setof referral.parked_event
@@ -11401,7 +11446,7 @@ end
 $$;
 
 comment on function referral_private.list_parked_events is
-  'public: Returns events that could not be read when they came, oldest first, without personal fields.
+  'public: Returns events that could not be read when they came, oldest first, without what is personal.
 
 group: Take payments
 max_rows: 1 to 1,000
@@ -12773,6 +12818,29 @@ Errors: not_a_member, not_allowed, redemption_not_found, redemption_rejected, in
 
 grant execute on function referral.confirm_redemption to authenticated, service_role;
 
+create function referral.count_parked_events(livemode boolean default null)
+returns setof referral.parked_event_count
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '20s'
+as $$
+begin
+  return query select x.* from referral_private.count_parked_events(count_parked_events.livemode) as x;
+end
+$$;
+
+comment on function referral.count_parked_events is
+  'Counts the events that could not be read when they came, by mode, type, API version and reason, most first. They earn
+nothing until they are resolved. api_version is null if the event had none of a known form. first_at and last_at are
+the times at which Stripe made the first and the last of them, and stripe_accounts counts the Stripe accounts.
+
+livemode: true for live events, false for those of test mode; both unless given.
+Callers: the operator.';
+
+grant execute on function referral.count_parked_events to service_role;
+
 create function referral.create_campaign_code(
   org_id uuid,
   code text default null,
@@ -13485,7 +13553,7 @@ end
 $$;
 
 comment on function referral.list_parked_events is
-  'Returns events that could not be read when they came, oldest first, without personal fields.
+  'Returns events that could not be read when they came, oldest first, without what is personal.
 
 max_rows: 1 to 1,000.
 after_event: the last event_id of the page before; none for the first page.

@@ -376,8 +376,25 @@ describe('the operator', () => {
     expect(new Set(seen).size).toBe(seen.length)
   })
 
+  test('counts parked events by type, version and reason', async () => {
+    const operator = createOperatorClient(operatorOverHttp())
+    const api_version = '2032-02-02.counted'
+    for (let n = 0; n < 2; n++)
+      await deliver(stack, JSON.stringify({ ...paidInvoice(), api_version }))
+    const { data } = await operator.countParkedEvents({ livemode: false })
+    const counted = data?.filter((row) => row.api_version === api_version)
+    expect(counted).toMatchObject([
+      { type: 'invoice.paid', reason: `version ${api_version}`, events: 2, stripe_accounts: 1 },
+    ])
+    const live = await operator.countParkedEvents({ livemode: true })
+    expect(live.data?.some((row) => row.api_version === api_version)).toBe(false)
+    expect((await operator.countParkedEvents()).data).toEqual(expect.arrayContaining(counted ?? []))
+  })
+
   test('is nobody else', async () => {
     const { admin } = await sceneOverHttp()
+    const counted = await createOperatorClient(admin.supabase).countParkedEvents()
+    expect(counted.error?.code).toBe('not_allowed')
     const { error } = await createOperatorClient(admin.supabase).verifyLedger()
     expect(error?.code).toBe('not_allowed')
   })

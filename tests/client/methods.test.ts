@@ -13,6 +13,7 @@ test('the operator has methods for proofs and lists', async () => {
   const methods = await clientMethods()
   expect(methods.get('verify_ledger')).toBe('operator.verifyLedger')
   expect(methods.get('list_unattributed')).toBe('operator.listUnattributed')
+  expect(methods.get('count_parked_events')).toBe('operator.countParkedEvents')
 })
 
 test('every RPC that people may call has a method, except those listed with a reason', async () => {

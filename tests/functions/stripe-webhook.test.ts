@@ -114,8 +114,8 @@ describe('what Stripe did not sign', () => {
 })
 
 describe('a body', () => {
-  test('over 256 KiB is refused with body_too_large, signed or not', async () => {
-    const payload = JSON.stringify({ ...paidInvoice(), padding: 'x'.repeat(256 * 1024) })
+  test('over 1 MiB is refused with body_too_large, signed or not', async () => {
+    const payload = JSON.stringify({ ...paidInvoice(), padding: 'x'.repeat(1024 * 1024) })
     expect(await post(payload, await signed(payload))).toMatchObject({
       http: 413,
       body: { code: 'body_too_large' },
@@ -123,9 +123,9 @@ describe('a body', () => {
     expect(await post(new Uint8Array(5_000_000))).toMatchObject({ http: 413 })
   })
 
-  test('of exactly 256 KiB is taken', async () => {
+  test('of exactly 1 MiB is taken', async () => {
     const event = { ...paidInvoice(), padding: '' }
-    event.padding = 'x'.repeat(256 * 1024 - JSON.stringify(event).length)
+    event.padding = 'x'.repeat(1024 * 1024 - JSON.stringify(event).length)
     expect(await deliver(event)).toMatchObject({ http: 200 })
   })
 
@@ -173,6 +173,8 @@ describe('an event that is not as known', () => {
     ['no amount', {}, { amount_paid: undefined }],
     ['an amount beyond 2^53', {}, { amount_paid: 2 ** 60 }],
     ['a currency that is none', {}, { currency: 'dollars' }],
+    ['a currency of U+0000', {}, { currency: '\u0000' }],
+    ['a currency that is half a character', {}, { currency: '\ud800' }],
   ] as const)('with %s is parked, without what is personal', async ([, change, ofObject]) => {
     const event = { ...paidInvoice(), ...change }
     Object.assign(event.data.object, ofObject)
@@ -185,22 +187,6 @@ describe('an event that is not as known', () => {
     expect(parked?.event).toContain(event.data.object.id)
     expect(parked?.event).not.toMatch(/friend@example\.com|A Friend|private/)
   })
-
-  test.for([
-    ['a currency of U+0000', { currency: '\u0000' }],
-    ['a currency that is half a character', { currency: '\ud800' }],
-  ] as const)(
-    'with %s is answered 422, so that Stripe keeps it, and stores nothing',
-    async ([, ofObject]) => {
-      const event = paidInvoice()
-      Object.assign(event.data.object, ofObject)
-      expect(await deliver(event)).toMatchObject({
-        http: 422,
-        body: { code: 'unknown_event_shape' },
-      })
-      expect(await stored(event)).toHaveLength(0)
-    },
-  )
 
   test('but of a type that states nothing does not matter', async () => {
     const event = { ...paidInvoice(), type: 'product.created', api_version: '2019-01-01' }

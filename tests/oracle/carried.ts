@@ -74,7 +74,7 @@ export function sayingsOf(book: Book): Saying[] {
   const discounts = book.shown.discount.map(({ object }): Saying => {
     const at = object.start * second
     const names = promoted([object.promotion_code], at)
-    const carriers = present([object.customer])
+    const carriers = present([customerOf(object)])
     return { kind: 'discount', id: object.id, at, carriers, about: [], ...saidBy({}), names }
   })
   return [...sessions, ...intents, ...invoices, ...discounts]

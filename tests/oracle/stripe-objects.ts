@@ -5,7 +5,8 @@ type Payer = { customer: string | null; customer_account: string | null }
 
 /** An object's customer. A customer account is the customer that any object names beside it. */
 export function customersIn({ shown }: Book): (object: Payer) => string | null {
-  const objects = [...shown.session, ...shown.invoice, ...shown.intent].map(({ object }) => object)
+  const all = [shown.session, shown.invoice, shown.intent, shown.discount].flat()
+  const objects = all.map(({ object }) => object)
   const pairs = objects.flatMap(({ customer, customer_account: account }) =>
     customer !== null && account !== null ? [{ customer, account }] : [],
   )

@@ -98,6 +98,7 @@ const rpcs: Record<string, string[]> = {
   org_liabilities: people,
   link_site: everybody,
   maintain_clicks: ['service_role'],
+  count_parked_events: ['service_role'],
   list_parked_events: ['service_role'],
   list_unattributed: ['service_role'],
   recognise_users: ['service_role'],

@@ -74,4 +74,38 @@ describe('a parked event', () => {
       }
       expect(listed).toEqual(parked.map((event) => event.id))
     }))
+
+  test('is counted by mode, type, version and reason until it is resolved', () =>
+    undone(sql, async (tx) => {
+      const counts = async (args = {}) => {
+        const rows = await operator(tx).rpc('count_parked_events', args)
+        return rows.map((row) =>
+          ['events', 'stripe_accounts', 'livemode', 'type', 'api_version', 'reason']
+            .map((column) => row[column])
+            .join(' '),
+        )
+      }
+      expect(await counts()).toEqual([])
+      const future = { api_version: '2031-01-01.future' }
+      const first = { ...paidInvoice({ at: 1_800_000_000 }), ...future }
+      const other = { ...paidInvoice({ account: 'acct_1', at: 1_900_000_000 }), ...future }
+      const none = { ...paidInvoice({ livemode: true }), api_version: null }
+      const shape = paidInvoice()
+      shape.data.object.currency = 'dollars'
+      for (const event of [first, other, none, shape, paidInvoice()]) await ingest(tx, event)
+      const known = `1 1 false invoice.paid ${shape.api_version} shape of currency`
+      const newer = 'false invoice.paid 2031-01-01.future version 2031-01-01.future'
+      const live = '1 1 true invoice.paid  version null'
+      expect(await counts()).toEqual([`2 2 ${newer}`, known, live])
+      expect(await counts({ livemode: false })).toEqual([`2 2 ${newer}`, known])
+      expect(await counts({ livemode: true })).toEqual([live])
+      const [row] = await operator(tx).rpc('count_parked_events')
+      expect([row?.first_at, row?.last_at]).toEqual([
+        new Date(1_800_000_000_000),
+        new Date(1_900_000_000_000),
+      ])
+      const readable = await reduced({ ...first, api_version: shape.api_version as string })
+      await operator(tx).rpc('resolve_parked_event', { event: readable })
+      expect(await counts({ livemode: false })).toEqual([known, `1 1 ${newer}`])
+    }))
 })

@@ -73,6 +73,11 @@ export const calls: Record<string, Call> = {
     },
   },
   confirm_redemption: { args: decision, answers: hiddenFromOthers('redemption_not_found') },
+  count_parked_events: {
+    args: nothing,
+    answers: operatorOnly,
+    rows: () => [{ type: 'invoice.paid', api_version: '2031-01-01.future', events: 1n }],
+  },
   create_campaign_code: { args: org, answers: staffOnly },
   create_code: {
     args: ofMentor,
