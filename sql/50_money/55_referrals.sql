@@ -58,6 +58,46 @@ begin
 end
 $$;
 
+-- A referral's rank among its earner's.
+create type referral_private.ranked_referral as (program_id uuid, earner_id uuid, person text, rank int);
+
+-- The ranks of the referrals of these sales, where the terms make them count. Where many of an earner's are asked for,
+-- all of the earner's are numbered once.
+create function referral_private.ranks_of(p_won referral_private.won_sale[])
+returns setof referral_private.ranked_referral
+language plpgsql
+stable
+rows 1000
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  with
+    asked as materialized (
+      select r.*, count(*) over (partition by r.org_id, r.program_id, r.earner_id, r.livemode) > 2 as are_many
+      from (
+        select distinct (w.evidence).org_id, (w.evidence).program_id, (w.evidence).earner_id,
+          (w.payer).group_id as person, (w.sale).livemode
+        from unnest(p_won) as w
+        where w.refusal is null and (w.evidence).terms ?| '{tiers,max_commissions_per_referrer}'::text[]
+      ) as r
+    )
+  select a.program_id, a.earner_id, a.person,
+    referral_private.rank_of(a.org_id, a.program_id, a.earner_id, a.livemode, a.person)
+  from asked as a
+  where not a.are_many
+  union all
+  select f.program_id, f.earner_id, f.person, row_number() over (
+      partition by f.program_id, f.earner_id order by f.first_paid_at, f.first_sale_id, f.person
+    )::int
+  from (select distinct a.org_id, a.program_id, a.earner_id, a.livemode from asked as a where a.are_many) as many
+  join referral_private.referrals as f
+    on f.org_id = many.org_id and f.program_id = many.program_id and f.earner_id = many.earner_id
+      and f.livemode = many.livemode;
+end
+$$;
+
 -- The ranks at which something changes, in any version of a program's terms.
 create function referral_private.boundaries_of(p_org_id uuid, p_program_id uuid)
 returns setof int

@@ -54,23 +54,13 @@ as $$
 begin
   return query
   with
-    -- Ranks are counted only where they decide.
-    ranked as (
-      select r.earner_id, r.program_id, r.person,
-        referral_private.rank_of(r.org_id, r.program_id, r.earner_id, r.livemode, r.person) as rank
-      from (
-        select distinct (w.evidence).org_id, (w.evidence).program_id, (w.evidence).earner_id,
-          (w.payer).group_id as person, (w.sale).livemode
-        from unnest(p_won) as w
-        where w.refusal is null and (w.evidence).terms ?| '{tiers,max_commissions_per_referrer}'::text[]
-      ) as r
-    ),
     placed as (
       select w, (w.evidence).program_id || ' ' || (w.payer).group_id as referral, (w.evidence).terms, ranked.rank,
         row_number() over referral as place, first_value((w.sale).sale_at) over referral as first_at
       from unnest(p_won) as w
-      left join ranked on ranked.program_id = (w.evidence).program_id and ranked.earner_id = (w.evidence).earner_id
-        and ranked.person = (w.payer).group_id
+      left join referral_private.ranks_of(p_won) as ranked
+        on ranked.program_id = (w.evidence).program_id and ranked.earner_id = (w.evidence).earner_id
+          and ranked.person = (w.payer).group_id
       window referral as (
         partition by (w.evidence).program_id, (w.payer).group_id, w.refusal is null
         order by (w.sale).paid_at, (w.sale).sale_id
