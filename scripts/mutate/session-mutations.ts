@@ -144,6 +144,13 @@ export const refusalMutations: TextMutation[] = [
     by: 'if false or',
   },
   {
+    name: 'violation: what the argument must be',
+    in: 'raise_violation',
+    replace: 'referral_private.rule_of(p_schema, p_constraint), ',
+    by: '',
+    tests: ['tests/sql/violations'],
+  },
+  {
     name: 'violation: a defect is not hidden',
     in: 'raise_violation',
     replace: "if p_schema = 'referral' or",

@@ -86,6 +86,23 @@ begin
 end
 $$;
 
+-- What a constraint says of an argument, which is its comment: the name of the argument, and what it must be.
+create function referral_private.rule_of(p_schema text, p_constraint text)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select max(obj_description(c.oid, 'pg_constraint'))
+    from pg_constraint as c
+    where c.conname = p_constraint and c.connamespace::regnamespace::text = p_schema
+  );
+end
+$$;
+
 -- Raises the error for a violated constraint, or `busy` for a lock time-out. The public functions call it from their
 -- exception handlers, and raise the original error again if it returns: a violation that is no fault of the caller is
 -- not hidden.
@@ -122,7 +139,9 @@ begin
   end case;
   if v_code is not null then
     perform referral_private.raise_error(
-      v_code, case when v_code <> 'busy' then coalesce(nullif(p_constraint, ''), p_column) end
+      v_code, case when v_code <> 'busy' then coalesce(
+        referral_private.rule_of(p_schema, p_constraint), nullif(p_constraint, ''), p_column
+      ) end
     );
   end if;
 end

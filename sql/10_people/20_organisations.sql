@@ -68,6 +68,46 @@ comment on table referral.organisations is
   'Tenants with their settings. Read by coordinators and admins of the organisation. Written by create_organisation and
 update_organisation.';
 
+-- What an argument that a constraint refuses must be.
+comment on constraint organisations_slug_is_a_label on referral.organisations is
+  'slug: lower-case letters and digits, with single hyphens between them';
+comment on constraint organisations_name_is_1_to_120 on referral.organisations is 'name: 1 to 120 characters';
+comment on constraint organisations_stripe_account_is_an_id on referral.organisations is
+  'stripe_account_id: acct_ and what follows at Stripe';
+comment on constraint organisations_link_origin_is_unique on referral.organisations is
+  'link_origin: of one organisation only';
+comment on constraint organisations_link_origin_is_https on referral.organisations is
+  'link_origin: https:// and a host in lower case, and nothing after it but a port';
+comment on constraint organisations_web_destination_is_https on referral.organisations is
+  'web_destination: an https address';
+comment on constraint organisations_ios_destination_is_https on referral.organisations is
+  'ios_destination: an https address';
+comment on constraint organisations_android_destination_is_https on referral.organisations is
+  'android_destination: an https address';
+comment on constraint organisations_android_package_is_a_name on referral.organisations is
+  'android_package: such as com.example.app';
+comment on constraint organisations_ios_app_ids_are_ids on referral.organisations is
+  'ios_app_ids: each such as ABCDE12345.com.example.app';
+comment on constraint organisations_android_fingerprints_are_sha256 on referral.organisations is
+  'android_fingerprints: each a SHA-256 such as AB:CD:…';
+comment on constraint organisations_code_length_is_8_to_16 on referral.organisations is 'code_length: 8 to 16';
+comment on constraint organisations_codes_per_member_is_positive on referral.organisations is
+  'codes_per_member: 1 to 10,000';
+comment on constraint organisations_max_uses_cap_is_positive on referral.organisations is
+  'max_uses_cap: 1 to 1,000,000,000';
+comment on constraint organisations_redemptions_per_user_is_positive on referral.organisations is
+  'redemptions_per_user: 1 to 1,000,000';
+comment on constraint organisations_redemptions_per_address_is_positive on referral.organisations is
+  'redemptions_per_address: 1 to 1,000,000';
+comment on constraint organisations_clicks_per_visitor_is_positive on referral.organisations is
+  'clicks_per_visitor: 1 to 1,000';
+comment on constraint organisations_clicks_per_code_is_positive on referral.organisations is
+  'clicks_per_code: 1 to 10,000,000';
+comment on constraint organisations_click_window_is_a_quarter_at_most on referral.organisations is
+  'click_window: 1 hour to 90 days, without months and years';
+comment on constraint organisations_rotation_grace_is_a_quarter_at_most on referral.organisations is
+  'rotation_grace: up to 90 days, without months and years';
+
 alter table referral.organisations enable row level security;
 
 create policy organisations_staff_reads on referral.organisations

@@ -30,6 +30,11 @@ comment on table referral.members is
   'Who has which role in an organisation. A person reads their own rows, an admin all of the organisation. Written by
 add_member, set_member_role, deactivate_member, reactivate_member and get_or_create_code.';
 
+-- What an argument that a constraint refuses must be.
+comment on constraint members_display_name_is_1_to_80 on referral.members is 'display_name: 1 to 80 characters';
+comment on constraint members_reason_is_500_at_most on referral.members is 'reason: up to 500 characters';
+comment on constraint members_public_name_is_set on referral.members is 'public_name: true only with a display_name';
+
 alter table referral.members enable row level security;
 
 create policy members_self_and_admin_read on referral.members

@@ -23,6 +23,11 @@ create unique index programs_one_default on referral.programs (org_id) where is_
 comment on table referral.programs is
   'Programs of an organisation. Read by its members. Written by create_program and update_program.';
 
+-- What an argument that a constraint refuses must be.
+comment on constraint programs_key_is_a_label on referral.programs is
+  'key: lower-case letters and digits, with single hyphens or underscores between them';
+comment on constraint programs_name_is_1_to_120 on referral.programs is 'name: 1 to 120 characters';
+
 alter table referral.programs enable row level security;
 
 create policy programs_members_read on referral.programs

@@ -20,6 +20,11 @@ create table referral.code_quotas (
 comment on table referral.code_quotas is
   'Uses and limit of limited codes. Read by those who may read the code. Written by create_code and redeem_code.';
 
+-- What an argument that a constraint refuses must be.
+comment on constraint code_quotas_never_exceeded on referral.code_quotas is
+  'max_uses: as many as there are uses, or more';
+comment on constraint code_quotas_allow_a_use on referral.code_quotas is 'max_uses: 1 or more';
+
 alter table referral.code_quotas enable row level security;
 
 create table referral.codes (
@@ -105,6 +110,11 @@ create index codes_by_replacement on referral.codes (org_id, replaced_by) where 
 comment on table referral.codes is
   'Codes. A referrer reads their own, coordinators and admins those of the organisation. Written by the functions of
 their life: create, rotate, suspend, update, end, expire.';
+
+-- What an argument that a constraint refuses must be.
+comment on constraint codes_description_is_500_at_most on referral.codes is 'description: up to 500 characters';
+comment on constraint codes_reason_is_500_at_most on referral.codes is 'reason: up to 500 characters';
+comment on constraint codes_expire_at_a_time on referral.codes is 'expires_at: a time, or null, but not infinity';
 
 alter table referral.codes enable row level security;
 

@@ -76,6 +76,12 @@ comment on table referral.redemptions is
   'Uses of codes. Read by coordinators and admins of the organisation; referrers see theirs without identities through
 my_referrals. Written by redeem_code, by decisions of staff, and by payments.';
 
+-- What an argument that a constraint refuses must be.
+comment on constraint redemptions_channel_is_a_label on referral.redemptions is
+  'channel: 1 to 32 of a to z, 0 to 9 and _';
+comment on constraint redemptions_decision_reason_is_500_at_most on referral.redemptions is
+  'reason: up to 500 characters';
+
 alter table referral.redemptions enable row level security;
 
 create policy redemptions_staff_reads on referral.redemptions

@@ -76,6 +76,15 @@ comment on table referral.decisions is
 are never deleted; a withdrawn one does not count. Read by coordinators and admins of the organisation. Written by
 confirm_redemption, reject_redemption, reject_referral, forfeit_from, withdraw_decision, and by blocking.';
 
+-- What an argument that a constraint refuses must be.
+comment on constraint decisions_forfeit_until_later on referral.decisions is
+  'until: later than since, by a second or more';
+comment on constraint decisions_forfeit_in_whole_seconds on referral.decisions is
+  'since, until: times, but not infinity';
+comment on constraint decisions_reason_is_500_at_most on referral.decisions is 'reason: up to 500 characters';
+comment on constraint decisions_withdrawal_reason_is_500_at_most on referral.decisions is
+  'reason: up to 500 characters';
+
 alter table referral.decisions enable row level security;
 
 create policy decisions_staff_reads on referral.decisions

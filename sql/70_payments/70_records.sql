@@ -1,6 +1,19 @@
 -- Payments that did not go through Stripe: recorded by the app's server, they become the same facts.
 create type referral.recorded_fact as (ref text, status referral.event_status);
 
+-- What an argument that a constraint refuses must be.
+comment on constraint recorded_facts_provider_is_a_label on referral_private.recorded_facts is
+  'provider: 1 to 32 of a to z, 0 to 9 and _';
+
+comment on constraint recorded_facts_ref_is_1_to_255 on referral_private.recorded_facts is
+  'payment_ref, refund_ref: 1 to 255 visible characters of ASCII';
+
+comment on constraint postings_are_exact_in_javascript on referral_private.postings is
+  'amount: small enough that no sum exceeds 9,007,199,254,740,991';
+
+comment on constraint ledger_accounts_balance_is_exact_in_javascript on referral_private.ledger_accounts is
+  'amount: small enough that no sum exceeds 9,007,199,254,740,991';
+
 -- The mode that the options of a record say; live unless they do. Raises `invalid_argument` for an unknown option.
 create function referral_private.livemode_of(p_options jsonb)
 returns boolean

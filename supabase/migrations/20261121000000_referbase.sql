@@ -105,6 +105,23 @@ begin
 end
 $$;
 
+-- What a constraint says of an argument, which is its comment: the name of the argument, and what it must be.
+create function referral_private.rule_of(p_schema text, p_constraint text)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select max(obj_description(c.oid, 'pg_constraint'))
+    from pg_constraint as c
+    where c.conname = p_constraint and c.connamespace::regnamespace::text = p_schema
+  );
+end
+$$;
+
 -- Raises the error for a violated constraint, or `busy` for a lock time-out. The public functions call it from their
 -- exception handlers, and raise the original error again if it returns: a violation that is no fault of the caller is
 -- not hidden.
@@ -141,7 +158,9 @@ begin
   end case;
   if v_code is not null then
     perform referral_private.raise_error(
-      v_code, case when v_code <> 'busy' then coalesce(nullif(p_constraint, ''), p_column) end
+      v_code, case when v_code <> 'busy' then coalesce(
+        referral_private.rule_of(p_schema, p_constraint), nullif(p_constraint, ''), p_column
+      ) end
     );
   end if;
 end
@@ -544,6 +563,46 @@ comment on table referral.organisations is
   'Tenants with their settings. Read by coordinators and admins of the organisation. Written by create_organisation and
 update_organisation.';
 
+-- What an argument that a constraint refuses must be.
+comment on constraint organisations_slug_is_a_label on referral.organisations is
+  'slug: lower-case letters and digits, with single hyphens between them';
+comment on constraint organisations_name_is_1_to_120 on referral.organisations is 'name: 1 to 120 characters';
+comment on constraint organisations_stripe_account_is_an_id on referral.organisations is
+  'stripe_account_id: acct_ and what follows at Stripe';
+comment on constraint organisations_link_origin_is_unique on referral.organisations is
+  'link_origin: of one organisation only';
+comment on constraint organisations_link_origin_is_https on referral.organisations is
+  'link_origin: https:// and a host in lower case, and nothing after it but a port';
+comment on constraint organisations_web_destination_is_https on referral.organisations is
+  'web_destination: an https address';
+comment on constraint organisations_ios_destination_is_https on referral.organisations is
+  'ios_destination: an https address';
+comment on constraint organisations_android_destination_is_https on referral.organisations is
+  'android_destination: an https address';
+comment on constraint organisations_android_package_is_a_name on referral.organisations is
+  'android_package: such as com.example.app';
+comment on constraint organisations_ios_app_ids_are_ids on referral.organisations is
+  'ios_app_ids: each such as ABCDE12345.com.example.app';
+comment on constraint organisations_android_fingerprints_are_sha256 on referral.organisations is
+  'android_fingerprints: each a SHA-256 such as AB:CD:…';
+comment on constraint organisations_code_length_is_8_to_16 on referral.organisations is 'code_length: 8 to 16';
+comment on constraint organisations_codes_per_member_is_positive on referral.organisations is
+  'codes_per_member: 1 to 10,000';
+comment on constraint organisations_max_uses_cap_is_positive on referral.organisations is
+  'max_uses_cap: 1 to 1,000,000,000';
+comment on constraint organisations_redemptions_per_user_is_positive on referral.organisations is
+  'redemptions_per_user: 1 to 1,000,000';
+comment on constraint organisations_redemptions_per_address_is_positive on referral.organisations is
+  'redemptions_per_address: 1 to 1,000,000';
+comment on constraint organisations_clicks_per_visitor_is_positive on referral.organisations is
+  'clicks_per_visitor: 1 to 1,000';
+comment on constraint organisations_clicks_per_code_is_positive on referral.organisations is
+  'clicks_per_code: 1 to 10,000,000';
+comment on constraint organisations_click_window_is_a_quarter_at_most on referral.organisations is
+  'click_window: 1 hour to 90 days, without months and years';
+comment on constraint organisations_rotation_grace_is_a_quarter_at_most on referral.organisations is
+  'rotation_grace: up to 90 days, without months and years';
+
 alter table referral.organisations enable row level security;
 
 create policy organisations_staff_reads on referral.organisations
@@ -584,6 +643,11 @@ create index members_with_public_name on referral.members (org_id, user_id) incl
 comment on table referral.members is
   'Who has which role in an organisation. A person reads their own rows, an admin all of the organisation. Written by
 add_member, set_member_role, deactivate_member, reactivate_member and get_or_create_code.';
+
+-- What an argument that a constraint refuses must be.
+comment on constraint members_display_name_is_1_to_80 on referral.members is 'display_name: 1 to 80 characters';
+comment on constraint members_reason_is_500_at_most on referral.members is 'reason: up to 500 characters';
+comment on constraint members_public_name_is_set on referral.members is 'public_name: true only with a display_name';
 
 alter table referral.members enable row level security;
 
@@ -744,6 +808,11 @@ create unique index programs_one_default on referral.programs (org_id) where is_
 
 comment on table referral.programs is
   'Programs of an organisation. Read by its members. Written by create_program and update_program.';
+
+-- What an argument that a constraint refuses must be.
+comment on constraint programs_key_is_a_label on referral.programs is
+  'key: lower-case letters and digits, with single hyphens or underscores between them';
+comment on constraint programs_name_is_1_to_120 on referral.programs is 'name: 1 to 120 characters';
 
 alter table referral.programs enable row level security;
 
@@ -1284,6 +1353,11 @@ create table referral.code_quotas (
 comment on table referral.code_quotas is
   'Uses and limit of limited codes. Read by those who may read the code. Written by create_code and redeem_code.';
 
+-- What an argument that a constraint refuses must be.
+comment on constraint code_quotas_never_exceeded on referral.code_quotas is
+  'max_uses: as many as there are uses, or more';
+comment on constraint code_quotas_allow_a_use on referral.code_quotas is 'max_uses: 1 or more';
+
 alter table referral.code_quotas enable row level security;
 
 create table referral.codes (
@@ -1369,6 +1443,11 @@ create index codes_by_replacement on referral.codes (org_id, replaced_by) where 
 comment on table referral.codes is
   'Codes. A referrer reads their own, coordinators and admins those of the organisation. Written by the functions of
 their life: create, rotate, suspend, update, end, expire.';
+
+-- What an argument that a constraint refuses must be.
+comment on constraint codes_description_is_500_at_most on referral.codes is 'description: up to 500 characters';
+comment on constraint codes_reason_is_500_at_most on referral.codes is 'reason: up to 500 characters';
+comment on constraint codes_expire_at_a_time on referral.codes is 'expires_at: a time, or null, but not infinity';
 
 alter table referral.codes enable row level security;
 
@@ -2616,6 +2695,12 @@ comment on table referral.redemptions is
   'Uses of codes. Read by coordinators and admins of the organisation; referrers see theirs without identities through
 my_referrals. Written by redeem_code, by decisions of staff, and by payments.';
 
+-- What an argument that a constraint refuses must be.
+comment on constraint redemptions_channel_is_a_label on referral.redemptions is
+  'channel: 1 to 32 of a to z, 0 to 9 and _';
+comment on constraint redemptions_decision_reason_is_500_at_most on referral.redemptions is
+  'reason: up to 500 characters';
+
 alter table referral.redemptions enable row level security;
 
 create policy redemptions_staff_reads on referral.redemptions
@@ -2763,6 +2848,15 @@ comment on table referral.decisions is
   'Decisions of staff: confirmed and rejected redemptions, rejected referrals, forfeits. No actor is the operator. Rows
 are never deleted; a withdrawn one does not count. Read by coordinators and admins of the organisation. Written by
 confirm_redemption, reject_redemption, reject_referral, forfeit_from, withdraw_decision, and by blocking.';
+
+-- What an argument that a constraint refuses must be.
+comment on constraint decisions_forfeit_until_later on referral.decisions is
+  'until: later than since, by a second or more';
+comment on constraint decisions_forfeit_in_whole_seconds on referral.decisions is
+  'since, until: times, but not infinity';
+comment on constraint decisions_reason_is_500_at_most on referral.decisions is 'reason: up to 500 characters';
+comment on constraint decisions_withdrawal_reason_is_500_at_most on referral.decisions is
+  'reason: up to 500 characters';
 
 alter table referral.decisions enable row level security;
 
@@ -11538,6 +11632,19 @@ grant execute on function referral_private.resolve_parked_event to service_role;
 
 -- Payments that did not go through Stripe: recorded by the app's server, they become the same facts.
 create type referral.recorded_fact as (ref text, status referral.event_status);
+
+-- What an argument that a constraint refuses must be.
+comment on constraint recorded_facts_provider_is_a_label on referral_private.recorded_facts is
+  'provider: 1 to 32 of a to z, 0 to 9 and _';
+
+comment on constraint recorded_facts_ref_is_1_to_255 on referral_private.recorded_facts is
+  'payment_ref, refund_ref: 1 to 255 visible characters of ASCII';
+
+comment on constraint postings_are_exact_in_javascript on referral_private.postings is
+  'amount: small enough that no sum exceeds 9,007,199,254,740,991';
+
+comment on constraint ledger_accounts_balance_is_exact_in_javascript on referral_private.ledger_accounts is
+  'amount: small enough that no sum exceeds 9,007,199,254,740,991';
 
 -- The mode that the options of a record say; live unless they do. Raises `invalid_argument` for an unknown option.
 create function referral_private.livemode_of(p_options jsonb)

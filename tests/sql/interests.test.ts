@@ -44,7 +44,7 @@ describe('a rejection', () => {
       return { decision_id: decision?.id }
     }
     /** The first admin may not withdraw it; the second may, and then the first earns. */
-    const onlySecondWithdraws = async (call: object) => {
+    const onlySecondWithdraws = async (call: { decision_id: unknown }) => {
       expect(await details(admin.rpc('withdraw_decision', call))).toBe(theirs)
       expect(await earned(admin, org)).toBe(0)
       expect(await second.rpc('withdraw_decision', call)).toHaveLength(1)

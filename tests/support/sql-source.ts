@@ -11,7 +11,7 @@ export async function sqlSource(): Promise<SqlFile[]> {
     const text = readFileSync(path, 'utf8')
     const code = text
       .replace(/^\s*--.*$/gm, '')
-      .replace(/^comment on .*? is\n {2}'(?:[^']|'')*';$/gms, '')
+      .replace(/^comment on [^']*? is\s+'(?:[^']|'')*';$/gm, '')
     return { path, text, code }
   })
 }
