@@ -26,7 +26,9 @@ export function codeCalls(referral: ReferralSchema, activeCodes: Cache) {
      * Creates a referrer's code, in the organisation's default program unless `program_id` is given. Only staff may set
      * `code`, `max_uses` and `expires_at`.
      *
-     * Errors: `active_code_exists`, `code_taken`, `code_reserved`, `invalid_code`, `not_a_member`, `not_allowed`,
+     * `looks_like_another` warns that a chosen code looks like one of another organisation on the shared link host.
+     *
+     * Errors: `active_code_exists`, `code_taken`, `code_reserved`, `code_looks_alike`, `invalid_code`, `not_a_member`, `not_allowed`,
      * `member_not_found`, `member_deactivated`, `member_blocked`, `not_invited`, `program_not_found`,
      * `program_inactive`, `code_suspended`, `too_many_codes`.
      */

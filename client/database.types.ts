@@ -90,6 +90,7 @@ export type Database = {
           ended_by: string | null
           expires_at: string | null
           id: string
+          looks_like_another: boolean
           org_id: string
           program_id: string
           quota_id: string | null
@@ -115,6 +116,7 @@ export type Database = {
           ended_by?: string | null
           expires_at?: string | null
           id?: string
+          looks_like_another?: boolean
           org_id: string
           program_id: string
           quota_id?: string | null
@@ -139,6 +141,7 @@ export type Database = {
           ended_by?: string | null
           expires_at?: string | null
           id?: string
+          looks_like_another?: boolean
           org_id?: string
           program_id?: string
           quota_id?: string | null
@@ -391,10 +394,12 @@ export type Database = {
           name: string
           redemptions_per_address: number
           redemptions_per_user: number
+          refuse_look_alikes: boolean
           rotation_grace: string
           slug: string
           stripe_account_id: string | null
           stripe_account_since: string
+          time_zone: string
           updated_at: string
           web_destination: string | null
         }
@@ -418,10 +423,12 @@ export type Database = {
           name: string
           redemptions_per_address?: number
           redemptions_per_user?: number
+          refuse_look_alikes?: boolean
           rotation_grace?: string
           slug: string
           stripe_account_id?: string | null
           stripe_account_since?: string
+          time_zone?: string
           updated_at?: string
           web_destination?: string | null
         }
@@ -444,10 +451,12 @@ export type Database = {
           name?: string
           redemptions_per_address?: number
           redemptions_per_user?: number
+          refuse_look_alikes?: boolean
           rotation_grace?: string
           slug?: string
           stripe_account_id?: string | null
           stripe_account_since?: string
+          time_zone?: string
           updated_at?: string
           web_destination?: string | null
         }
@@ -675,6 +684,7 @@ export type Database = {
           isSetofReturn: false
         }
       }
+      allow_word: { Args: { allowed?: boolean; org_id: string; word: string }; Returns: string[] }
       code_clicks: {
         Args: { code_id: string; from_day?: string; to_day?: string }
         Returns: Database['referral']['CompositeTypes']['day_clicks'][]
@@ -767,6 +777,7 @@ export type Database = {
           ended_by: string | null
           expires_at: string | null
           id: string
+          looks_like_another: boolean
           org_id: string
           program_id: string
           quota_id: string | null
@@ -808,6 +819,7 @@ export type Database = {
           ended_by: string | null
           expires_at: string | null
           id: string
+          looks_like_another: boolean
           org_id: string
           program_id: string
           quota_id: string | null
@@ -847,10 +859,12 @@ export type Database = {
           name: string
           redemptions_per_address: number
           redemptions_per_user: number
+          refuse_look_alikes: boolean
           rotation_grace: string
           slug: string
           stripe_account_id: string | null
           stripe_account_since: string
+          time_zone: string
           updated_at: string
           web_destination: string | null
         }
@@ -894,6 +908,7 @@ export type Database = {
           ended_by: string | null
           expires_at: string | null
           id: string
+          looks_like_another: boolean
           org_id: string
           program_id: string
           quota_id: string | null
@@ -948,6 +963,7 @@ export type Database = {
           ended_by: string | null
           expires_at: string | null
           id: string
+          looks_like_another: boolean
           org_id: string
           program_id: string
           quota_id: string | null
@@ -993,6 +1009,7 @@ export type Database = {
           ended_by: string | null
           expires_at: string | null
           id: string
+          looks_like_another: boolean
           org_id: string
           program_id: string
           quota_id: string | null
@@ -1078,6 +1095,7 @@ export type Database = {
           ended_by: string | null
           expires_at: string | null
           id: string
+          looks_like_another: boolean
           org_id: string
           program_id: string
           quota_id: string | null
@@ -1111,6 +1129,7 @@ export type Database = {
           ended_by: string | null
           expires_at: string | null
           id: string
+          looks_like_another: boolean
           org_id: string
           program_id: string
           quota_id: string | null
@@ -1131,11 +1150,11 @@ export type Database = {
       }
       has_redeemed: { Args: { code: string }; Returns: boolean }
       import_codes: {
-        Args: { org_id: string; program_id?: string; rows: Json }
-        Returns: Database['referral']['CompositeTypes']['code_batch']
+        Args: { dry_run?: boolean; org_id: string; program_id?: string; rows: Json }
+        Returns: Database['referral']['CompositeTypes']['code_import']
         SetofOptions: {
           from: '*'
-          to: 'code_batch'
+          to: 'code_import'
           isOneToOne: true
           isSetofReturn: true
         }
@@ -1263,6 +1282,7 @@ export type Database = {
           ended_by: string | null
           expires_at: string | null
           id: string
+          looks_like_another: boolean
           org_id: string
           program_id: string
           quota_id: string | null
@@ -1488,6 +1508,7 @@ export type Database = {
           ended_by: string | null
           expires_at: string | null
           id: string
+          looks_like_another: boolean
           org_id: string
           program_id: string
           quota_id: string | null
@@ -1563,6 +1584,7 @@ export type Database = {
           ended_by: string | null
           expires_at: string | null
           id: string
+          looks_like_another: boolean
           org_id: string
           program_id: string
           quota_id: string | null
@@ -1596,6 +1618,7 @@ export type Database = {
           ended_by: string | null
           expires_at: string | null
           id: string
+          looks_like_another: boolean
           org_id: string
           program_id: string
           quota_id: string | null
@@ -1635,10 +1658,12 @@ export type Database = {
           name: string
           redemptions_per_address: number
           redemptions_per_user: number
+          refuse_look_alikes: boolean
           rotation_grace: string
           slug: string
           stripe_account_id: string | null
           stripe_account_since: string
+          time_zone: string
           updated_at: string
           web_destination: string | null
         }
@@ -1804,6 +1829,11 @@ export type Database = {
       code_batch: {
         batch_id: string | null
         made: number | null
+      }
+      code_import: {
+        batch_id: string | null
+        made: number | null
+        rows: Json | null
       }
       code_usage: {
         total_uses: number | null

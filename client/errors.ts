@@ -29,6 +29,7 @@ export const referralErrorCodes = [
   'code_suspended',
   'code_taken',
   'code_reserved',
+  'code_looks_alike',
   'code_inactive',
   'code_expired',
   'code_limit_reached',

@@ -28,8 +28,8 @@ export function parseReferralLink(text: string, origins: readonly string[]): Ref
  * numbers are not, because they must not leave the phone.
  */
 const isOneCode = (text: string) =>
-  /^\S+$/.test(text)
-    ? !/^[\d-]{13,}$/.test(text)
+  /^[^\s!?]+$/.test(text)
+    ? !/^\W*[\d-]{13,}\W*$/.test(text)
     : /^[^\W_]{4}(?:\s[^\W_]{4}){1,3}$/.test(text) && /[a-z]/i.test(text)
 
 /**

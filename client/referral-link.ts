@@ -7,7 +7,7 @@ export type ShareChannel = (typeof shareChannels)[number]
 
 /** The content of a link, a pasted text or an install referrer. */
 export type ReferralLink = {
-  /** The code as it was written, 128 characters at most. The database decides whether it is a code. */
+  /** The code as it was written, without what surrounds it, 128 characters at most. The database decides whether it is a code. */
   code: string
   /** The UUID of the click, for `redeem`, or null. */
   clickId: string | null
@@ -22,7 +22,7 @@ export function referralLink(
   code: string | undefined,
   parameters?: URLSearchParams,
 ): ReferralLink | null {
-  const written = code?.trim() ?? ''
+  const written = code?.trim().replace(before, '').replace(after, '') ?? ''
   if (!canBeCode(written)) return null
   const click = parameters?.getAll('click').at(-1) ?? ''
   const via = parameters?.get('via')
@@ -35,10 +35,18 @@ export function referralLink(
 
 const uuid = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/i
 
-/** Whether a text is 3 to 32 letters and digits, with any spacing. Other text does not leave the phone. */
+/**
+ * Whether a text is 3 to 32 letters and digits, with any spacing. Other text does not leave the phone. The database decides
+ * what a code is.
+ */
 function canBeCode(text: string): boolean {
-  return (
-    text.length <= 128 &&
-    /^[\da-z](?:[\s\u2010-\u2015-]*[\da-z]){2,31}$/i.test(text.normalize('NFKC'))
-  )
+  return text.length <= 128 && letters.test(text.normalize('NFKC').replace(unseen, ''))
 }
+
+const letters = /^[\da-z](?:[\s\u2010-\u2015-]*[\da-z]){2,31}$/i
+const unseen = /\u00ad|\u061c|[\u200b-\u200f\u202a-\u202e\u2060-\u206f]|[\ufe00-\ufe0f]|\ufeff/g
+
+/** Quotes, brackets and punctuation before and after a code, which chat programs take along into a link. */
+const before = /^[\s!"'(*.<[_`~¡«»¿\u200b-\u206f\u3008-\u301f]{1,32}/
+const after =
+  /[\s!"')*,.:;>?\]_`~«·»\u0589\u060c\u061b\u061f\u06d4\u0964\u0965\u200b-\u206f\u3001-\u301f]{1,32}$/

@@ -57,8 +57,29 @@ export type CodeUsageStats = Nullable<Composite<'code_usage'>, 'last_used' | 're
 /** The counted clicks on a code, per day in UTC, platform and channel. */
 export type CodeClicks = Nullable<Composite<'day_clicks'>, 'channel'>
 
-/** A batch of generated or imported campaign codes. */
+/** A batch of generated campaign codes. */
 export type Batch = Composite<'code_batch'>
+
+/** What is wrong with a row of an import: the row from 1 on, its column, null for all of it, and what is expected. */
+export type RowFault = { row: number; column: string | null; code: string; details: string | null }
+
+/** What a row of an import would do: the code as it will be shown. Only `row` and `code` are set where there are faults. */
+export type PlannedCode = {
+  row: number
+  code: string
+  max_uses?: number | null
+  expires_at?: string | null
+  description?: string | null
+  beneficiary_id?: string | null
+  looks_like_another?: boolean
+  faults: Omit<RowFault, 'row'>[]
+}
+
+/**
+ * An import of campaign codes. After a dry run `batch_id` is null, and `rows` has every row. Otherwise `rows` has the rows
+ * whose codes look like one of another organisation, or is null.
+ */
+export type CodeImport = { batch_id: string | null; made: number; rows: PlannedCode[] | null }
 
 /** A person's earnings in one currency and mode, in minor units. */
 export type Earnings = Composite<'earnings'>

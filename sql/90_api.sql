@@ -37,6 +37,40 @@ member_exists, invalid_argument, busy.';
 
 grant execute on function referral.add_member to authenticated, service_role;
 
+create function referral.allow_word(org_id uuid, word text, allowed boolean default true)
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '5s'
+as $$
+declare
+  v_schema text;
+  v_constraint text;
+  v_column text;
+begin
+  return referral_private.allow_word(allow_word.org_id, allow_word.word, allow_word.allowed);
+exception
+  when integrity_constraint_violation or lock_not_available then
+    get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
+    perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
+    raise;
+end
+$$;
+
+comment on function referral.allow_word is
+  'Allows an organisation a reserved word in the codes that its staff choose, or takes that back. Codes that exist stay.
+Returns the words that the organisation is allowed.
+
+org_id: the organisation.
+word: the word that details of code_reserved names, in any spelling.
+allowed: false takes it back.
+Callers: the operator.
+Errors: organisation_not_found, invalid_argument, busy.';
+
+grant execute on function referral.allow_word to service_role;
+
 create function referral.code_clicks(code_id uuid, from_day date default null, to_day date default null)
 returns setof referral.day_clicks
 language plpgsql
@@ -209,7 +243,7 @@ $$;
 
 comment on function referral.create_campaign_code is
   'Creates a code of the organisation, without a referrer; a beneficiary may earn from it. It counts against its maker''s
-allowance.
+allowance. looks_like_another is as in create_code.
 
 org_id: the organisation.
 code: the text of the code, 3 to 32 letters and digits; drawn unless given.
@@ -220,7 +254,7 @@ expires_at: when the code ends; never unless given.
 description: up to 500 characters.
 Callers: coordinators, admins and the operator.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
-program_inactive, too_many_codes, code_taken, code_reserved, invalid_argument, invalid_code, busy.';
+program_inactive, too_many_codes, code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, busy.';
 
 grant execute on function referral.create_campaign_code to authenticated, service_role;
 
@@ -263,7 +297,8 @@ end
 $$;
 
 comment on function referral.create_code is
-  'Creates a code of a referrer. A chosen code, a limit and an expiry are for staff.
+  'Creates a code of a referrer. A chosen code, a limit and an expiry are for staff. Of a chosen code looks_like_another
+warns that one of another organisation on the shared link host looks like it.
 
 org_id: the organisation.
 referrer_id: the caller unless given.
@@ -275,7 +310,7 @@ description: up to 500 characters.
 Callers: the referrer; coordinators, admins and the operator for any member.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, member_blocked, not_invited,
 organisation_not_found, member_not_found, program_not_found, program_inactive, active_code_exists, too_many_codes,
-code_suspended, code_taken, code_reserved, invalid_argument, invalid_code, busy.';
+code_suspended, code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, busy.';
 
 grant execute on function referral.create_code to authenticated, service_role;
 
@@ -767,8 +802,13 @@ Errors: not_signed_in, anonymous_user.';
 
 grant execute on function referral.has_redeemed to authenticated;
 
-create function referral.import_codes(org_id uuid, rows jsonb, program_id uuid default null)
-returns setof referral.code_batch
+create function referral.import_codes(
+  org_id uuid,
+  rows jsonb,
+  program_id uuid default null,
+  dry_run boolean default false
+)
+returns setof referral.code_import
 language plpgsql
 volatile
 rows 1
@@ -784,7 +824,8 @@ begin
   return query select x.* from referral_private.import_codes(
     import_codes.org_id,
     import_codes.rows,
-    import_codes.program_id
+    import_codes.program_id,
+    import_codes.dry_run
   ) as x;
 exception
   when integrity_constraint_violation or lock_not_available then
@@ -795,13 +836,17 @@ end
 $$;
 
 comment on function referral.import_codes is
-  'Takes campaign codes from rows: all, or none where one cannot be taken; details then lists the rows by number. A text
-that a purchase of the last 400 days carries is code_taken. The operator''s import accepts it, and settles these
+  'Takes campaign codes from rows: all, or none where one cannot be taken. details of invalid_rows is JSON: the first
+1,000 faults {row, column, code, details}. That a text is taken is said only where no row has another fault. A text
+that a purchase of the last 400 days carries is code_taken; the operator''s import takes it, and settles these
 purchases.
 
 org_id: the organisation.
-rows: up to 10,000 objects {code, max_uses, expires_at, description}; a time without a zone is in UTC.
+rows: up to 50,000 objects {code, max_uses, expires_at, description, beneficiary_id} of 32 MiB at most; expires_at in
+ISO 8601: a date is its end, and a time without an offset one, in the organisation''s time_zone.
 program_id: the default program unless given.
+dry_run: true stores nothing: made is how many codes an import would make, rows what each row would do: {row, code,
+max_uses, expires_at, description, beneficiary_id, looks_like_another, faults}, with faults {row, code, faults}.
 Callers: coordinators, admins and the operator.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
 program_inactive, invalid_argument, invalid_rows, busy.';
@@ -1783,7 +1828,7 @@ reason: up to 500 characters, kept in the audit.
 Callers: the referrer; coordinators, admins and the operator for any member.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, member_blocked, not_invited,
 organisation_not_found, member_not_found, program_not_found, no_active_code, program_inactive, code_suspended,
-code_taken, code_reserved, invalid_argument, invalid_code, busy.';
+code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, busy.';
 
 grant execute on function referral.rotate_code to authenticated, service_role;
 
@@ -1913,7 +1958,8 @@ comment on function referral.update_code is
   'Changes description, expires_at and max_uses (null: no limit); of an ended code the description only.
 
 code_id: the code.
-changes: an object with these keys; a time without a zone is in UTC.
+changes: an object with these keys; expires_at in ISO 8601: a date is its end, and a time without an offset one, in
+the organisation''s time_zone.
 Callers: coordinators, admins and the operator.
 Errors: not_a_member, not_allowed, code_not_found, code_ended, invalid_argument, busy.';
 
@@ -1946,8 +1992,9 @@ comment on function referral.update_organisation is
 android_package, ios_app_ids (TEAMID.bundle.id), android_fingerprints (SHA-256, AB:CD:…), code_length,
 codes_per_member, max_uses_cap, rotation_grace; redemptions_per_user, redemptions_per_address (per hour); click_window
 (an interval of up to 90 days in which a click proves a redemption), clicks_per_visitor, clicks_per_code (kept of a
-code and day in UTC); and, operator only, stripe_account_id and link_origin (https, lower case, of one organisation
-only).
+code and day in UTC); time_zone (a name such as Europe/Berlin; a code that expires on a date ends with that day
+there); refuse_look_alikes (true: staff cannot choose a code that looks like one of another organisation on the shared
+link host); and, operator only, stripe_account_id and link_origin (https, lower case, of one organisation only).
 
 org_id: the organisation.
 changes: an object with these keys; unknown keys are refused.

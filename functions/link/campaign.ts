@@ -10,12 +10,12 @@ const none: Campaign = { channel: null, utm: {} }
 
 /**
  * Reads `via` and the five `utm_` parameters of a query. Of a repeated parameter the first counts. An unknown channel is
- * null. A value over 100 characters, or with a character that is not printable, is left out.
+ * null; punctuation after it is dropped, because chat programs link that too. A value over 100 characters, or with a character that is not printable, is left out.
  */
 export function campaignOf(query: string): Campaign {
   if (query === '') return none
   const parameters = new URLSearchParams(query)
-  const via = parameters.get('via') ?? ''
+  const via = /^[a-z]*/.exec(parameters.get('via') ?? '')?.[0] ?? ''
   const utm = utmKeys.flatMap((key) => {
     const value = parameters.get(key) ?? ''
     return printable.test(value) ? [[key, value]] : []

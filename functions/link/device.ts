@@ -10,8 +10,18 @@ export type Device = {
   person: boolean
 }
 
-/** Android devices without Google’s store (Amazon’s tablets, Huawei’s phones), and systems that only claim to be Android. */
-const withoutPlayStore = /\bSilk\/|\bKF[A-Z]{2,6}\b|HarmonyOS|Windows Phone|IEMobile|Tizen|KAIOS/
+/**
+ * Android devices without Google’s store (Amazon’s tablets, and Huawei’s phones, which name their own services and not
+ * Google’s), and systems that only claim to be Android.
+ */
+const withoutPlayStore =
+  /\bSilk\/|\bKF[A-Z]{2,6}\b|HarmonyOS|Windows Phone|IEMobile|Tizen|KAIOS|^(?!.*\bGMSCore\b).*\bHMSCore\b/
+
+/** Facebook’s apps, where they name no browser. Their previews are prefetches, which say so in a header. */
+const facebookApp = /^\[FB(?:AN|_IAB)\/[\w-]+;/
+
+/** What Android apps of Facebook’s put where other browsers say Android: the app’s name, or its package. */
+const facebookOnAndroid = /\bFB4A\b|\bFBAN\/(?:EMA|Orca)\b|\bFBPN\/com\./
 
 /**
  * The visitor’s device, by the user agent. The client hint reveals an Android tablet that requests desktop pages.
@@ -27,14 +37,14 @@ export function deviceOf(userAgent: string, headers: Headers): Device {
 }
 
 const parsed = memoize(1_000, (userAgent): Device & { hasStore: boolean } => ({
-  person: userAgent !== '' && !isbot(userAgent),
+  person: userAgent !== '' && (facebookApp.test(userAgent) || !isbot(userAgent)),
   hasStore: !withoutPlayStore.test(userAgent),
   platform: platformOf(userAgent),
 }))
 
 function platformOf(userAgent: string): Platform {
   if (/\b(?:iPhone|iPad|iPod)\b/.test(userAgent)) return 'ios'
-  return /\bAndroid\b/.test(userAgent) ? 'android' : 'web'
+  return /\bAndroid\b/.test(userAgent) || facebookOnAndroid.test(userAgent) ? 'android' : 'web'
 }
 
 const purposes = ['sec-purpose', 'purpose', 'x-purpose', 'x-moz']

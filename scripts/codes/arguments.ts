@@ -6,14 +6,18 @@ import { CliError } from '../stack/cli-error.ts'
 const environment = z.object({ SUPABASE_URL: z.url(), SUPABASE_SECRET_KEY: z.string().min(1) })
 
 /**
- * Reads the arguments of both scripts: `--org ID`, `--program ID` and a file. SUPABASE_URL and SUPABASE_SECRET_KEY come from
+ * Reads the arguments of both scripts: `--org ID`, `--program ID`, `--dry-run` where the usage names it, and a file. SUPABASE_URL and SUPABASE_SECRET_KEY come from
  * the environment.
  */
 export function readArguments(usage: string) {
   const set = environment.safeParse(process.env)
   if (!set.success)
     throw new CliError('Set SUPABASE_URL and SUPABASE_SECRET_KEY in the environment.')
-  const options = { org: { type: 'string' }, program: { type: 'string' } } as const
+  const options = {
+    org: { type: 'string' },
+    program: { type: 'string' },
+    'dry-run': { type: 'boolean' },
+  } as const
   const parsed = (() => {
     try {
       return parseArgs({ options, allowPositionals: true })
@@ -23,7 +27,9 @@ export function readArguments(usage: string) {
   })()
   const { org, program } = parsed.values
   const [file] = parsed.positionals
-  if (!org || !file) throw new CliError(`Usage: ${usage}`)
+  const dryRun = parsed.values['dry-run'] ?? false
+  if (!org || !file || parsed.positionals.length > 1 || (dryRun && !usage.includes('--dry-run')))
+    throw new CliError(`Usage: ${usage}`)
   const supabase = createClient(set.data.SUPABASE_URL, set.data.SUPABASE_SECRET_KEY)
-  return { supabase, org, program, file }
+  return { supabase, org, program, file, dryRun }
 }

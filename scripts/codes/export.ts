@@ -20,6 +20,7 @@ const columns = [
   'created_at',
   'batch_id',
   'id',
+  { key: 'beneficiary_id', header: 'beneficiary' },
 ] as const
 
 await runMain(async () => {

@@ -1,80 +1,85 @@
 /**
- * `npm run codes:import -- --org ID [--program ID] FILE`: imports campaign codes from a CSV file with the columns code
- * (required), max_uses, expires_at and description. It imports all rows or none, and lists every refused row with its line.
+ * `npm run codes:import -- --org ID [--program ID] [--dry-run] FILE`: imports campaign codes from a CSV file with the columns
+ * code (required), max_uses, expires_at, description and beneficiary. It imports all rows or none, and lists every fault with
+ * its line and column. A dry run says what each line would do, and stores nothing.
  */
 import { readFileSync } from 'node:fs'
 import { SingleBar } from 'cli-progress'
-import { parse } from 'csv-parse/sync'
-import { z } from 'zod'
-import { createStaffClient, type ImportedCode } from '../../client/index.ts'
+import { createStaffClient, type PlannedCode, type RowFault } from '../../client/index.ts'
 import { CliError, runMain } from '../stack/cli-error.ts'
 import { readArguments } from './arguments.ts'
+import { type CsvRow, readCsv } from './csv.ts'
 
-const usage = 'npm run codes:import -- --org ID [--program ID] FILE'
-const limit = 10_000
-const refusals = z.array(z.object({ row: z.number(), code: z.string() }))
+const usage = 'npm run codes:import -- --org ID [--program ID] [--dry-run] FILE'
 
 await runMain(async () => {
-  const { supabase, org, program, file } = readArguments(usage)
+  const { supabase, org, program, file, dryRun } = readArguments(usage)
   const rows = readRows(file)
-  if (rows.length > limit)
-    throw new CliError(
-      `${file} has ${rows.length} rows; ${limit} can be taken at once, all or none.`,
-    )
   const bar = new SingleBar({ format: '{bar} {value}/{total} {step}', stream: process.stderr })
   bar.start(rows.length, 0, { step: 'sending' })
   const { data, error } = await createStaffClient(supabase).importCodes(
     org,
     rows.map(({ value }) => value),
-    program,
+    { dryRun, ...(program && { programId: program }) },
   )
   bar.update(data?.made ?? 0, { step: data ? 'taken' : 'refused' })
   bar.stop()
-  if (data) {
+  if (error) {
+    if (error.code === 'invalid_rows') refuse(rows, JSON.parse(error.details ?? '[]'))
+    const why = [error.message, error.details].filter(Boolean).join(' ')
+    throw new CliError(`Nothing was taken: ${error.code}. ${why}`)
+  }
+  if (!dryRun) {
+    for (const plan of data.rows ?? [])
+      process.stderr.write(`line ${rows[plan.row - 1]?.line}: ${shown(plan)}\n`)
     process.stdout.write(`${data.made} codes taken, as batch ${data.batch_id}\n`)
     return
   }
-  if (error.code !== 'invalid_rows')
-    throw new CliError(`Nothing was taken: ${error.code}. ${error.message}`)
-  for (const { row, code } of refusals.parse(JSON.parse(error.details ?? '[]'))) {
-    process.stderr.write(`line ${rows[row - 1]?.line}: ${code}: ${rows[row - 1]?.value.code}\n`)
-  }
-  throw new CliError('Nothing was taken: correct these lines, and try again.')
+  const planned = data.rows ?? []
+  for (const plan of planned.filter(({ faults }) => faults.length === 0))
+    process.stdout.write(`line ${rows[plan.row - 1]?.line}: ${shown(plan)}\n`)
+  if (data.made < rows.length)
+    refuse(
+      rows,
+      planned.flatMap(({ row, faults }) => faults.map((fault) => ({ row, ...fault }))),
+    )
+  process.stdout.write(`A dry run: ${data.made} codes would be taken\n`)
 })
 
-type Row = { line: number; value: ImportedCode }
-
-function readRows(file: string): Row[] {
+function readRows(file: string): CsvRow[] {
+  const bytes = (() => {
+    try {
+      return readFileSync(file)
+    } catch (error) {
+      throw new CliError(`${file} cannot be read: ${(error as Error).message}`)
+    }
+  })()
   try {
-    const records: { record: Record<string, string>; info: { lines: number } }[] = parse(
-      readFileSync(file),
-      {
-        columns: (names: string[]) => names.map((name) => name.trim().toLowerCase()),
-        bom: true,
-        trim: true,
-        skip_empty_lines: true,
-        info: true,
-      },
-    )
-    return records.map(({ record, info }) => ({ line: info.lines, value: toCode(record) }))
+    return readCsv(bytes)
   } catch (error) {
-    throw new CliError(`${file} cannot be read as CSV: ${(error as Error).message}`)
+    throw error instanceof CliError ? new CliError(`${file}: ${error.message}.`) : error
   }
 }
 
-/** Omits empty cells. A limit that is not a number is passed on unchanged, so that the database refuses its row. */
-function toCode({
-  code = '',
-  max_uses,
-  expires_at,
-  description,
-}: Record<string, string>): ImportedCode {
-  return {
-    code,
-    ...(max_uses && {
-      max_uses: /^\d+$/.test(max_uses) ? Number(max_uses) : (max_uses as unknown as number),
-    }),
-    ...(expires_at && { expires_at }),
-    ...(description && { description }),
+/** The code that a line would make. */
+function shown(plan: PlannedCode): string {
+  const { code, max_uses, expires_at, beneficiary_id, looks_like_another } = plan
+  const uses = max_uses ? `${max_uses} uses` : 'no limit'
+  const end = expires_at ? `until ${expires_at}` : 'no end'
+  const earner = beneficiary_id && `for ${beneficiary_id}`
+  const warning = looks_like_another && 'looks like a code of another organisation'
+  return [code, uses, end, earner, warning].filter(Boolean).join(', ')
+}
+
+function refuse(rows: CsvRow[], faults: RowFault[]): never {
+  for (const { row, column, code, details } of faults) {
+    const { line, cells = {} } = rows[row - 1] ?? {}
+    const name = column === 'beneficiary_id' ? 'beneficiary' : (column ?? 'code')
+    const other = /^the same as row (\d+)$/.exec(details ?? '')?.[1]
+    const why = other ? `the same as line ${rows[Number(other) - 1]?.line}` : details
+    process.stderr.write(
+      `line ${line}, column ${name}: ${code}: ${cells[name]}${why ? ` (${why})` : ''}\n`,
+    )
   }
+  throw new CliError('Nothing was taken: correct these lines, and try again.')
 }

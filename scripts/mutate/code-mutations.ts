@@ -68,7 +68,7 @@ export const codeMutations: TextMutation[] = [
   {
     name: 'codes: reserved words',
     in: 'insert_code',
-    replace: "perform referral_private.raise_error('code_reserved');",
+    replace: "perform referral_private.raise_error('code_reserved', v_word);",
     by: '',
   },
   {

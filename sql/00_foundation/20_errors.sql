@@ -39,6 +39,7 @@ as $$
     ('code_suspended', 409, 'The code is suspended.'),
     ('code_taken', 409, 'This code, or one that reads the same, is taken.'),
     ('code_reserved', 409, 'This word cannot be a code.'),
+    ('code_looks_alike', 409, 'A code of another organisation looks like this one.'),
     ('code_inactive', 409, 'This code is no longer in use.'),
     ('code_expired', 409, 'This code has expired.'),
     ('code_limit_reached', 409, 'This code has been used as often as it may be.'),

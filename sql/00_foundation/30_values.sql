@@ -107,6 +107,33 @@ begin
 end
 $$;
 
+-- The end that a text in ISO 8601 states: `2026-12-31` is the end of that day in the time zone, and a time without an
+-- offset is one of the time zone. Null where the text is none of these: 12/11/2026 is read as two different days.
+create function referral_private.end_time(p_text text, p_time_zone text)
+returns timestamptz
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_parts constant text[] := regexp_match(
+    p_text,
+    '^([0-9]{4}-[0-9]{2}-[0-9]{2})'
+    || '([Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.][0-9]{1,6})?)?([Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)?$'
+  );
+begin
+  return case
+    when v_parts[3] is not null then p_text::timestamptz
+    when v_parts[2] is not null then p_text::timestamp at time zone p_time_zone
+    else (v_parts[1]::date + 1)::timestamp at time zone p_time_zone
+  end;
+exception
+  when datetime_field_overflow or invalid_datetime_format or invalid_time_zone_displacement_value then
+    return null;
+end
+$$;
+
 -- Refuses changes that are not an object with these keys only, with `invalid_argument`.
 create function referral_private.require_changes(p_changes jsonb, p_keys text[])
 returns void

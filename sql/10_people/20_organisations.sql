@@ -23,6 +23,8 @@ create table referral.organisations (
   click_window interval not null default interval '30 days',
   clicks_per_visitor int not null default 20,
   clicks_per_code int not null default 50000,
+  time_zone text not null default 'UTC',
+  refuse_look_alikes boolean not null default false,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint organisations_pkey primary key (id),
@@ -50,6 +52,8 @@ create table referral.organisations (
   constraint organisations_redemptions_per_address_is_positive check (redemptions_per_address between 1 and 1000000),
   constraint organisations_clicks_per_visitor_is_positive check (clicks_per_visitor between 1 and 1000),
   constraint organisations_clicks_per_code_is_positive check (clicks_per_code between 1 and 10000000),
+  -- update_organisation takes only zones that the database knows.
+  constraint organisations_time_zone_is_a_name check (time_zone ~ '^[A-Za-z0-9_+/-]{1,64}$'),
   constraint organisations_click_window_is_a_quarter_at_most
     check (
       click_window between interval '1 hour' and interval '90 days'

@@ -49,6 +49,8 @@ create table referral.codes (
   ended_at timestamptz,
   ended_by uuid,
   reason text,
+  -- When its text was chosen, a code of another organisation on the shared link host looked like it.
+  looks_like_another boolean not null default false,
   created_at timestamptz not null default clock_timestamp(),
   updated_at timestamptz not null default clock_timestamp(),
   constraint codes_pkey primary key (id),
@@ -101,6 +103,9 @@ create index codes_by_batch on referral.codes (org_id, batch_id) where batch_id 
 
 create index codes_to_expire on referral.codes (expires_at) where status in ('active', 'suspended');
 
+create index codes_by_look on referral.codes (referral_private.look_of(code_key), org_id)
+where status in ('active', 'suspended');
+
 create index codes_by_quota on referral.codes (org_id, quota_id) where quota_id is not null;
 
 create index codes_by_chain on referral.codes (org_id, chain_id) where chain_id is not null;
@@ -108,8 +113,9 @@ create index codes_by_chain on referral.codes (org_id, chain_id) where chain_id 
 create index codes_by_replacement on referral.codes (org_id, replaced_by) where replaced_by is not null;
 
 comment on table referral.codes is
-  'Codes. A referrer reads their own, coordinators and admins those of the organisation. Written by the functions of
-their life: create, rotate, suspend, update, end, expire.';
+  'Codes. looks_like_another says that a code of another organisation looked like this one when staff chose its text. A
+referrer reads their own, coordinators and admins those of the organisation. Written by the functions of their life:
+create, rotate, suspend, update, end, expire.';
 
 -- What an argument that a constraint refuses must be.
 comment on constraint codes_description_is_500_at_most on referral.codes is 'description: up to 500 characters';
@@ -147,8 +153,10 @@ begin
   if tg_op in ('DELETE', 'TRUNCATE')
     or (new.id, new.org_id, new.program_id, new.code, new.created_at)
       is distinct from (old.id, old.org_id, old.program_id, old.code, old.created_at)
-    or (new.referrer_id, new.created_by, new.rotation, new.chain_id, new.batch_id)
-      is distinct from (old.referrer_id, old.created_by, old.rotation, old.chain_id, old.batch_id)
+    or (new.referrer_id, new.created_by, new.rotation, new.chain_id, new.batch_id, new.looks_like_another)
+      is distinct from (
+        old.referrer_id, old.created_by, old.rotation, old.chain_id, old.batch_id, old.looks_like_another
+      )
     or (
       old.status in ('rotated', 'invalidated', 'expired')
       and (

@@ -13,7 +13,7 @@ create index sign_up_claims_by_age on referral_private.sign_up_claims (claimed_a
 alter table referral_private.sign_up_claims enable row level security;
 
 -- The code in a user's metadata, which may also be a JSON text in a JSON string; null where there is none, and where
--- the text is no JSON that Postgres can hold.
+-- the text is no JSON that Postgres can hold. A link or a message is read as the client's `redeem` reads it.
 create function referral_private.code_in_metadata(p_metadata jsonb)
 returns text
 language plpgsql
@@ -27,7 +27,9 @@ begin
   if jsonb_typeof(p_metadata) = 'string' then
     v_metadata := (p_metadata #>> '{}')::jsonb;
   end if;
-  return left(case when jsonb_typeof(v_metadata) = 'object' then v_metadata ->> 'referral_code' end, 128);
+  return referral_private.code_in_text(
+    case when jsonb_typeof(v_metadata) = 'object' then v_metadata ->> 'referral_code' end
+  );
 exception
   when invalid_text_representation or untranslatable_character or numeric_value_out_of_range
     or statement_too_complex
@@ -36,7 +38,8 @@ exception
 end
 $$;
 
--- For a trigger after insert on auth.users.
+-- For a trigger after insert on auth.users, and after update of is_anonymous: an anonymous user who becomes a permanent
+-- one signs up then. The code that they give at that time counts before one that they gave at first.
 create function referral_private.note_sign_up_code()
 returns trigger
 language plpgsql
@@ -45,11 +48,18 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  insert into referral_private.sign_up_claims (user_id, code)
+  -- Nested, because older versions of Auth have no anonymous users, and a sign-up must not ask for their column.
+  if tg_op = 'UPDATE' then
+    if not old.is_anonymous or new.is_anonymous then
+      return null;
+    end if;
+  end if;
+  insert into referral_private.sign_up_claims as c (user_id, code)
   select new.id, code
   from referral_private.code_in_metadata(new.raw_user_meta_data) as code
   where code <> ''
-  on conflict do nothing;
+  on conflict on constraint sign_up_claims_pkey do update
+  set code = excluded.code, claimed_at = clock_timestamp();
   return null;
 end
 $$;

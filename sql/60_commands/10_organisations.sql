@@ -103,6 +103,21 @@ exception
 end
 $$;
 
+-- Refuses a time zone that is not one of the database's names, with `invalid_argument`.
+create function referral_private.require_time_zone(p_name text)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (select from pg_timezone_names as z where z.name = p_name) then
+    perform referral_private.raise_error('invalid_argument', 'time_zone');
+  end if;
+end
+$$;
+
 -- Only the operator sets the Stripe account and the link host: the first decides whose events the organisation
 -- receives, the second which apps open the host's links.
 create function referral_private.update_organisation(p_org_id uuid, p_changes jsonb)
@@ -117,7 +132,8 @@ declare
   v_settings text[] := array[
     'name', 'active', 'web_destination', 'ios_destination', 'android_destination', 'android_package', 'ios_app_ids',
     'android_fingerprints', 'code_length', 'codes_per_member', 'max_uses_cap', 'rotation_grace', 'redemptions_per_user',
-    'redemptions_per_address', 'click_window', 'clicks_per_visitor', 'clicks_per_code'
+    'redemptions_per_address', 'click_window', 'clicks_per_visitor', 'clicks_per_code', 'time_zone',
+    'refuse_look_alikes'
   ];
   v_old referral.organisations;
   v_new referral.organisations;
@@ -127,6 +143,9 @@ begin
     v_settings := v_settings || '{stripe_account_id,link_origin}';
   end if;
   perform referral_private.require_changes(p_changes, v_settings);
+  if p_changes ? 'time_zone' then
+    perform referral_private.require_time_zone(p_changes ->> 'time_zone');
+  end if;
   if p_changes ? 'stripe_account_id' then
     perform referral_private.change_stripe_account(p_org_id, p_changes ->> 'stripe_account_id');
   elsif p_changes ? 'active' then
@@ -147,7 +166,8 @@ begin
     max_uses_cap = v_new.max_uses_cap, rotation_grace = v_new.rotation_grace,
     redemptions_per_user = v_new.redemptions_per_user, redemptions_per_address = v_new.redemptions_per_address,
     click_window = v_new.click_window, clicks_per_visitor = v_new.clicks_per_visitor,
-    clicks_per_code = v_new.clicks_per_code, updated_at = clock_timestamp()
+    clicks_per_code = v_new.clicks_per_code, time_zone = v_new.time_zone,
+    refuse_look_alikes = v_new.refuse_look_alikes, updated_at = clock_timestamp()
   where o.id = p_org_id
   returning * into v_new;
   if v_new.active <> v_old.active then
@@ -164,7 +184,9 @@ comment on function referral_private.update_organisation is
 (https), android_package, ios_app_ids (TEAMID.bundle.id), android_fingerprints (SHA-256, AB:CD:…), code_length,
 codes_per_member, max_uses_cap, rotation_grace; redemptions_per_user, redemptions_per_address (per hour); click_window
 (an interval of up to 90 days in which a click proves a redemption), clicks_per_visitor, clicks_per_code (kept of a
-code and day in UTC); and, operator only, stripe_account_id and link_origin (https, lower case, of one organisation
+code and day in UTC); time_zone (a name such as Europe/Berlin; a code that expires on a date ends with that day there);
+refuse_look_alikes (true: staff cannot choose a code that looks like one of another organisation on the shared link
+host); and, operator only, stripe_account_id and link_origin (https, lower case, of one organisation
 only).
 
 group: Set up organisations and programs

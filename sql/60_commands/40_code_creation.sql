@@ -1,7 +1,7 @@
 -- How a code begins: drawn, chosen by staff, or made for the person who asks for theirs.
 
 -- Stores a new code with the chosen text, or, where `p_code.code` is null, with one that is drawn. Raises
--- `invalid_code`, `code_reserved`, `code_taken`.
+-- `invalid_code`, `code_reserved`, `code_taken`, `code_looks_alike`.
 create function referral_private.insert_code(p_code referral.codes)
 returns referral.codes
 language plpgsql
@@ -12,6 +12,7 @@ as $$
 declare
   v_is_chosen constant boolean := p_code.code is not null;
   v_key constant text := referral_private.normalise_code(p_code.code);
+  v_word text;
   v_new referral.codes;
   v_length int;
   v_text text;
@@ -19,11 +20,18 @@ begin
   if v_is_chosen and v_key is null then
     perform referral_private.raise_error('invalid_code');
   end if;
-  if v_is_chosen and referral_private.is_reserved(v_key) then
-    perform referral_private.raise_error('code_reserved');
+  v_word := referral_private.reserved_word_in(p_code.org_id, p_code.code);
+  if v_word is not null then
+    perform referral_private.raise_error('code_reserved', v_word);
   end if;
   if v_is_chosen and referral_private.carried_keys(array[v_key]) <> '{}' then
     perform referral_private.raise_error('code_taken');
+  end if;
+  p_code.looks_like_another := v_is_chosen and referral_private.looks_like_another(p_code.org_id, p_code.code);
+  if p_code.looks_like_another
+    and (select o.refuse_look_alikes from referral.organisations as o where o.id = p_code.org_id)
+  then
+    perform referral_private.raise_error('code_looks_alike');
   end if;
   v_length := referral_private.drawn_length(p_code.org_id, p_code.program_id, p_code.quota_id is not null);
   for attempt in 1..20 loop
@@ -31,12 +39,12 @@ begin
     continue when v_text is null;
     insert into referral.codes (
       id, org_id, program_id, code, referrer_id, beneficiary_id, description, expires_at, quota_id, rotation, chain_id,
-      batch_id, created_by
+      batch_id, created_by, looks_like_another
     )
     values (
       p_code.id, p_code.org_id, p_code.program_id, v_text, p_code.referrer_id, p_code.beneficiary_id,
       p_code.description, p_code.expires_at, p_code.quota_id, p_code.rotation, p_code.chain_id,
-      p_code.batch_id, coalesce(p_code.created_by, auth.uid())
+      p_code.batch_id, coalesce(p_code.created_by, auth.uid()), p_code.looks_like_another
     )
     on conflict on constraint codes_key_is_unique do nothing
     returning * into v_new;
@@ -101,7 +109,8 @@ end
 $$;
 
 comment on function referral_private.create_code is
-  'public: Creates a code of a referrer. A chosen code, a limit and an expiry are for staff.
+  'public: Creates a code of a referrer. A chosen code, a limit and an expiry are for staff. Of a chosen code
+looks_like_another warns that one of another organisation on the shared link host looks like it.
 
 group: Have a code
 org_id: the organisation
@@ -114,7 +123,7 @@ description: up to 500 characters
 callers: the referrer; coordinators, admins and the operator for any member
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, member_blocked, not_invited,
   organisation_not_found, member_not_found, program_not_found, program_inactive, active_code_exists, too_many_codes,
-  code_suspended, code_taken, code_reserved, invalid_argument, invalid_code, busy
+  code_suspended, code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, busy
 timeout: 10s';
 
 grant execute on function referral_private.create_code to authenticated, service_role;

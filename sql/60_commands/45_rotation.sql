@@ -78,7 +78,7 @@ reason: up to 500 characters, kept in the audit
 callers: the referrer; coordinators, admins and the operator for any member
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, member_blocked, not_invited,
   organisation_not_found, member_not_found, program_not_found, no_active_code, program_inactive, code_suspended,
-  code_taken, code_reserved, invalid_argument, invalid_code, busy
+  code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, busy
 timeout: 10s';
 
 grant execute on function referral_private.rotate_code to authenticated, service_role;

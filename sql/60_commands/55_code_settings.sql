@@ -61,8 +61,6 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
-set timezone = 'UTC'
-set datestyle = 'ISO, MDY'
 as $$
 declare
   v_code referral.codes;
@@ -80,7 +78,13 @@ begin
     v_code.description := p_changes ->> 'description';
   end if;
   if p_changes ? 'expires_at' then
-    v_code.expires_at := (p_changes ->> 'expires_at')::timestamptz;
+    v_code.expires_at := referral_private.end_time(
+      p_changes ->> 'expires_at',
+      (select o.time_zone from referral.organisations as o where o.id = v_code.org_id)
+    );
+    if (v_code.expires_at is null) <> (p_changes -> 'expires_at' = 'null') then
+      perform referral_private.raise_error('invalid_argument', 'expires_at');
+    end if;
     perform referral_private.require_future_expiry(v_code.expires_at);
   end if;
   if p_changes ? 'max_uses' then
@@ -103,7 +107,8 @@ comment on function referral_private.update_code is
 
 group: Manage codes
 code_id: the code
-changes: an object with these keys; a time without a zone is in UTC
+changes: an object with these keys; expires_at in ISO 8601: a date is its end, and a time without an offset one, in the
+  organisation''s time_zone
 callers: coordinators, admins and the operator
 errors: not_a_member, not_allowed, code_not_found, code_ended, invalid_argument, busy
 timeout: 10s';

@@ -46,7 +46,7 @@ $$;
 
 comment on function referral_private.create_campaign_code is
   'public: Creates a code of the organisation, without a referrer; a beneficiary may earn from it. It counts against its
-maker''s allowance.
+maker''s allowance. looks_like_another is as in create_code.
 
 group: Manage codes
 org_id: the organisation
@@ -58,12 +58,20 @@ expires_at: when the code ends; never unless given
 description: up to 500 characters
 callers: coordinators, admins and the operator
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
-  program_inactive, too_many_codes, code_taken, code_reserved, invalid_argument, invalid_code, busy
+  program_inactive, too_many_codes, code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code,
+  busy
 timeout: 10s';
 
 grant execute on function referral_private.create_campaign_code to authenticated, service_role;
 
-create type referral_private.new_campaign_code as (code text, max_uses int, expires_at timestamptz, description text);
+create type referral_private.new_campaign_code as (
+  code text,
+  max_uses int,
+  expires_at timestamptz,
+  description text,
+  beneficiary_id uuid,
+  looks_like_another boolean
+);
 
 -- Stores campaign codes of a batch and returns how many; a code whose text is taken is left out. They are inserted in
 -- the order of their normal form: two batches in different orders would deadlock.
@@ -90,8 +98,12 @@ begin
       insert into referral.code_quotas (org_id, quota_id, max_uses)
       select p_org_id, g.quota_id, g.max_uses from given as g where g.quota_id is not null
     )
-  insert into referral.codes (org_id, program_id, code, description, expires_at, quota_id, batch_id, created_by)
-  select p_org_id, p_program_id, g.code, g.description, g.expires_at, g.quota_id, p_batch_id, auth.uid()
+  insert into referral.codes (
+    org_id, program_id, code, description, expires_at, quota_id, beneficiary_id, batch_id, created_by,
+    looks_like_another
+  )
+  select p_org_id, p_program_id, g.code, g.description, g.expires_at, g.quota_id, g.beneficiary_id, p_batch_id,
+    auth.uid(), g.looks_like_another
   from given as g
   order by referral_private.normalise_code(g.code)
   on conflict on constraint codes_key_is_unique do nothing;
@@ -139,7 +151,7 @@ begin
     v_made := v_made + referral_private.insert_campaign_codes(
       p_org_id, v_program_id, v_batch_id,
       array(
-        select (t, p_max_uses, p_expires_at, p_description)::referral_private.new_campaign_code
+        select (t, p_max_uses, p_expires_at, p_description, null, false)::referral_private.new_campaign_code
         from unnest(referral_private.draw_texts(p_count - v_made, v_length)) as t
       )
     );

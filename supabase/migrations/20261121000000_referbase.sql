@@ -58,6 +58,7 @@ as $$
     ('code_suspended', 409, 'The code is suspended.'),
     ('code_taken', 409, 'This code, or one that reads the same, is taken.'),
     ('code_reserved', 409, 'This word cannot be a code.'),
+    ('code_looks_alike', 409, 'A code of another organisation looks like this one.'),
     ('code_inactive', 409, 'This code is no longer in use.'),
     ('code_expired', 409, 'This code has expired.'),
     ('code_limit_reached', 409, 'This code has been used as often as it may be.'),
@@ -274,6 +275,33 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return (p_at at time zone 'utc' + p_by) at time zone 'utc';
+end
+$$;
+
+-- The end that a text in ISO 8601 states: `2026-12-31` is the end of that day in the time zone, and a time without an
+-- offset is one of the time zone. Null where the text is none of these: 12/11/2026 is read as two different days.
+create function referral_private.end_time(p_text text, p_time_zone text)
+returns timestamptz
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_parts constant text[] := regexp_match(
+    p_text,
+    '^([0-9]{4}-[0-9]{2}-[0-9]{2})'
+    || '([Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.][0-9]{1,6})?)?([Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)?$'
+  );
+begin
+  return case
+    when v_parts[3] is not null then p_text::timestamptz
+    when v_parts[2] is not null then p_text::timestamp at time zone p_time_zone
+    else (v_parts[1]::date + 1)::timestamp at time zone p_time_zone
+  end;
+exception
+  when datetime_field_overflow or invalid_datetime_format or invalid_time_zone_displacement_value then
+    return null;
 end
 $$;
 
@@ -518,6 +546,8 @@ create table referral.organisations (
   click_window interval not null default interval '30 days',
   clicks_per_visitor int not null default 20,
   clicks_per_code int not null default 50000,
+  time_zone text not null default 'UTC',
+  refuse_look_alikes boolean not null default false,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint organisations_pkey primary key (id),
@@ -545,6 +575,8 @@ create table referral.organisations (
   constraint organisations_redemptions_per_address_is_positive check (redemptions_per_address between 1 and 1000000),
   constraint organisations_clicks_per_visitor_is_positive check (clicks_per_visitor between 1 and 1000),
   constraint organisations_clicks_per_code_is_positive check (clicks_per_code between 1 and 10000000),
+  -- update_organisation takes only zones that the database knows.
+  constraint organisations_time_zone_is_a_name check (time_zone ~ '^[A-Za-z0-9_+/-]{1,64}$'),
   constraint organisations_click_window_is_a_quarter_at_most
     check (
       click_window between interval '1 hour' and interval '90 days'
@@ -1152,7 +1184,9 @@ $$;
 -- What a code is as text: how it is shown, the one normal form that decides equality, and how new ones are drawn.
 
 -- The form in which a code is shown: capitals, words joined by single hyphens, as in `OLIVIA-1`; null where the text
--- is too long. NFKC folds compatibility forms, white space and dashes (Unicode Pd) part words, only ASCII is raised.
+-- is too long. NFKC folds compatibility forms. Format characters, which nobody sees, are dropped: Unicode's
+-- Default_Ignorable_Code_Point. White space and dashes (Pd) part words. Quotes, brackets and sentence punctuation of
+-- every script are dropped around the code, as are the signs that chat programs format with. Only ASCII is raised.
 create function referral_private.show_code(p_code text)
 returns text
 language plpgsql
@@ -1162,26 +1196,51 @@ parallel safe
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_ignored constant text :=
+    e'\\u00AD\\u034F\\u061C\\u115F\\u1160\\u17B4\\u17B5\\u180B-\\u180F\\u200B-\\u200F\\u202A-\\u202E'
+    || e'\\u2060-\\u206F\\u3164\\uFE00-\\uFE0F\\uFEFF\\uFFA0\\uFFF0-\\uFFFB\\U0001BCA0-\\U0001BCA3'
+    || e'\\U0001D173-\\U0001D17A\\U000E0000-\\U000E0FFF';
+  v_parting constant text :=
+    e'\\u0009-\\u000D\\u0020\\u0085\\u00A0\\u1680\\u2000-\\u200A\\u2028\\u2029\\u202F\\u205F\\u3000'
+    || e'\\u002D\\u058A\\u05BE\\u1400\\u1806\\u2010-\\u2015\\u2E17\\u2E1A\\u2E3A\\u2E3B\\u2E40\\u2E5D'
+    || e'\\u301C\\u3030\\u30A0'
+    || e'\\uFE31\\uFE32\\uFE58\\uFE63\\uFF0D\\U00010D6E\\U00010EAD';
+  v_around constant text :=
+    e'\\u0021\\u0022\\u0027-\\u002A\\u002C\\u002E\\u003A\\u003B\\u003C\\u003E\\u003F\\u005B\\u005D'
+    || e'\\u005F\\u0060\\u007B\\u007D\\u007E\\u00A1\\u00AB\\u00B7\\u00BB\\u00BF\\u02B9-\\u02BD\\u02EE'
+    || e'\\u055A-\\u055F\\u0589\\u05C3\\u05F3\\u05F4\\u060C\\u061B\\u061D-\\u061F\\u06D4\\u0700-\\u070A'
+    || e'\\u070C\\u07F8\\u07F9\\u0830-\\u0835\\u0837-\\u083E\\u085E\\u0964\\u0965\\u0E5A\\u0E5B\\u0F08'
+    || e'\\u0F0D-\\u0F12\\u0F3A-\\u0F3D\\u104A\\u104B\\u1361-\\u1368\\u166E\\u169B\\u169C\\u16EB-\\u16ED'
+    || e'\\u1735\\u1736\\u17D4-\\u17D6\\u17DA\\u1802-\\u1805\\u1808\\u1809\\u1944\\u1945\\u1AA8-\\u1AAB'
+    || e'\\u1B4E\\u1B4F\\u1B5A\\u1B5B\\u1B5D-\\u1B5F\\u1B7D-\\u1B7F\\u1C3B-\\u1C3F\\u1C7E\\u1C7F'
+    || e'\\u2018-\\u201F\\u2022\\u2032-\\u2037\\u2039\\u203A\\u203D\\u2045\\u2046\\u2308-\\u230B'
+    || e'\\u275B-\\u2760\\u2768-\\u2775\\u27C5\\u27C6\\u27E6-\\u27EF\\u2983-\\u2998\\u29D8-\\u29DB\\u29FC'
+    || e'\\u29FD\\u2CF9-\\u2CFB\\u2E00-\\u2E0D\\u2E18\\u2E1C\\u2E1D\\u2E20-\\u2E29\\u2E2E\\u2E3C\\u2E41'
+    || e'\\u2E42\\u2E4C\\u2E4E\\u2E4F\\u2E53-\\u2E5C\\u3001\\u3002\\u3008-\\u3011\\u3014-\\u301B'
+    || e'\\u301D-\\u301F\\u30FB\\uA4FE\\uA4FF\\uA60D-\\uA60F\\uA6F3-\\uA6F7\\uA876\\uA877\\uA8CE\\uA8CF'
+    || e'\\uA92F\\uA9C7-\\uA9C9\\uAA5D-\\uAA5F\\uAADF\\uAAF0\\uAAF1\\uABEB\\uFD3E\\uFD3F\\U0001039F'
+    || e'\\U000103D0\\U00010857\\U0001091F\\U00010A56\\U00010A57\\U00010AF0-\\U00010AF5'
+    || e'\\U00010B3A-\\U00010B3F\\U00010B99-\\U00010B9C\\U00010F55-\\U00010F59\\U00010F86-\\U00010F89'
+    || e'\\U00011047-\\U0001104D\\U000110BE-\\U000110C1\\U00011141-\\U00011143\\U000111C5\\U000111C6'
+    || e'\\U000111CD\\U000111DE\\U000111DF\\U00011238-\\U0001123C\\U000112A9\\U000113D4\\U000113D5'
+    || e'\\U0001144B-\\U0001144D\\U0001145A\\U0001145B\\U000115C2-\\U000115C5\\U000115C9-\\U000115D7'
+    || e'\\U00011641\\U00011642\\U0001173C-\\U0001173E\\U00011944\\U00011946\\U00011A42\\U00011A43'
+    || e'\\U00011A9B\\U00011A9C\\U00011AA1\\U00011AA2\\U00011C41-\\U00011C43\\U00011C71\\U00011EF7'
+    || e'\\U00011EF8\\U00011F43\\U00011F44\\U00012470-\\U00012474\\U00016A6E\\U00016A6F\\U00016AF5'
+    || e'\\U00016B37-\\U00016B39\\U00016B44\\U00016D6E\\U00016D6F\\U00016E97\\U00016E98\\U0001BC9F'
+    || e'\\U0001DA87-\\U0001DA8A';
+  v_text text;
 begin
   if length(p_code) > 128 then
     return null;
   end if;
-  return translate(
-    btrim(
-      regexp_replace(
-        normalize(p_code, NFKC) collate "C",
-        e'[\\u0009-\\u000D\\u0020\\u0085\\u00A0\\u1680\\u2000-\\u200A\\u2028\\u2029\\u202F\\u205F\\u3000'
-          || e'\\u002D\\u058A\\u05BE\\u1400\\u1806\\u2010-\\u2015\\u2E17\\u2E1A\\u2E3A\\u2E3B\\u2E40\\u2E5D'
-          || e'\\u301C\\u3030\\u30A0'
-          || e'\\uFE31\\uFE32\\uFE58\\uFE63\\uFF0D\\U00010D6E\\U00010EAD]+',
-        '-',
-        'g'
-      ),
-      '-'
-    ),
-    'abcdefghijklmnopqrstuvwxyz',
-    'ABCDEFGHIJKLMNOPQRSTUVWXYZ'
-  );
+  -- People type an acute accent for a quote. Its compatibility form is a space and a combining accent.
+  v_text := normalize(translate(p_code, e'\u00B4', ''''), NFKC) collate "C";
+  v_text := regexp_replace(v_text, '[' || v_ignored || ']+', '', 'g');
+  v_text := regexp_replace(v_text, '[' || v_parting || ']+', '-', 'g');
+  v_text := regexp_replace(v_text, '^[-' || v_around || ']+|[-' || v_around || ']+$', '', 'g');
+  return translate(v_text, 'abcdefghijklmnopqrstuvwxyz', 'ABCDEFGHIJKLMNOPQRSTUVWXYZ');
 end
 $$;
 
@@ -1213,6 +1272,22 @@ begin
 end
 $$;
 
+-- How a code looks, from its normal form: codes that look alike are the same here. 5 is read as S, 2 as Z, 8 as B, 6 as
+-- G, and U as V. Such codes are different ones; only people confuse them.
+create function referral_private.look_of(p_key text)
+returns text
+language plpgsql
+immutable
+strict
+parallel safe
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return translate(p_key, 'SZBGU', '5286V');
+end
+$$;
+
 -- Draws a code of 8 to 16 characters of Crockford's base32, in groups of four: `7KQ2-M9XT`. Each character takes five
 -- bits of one random byte; bytes 6 and 8 of a version 4 UUID carry fixed bits and are left out.
 create function referral_private.draw_code(p_length int)
@@ -1236,19 +1311,43 @@ begin
 end
 $$;
 
--- Words that cannot be codes. A `whole` word is refused alone, any other also inside a code. They are stored in
--- normal form, so that other spellings are refused as well. An organisation's own words go here too.
+-- Words that cannot be codes, in every spelling that reads the same. A word that is reserved `alone` is refused as the
+-- whole code, any other also as one word of a code: words end at hyphens, digits and the ends of the code, so GRAPE and
+-- COCKTAIL are no matter. An organisation's own words go here too.
 create table referral_private.reserved_words (
   word text not null,
-  whole boolean not null,
+  alone boolean not null default false,
+  key text not null generated always as (referral_private.normalise_code(word)) stored,
+  -- The word with the digits that are read as letters, between characters that are no letters.
+  spelling text not null generated always as (
+    '(?<![A-Z])' || replace(replace(referral_private.normalise_code(word), '0', '[0O]'), '1', '[1IL]') || '(?![A-Z])'
+  ) stored,
   constraint reserved_words_pkey primary key (word),
-  constraint reserved_words_are_normal check (word = referral_private.normalise_code(word))
+  constraint reserved_words_are_one_spelling unique (key),
+  constraint reserved_words_are_as_shown check (word = referral_private.show_code(word))
 );
 
 alter table referral_private.reserved_words enable row level security;
 
-insert into referral_private.reserved_words (word, whole)
-select referral_private.normalise_code(word), whole
+-- Words that the operator allows an organisation.
+create table referral_private.allowed_words (
+  org_id uuid not null,
+  word text not null,
+  constraint allowed_words_pkey primary key (org_id, word),
+  constraint allowed_words_belong_to_an_organisation
+    foreign key (org_id) references referral.organisations (id)
+      on delete restrict,
+  constraint allowed_words_are_reserved
+    foreign key (word) references referral_private.reserved_words (word)
+      on delete cascade
+);
+
+create index allowed_words_by_word on referral_private.allowed_words (word);
+
+alter table referral_private.allowed_words enable row level security;
+
+insert into referral_private.reserved_words (word, alone)
+select referral_private.show_code(word), alone
 from
   (
     values
@@ -1282,40 +1381,66 @@ from
       ('undefined', true),
       ('well known', true),
       ('arsch', false),
+      ('arschloch', false),
       ('bastard', false),
       ('bitch', false),
+      ('bitches', false),
       ('cock', false),
+      ('cocks', false),
+      ('cocksucker', false),
       ('cunt', false),
+      ('cunts', false),
       ('fag', false),
+      ('fags', false),
+      ('faggot', false),
       ('fick', false),
+      ('ficken', false),
+      ('ficker', false),
       ('fotze', false),
+      ('fotzen', false),
       ('fuck', false),
+      ('fucked', false),
+      ('fucker', false),
+      ('fucking', false),
+      ('motherfucker', false),
       ('fvck', false),
       ('hitler', false),
       ('hure', false),
+      ('huren', false),
+      ('hurensohn', false),
       ('merde', false),
       ('nazi', false),
+      ('nazis', false),
       ('nigga', false),
       ('nigger', false),
+      ('niggers', false),
       ('penis', false),
       ('porn', false),
+      ('porno', false),
       ('puta', false),
       ('putain', false),
       ('rape', false),
+      ('raped', false),
+      ('rapist', false),
       ('shit', false),
+      ('shitty', false),
+      ('bullshit', false),
       ('slut', false),
+      ('sluts', false),
       ('sperm', false),
       ('tits', false),
       ('twat', false),
       ('vagina', false),
       ('whore', false),
+      ('whores', false),
       ('wank', false),
+      ('wanker', false),
       ('xxx', false)
-  ) as words (word, whole)
+  ) as words (word, alone)
 where referral_private.normalise_code(word) is not null
 on conflict do nothing;
 
--- Is this key a reserved word, or does it contain one that is reserved inside others too?
+-- Does a text that was drawn, in its normal form, contain a word anywhere? Another one is drawn then.
 create function referral_private.is_reserved(p_key text)
 returns boolean
 language plpgsql
@@ -1326,7 +1451,37 @@ as $$
 begin
   return exists (
     select from referral_private.reserved_words as r
-    where r.word = p_key or not r.whole and position(r.word in p_key) > 0
+    where r.key = p_key or not r.alone and position(r.key in p_key) > 0
+  );
+end
+$$;
+
+-- The reserved word for which an organisation cannot choose this code; null where there is none. The words are those of
+-- the code as it is shown, and of the code without its hyphens: F-U-C-K is read as a word, too.
+create function referral_private.reserved_word_in(p_org_id uuid, p_code text)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key constant text := referral_private.normalise_code(p_code);
+  v_shown constant text := referral_private.show_code(p_code) collate "C";
+  v_joined constant text := replace(v_shown, '-', '');
+begin
+  return (
+    select r.word
+    from referral_private.reserved_words as r
+    where (
+        r.key = v_key
+        or not r.alone and position(r.key in v_key) > 0 and (v_shown ~ r.spelling or v_joined ~ r.spelling)
+      )
+      and not exists (
+        select from referral_private.allowed_words as a where a.org_id = p_org_id and a.word = r.word
+      )
+    order by length(r.word) desc, r.word
+    limit 1
   );
 end
 $$;
@@ -1382,6 +1537,8 @@ create table referral.codes (
   ended_at timestamptz,
   ended_by uuid,
   reason text,
+  -- When its text was chosen, a code of another organisation on the shared link host looked like it.
+  looks_like_another boolean not null default false,
   created_at timestamptz not null default clock_timestamp(),
   updated_at timestamptz not null default clock_timestamp(),
   constraint codes_pkey primary key (id),
@@ -1434,6 +1591,9 @@ create index codes_by_batch on referral.codes (org_id, batch_id) where batch_id 
 
 create index codes_to_expire on referral.codes (expires_at) where status in ('active', 'suspended');
 
+create index codes_by_look on referral.codes (referral_private.look_of(code_key), org_id)
+where status in ('active', 'suspended');
+
 create index codes_by_quota on referral.codes (org_id, quota_id) where quota_id is not null;
 
 create index codes_by_chain on referral.codes (org_id, chain_id) where chain_id is not null;
@@ -1441,8 +1601,9 @@ create index codes_by_chain on referral.codes (org_id, chain_id) where chain_id 
 create index codes_by_replacement on referral.codes (org_id, replaced_by) where replaced_by is not null;
 
 comment on table referral.codes is
-  'Codes. A referrer reads their own, coordinators and admins those of the organisation. Written by the functions of
-their life: create, rotate, suspend, update, end, expire.';
+  'Codes. looks_like_another says that a code of another organisation looked like this one when staff chose its text. A
+referrer reads their own, coordinators and admins those of the organisation. Written by the functions of their life:
+create, rotate, suspend, update, end, expire.';
 
 -- What an argument that a constraint refuses must be.
 comment on constraint codes_description_is_500_at_most on referral.codes is 'description: up to 500 characters';
@@ -1480,8 +1641,10 @@ begin
   if tg_op in ('DELETE', 'TRUNCATE')
     or (new.id, new.org_id, new.program_id, new.code, new.created_at)
       is distinct from (old.id, old.org_id, old.program_id, old.code, old.created_at)
-    or (new.referrer_id, new.created_by, new.rotation, new.chain_id, new.batch_id)
-      is distinct from (old.referrer_id, old.created_by, old.rotation, old.chain_id, old.batch_id)
+    or (new.referrer_id, new.created_by, new.rotation, new.chain_id, new.batch_id, new.looks_like_another)
+      is distinct from (
+        old.referrer_id, old.created_by, old.rotation, old.chain_id, old.batch_id, old.looks_like_another
+      )
     or (
       old.status in ('rotated', 'invalidated', 'expired')
       and (
@@ -2102,6 +2265,49 @@ begin
     perform referral_private.raise_error('code_not_found');
   end if;
   return v_code;
+end
+$$;
+
+-- Organisations without a link host share one, where people can take the code of one for that of another.
+
+-- Does a code in use of another organisation on the shared host look like this text? An organisation can have very many
+-- codes of one look: its own are passed over by the index, and of others a hundred are looked at.
+create function referral_private.looks_like_another(p_org_id uuid, p_code text)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key constant text := referral_private.normalise_code(p_code);
+  v_look constant text := referral_private.look_of(v_key);
+begin
+  if (select o.link_origin from referral.organisations as o where o.id = p_org_id) is not null then
+    return false;
+  end if;
+  return exists (
+    select
+    from (
+      (
+        select c.org_id, c.code_key
+        from referral.codes as c
+        where referral_private.look_of(c.code_key) = v_look and c.org_id < p_org_id
+          and c.status in ('active', 'suspended')
+        limit 100
+      )
+      union all
+      (
+        select c.org_id, c.code_key
+        from referral.codes as c
+        where referral_private.look_of(c.code_key) = v_look and c.org_id > p_org_id
+          and c.status in ('active', 'suspended')
+        limit 100
+      )
+    ) as c
+    join referral.organisations as o on o.id = c.org_id
+    where o.link_origin is null and c.code_key <> v_key
+  );
 end
 $$;
 
@@ -3563,6 +3769,110 @@ timeout: 10s';
 
 grant execute on function referral_private.expire_redemptions to service_role;
 
+-- A code in a text that people paste: a link, a message with a link, or the code alone. It is read as the client's
+-- `redeem` reads it, for the texts that reach the database without the client.
+
+-- A part of an address without its percent-encoding; null where that is none, or no text.
+create function referral_private.percent_decoded(p_text text)
+returns text
+language plpgsql
+immutable
+strict
+parallel safe
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_text ~ '%(?![0-9A-Fa-f]{2})' then
+    return null;
+  end if;
+  return (
+    select convert_from(
+      string_agg(
+        case when starts_with(part.found[1], '%')
+          then decode(substr(part.found[1], 2), 'hex') else convert_to(part.found[1], 'UTF8')
+        end,
+        '' order by part.place
+      ),
+      'UTF8'
+    )
+    from regexp_matches(p_text, '%[0-9A-Fa-f]{2}|[^%]+', 'g') with ordinality as part (found, place)
+  );
+exception
+  when character_not_in_repertoire or untranslatable_character then
+    return null;
+end
+$$;
+
+-- The code in an address of any host, with or without its scheme: in the path after `/link/`, or else the last `ref` of
+-- the query. Null without one, and where the address names a user.
+create function referral_private.code_in_address(p_address text)
+returns text
+language plpgsql
+immutable
+strict
+parallel safe
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_parts constant text[] := regexp_match(
+    translate(p_address, e'\\', '/'),
+    '^[^0-9A-Za-z]*(?:[Hh][Tt][Tt][Pp][Ss]?://)?[^/?#@:[:space:]]+(?::[0-5]?[0-9]{1,4})?(/[^?#]*)?'
+    || '(?:[?]([^#]*))?(?:#.*)?$'
+  );
+  v_segment constant text := (regexp_match(v_parts[1], '/link/([^/]+)/?$'))[1];
+  v_code text;
+begin
+  if v_segment is not null then
+    v_code := referral_private.percent_decoded(v_segment);
+  else
+    v_code := (
+      select referral_private.percent_decoded(translate(substr(p.text, 5), '+', ' '))
+      from string_to_table(v_parts[2], '&') with ordinality as p (text, place)
+      where starts_with(p.text, 'ref=')
+      order by p.place desc
+      limit 1
+    );
+  end if;
+  return case when referral_private.normalise_code(v_code) is not null then v_code end;
+end
+$$;
+
+-- The code in the first link of a text, or else the text itself, of 128 characters at most. Of a text 8,192 characters
+-- are read, and no address of more than 4,096. Words end at white space, brackets, quotes and format characters, which
+-- no address contains.
+create function referral_private.code_in_text(p_text text)
+returns text
+language plpgsql
+immutable
+strict
+parallel safe
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_text constant text := case when length(p_text) <= 8192 then p_text
+    else substring(left(p_text, 8192) from '^.*[[:space:]]') end;
+  v_whole constant text := btrim(v_text, e' \t\n\r');
+  v_word text;
+  v_code text;
+begin
+  foreach v_word in array
+    array[v_whole] || regexp_split_to_array(
+      v_text, e'[\\s<>()\\[\\]{}"`“”„«»‹›\\u200B-\\u200F\\u202A-\\u202E\\u2060-\\u206F、。〈-】！（），：；？｛｝]+'
+    )
+  loop
+    continue when v_word !~ '/link/|[?&]ref=' or v_word ~ '[[:space:]]' or length(v_word) > 4096;
+    v_code := referral_private.code_in_address(rtrim(v_word, '.,;:!?*_~''’…'));
+    if v_code is not null then
+      return left(v_code, 128);
+    end if;
+  end loop;
+  return left(v_whole, 128);
+end
+$$;
+
 -- A code given at sign-up, in the user's metadata as `referral_code`: both parts are opt-in, docs/sign-up.md says
 -- how. The trigger only notes the claim and can break no sign-up; the claim is redeemed at the person's first call.
 create table referral_private.sign_up_claims (
@@ -3578,7 +3888,7 @@ create index sign_up_claims_by_age on referral_private.sign_up_claims (claimed_a
 alter table referral_private.sign_up_claims enable row level security;
 
 -- The code in a user's metadata, which may also be a JSON text in a JSON string; null where there is none, and where
--- the text is no JSON that Postgres can hold.
+-- the text is no JSON that Postgres can hold. A link or a message is read as the client's `redeem` reads it.
 create function referral_private.code_in_metadata(p_metadata jsonb)
 returns text
 language plpgsql
@@ -3592,7 +3902,9 @@ begin
   if jsonb_typeof(p_metadata) = 'string' then
     v_metadata := (p_metadata #>> '{}')::jsonb;
   end if;
-  return left(case when jsonb_typeof(v_metadata) = 'object' then v_metadata ->> 'referral_code' end, 128);
+  return referral_private.code_in_text(
+    case when jsonb_typeof(v_metadata) = 'object' then v_metadata ->> 'referral_code' end
+  );
 exception
   when invalid_text_representation or untranslatable_character or numeric_value_out_of_range
     or statement_too_complex
@@ -3601,7 +3913,8 @@ exception
 end
 $$;
 
--- For a trigger after insert on auth.users.
+-- For a trigger after insert on auth.users, and after update of is_anonymous: an anonymous user who becomes a permanent
+-- one signs up then. The code that they give at that time counts before one that they gave at first.
 create function referral_private.note_sign_up_code()
 returns trigger
 language plpgsql
@@ -3610,11 +3923,18 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  insert into referral_private.sign_up_claims (user_id, code)
+  -- Nested, because older versions of Auth have no anonymous users, and a sign-up must not ask for their column.
+  if tg_op = 'UPDATE' then
+    if not old.is_anonymous or new.is_anonymous then
+      return null;
+    end if;
+  end if;
+  insert into referral_private.sign_up_claims as c (user_id, code)
   select new.id, code
   from referral_private.code_in_metadata(new.raw_user_meta_data) as code
   where code <> ''
-  on conflict do nothing;
+  on conflict on constraint sign_up_claims_pkey do update
+  set code = excluded.code, claimed_at = clock_timestamp();
   return null;
 end
 $$;
@@ -7820,6 +8140,21 @@ exception
 end
 $$;
 
+-- Refuses a time zone that is not one of the database's names, with `invalid_argument`.
+create function referral_private.require_time_zone(p_name text)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (select from pg_timezone_names as z where z.name = p_name) then
+    perform referral_private.raise_error('invalid_argument', 'time_zone');
+  end if;
+end
+$$;
+
 -- Only the operator sets the Stripe account and the link host: the first decides whose events the organisation
 -- receives, the second which apps open the host's links.
 create function referral_private.update_organisation(p_org_id uuid, p_changes jsonb)
@@ -7834,7 +8169,8 @@ declare
   v_settings text[] := array[
     'name', 'active', 'web_destination', 'ios_destination', 'android_destination', 'android_package', 'ios_app_ids',
     'android_fingerprints', 'code_length', 'codes_per_member', 'max_uses_cap', 'rotation_grace', 'redemptions_per_user',
-    'redemptions_per_address', 'click_window', 'clicks_per_visitor', 'clicks_per_code'
+    'redemptions_per_address', 'click_window', 'clicks_per_visitor', 'clicks_per_code', 'time_zone',
+    'refuse_look_alikes'
   ];
   v_old referral.organisations;
   v_new referral.organisations;
@@ -7844,6 +8180,9 @@ begin
     v_settings := v_settings || '{stripe_account_id,link_origin}';
   end if;
   perform referral_private.require_changes(p_changes, v_settings);
+  if p_changes ? 'time_zone' then
+    perform referral_private.require_time_zone(p_changes ->> 'time_zone');
+  end if;
   if p_changes ? 'stripe_account_id' then
     perform referral_private.change_stripe_account(p_org_id, p_changes ->> 'stripe_account_id');
   elsif p_changes ? 'active' then
@@ -7864,7 +8203,8 @@ begin
     max_uses_cap = v_new.max_uses_cap, rotation_grace = v_new.rotation_grace,
     redemptions_per_user = v_new.redemptions_per_user, redemptions_per_address = v_new.redemptions_per_address,
     click_window = v_new.click_window, clicks_per_visitor = v_new.clicks_per_visitor,
-    clicks_per_code = v_new.clicks_per_code, updated_at = clock_timestamp()
+    clicks_per_code = v_new.clicks_per_code, time_zone = v_new.time_zone,
+    refuse_look_alikes = v_new.refuse_look_alikes, updated_at = clock_timestamp()
   where o.id = p_org_id
   returning * into v_new;
   if v_new.active <> v_old.active then
@@ -7881,7 +8221,9 @@ comment on function referral_private.update_organisation is
 (https), android_package, ios_app_ids (TEAMID.bundle.id), android_fingerprints (SHA-256, AB:CD:…), code_length,
 codes_per_member, max_uses_cap, rotation_grace; redemptions_per_user, redemptions_per_address (per hour); click_window
 (an interval of up to 90 days in which a click proves a redemption), clicks_per_visitor, clicks_per_code (kept of a
-code and day in UTC); and, operator only, stripe_account_id and link_origin (https, lower case, of one organisation
+code and day in UTC); time_zone (a name such as Europe/Berlin; a code that expires on a date ends with that day there);
+refuse_look_alikes (true: staff cannot choose a code that looks like one of another organisation on the shared link
+host); and, operator only, stripe_account_id and link_origin (https, lower case, of one organisation
 only).
 
 group: Set up organisations and programs
@@ -8841,7 +9183,7 @@ $$;
 -- How a code begins: drawn, chosen by staff, or made for the person who asks for theirs.
 
 -- Stores a new code with the chosen text, or, where `p_code.code` is null, with one that is drawn. Raises
--- `invalid_code`, `code_reserved`, `code_taken`.
+-- `invalid_code`, `code_reserved`, `code_taken`, `code_looks_alike`.
 create function referral_private.insert_code(p_code referral.codes)
 returns referral.codes
 language plpgsql
@@ -8852,6 +9194,7 @@ as $$
 declare
   v_is_chosen constant boolean := p_code.code is not null;
   v_key constant text := referral_private.normalise_code(p_code.code);
+  v_word text;
   v_new referral.codes;
   v_length int;
   v_text text;
@@ -8859,11 +9202,18 @@ begin
   if v_is_chosen and v_key is null then
     perform referral_private.raise_error('invalid_code');
   end if;
-  if v_is_chosen and referral_private.is_reserved(v_key) then
-    perform referral_private.raise_error('code_reserved');
+  v_word := referral_private.reserved_word_in(p_code.org_id, p_code.code);
+  if v_word is not null then
+    perform referral_private.raise_error('code_reserved', v_word);
   end if;
   if v_is_chosen and referral_private.carried_keys(array[v_key]) <> '{}' then
     perform referral_private.raise_error('code_taken');
+  end if;
+  p_code.looks_like_another := v_is_chosen and referral_private.looks_like_another(p_code.org_id, p_code.code);
+  if p_code.looks_like_another
+    and (select o.refuse_look_alikes from referral.organisations as o where o.id = p_code.org_id)
+  then
+    perform referral_private.raise_error('code_looks_alike');
   end if;
   v_length := referral_private.drawn_length(p_code.org_id, p_code.program_id, p_code.quota_id is not null);
   for attempt in 1..20 loop
@@ -8871,12 +9221,12 @@ begin
     continue when v_text is null;
     insert into referral.codes (
       id, org_id, program_id, code, referrer_id, beneficiary_id, description, expires_at, quota_id, rotation, chain_id,
-      batch_id, created_by
+      batch_id, created_by, looks_like_another
     )
     values (
       p_code.id, p_code.org_id, p_code.program_id, v_text, p_code.referrer_id, p_code.beneficiary_id,
       p_code.description, p_code.expires_at, p_code.quota_id, p_code.rotation, p_code.chain_id,
-      p_code.batch_id, coalesce(p_code.created_by, auth.uid())
+      p_code.batch_id, coalesce(p_code.created_by, auth.uid()), p_code.looks_like_another
     )
     on conflict on constraint codes_key_is_unique do nothing
     returning * into v_new;
@@ -8941,7 +9291,8 @@ end
 $$;
 
 comment on function referral_private.create_code is
-  'public: Creates a code of a referrer. A chosen code, a limit and an expiry are for staff.
+  'public: Creates a code of a referrer. A chosen code, a limit and an expiry are for staff. Of a chosen code
+looks_like_another warns that one of another organisation on the shared link host looks like it.
 
 group: Have a code
 org_id: the organisation
@@ -8954,7 +9305,7 @@ description: up to 500 characters
 callers: the referrer; coordinators, admins and the operator for any member
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, member_blocked, not_invited,
   organisation_not_found, member_not_found, program_not_found, program_inactive, active_code_exists, too_many_codes,
-  code_suspended, code_taken, code_reserved, invalid_argument, invalid_code, busy
+  code_suspended, code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, busy
 timeout: 10s';
 
 grant execute on function referral_private.create_code to authenticated, service_role;
@@ -9100,7 +9451,7 @@ reason: up to 500 characters, kept in the audit
 callers: the referrer; coordinators, admins and the operator for any member
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, member_blocked, not_invited,
   organisation_not_found, member_not_found, program_not_found, no_active_code, program_inactive, code_suspended,
-  code_taken, code_reserved, invalid_argument, invalid_code, busy
+  code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, busy
 timeout: 10s';
 
 grant execute on function referral_private.rotate_code to authenticated, service_role;
@@ -9388,8 +9739,6 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
-set timezone = 'UTC'
-set datestyle = 'ISO, MDY'
 as $$
 declare
   v_code referral.codes;
@@ -9407,7 +9756,13 @@ begin
     v_code.description := p_changes ->> 'description';
   end if;
   if p_changes ? 'expires_at' then
-    v_code.expires_at := (p_changes ->> 'expires_at')::timestamptz;
+    v_code.expires_at := referral_private.end_time(
+      p_changes ->> 'expires_at',
+      (select o.time_zone from referral.organisations as o where o.id = v_code.org_id)
+    );
+    if (v_code.expires_at is null) <> (p_changes -> 'expires_at' = 'null') then
+      perform referral_private.raise_error('invalid_argument', 'expires_at');
+    end if;
     perform referral_private.require_future_expiry(v_code.expires_at);
   end if;
   if p_changes ? 'max_uses' then
@@ -9430,7 +9785,8 @@ comment on function referral_private.update_code is
 
 group: Manage codes
 code_id: the code
-changes: an object with these keys; a time without a zone is in UTC
+changes: an object with these keys; expires_at in ISO 8601: a date is its end, and a time without an offset one, in the
+  organisation''s time_zone
 callers: coordinators, admins and the operator
 errors: not_a_member, not_allowed, code_not_found, code_ended, invalid_argument, busy
 timeout: 10s';
@@ -9485,7 +9841,7 @@ $$;
 
 comment on function referral_private.create_campaign_code is
   'public: Creates a code of the organisation, without a referrer; a beneficiary may earn from it. It counts against its
-maker''s allowance.
+maker''s allowance. looks_like_another is as in create_code.
 
 group: Manage codes
 org_id: the organisation
@@ -9497,12 +9853,20 @@ expires_at: when the code ends; never unless given
 description: up to 500 characters
 callers: coordinators, admins and the operator
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
-  program_inactive, too_many_codes, code_taken, code_reserved, invalid_argument, invalid_code, busy
+  program_inactive, too_many_codes, code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code,
+  busy
 timeout: 10s';
 
 grant execute on function referral_private.create_campaign_code to authenticated, service_role;
 
-create type referral_private.new_campaign_code as (code text, max_uses int, expires_at timestamptz, description text);
+create type referral_private.new_campaign_code as (
+  code text,
+  max_uses int,
+  expires_at timestamptz,
+  description text,
+  beneficiary_id uuid,
+  looks_like_another boolean
+);
 
 -- Stores campaign codes of a batch and returns how many; a code whose text is taken is left out. They are inserted in
 -- the order of their normal form: two batches in different orders would deadlock.
@@ -9529,8 +9893,12 @@ begin
       insert into referral.code_quotas (org_id, quota_id, max_uses)
       select p_org_id, g.quota_id, g.max_uses from given as g where g.quota_id is not null
     )
-  insert into referral.codes (org_id, program_id, code, description, expires_at, quota_id, batch_id, created_by)
-  select p_org_id, p_program_id, g.code, g.description, g.expires_at, g.quota_id, p_batch_id, auth.uid()
+  insert into referral.codes (
+    org_id, program_id, code, description, expires_at, quota_id, beneficiary_id, batch_id, created_by,
+    looks_like_another
+  )
+  select p_org_id, p_program_id, g.code, g.description, g.expires_at, g.quota_id, g.beneficiary_id, p_batch_id,
+    auth.uid(), g.looks_like_another
   from given as g
   order by referral_private.normalise_code(g.code)
   on conflict on constraint codes_key_is_unique do nothing;
@@ -9578,7 +9946,7 @@ begin
     v_made := v_made + referral_private.insert_campaign_codes(
       p_org_id, v_program_id, v_batch_id,
       array(
-        select (t, p_max_uses, p_expires_at, p_description)::referral_private.new_campaign_code
+        select (t, p_max_uses, p_expires_at, p_description, null, false)::referral_private.new_campaign_code
         from unnest(referral_private.draw_texts(p_count - v_made, v_length)) as t
       )
     );
@@ -9609,36 +9977,68 @@ timeout: 60s';
 
 grant execute on function referral_private.generate_codes to authenticated, service_role;
 
--- Campaign codes from rows of a file: all of them, or none.
+-- The rows of an import: what is wrong with each, and which code it makes.
 
--- What is wrong with a row, as an error code; null where nothing is. `p_taken` are keys that cannot be chosen.
-create function referral_private.row_refusal(p_row jsonb, p_max_uses_cap int, p_taken text[])
-returns text
+-- What is wrong in a row: the column, null for the row as a whole, the error code, and what is expected instead.
+create type referral_private.row_fault as (place bigint, column_name text, code text, details text);
+
+-- What is wrong with a row by itself. Rows are checked before a lock is taken.
+create function referral_private.faults_of_row(p_organisation referral.organisations, p_place bigint, p_row jsonb)
+returns setof referral_private.row_fault
 language plpgsql
 stable
+rows 1
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_key text := referral_private.normalise_code(p_row ->> 'code');
+  v_columns constant text[] := '{code,max_uses,expires_at,description,beneficiary_id}';
+  v_code constant text := case when jsonb_typeof(p_row -> 'code') in ('string', 'number') then p_row ->> 'code' end;
+  v_word text;
+  v_end timestamptz;
 begin
-  return case
-    when jsonb_typeof(p_row) <> 'object' or p_row - '{code,max_uses,expires_at,description}'::text[] <> '{}'
-      then 'invalid_argument'
-    when v_key is null then 'invalid_code'
-    when referral_private.is_reserved(v_key) then 'code_reserved'
-    when v_key = any (p_taken) then 'code_taken'
-    when exists (select from referral.codes as c where c.code_key = v_key) then 'code_taken'
-    when length(p_row ->> 'description') > 500 then 'invalid_argument'
-    when not coalesce(referral_private.is_whole(nullif(p_row -> 'max_uses', 'null'), 1, p_max_uses_cap), true)
-      then 'invalid_argument'
-    when not coalesce(jsonb_typeof(p_row -> 'description') in ('string', 'null'), true) then 'invalid_argument'
-    when (p_row ->> 'expires_at')::timestamptz <= clock_timestamp() then 'invalid_argument'
-    when not isfinite((p_row ->> 'expires_at')::timestamptz) then 'invalid_argument'
-  end;
-exception
-  when data_exception then
-    return 'invalid_argument';
+  if jsonb_typeof(p_row) <> 'object' then
+    return next (p_place, null, 'invalid_argument', 'not an object')::referral_private.row_fault;
+    return;
+  end if;
+  return query
+  select p_place, left(key, 100), 'invalid_argument', 'unknown column'
+  from jsonb_object_keys(p_row) as key
+  where key <> all (v_columns)
+  limit 10;
+  if referral_private.normalise_code(v_code) is null then
+    return next (p_place, 'code', 'invalid_code', '3 to 32 letters and digits')::referral_private.row_fault;
+  else
+    v_word := referral_private.reserved_word_in(p_organisation.id, v_code);
+    if v_word is not null then
+      return next (p_place, 'code', 'code_reserved', v_word)::referral_private.row_fault;
+    end if;
+  end if;
+  if not coalesce(
+    referral_private.is_whole(nullif(p_row -> 'max_uses', 'null'), 1, p_organisation.max_uses_cap), true
+  ) then
+    return next (
+      p_place, 'max_uses', 'invalid_argument', 'a whole number from 1 to ' || p_organisation.max_uses_cap
+    )::referral_private.row_fault;
+  end if;
+  if jsonb_typeof(p_row -> 'expires_at') <> 'null' then
+    v_end := case when jsonb_typeof(p_row -> 'expires_at') = 'string'
+      then referral_private.end_time(p_row ->> 'expires_at', p_organisation.time_zone) end;
+    if v_end is null then
+      return next (
+        p_place, 'expires_at', 'invalid_argument', 'ISO 8601, such as 2030-12-31'
+      )::referral_private.row_fault;
+    elsif v_end <= clock_timestamp() then
+      return next (p_place, 'expires_at', 'invalid_argument', 'in the past')::referral_private.row_fault;
+    end if;
+  end if;
+  if jsonb_typeof(p_row -> 'description') not in ('string', 'null') or length(p_row ->> 'description') > 500 then
+    return next (p_place, 'description', 'invalid_argument', 'up to 500 characters')::referral_private.row_fault;
+  end if;
+  if jsonb_typeof(p_row -> 'beneficiary_id') <> 'null' and referral_private.as_uuid(p_row ->> 'beneficiary_id') is null
+  then
+    return next (p_place, 'beneficiary_id', 'invalid_argument', 'the id of a user')::referral_private.row_fault;
+  end if;
 end
 $$;
 
@@ -9657,8 +10057,106 @@ begin
 end
 $$;
 
--- The rows that cannot be taken, by number with their error code; null where all can.
-create function referral_private.refused_rows(p_rows jsonb, p_max_uses_cap int, p_taken text[])
+-- What is wrong with the rows, without a look at other organisations' codes.
+create function referral_private.faults_of_rows(p_organisation referral.organisations, p_rows jsonb)
+returns referral_private.row_fault[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select f
+    from jsonb_array_elements(p_rows) with ordinality as r (value, place)
+    cross join lateral referral_private.faults_of_row(p_organisation, r.place, r.value) as f
+    union all
+    select (k.place, 'code', 'code_taken', 'the same as row ' || k.first)::referral_private.row_fault
+    from (
+      select k.place, k.key, min(k.place) over (partition by k.key) as first
+      from unnest(referral_private.keys_of_rows(p_rows)) with ordinality as k (key, place)
+      where k.key is not null
+    ) as k
+    where k.place > k.first
+  );
+end
+$$;
+
+-- The rows whose text is taken: by a code, or, except to the operator, by purchases that carry it. And those that the
+-- organisation refuses because they look like another organisation's.
+create function referral_private.taken_rows(p_organisation referral.organisations, p_rows jsonb)
+returns referral_private.row_fault[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_keys constant text[] := referral_private.keys_of_rows(p_rows);
+  v_carried constant text[] := case when referral_private.is_operator() then '{}'
+    else referral_private.carried_keys(v_keys) end;
+begin
+  return array(
+    select (k.place, 'code', k.refusal, null)::referral_private.row_fault
+    from (
+      select k.place, case
+        when k.key = any (v_carried) or exists (select from referral.codes as c where c.code_key = k.key)
+          then 'code_taken'
+        when p_organisation.refuse_look_alikes and referral_private.looks_like_another(p_organisation.id, k.key)
+          then 'code_looks_alike'
+      end as refusal
+      from unnest(v_keys) with ordinality as k (key, place)
+    ) as k
+    where k.refusal is not null
+  );
+end
+$$;
+
+-- Faults as an error's details show them: by row, the first 1,000.
+create function referral_private.show_faults(p_faults referral_private.row_fault[])
+returns jsonb
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select jsonb_agg(
+      jsonb_build_object('row', f.place, 'column', f.column_name, 'code', f.code, 'details', f.details)
+      order by f.place, f.column_name nulls first
+    )
+    from (
+      select * from unnest(p_faults) as f order by f.place, f.column_name nulls first limit 1000
+    ) as f
+  );
+end
+$$;
+
+-- The code that a row without a fault makes.
+create function referral_private.code_of_row(p_organisation referral.organisations, p_row jsonb)
+returns referral_private.new_campaign_code
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    referral_private.show_code(p_row ->> 'code'), (p_row ->> 'max_uses')::int,
+    referral_private.end_time(p_row ->> 'expires_at', p_organisation.time_zone), p_row ->> 'description',
+    referral_private.as_uuid(p_row ->> 'beneficiary_id'),
+    referral_private.looks_like_another(p_organisation.id, p_row ->> 'code')
+  )::referral_private.new_campaign_code;
+end
+$$;
+
+-- What each row would do: the code that it makes, and what is wrong with it.
+create function referral_private.plan_of_rows(
+  p_organisation referral.organisations,
+  p_rows jsonb,
+  p_faults referral_private.row_fault[]
+)
 returns jsonb
 language plpgsql
 stable
@@ -9667,25 +10165,76 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return (
-    select jsonb_agg(jsonb_build_object('row', r.place, 'code', r.refusal) order by r.place)
-    from (
-      select given.place, coalesce(
-        referral_private.row_refusal(given.value, p_max_uses_cap, p_taken),
-        case when row_number() over (
-          partition by referral_private.normalise_code(given.value ->> 'code') order by given.place
-        ) > 1 then 'code_taken' end
-      ) as refusal
-      from jsonb_array_elements(p_rows) with ordinality as given (value, place)
-    ) as r
-    where r.refusal is not null
+    select jsonb_agg(
+      jsonb_build_object('row', r.place, 'faults', coalesce(f.faults, '[]'))
+      || case when f.faults is null then to_jsonb(referral_private.code_of_row(p_organisation, r.value))
+        else jsonb_build_object('code', r.value -> 'code') end
+      order by r.place
+    )
+    from jsonb_array_elements(p_rows) with ordinality as r (value, place)
+    left join (
+      select f.place,
+        jsonb_agg(jsonb_build_object('column', f.column_name, 'code', f.code, 'details', f.details)) as faults
+      from unnest(p_faults) as f
+      group by f.place
+    ) as f on f.place = r.place
   );
 end
 $$;
 
--- The operator imports codes from elsewhere, which purchases may carry already: these purchases are settled. Staff are
--- refused such texts.
-create function referral_private.import_codes(p_org_id uuid, p_rows jsonb, p_program_id uuid default null)
-returns setof referral.code_batch
+-- The rows whose codes look like one of another organisation, as a plan shows them; null without any.
+create function referral_private.alike_rows(p_codes referral_private.new_campaign_code[])
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select jsonb_agg(
+      to_jsonb(c) - 'place' || jsonb_build_object('row', c.place, 'faults', '[]'::jsonb) order by c.place
+    )
+    from unnest(p_codes) with ordinality as c (
+      code, max_uses, expires_at, description, beneficiary_id, looks_like_another, place
+    )
+    where c.looks_like_another
+  );
+end
+$$;
+
+-- Campaign codes from rows of a file: all of them, or none.
+
+create type referral.code_import as (batch_id uuid, made int, rows jsonb);
+
+-- Refuses rows that are too many or too large to be checked, with `invalid_argument`.
+create function referral_private.require_rows(p_rows jsonb)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if jsonb_typeof(p_rows) is distinct from 'array' or jsonb_array_length(p_rows) not between 1 and 50000 then
+    perform referral_private.raise_error('invalid_argument', 'rows: 1 to 50,000');
+  end if;
+  if pg_column_size(p_rows) > 33554432 then
+    perform referral_private.raise_error('invalid_argument', 'rows: up to 32 MiB');
+  end if;
+end
+$$;
+
+-- Which texts are taken is said only where nothing else is wrong: nobody adds a wrong row to ask for free. The operator
+-- imports codes from elsewhere, which purchases may carry already: these purchases are settled. Staff are refused such
+-- texts.
+create function referral_private.import_codes(
+  p_org_id uuid,
+  p_rows jsonb,
+  p_program_id uuid default null,
+  p_dry_run boolean default false
+)
+returns setof referral.code_import
 language plpgsql
 volatile
 rows 1
@@ -9693,43 +10242,45 @@ security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '10s'
 set timezone = 'UTC'
-set datestyle = 'ISO, MDY'
 as $$
 declare
+  v_organisation referral.organisations;
   v_program_id uuid;
   v_batch_id uuid := gen_random_uuid();
   v_stripe_account text;
-  v_taken text[] := '{}';
-  v_refused jsonb;
+  v_faults referral_private.row_fault[];
+  v_codes referral_private.new_campaign_code[];
   v_made int;
 begin
   perform referral_private.require_role(p_org_id, 'coordinator');
-  if jsonb_typeof(p_rows) is distinct from 'array' or jsonb_array_length(p_rows) not between 1 and 10000 then
-    perform referral_private.raise_error('invalid_argument', 'rows');
-  end if;
-  if referral_private.is_operator() then
-    v_stripe_account := referral_private.lock_stripe_account_of(p_org_id);
-  else
-    perform referral_private.ready_to_choose(p_org_id);
-    v_taken := referral_private.carried_keys(referral_private.keys_of_rows(p_rows));
+  perform referral_private.require_rows(p_rows);
+  select * into strict v_organisation from referral.organisations as o where o.id = p_org_id;
+  v_faults := referral_private.faults_of_rows(v_organisation, p_rows);
+  if v_faults = '{}' and p_dry_run is not true then
+    if referral_private.is_operator() then
+      v_stripe_account := referral_private.lock_stripe_account_of(p_org_id);
+    else
+      perform referral_private.ready_to_choose(p_org_id);
+    end if;
   end if;
   v_program_id := (referral_private.program_for_code(p_org_id, p_program_id)).id;
-  v_refused := referral_private.refused_rows(
-    p_rows, (select o.max_uses_cap from referral.organisations as o where o.id = p_org_id), v_taken
-  );
-  if v_refused is not null then
-    perform referral_private.raise_error('invalid_rows', v_refused::text);
+  if v_faults = '{}' then
+    v_faults := referral_private.taken_rows(v_organisation, p_rows);
   end if;
-  v_made := referral_private.insert_campaign_codes(
-    p_org_id, v_program_id, v_batch_id,
-    array(
-      select (
-        referral_private.show_code(r.value ->> 'code'), (r.value ->> 'max_uses')::int,
-        (r.value ->> 'expires_at')::timestamptz, r.value ->> 'description'
-      )::referral_private.new_campaign_code
-      from jsonb_array_elements(p_rows) as r (value)
-    )
+  if p_dry_run then
+    return query
+    select null::uuid, case when v_faults = '{}' then jsonb_array_length(p_rows) else 0 end,
+      referral_private.plan_of_rows(v_organisation, p_rows, v_faults);
+    return;
+  end if;
+  if v_faults <> '{}' then
+    perform referral_private.raise_error('invalid_rows', referral_private.show_faults(v_faults)::text);
+  end if;
+
+  v_codes := array(
+    select referral_private.code_of_row(v_organisation, r.value) from jsonb_array_elements(p_rows) as r (value)
   );
+  v_made := referral_private.insert_campaign_codes(p_org_id, v_program_id, v_batch_id, v_codes);
   -- Another session took one of the texts meanwhile.
   if v_made < jsonb_array_length(p_rows) then
     perform referral_private.raise_error('busy');
@@ -9740,26 +10291,77 @@ begin
       'codes imported'
     );
   end if;
-  return query select v_batch_id, v_made;
+  return query select v_batch_id, v_made, referral_private.alike_rows(v_codes);
 end
 $$;
 
 comment on function referral_private.import_codes is
-  'public: Takes campaign codes from rows: all, or none where one cannot be taken; details then lists the rows by
-number. A text that a purchase of the last 400 days carries is code_taken. The operator''s import accepts it, and
-settles these purchases.
+  'public: Takes campaign codes from rows: all, or none where one cannot be taken. details of invalid_rows is JSON: the
+first 1,000 faults {row, column, code, details}. That a text is taken is said only where no row has another fault. A
+text that a purchase of the last 400 days carries is code_taken; the operator''s import takes it, and settles these
+purchases.
 
 group: Manage codes
 org_id: the organisation
-rows: up to 10,000 objects {code, max_uses, expires_at, description}; a time without a zone is in UTC
+rows: up to 50,000 objects {code, max_uses, expires_at, description, beneficiary_id} of 32 MiB at most; expires_at in
+  ISO 8601: a date is its end, and a time without an offset one, in the organisation''s time_zone
 program_id: the default program unless given
+dry_run: true stores nothing: made is how many codes an import would make, rows what each row would do: {row, code,
+  max_uses, expires_at, description, beneficiary_id, looks_like_another, faults}, with faults {row, code, faults}
 callers: coordinators, admins and the operator
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
   program_inactive, invalid_argument, invalid_rows, busy
-returns: a row
+returns: a row; batch_id is null after a dry run; otherwise rows has the rows that look like another''s, or is null
 timeout: 60s';
 
 grant execute on function referral_private.import_codes to authenticated, service_role;
+
+-- The operator allows an organisation a word that is reserved, such as a surname.
+
+create function referral_private.allow_word(p_org_id uuid, p_word text, p_allowed boolean default true)
+returns text[]
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_word constant text := (
+    select r.word from referral_private.reserved_words as r where r.key = referral_private.normalise_code(p_word)
+  );
+begin
+  if not exists (select from referral.organisations as o where o.id = p_org_id) then
+    perform referral_private.raise_error('organisation_not_found');
+  end if;
+  if v_word is null then
+    perform referral_private.raise_error('invalid_argument', 'word');
+  end if;
+  if p_allowed is null then
+    perform referral_private.raise_error('invalid_argument', 'allowed');
+  end if;
+  if p_allowed then
+    insert into referral_private.allowed_words (org_id, word) values (p_org_id, v_word) on conflict do nothing;
+  else
+    delete from referral_private.allowed_words as a where a.org_id = p_org_id and a.word = v_word;
+  end if;
+  return array(select a.word from referral_private.allowed_words as a where a.org_id = p_org_id order by a.word);
+end
+$$;
+
+comment on function referral_private.allow_word is
+  'public: Allows an organisation a reserved word in the codes that its staff choose, or takes that back. Codes that
+exist stay. Returns the words that the organisation is allowed.
+
+group: Set up organisations and programs
+org_id: the organisation
+word: the word that details of code_reserved names, in any spelling
+allowed: false takes it back
+callers: the operator
+errors: organisation_not_found, invalid_argument, busy
+timeout: 5s';
+
+grant execute on function referral_private.allow_word to service_role;
 
 -- From a code to a redemption, in one transaction.
 
@@ -12846,6 +13448,40 @@ member_exists, invalid_argument, busy.';
 
 grant execute on function referral.add_member to authenticated, service_role;
 
+create function referral.allow_word(org_id uuid, word text, allowed boolean default true)
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '5s'
+as $$
+declare
+  v_schema text;
+  v_constraint text;
+  v_column text;
+begin
+  return referral_private.allow_word(allow_word.org_id, allow_word.word, allow_word.allowed);
+exception
+  when integrity_constraint_violation or lock_not_available then
+    get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
+    perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
+    raise;
+end
+$$;
+
+comment on function referral.allow_word is
+  'Allows an organisation a reserved word in the codes that its staff choose, or takes that back. Codes that exist stay.
+Returns the words that the organisation is allowed.
+
+org_id: the organisation.
+word: the word that details of code_reserved names, in any spelling.
+allowed: false takes it back.
+Callers: the operator.
+Errors: organisation_not_found, invalid_argument, busy.';
+
+grant execute on function referral.allow_word to service_role;
+
 create function referral.code_clicks(code_id uuid, from_day date default null, to_day date default null)
 returns setof referral.day_clicks
 language plpgsql
@@ -13018,7 +13654,7 @@ $$;
 
 comment on function referral.create_campaign_code is
   'Creates a code of the organisation, without a referrer; a beneficiary may earn from it. It counts against its maker''s
-allowance.
+allowance. looks_like_another is as in create_code.
 
 org_id: the organisation.
 code: the text of the code, 3 to 32 letters and digits; drawn unless given.
@@ -13029,7 +13665,7 @@ expires_at: when the code ends; never unless given.
 description: up to 500 characters.
 Callers: coordinators, admins and the operator.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
-program_inactive, too_many_codes, code_taken, code_reserved, invalid_argument, invalid_code, busy.';
+program_inactive, too_many_codes, code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, busy.';
 
 grant execute on function referral.create_campaign_code to authenticated, service_role;
 
@@ -13072,7 +13708,8 @@ end
 $$;
 
 comment on function referral.create_code is
-  'Creates a code of a referrer. A chosen code, a limit and an expiry are for staff.
+  'Creates a code of a referrer. A chosen code, a limit and an expiry are for staff. Of a chosen code looks_like_another
+warns that one of another organisation on the shared link host looks like it.
 
 org_id: the organisation.
 referrer_id: the caller unless given.
@@ -13084,7 +13721,7 @@ description: up to 500 characters.
 Callers: the referrer; coordinators, admins and the operator for any member.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, member_blocked, not_invited,
 organisation_not_found, member_not_found, program_not_found, program_inactive, active_code_exists, too_many_codes,
-code_suspended, code_taken, code_reserved, invalid_argument, invalid_code, busy.';
+code_suspended, code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, busy.';
 
 grant execute on function referral.create_code to authenticated, service_role;
 
@@ -13576,8 +14213,13 @@ Errors: not_signed_in, anonymous_user.';
 
 grant execute on function referral.has_redeemed to authenticated;
 
-create function referral.import_codes(org_id uuid, rows jsonb, program_id uuid default null)
-returns setof referral.code_batch
+create function referral.import_codes(
+  org_id uuid,
+  rows jsonb,
+  program_id uuid default null,
+  dry_run boolean default false
+)
+returns setof referral.code_import
 language plpgsql
 volatile
 rows 1
@@ -13593,7 +14235,8 @@ begin
   return query select x.* from referral_private.import_codes(
     import_codes.org_id,
     import_codes.rows,
-    import_codes.program_id
+    import_codes.program_id,
+    import_codes.dry_run
   ) as x;
 exception
   when integrity_constraint_violation or lock_not_available then
@@ -13604,13 +14247,17 @@ end
 $$;
 
 comment on function referral.import_codes is
-  'Takes campaign codes from rows: all, or none where one cannot be taken; details then lists the rows by number. A text
-that a purchase of the last 400 days carries is code_taken. The operator''s import accepts it, and settles these
+  'Takes campaign codes from rows: all, or none where one cannot be taken. details of invalid_rows is JSON: the first
+1,000 faults {row, column, code, details}. That a text is taken is said only where no row has another fault. A text
+that a purchase of the last 400 days carries is code_taken; the operator''s import takes it, and settles these
 purchases.
 
 org_id: the organisation.
-rows: up to 10,000 objects {code, max_uses, expires_at, description}; a time without a zone is in UTC.
+rows: up to 50,000 objects {code, max_uses, expires_at, description, beneficiary_id} of 32 MiB at most; expires_at in
+ISO 8601: a date is its end, and a time without an offset one, in the organisation''s time_zone.
 program_id: the default program unless given.
+dry_run: true stores nothing: made is how many codes an import would make, rows what each row would do: {row, code,
+max_uses, expires_at, description, beneficiary_id, looks_like_another, faults}, with faults {row, code, faults}.
 Callers: coordinators, admins and the operator.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
 program_inactive, invalid_argument, invalid_rows, busy.';
@@ -14592,7 +15239,7 @@ reason: up to 500 characters, kept in the audit.
 Callers: the referrer; coordinators, admins and the operator for any member.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, member_blocked, not_invited,
 organisation_not_found, member_not_found, program_not_found, no_active_code, program_inactive, code_suspended,
-code_taken, code_reserved, invalid_argument, invalid_code, busy.';
+code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, busy.';
 
 grant execute on function referral.rotate_code to authenticated, service_role;
 
@@ -14722,7 +15369,8 @@ comment on function referral.update_code is
   'Changes description, expires_at and max_uses (null: no limit); of an ended code the description only.
 
 code_id: the code.
-changes: an object with these keys; a time without a zone is in UTC.
+changes: an object with these keys; expires_at in ISO 8601: a date is its end, and a time without an offset one, in
+the organisation''s time_zone.
 Callers: coordinators, admins and the operator.
 Errors: not_a_member, not_allowed, code_not_found, code_ended, invalid_argument, busy.';
 
@@ -14755,8 +15403,9 @@ comment on function referral.update_organisation is
 android_package, ios_app_ids (TEAMID.bundle.id), android_fingerprints (SHA-256, AB:CD:…), code_length,
 codes_per_member, max_uses_cap, rotation_grace; redemptions_per_user, redemptions_per_address (per hour); click_window
 (an interval of up to 90 days in which a click proves a redemption), clicks_per_visitor, clicks_per_code (kept of a
-code and day in UTC); and, operator only, stripe_account_id and link_origin (https, lower case, of one organisation
-only).
+code and day in UTC); time_zone (a name such as Europe/Berlin; a code that expires on a date ends with that day
+there); refuse_look_alikes (true: staff cannot choose a code that looks like one of another organisation on the shared
+link host); and, operator only, stripe_account_id and link_origin (https, lower case, of one organisation only).
 
 org_id: the organisation.
 changes: an object with these keys; unknown keys are refused.

@@ -205,7 +205,7 @@ describe('the staff client', () => {
     expect((await staff.importCodes(org, rows)).data?.made).toBe(1)
     expect((await staff.importCodes(org, rows)).error).toMatchObject({
       code: 'invalid_rows',
-      details: '[{"row": 1, "code": "code_taken"}]',
+      details: '[{"row": 1, "code": "code_taken", "column": "code", "details": null}]',
     })
   })
 

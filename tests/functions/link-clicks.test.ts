@@ -36,6 +36,16 @@ describe('a click', () => {
     })
   })
 
+  test.for(['sms.', 'sms)', 'sms,%20', 'sms%E2%80%9D', 'sms%E2%80%8B'])(
+    'has its channel where the link in a message took punctuation along: via=%s',
+    async (via) => {
+      const { ask, settled } = linkHandler()
+      const location = await leadsTo(ask(`/link/${code}?via=${via}`, visitor()))
+      await settled()
+      expect((await stored(clickIn(location)))[0]).toMatchObject({ channel: 'sms' })
+    },
+  )
+
   test('of the same visitor on the same day is stored, and does not count', async () => {
     const { ask, settled } = linkHandler()
     const headers = visitor()

@@ -1,10 +1,11 @@
 /** What text means: codes and ids. */
 
-/** Codes are equal that differ in case, spaces, dashes, and letters that look alike. */
+/** Codes are equal that differ in case, spaces, dashes, letters that look alike, and what stands around them or is unseen. */
 export const normalForm = (code: string) =>
   code
     .normalize('NFKC')
-    .replace(/[\s\p{Pd}]/gu, '')
+    .replace(/[\s\p{Pd}\p{Default_Ignorable_Code_Point}]/gu, '')
+    .replace(/^[\p{P}<>`~]+|[\p{P}<>`~]+$/gu, '')
     .toUpperCase()
     .replaceAll('O', '0')
     .replace(/[IL]/g, '1')

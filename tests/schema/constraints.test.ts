@@ -169,6 +169,7 @@ const refused: Record<string, string> = {
   organisations_clicks_per_visitor_is_positive: organisation('clicks_per_visitor = 0'),
   organisations_clicks_per_code_is_positive: organisation('clicks_per_code = 0'),
   organisations_click_window_is_a_quarter_at_most: organisation("click_window = '3 months'"),
+  organisations_time_zone_is_a_name: organisation("time_zone = 'Mars; drop'"),
   organisations_code_length_is_8_to_16: organisation('code_length = 17'),
   organisations_codes_per_member_is_positive: organisation('codes_per_member = 0'),
   organisations_max_uses_cap_is_positive: organisation('max_uses_cap = 0'),
@@ -191,8 +192,13 @@ const refused: Record<string, string> = {
   program_terms_end_after_they_begin: 'update referral.program_terms set valid_to = valid_from',
   program_terms_one_in_force:
     "insert into referral.program_terms (org_id, program_id, version, terms) values (:org, :program, 2, '{}')",
-  reserved_words_are_normal:
-    "insert into referral_private.reserved_words (word, whole) values ('lower', true)",
+  reserved_words_are_as_shown:
+    "insert into referral_private.reserved_words (word) values ('lower')",
+  reserved_words_are_one_spelling:
+    "insert into referral_private.reserved_words (word) values ('SH1T')",
+  allowed_words_belong_to_an_organisation: `insert into referral_private.allowed_words (org_id, word) values ('${nobody}', 'COCK')`,
+  allowed_words_are_reserved:
+    "insert into referral_private.allowed_words (org_id, word) values (:org, 'NICE')",
   code_quotas_belong_to_an_organisation: `insert into referral.code_quotas (org_id, max_uses) values ('${nobody}', 1)`,
   code_quotas_never_exceeded:
     'insert into referral.code_quotas (org_id, used, max_uses) values (:org, 2, 1)',

@@ -27,6 +27,7 @@ const unreachable: Record<string, [codes: string[], reason: string]> = {
       'active_code_exists',
       'code_taken',
       'code_reserved',
+      'code_looks_alike',
       'invalid_code',
     ],
     'the caller acts for themself, is made a member first, and cannot choose the text',

@@ -54,6 +54,7 @@ const tables = {
   'referral_private.payer_users': [],
   'referral_private.payments': [],
   'referral_private.rate_limit_buckets': [],
+  'referral_private.allowed_words': [],
   'referral_private.reserved_words': [],
   'referral_private.sign_up_claims': [],
   'referral_private.stripe_events': [],
@@ -65,6 +66,7 @@ const people = ['authenticated', 'service_role']
 const everybody = ['anon', 'authenticated', 'service_role']
 const rpcs: Record<string, string[]> = {
   add_member: people,
+  allow_word: ['service_role'],
   code_clicks: people,
   code_usage_stats: people,
   code_uses: people,

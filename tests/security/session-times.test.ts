@@ -5,7 +5,7 @@
 import { describe, expect, test } from 'vitest'
 import { completedSession } from '../fixtures/stripe/checkout-session-completed.ts'
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
-import { operator, person } from '../support/actors.ts'
+import { operator, person, refusal } from '../support/actors.ts'
 import { linkScene, redeem } from '../support/clicks.ts'
 import { dateCodes } from '../support/code-states.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
@@ -246,26 +246,35 @@ describe('a text', () => {
     ['intervals of the SQL standard', { IntervalStyle: 'sql_standard' }],
   ]
   const times = [
-    ['01/02/2099', '2099-01-02T00:00Z'],
+    ['2099-02-01', '2099-02-02T00:00Z'],
     ['2099-02-01 10:00', '2099-02-01T10:00Z'],
     ['2099-02-01T10:00:00+02:00', '2099-02-01T08:00Z'],
   ] as const
 
-  test.for(styles)('for a time is read as UTC’s, months first, with %s', ([, settings]) =>
-    undone(sql, async (tx) => {
-      const { org, mentor, coordinator } = await scene(tx)
-      const { id: code_id } = await codeOf(mentor, org)
-      for (const [n, [text, time]] of times.entries()) {
-        const changes = { expires_at: text }
-        expect(
-          await rowsUnder(tx, settings, coordinator, 'update_code', { code_id, changes }),
-        ).toMatchObject([{ expires_at: new Date(time) }])
-        const args = { org_id: org, rows: [{ code: `TEXT${n}`, expires_at: text }] }
-        await rowsUnder(tx, settings, coordinator, 'import_codes', args)
-        const [row] = await tx`select expires_at from referral.codes where code = ${`TEXT${n}`}`
-        expect(row?.expires_at, text).toEqual(new Date(time))
-      }
-    }),
+  test.for(styles)(
+    'for a time is read as UTC’s, and the day before the month refused, with %s',
+    ([, settings]) =>
+      undone(sql, async (tx) => {
+        const { org, mentor, coordinator } = await scene(tx)
+        const { id: code_id } = await codeOf(mentor, org)
+        for (const [n, [text, time]] of times.entries()) {
+          const changes = { expires_at: text }
+          expect(
+            await rowsUnder(tx, settings, coordinator, 'update_code', { code_id, changes }),
+          ).toMatchObject([{ expires_at: new Date(time) }])
+          const args = { org_id: org, rows: [{ code: `TEXT${n}`, expires_at: text }] }
+          await rowsUnder(tx, settings, coordinator, 'import_codes', args)
+          const [row] = await tx`select expires_at from referral.codes where code = ${`TEXT${n}`}`
+          expect(row?.expires_at, text).toEqual(new Date(time))
+          const dry = { org_id: org, rows: [{ code: 'DRY', expires_at: text }], dry_run: true }
+          const [planned] = await rowsUnder(tx, settings, coordinator, 'import_codes', dry)
+          const utc = new Date(time).toISOString().replace('.000Z', '+00:00')
+          expect(planned?.rows).toMatchObject([{ expires_at: utc }])
+        }
+        const changes = { expires_at: '01/02/2099' }
+        const call = rowsUnder(tx, settings, coordinator, 'update_code', { code_id, changes })
+        expect(await refusal(call)).toBe('invalid_argument')
+      }),
   )
 
   test.for(styles)('for an interval is read as Postgres usually does, with %s', ([, settings]) =>

@@ -95,7 +95,7 @@ describe('import_codes of a text that a purchase carries', () => {
       const { code, details } = JSON.parse(error.message)
       expect([code, JSON.parse(details)]).toEqual([
         'invalid_rows',
-        [{ row: 2, code: 'code_taken' }],
+        [{ row: 2, column: 'code', code: 'code_taken', details: null }],
       ])
       await tx`update referral_private.payer_evidence set carried_at = carried_at - interval '48 hours'`
       expect(await admin.rpc('import_codes', { org_id: org, rows })).toMatchObject([{ made: 2 }])

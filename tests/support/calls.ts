@@ -55,6 +55,11 @@ export const calls: Record<string, Call> = {
     args: ({ org }) => ({ org_id: org, user_id: crypto.randomUUID() }),
     answers: staffOnly,
   },
+  allow_word: {
+    args: ({ org }) => ({ org_id: org, word: 'cock' }),
+    answers: operatorOnly,
+    rows: () => [{ allow_word: ['COCK'] }],
+  },
   code_clicks: { args: byId, answers: ofTheCode, rows: () => [{ clicks: 1 }] },
   code_usage_stats: {
     args: byId,

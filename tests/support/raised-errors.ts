@@ -47,10 +47,7 @@ const constraints: Record<string, [written: RegExp, code: string]> = {
   organisations_slug_is_unique: [/insert into referral\.organisations/, 'organisation_exists'],
   organisations_stripe_account_is_unique: [/set stripe_account_id =/, 'stripe_account_taken'],
   programs_key_is_unique: [/insert into referral\.programs/, 'program_exists'],
-  codes_one_active: [
-    /^(?!.*batch_id, created_by\)).*insert into referral\.codes/s,
-    'active_code_exists',
-  ],
+  codes_one_active: [/insert into referral\.codes \([^)]*\breferrer_id\b/, 'active_code_exists'],
 }
 
 /** Texts of callers that a constraint checks where they are stored. */
