@@ -52,9 +52,8 @@ as $$
 begin
   return query
   select p_stripe_account, p_livemode, t.payment_id,
-    coalesce(referral_private.customer_of(p_stripe_account, p_livemode, t.customer_id), t.payment_id),
-    t.customer_id is null, referral_private.organisation_named(t), (t.best).program_id,
-    (t.best).subscription_id,
+    coalesce(t.customer_id, t.payment_id), t.customer_id is null, referral_private.organisation_named(t),
+    (t.best).program_id, (t.best).subscription_id,
     array(
       select distinct object_id collate "C"
       from unnest(array[t.payment_id] || t.keys || t.session_ids) as object_id

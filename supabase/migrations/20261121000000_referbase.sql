@@ -4783,7 +4783,8 @@ begin
       select p.payment_id,
         (array_agg(p order by p.paid > 0 desc, p.source = 'session', p.source))[1] as best,
         (array_agg(p order by p.source) filter (where p.source = 'session'))[1] as session,
-        min(p.customer_id) as customer_id, min(p.sale_at) as sale_at, min(p.paid_at) as paid_at
+        min(referral_private.customer_of(p_stripe_account, p_livemode, p.customer_id)) as customer_id,
+        min(p.sale_at) as sale_at, min(p.paid_at) as paid_at
       from referral_private.payments as p
       where p.stripe_account = p_stripe_account and p.livemode = p_livemode and p.payment_id = any (p_ids)
       group by p.payment_id
@@ -4920,9 +4921,8 @@ as $$
 begin
   return query
   select p_stripe_account, p_livemode, t.payment_id,
-    coalesce(referral_private.customer_of(p_stripe_account, p_livemode, t.customer_id), t.payment_id),
-    t.customer_id is null, referral_private.organisation_named(t), (t.best).program_id,
-    (t.best).subscription_id,
+    coalesce(t.customer_id, t.payment_id), t.customer_id is null, referral_private.organisation_named(t),
+    (t.best).program_id, (t.best).subscription_id,
     array(
       select distinct object_id collate "C"
       from unnest(array[t.payment_id] || t.keys || t.session_ids) as object_id

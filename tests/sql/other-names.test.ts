@@ -203,14 +203,16 @@ test('a payment is rejected before it is linked to a customer’s invoice', () =
     expect(await earned()).toEqual([0, 0])
   }))
 
-test.for([
+const orders = [
   [0, 1, 2],
   [0, 2, 1],
   [1, 0, 2],
   [1, 2, 0],
   [2, 0, 1],
   [2, 1, 0],
-])(
+]
+
+test.for(orders)(
   'an account that objects name beside two customers is the first one’s, in the order %s',
   (order) =>
     undone(sql, async (tx) => {
@@ -225,5 +227,21 @@ test.for([
       ]
       for (const n of order) await ingest(tx, events[n] as (typeof events)[0])
       expect(await earned()).toEqual([150, 0])
+    }),
+)
+
+test.for(orders)(
+  'a payment that objects give two customers is the first one’s, in the order %s',
+  (order) =>
+    undone(sql, async (tx) => {
+      const { code, earned } = await staged(tx)
+      const events = [
+        completedSession({ mode: 'payment', customer: 'cus_0', intent: 'pi_1', code, at }),
+        succeededIntent({ id: 'pi_1', customer: null, customerAccount: account, paid: 0, at }),
+        paidInvoice({ customer: 'cus_1', customerAccount: account, paid: 0, at }),
+      ]
+      for (const n of order) await ingest(tx, events[n] as (typeof events)[0])
+      expect(await earned()).toEqual([100, 0])
+      expect(await tx`select payer_id from referral_private.sales`).toEqual([{ payer_id: 'cus_0' }])
     }),
 )
