@@ -634,6 +634,8 @@ comment on constraint organisations_click_window_is_a_quarter_at_most on referra
   'click_window: 1 hour to 90 days, without months and years';
 comment on constraint organisations_rotation_grace_is_a_quarter_at_most on referral.organisations is
   'rotation_grace: up to 90 days, without months and years';
+comment on constraint organisations_time_zone_is_a_name on referral.organisations is
+  'time_zone: a name that Postgres knows, such as Europe/Berlin';
 
 alter table referral.organisations enable row level security;
 
