@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { completedSession } from '../fixtures/stripe/checkout-session-completed.ts'
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
@@ -240,20 +241,30 @@ describe('a chosen text and an event that carries it', () => {
     }))
 })
 
+/** A suspended code of a mentor's that was in use until some hours ago. */
+async function suspended() {
+  const terms = { enrolment: 'open', commission: { kind: 'percent', bps: 1000 } }
+  const people = await scene(sql, terms)
+  await sql`
+    update referral.program_terms set valid_from = now() - interval '1 day' where program_id = ${people.program}`
+  const made = await codeOf(people.mentor, people.org)
+  await restate(sql, made.id, [
+    { status: 'active', since: new Date(Date.now() - 9e6).toISOString() },
+    { status: 'suspended', since: new Date(Date.now() - 8e6).toISOString() },
+  ])
+  await sql`alter table referral.codes disable trigger user`
+  await sql`update referral.codes set status = 'suspended' where id = ${made.id}`
+  await sql`alter table referral.codes enable trigger user`
+  const pending = async () => {
+    const [row] = await people.mentor.rpc('my_earnings', { org_id: people.org })
+    return Number(row?.pending ?? 0)
+  }
+  return { ...people, ...made, pending }
+}
+
 test('a code that is made active again counts for a purchase of the last minute that is under way', () =>
   sessions(sql, async (event, staff) => {
-    const terms = { enrolment: 'open', commission: { kind: 'percent', bps: 1000 } }
-    const { org, program, coordinator, mentor } = await scene(sql, terms)
-    await sql`
-      update referral.program_terms set valid_from = now() - interval '1 day' where program_id = ${program}`
-    const { id, code } = await codeOf(mentor, org)
-    await restate(sql, id, [
-      { status: 'active', since: new Date(Date.now() - 9e6).toISOString() },
-      { status: 'suspended', since: new Date(Date.now() - 8e6).toISOString() },
-    ])
-    await sql`alter table referral.codes disable trigger user`
-    await sql`update referral.codes set status = 'suspended' where id = ${id}`
-    await sql`alter table referral.codes enable trigger user`
+    const { id, code, coordinator, pending } = await suspended()
     const at = Math.floor(Date.now() / 1000) - 20
     await ingest(event.tx, paidInvoice({ customer: `cus_${id}`, code, at }))
     const active = person(staff.tx, coordinator.id).rpc('reactivate_code', { code_id: id })
@@ -261,9 +272,19 @@ test('a code that is made active again counts for a purchase of the last minute 
     await event.commit()
     await active
     await staff.commit()
-    const [row] = await mentor.rpc('my_earnings', { org_id: org })
-    expect(Number(row?.pending ?? 0)).toBeGreaterThan(0)
+    expect(await pending()).toBeGreaterThan(0)
   }))
+
+test('and for one in the second that began a minute before', async () => {
+  const { id, code, coordinator, pending } = await suspended()
+  // In the middle of a second: the time of a purchase is a whole one.
+  await setTimeout(1500 - (Date.now() % 1000))
+  const at = Math.floor(Date.now() / 1000) - 60
+  await ingest(sql, paidInvoice({ customer: `cus_${id}`, code, at }))
+  expect(await pending()).toBe(0)
+  await coordinator.rpc('reactivate_code', { code_id: id })
+  expect(await pending()).toBe(100)
+})
 
 test.for(['rotate_code', 'deactivate_code', 'deactivate_member'])(
   '%s waits for a purchase under way that carries the code and is dated ahead',
