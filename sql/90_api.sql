@@ -2113,12 +2113,13 @@ $$;
 
 comment on function referral.validate_code is
   'Returns what a link shows of a code if the caller could redeem it, and raises the reason if not; already_redeemed also
-where this code was the one. Without a signed-in person it returns what resolve_code returns.
+where this code was the one. mutual_referral is said by redeem_code only: this call would tell who has redeemed.
+Without a signed-in person it returns what resolve_code returns.
 
 code: the text as typed.
 Callers: anyone.
 Errors: self_referral, new_users_only, code_not_found, program_inactive, code_suspended, code_inactive, code_expired,
-code_limit_reached, already_redeemed, mutual_referral, invalid_code.';
+code_limit_reached, already_redeemed, invalid_code.';
 
 grant execute on function referral.validate_code to anon, authenticated, service_role;
 

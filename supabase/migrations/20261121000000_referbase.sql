@@ -3378,13 +3378,6 @@ begin
     perform referral_private.raise_error('already_redeemed');
   end if;
   perform referral_private.require_redeemable(v_code, v_user_id);
-  if exists (
-    select from referral.redemptions as r
-    where r.org_id = v_code.org_id and r.program_id = v_code.program_id
-      and r.referee_id = v_code.referrer_id and r.referrer_id = v_user_id
-  ) then
-    perform referral_private.raise_error('mutual_referral');
-  end if;
   return query select r.* from referral_private.resolve_code(p_code) as r;
   if not found then
     perform referral_private.raise_error('code_limit_reached');
@@ -3394,13 +3387,14 @@ $$;
 
 comment on function referral_private.validate_code is
   'public: Returns what a link shows of a code if the caller could redeem it, and raises the reason if not;
-already_redeemed also where this code was the one. Without a signed-in person it returns what resolve_code returns.
+already_redeemed also where this code was the one. mutual_referral is said by redeem_code only: this call would tell who
+has redeemed. Without a signed-in person it returns what resolve_code returns.
 
 group: Redeem a code
 code: the text as typed
 callers: anyone
 errors: self_referral, new_users_only, code_not_found, program_inactive, code_suspended, code_inactive, code_expired,
-  code_limit_reached, already_redeemed, mutual_referral, invalid_code
+  code_limit_reached, already_redeemed, invalid_code
 timeout: 5s';
 
 grant execute on function referral_private.validate_code to anon, authenticated, service_role;
@@ -15526,12 +15520,13 @@ $$;
 
 comment on function referral.validate_code is
   'Returns what a link shows of a code if the caller could redeem it, and raises the reason if not; already_redeemed also
-where this code was the one. Without a signed-in person it returns what resolve_code returns.
+where this code was the one. mutual_referral is said by redeem_code only: this call would tell who has redeemed.
+Without a signed-in person it returns what resolve_code returns.
 
 code: the text as typed.
 Callers: anyone.
 Errors: self_referral, new_users_only, code_not_found, program_inactive, code_suspended, code_inactive, code_expired,
-code_limit_reached, already_redeemed, mutual_referral, invalid_code.';
+code_limit_reached, already_redeemed, invalid_code.';
 
 grant execute on function referral.validate_code to anon, authenticated, service_role;
 

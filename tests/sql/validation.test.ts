@@ -67,14 +67,22 @@ describe('validate_code', () => {
       }),
   )
 
-  test('says mutual_referral, code_not_found and invalid_code', () =>
+  test('tells nobody who redeemed their code: that is said by redeem_code', () =>
     undone(sql, async (tx) => {
       const { org, mentor, coordinator } = await scene(tx)
       const [one, two] = [await codeOf(mentor, org), await codeOf(coordinator, org)]
+      const before = await coordinator.rpc('validate_code', { code: one.code })
       await mentor.rpc('redeem_code', { code: two.code })
-      expect(await refusal(coordinator.rpc('validate_code', { code: one.code }))).toBe(
+      expect(before).toHaveLength(1)
+      expect(await coordinator.rpc('validate_code', { code: one.code })).toEqual(before)
+      expect(await refusal(coordinator.rpc('redeem_code', { code: one.code }))).toBe(
         'mutual_referral',
       )
+    }))
+
+  test('says code_not_found and invalid_code', () =>
+    undone(sql, async (tx) => {
+      const { mentor } = await scene(tx)
       expect(await refusal(mentor.rpc('validate_code', { code: 'NOBODY' }))).toBe('code_not_found')
       expect(await refusal(mentor.rpc('validate_code', { code: '🎉' }))).toBe('invalid_code')
     }))
