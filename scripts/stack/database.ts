@@ -25,7 +25,10 @@ export async function execute(url: string, sql: string | { file: string }): Prom
 
 /** Creates the roles of a hosted project in a new cluster. */
 export async function createRoles(server: Postgres): Promise<void> {
-  await execute(server.url('postgres', 'supabase_admin'), { file: join(bootstrap, 'roles.sql') })
+  const admin = server.url('postgres', 'supabase_admin')
+  await execute(admin, { file: join(bootstrap, 'roles.sql') })
+  const { password } = new URL(server.url('postgres', 'postgres'))
+  await execute(admin, `alter role postgres password '${password}'`)
 }
 
 /** Sets an empty database up as a hosted project's before its first migration. */

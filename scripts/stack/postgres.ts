@@ -1,5 +1,6 @@
 /** A Postgres server: initdb, start and stop, with the binaries that npm installed. */
 import { type ExecFileException, execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import {
   chownSync,
   cpSync,
@@ -27,8 +28,6 @@ type Settings = {
   sharedBuffers?: string
 }
 
-const password = 'postgres'
-
 /**
  * Starts the server on `home/data`, and creates that folder if it does not exist. A throw-away server (`durable: false`)
  * does not wait for the disk.
@@ -45,7 +44,8 @@ export async function startPostgres({
   const run = (program: string, args: string[]) =>
     execute(join(bin, program), args, { cwd: home, ...identity }, join(home, 'postgres.log'))
 
-  if (!existsSync(join(data, 'PG_VERSION'))) await initialise(home, data, identity, run)
+  const password = passwordOf(home, data)
+  if (!existsSync(join(data, 'PG_VERSION'))) await initialise(home, data, identity, run, password)
   const options = [
     `-p ${port}`,
     "-c listen_addresses=127.0.0.1 -c unix_socket_directories=''",
@@ -71,11 +71,31 @@ export async function startPostgres({
   }
 }
 
-async function initialise(home: string, data: string, identity: Identity, run: Run): Promise<void> {
+/**
+ * The password of both users, drawn once. Other users of the machine can reach the port: who knows the superuser's password
+ * runs programs as the user that runs Postgres.
+ */
+function passwordOf(home: string, data: string): string {
+  const file = join(home, 'database-password')
+  if (existsSync(file)) return readFileSync(file, 'utf8')
+  if (existsSync(data))
+    throw new CliError(`${home} was made by an earlier version: remove it, and start again.`)
+  const password = randomBytes(24).toString('hex')
+  writeFileSync(file, password, { mode: 0o600 })
+  return password
+}
+
+async function initialise(
+  home: string,
+  data: string,
+  identity: Identity,
+  run: Run,
+  password: string,
+): Promise<void> {
   rmSync(data, { recursive: true, force: true })
   mkdirSync(data, { mode: 0o700 })
   const passwordFile = join(home, 'password')
-  writeFileSync(passwordFile, password)
+  writeFileSync(passwordFile, password, { mode: 0o600 })
   if (identity.uid) {
     chownSync(data, identity.uid, identity.gid)
     chownSync(passwordFile, identity.uid, identity.gid)

@@ -1,5 +1,5 @@
 -- The roles that a hosted Supabase project has. `postgres` is not a superuser there, so migrations run without one here.
-create role postgres login createrole createdb bypassrls replication password 'postgres';
+create role postgres login createrole createdb bypassrls replication;
 
 create role anon nologin noinherit;
 
