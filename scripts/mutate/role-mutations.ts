@@ -70,7 +70,8 @@ export const isolationMutations: TextMutation[] = [
   ...[
     'lock_stripe_account',
     'share_stripe_account_of',
-    'lock_stripe_account_to_redeem',
+    'recognise_user',
+    'recognise_users',
     'release_due_commissions',
   ].map((taken) => ({
     name: `isolation: ${taken}`,

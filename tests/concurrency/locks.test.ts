@@ -162,6 +162,7 @@ describe('the account lock', () => {
     const { org, mentor } = await scene(sql)
     const { code } = await codeOf(mentor, org)
     const payers = Array.from({ length: 32 }, () => person(sql))
+    await sql`insert into auth.users ${sql(payers.map(({ id }) => ({ id })))}`
     await Promise.all(
       payers.map(({ id }) => patiently(() => ingest(sql, completedSession({ userId: id })))),
     )

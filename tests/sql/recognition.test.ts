@@ -117,12 +117,12 @@ test('the job looks at what came in the last 30 days, whatever its date is', () 
   undone(sql, async (tx) => {
     const late = await named(tx, { account: 'acct_1' })
     const early = await named(tx, { account: 'acct_2', at: now - 90 * day })
-    for (const { userId, days } of [
-      { ...late, days: 31 },
-      { ...early, days: 29 },
+    for (const { userId, hours } of [
+      { ...late, hours: 30 * 24 + 1 },
+      { ...early, hours: 30 * 24 - 1 },
     ])
       await tx`
-        update referral_private.payer_users set stored_at = now() - ${days} * interval '1 day'
+        update referral_private.payer_users set stored_at = now() - ${hours} * interval '1 hour'
         where user_id = ${userId}`
     for (const { signUp } of [late, early]) await signUp()
     expect(await recognised(tx)).toBe(1)
