@@ -8047,8 +8047,13 @@ begin
   if p_admin_id is null then
     perform referral_private.raise_error('invalid_argument', 'admin_id');
   end if;
-  -- The organisation starts on the platform's own account.
-  perform referral_private.lock_stripe_account('');
+  -- The organisation starts on the platform's own account, which it may be the second to join.
+  if (
+    select count(*)
+    from (select from referral.organisations as o where o.stripe_account_id is null limit 2) as sharing
+  ) < 2 then
+    perform referral_private.lock_stripe_account('');
+  end if;
   perform referral_private.recognise_user(p_admin_id);
   insert into referral.organisations (name, slug) values (p_name, p_slug) returning * into v_organisation;
   insert into referral.members (org_id, user_id, role) values (v_organisation.id, p_admin_id, 'admin');
