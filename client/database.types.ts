@@ -380,6 +380,7 @@ export type Database = {
           android_destination: string | null
           android_fingerprints: string[]
           android_package: string | null
+          batch_rows_per_day: number
           click_window: string
           clicks_per_code: number
           clicks_per_visitor: number
@@ -409,6 +410,7 @@ export type Database = {
           android_destination?: string | null
           android_fingerprints?: string[]
           android_package?: string | null
+          batch_rows_per_day?: number
           click_window?: string
           clicks_per_code?: number
           clicks_per_visitor?: number
@@ -437,6 +439,7 @@ export type Database = {
           android_destination?: string | null
           android_fingerprints?: string[]
           android_package?: string | null
+          batch_rows_per_day?: number
           click_window?: string
           clicks_per_code?: number
           clicks_per_visitor?: number
@@ -845,6 +848,7 @@ export type Database = {
           android_destination: string | null
           android_fingerprints: string[]
           android_package: string | null
+          batch_rows_per_day: number
           click_window: string
           clicks_per_code: number
           clicks_per_visitor: number
@@ -1644,6 +1648,7 @@ export type Database = {
           android_destination: string | null
           android_fingerprints: string[]
           android_package: string | null
+          batch_rows_per_day: number
           click_window: string
           clicks_per_code: number
           clicks_per_visitor: number

@@ -43,7 +43,6 @@ export const referralErrorCodes = [
   'invalid_terms',
   'invalid_click',
   'invalid_event',
-  'invalid_rows',
   'rate_limited',
   'busy',
   // The client's own: the request got no response; the error has an unknown code, which is in `details`.

@@ -60,10 +60,10 @@ export type CodeClicks = Nullable<Composite<'day_clicks'>, 'channel'>
 /** A batch of generated campaign codes. */
 export type Batch = Composite<'code_batch'>
 
-/** What is wrong with a row of an import: the row from 1 on, its column, null for all of it, and what is expected. */
-export type RowFault = { row: number; column: string | null; code: string; details: string | null }
+/** What is wrong in a row of an import: the column, null for all of the row, the error code, and what is expected. */
+export type RowFault = { column: string | null; code: string; details: string | null }
 
-/** What a row of an import would do: the code as it will be shown. Only `row` and `code` are set where there are faults. */
+/** What a row of an import would do: the code as it will be shown. Where there are faults, `code` is the text given, and nothing else is set. */
 export type PlannedCode = {
   row: number
   code: string
@@ -72,12 +72,13 @@ export type PlannedCode = {
   description?: string | null
   beneficiary_id?: string | null
   looks_like_another?: boolean
-  faults: Omit<RowFault, 'row'>[]
+  faults: RowFault[]
 }
 
 /**
- * An import of campaign codes. After a dry run `batch_id` is null, and `rows` has every row. Otherwise `rows` has the rows
- * whose codes look like one of another organisation, or is null.
+ * An import of campaign codes. After a dry run `batch_id` is null, and `rows` has every row. A refused import has no
+ * `batch_id` either, `made` is 0, and `rows` has the first 1,000 rows with faults. After an import `rows` has those whose
+ * codes look like one of another organisation, or is null.
  */
 export type CodeImport = { batch_id: string | null; made: number; rows: PlannedCode[] | null }
 

@@ -24,7 +24,7 @@ export function staffCodeCalls(referral: ReferralSchema) {
       return toResult(await referral.rpc('create_campaign_code', { org_id: orgId, ...code }))
     },
 
-    /** Generates 1 to 10,000 campaign codes. Errors: `invalid_argument`. */
+    /** Generates 1 to 10,000 campaign codes. Errors: `invalid_argument`, `rate_limited`, `busy` while another batch of the organisation is under way. */
     async generateCodes(
       orgId: string,
       count: number,
@@ -40,12 +40,14 @@ export function staffCodeCalls(referral: ReferralSchema) {
      * Imports up to 50,000 rows, all or none. With `dryRun` nothing is stored: `made` is how many codes an import would make,
      * and `rows` is what each row would do. After an import `rows` has those that look like another organisation's code. A text that purchases carry is `code_taken`, except to the operator.
      *
-     * Errors: `invalid_rows`, whose `details` is JSON, a list of up to 1,000 `RowFault`s. `code_taken` is said only if no row
-     * has another fault.
+     * Where a row has a fault nothing is stored: `batch_id` is null, and `rows` has what is wrong. `code_taken` is said only
+     * if no row has another fault.
+     *
+     * Errors: `rate_limited`, `busy` while another batch of the organisation is under way.
      *
      * @example
-     * const { data } = await staff.importCodes(org, rows, { dryRun: true })
-     * const wrong = data?.rows?.filter(({ faults }) => faults.length > 0)
+     * const { data } = await staff.importCodes(org, rows)
+     * if (!data?.batch_id) console.log(data?.rows?.filter(({ faults }) => faults.length > 0))
      */
     async importCodes(
       orgId: string,

@@ -706,7 +706,8 @@ end
 $$;
 
 comment on function referral.generate_codes is
-  'Draws campaign codes and returns their batch_id, to list them by.
+  'Draws campaign codes and returns their batch_id, to list them by. Staff draw one batch at a time, and
+batch_rows_per_day codes in 24 hours.
 
 org_id: the organisation.
 count: 1 to 10,000.
@@ -716,7 +717,7 @@ expires_at: when the codes end; never unless given.
 description: up to 500 characters.
 Callers: coordinators, admins and the operator.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
-program_inactive, invalid_argument, busy.';
+program_inactive, invalid_argument, rate_limited, busy.';
 
 grant execute on function referral.generate_codes to authenticated, service_role;
 
@@ -836,20 +837,21 @@ end
 $$;
 
 comment on function referral.import_codes is
-  'Takes campaign codes from rows: all, or none where one cannot be taken. details of invalid_rows is JSON: the first
-1,000 faults {row, column, code, details}. That a text is taken is said only where no row has another fault. A text
-that a purchase of the last 400 days carries is code_taken; the operator''s import takes it, and settles these
-purchases.
+  'Takes campaign codes from rows: all, or none where a row has a fault. Then made is 0, batch_id is null, and rows has
+the first 1,000 rows with a fault. That a text is taken is said only where no row has another fault. A text that a
+purchase of the last 400 days carries is code_taken; the operator''s import takes it, and settles these purchases. An
+organisation imports one file at a time, and the rows that staff ask for in 24 hours, dry runs and refused ones too,
+are up to batch_rows_per_day.
 
 org_id: the organisation.
 rows: up to 50,000 objects {code, max_uses, expires_at, description, beneficiary_id} of 32 MiB at most; expires_at in
 ISO 8601: a date is its end, and a time without an offset one, in the organisation''s time_zone.
 program_id: the default program unless given.
 dry_run: true stores nothing: made is how many codes an import would make, rows what each row would do: {row, code,
-max_uses, expires_at, description, beneficiary_id, looks_like_another, faults}, with faults {row, code, faults}.
+max_uses, expires_at, description, beneficiary_id, looks_like_another, faults}, or with faults {row, code, faults}.
 Callers: coordinators, admins and the operator.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
-program_inactive, invalid_argument, invalid_rows, busy.';
+program_inactive, invalid_argument, rate_limited, busy.';
 
 grant execute on function referral.import_codes to authenticated, service_role;
 
@@ -1994,7 +1996,8 @@ codes_per_member, max_uses_cap, rotation_grace; redemptions_per_user, redemption
 (an interval of up to 90 days in which a click proves a redemption), clicks_per_visitor, clicks_per_code (kept of a
 code and day in UTC); time_zone (a name such as Europe/Berlin; a code that expires on a date ends with that day
 there); refuse_look_alikes (true: staff cannot choose a code that looks like one of another organisation on the shared
-link host); and, operator only, stripe_account_id and link_origin (https, lower case, of one organisation only).
+link host); and, operator only, stripe_account_id, batch_rows_per_day (of codes that staff generate, import or try to,
+in 24 hours) and link_origin (https, lower case, of one organisation only).
 
 org_id: the organisation.
 changes: an object with these keys; unknown keys are refused.

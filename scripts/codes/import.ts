@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { SingleBar } from 'cli-progress'
-import { createStaffClient, type PlannedCode, type RowFault } from '../../client/index.ts'
+import { createStaffClient, type PlannedCode } from '../../client/index.ts'
 import { CliError, runMain } from '../stack/cli-error.ts'
 import { readArguments } from './arguments.ts'
 import { type CsvRow, readCsv } from './csv.ts'
@@ -22,28 +22,23 @@ await runMain(async () => {
     rows.map(({ value }) => value),
     { dryRun, ...(program && { programId: program }) },
   )
-  bar.update(data?.made ?? 0, { step: data ? 'taken' : 'refused' })
+  bar.update(data?.made ?? 0, { step: data?.made ? 'taken' : 'refused' })
   bar.stop()
   if (error) {
-    if (error.code === 'invalid_rows') refuse(rows, JSON.parse(error.details ?? '[]'))
     const why = [error.message, error.details].filter(Boolean).join(' ')
     throw new CliError(`Nothing was taken: ${error.code}. ${why}`)
   }
-  if (!dryRun) {
-    for (const plan of data.rows ?? [])
-      process.stderr.write(`line ${rows[plan.row - 1]?.line}: ${shown(plan)}\n`)
-    process.stdout.write(`${data.made} codes taken, as batch ${data.batch_id}\n`)
-    return
-  }
-  const planned = data.rows ?? []
-  for (const plan of planned.filter(({ faults }) => faults.length === 0))
-    process.stdout.write(`line ${rows[plan.row - 1]?.line}: ${shown(plan)}\n`)
-  if (data.made < rows.length)
-    refuse(
-      rows,
-      planned.flatMap(({ row, faults }) => faults.map((fault) => ({ row, ...fault }))),
+  const plans = data.rows ?? []
+  for (const plan of plans.filter(({ faults }) => faults.length === 0))
+    (dryRun ? process.stdout : process.stderr).write(
+      `line ${rows[plan.row - 1]?.line}: ${shown(plan)}\n`,
     )
-  process.stdout.write(`A dry run: ${data.made} codes would be taken\n`)
+  if (data.made < rows.length) refuse(rows, plans)
+  process.stdout.write(
+    dryRun
+      ? `A dry run: ${data.made} codes would be taken\n`
+      : `${data.made} codes taken, as batch ${data.batch_id}\n`,
+  )
 })
 
 function readRows(file: string): CsvRow[] {
@@ -71,15 +66,17 @@ function shown(plan: PlannedCode): string {
   return [code, uses, end, earner, warning].filter(Boolean).join(', ')
 }
 
-function refuse(rows: CsvRow[], faults: RowFault[]): never {
-  for (const { row, column, code, details } of faults) {
+function refuse(rows: CsvRow[], plans: PlannedCode[]): never {
+  for (const { row, faults } of plans) {
     const { line, cells = {} } = rows[row - 1] ?? {}
-    const name = column === 'beneficiary_id' ? 'beneficiary' : (column ?? 'code')
-    const other = /^the same as row (\d+)$/.exec(details ?? '')?.[1]
-    const why = other ? `the same as line ${rows[Number(other) - 1]?.line}` : details
-    process.stderr.write(
-      `line ${line}, column ${name}: ${code}: ${cells[name]}${why ? ` (${why})` : ''}\n`,
-    )
+    for (const { column, code, details } of faults) {
+      const name = column === 'beneficiary_id' ? 'beneficiary' : (column ?? 'code')
+      const other = /^the same as row (\d+)$/.exec(details ?? '')?.[1]
+      const why = other ? `the same as line ${rows[Number(other) - 1]?.line}` : details
+      process.stderr.write(
+        `line ${line}, column ${name}: ${code}: ${cells[name]}${why ? ` (${why})` : ''}\n`,
+      )
+    }
   }
   throw new CliError('Nothing was taken: correct these lines, and try again.')
 }

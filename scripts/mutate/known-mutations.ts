@@ -56,9 +56,9 @@ export const knownMutations: TextMutation[] = [
   },
   {
     name: 'codes: what the operator imports',
-    in: 'import_codes',
-    replace: 'if v_stripe_account is not null then',
-    by: 'if false then',
+    in: 'store_import',
+    replace: 'if referral_private.is_operator() then',
+    by: 'if referral_private.is_operator() then return;',
   },
   {
     name: 'known: settled under the account lock',

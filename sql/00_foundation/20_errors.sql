@@ -53,7 +53,6 @@ as $$
     ('invalid_terms', 400, 'The terms of the program are not valid.'),
     ('invalid_click', 400, 'There is no click that proves this.'),
     ('invalid_event', 400, 'The event is not one that can be read.'),
-    ('invalid_rows', 400, 'Some rows cannot be imported; none was.'),
     ('rate_limited', 429, 'Too many calls of this kind. Try again later.'),
     ('busy', 503, 'The database is busy. Try again.');
 $$;

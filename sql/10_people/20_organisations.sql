@@ -16,6 +16,7 @@ create table referral.organisations (
   android_fingerprints text[] not null default '{}',
   code_length int not null default 8,
   codes_per_member int not null default 20,
+  batch_rows_per_day int not null default 100000,
   max_uses_cap int not null default 100000,
   rotation_grace interval not null default interval '7 days',
   redemptions_per_user int not null default 20,
@@ -47,6 +48,7 @@ create table referral.organisations (
     check (referral_private.are_all_like(android_fingerprints, '([0-9A-F]{2}:){31}[0-9A-F]{2}')),
   constraint organisations_code_length_is_8_to_16 check (code_length between 8 and 16),
   constraint organisations_codes_per_member_is_positive check (codes_per_member between 1 and 10000),
+  constraint organisations_batch_rows_per_day_is_bounded check (batch_rows_per_day between 0 and 10000000),
   constraint organisations_max_uses_cap_is_positive check (max_uses_cap between 1 and 1000000000),
   constraint organisations_redemptions_per_user_is_positive check (redemptions_per_user between 1 and 1000000),
   constraint organisations_redemptions_per_address_is_positive check (redemptions_per_address between 1 and 1000000),
@@ -97,6 +99,8 @@ comment on constraint organisations_android_fingerprints_are_sha256 on referral.
 comment on constraint organisations_code_length_is_8_to_16 on referral.organisations is 'code_length: 8 to 16';
 comment on constraint organisations_codes_per_member_is_positive on referral.organisations is
   'codes_per_member: 1 to 10,000';
+comment on constraint organisations_batch_rows_per_day_is_bounded on referral.organisations is
+  'batch_rows_per_day: 0 to 10,000,000';
 comment on constraint organisations_max_uses_cap_is_positive on referral.organisations is
   'max_uses_cap: 1 to 1,000,000,000';
 comment on constraint organisations_redemptions_per_user_is_positive on referral.organisations is

@@ -123,8 +123,8 @@ begin
 end
 $$;
 
--- Only the operator sets the Stripe account and the link host: the first decides whose events the organisation
--- receives, the second which apps open the host's links.
+-- Only the operator sets the Stripe account, which decides whose events the organisation receives, the link host, which
+-- decides which apps open its links, and the rows of batches, by which one organisation can fill the database of all.
 create function referral_private.update_organisation(p_org_id uuid, p_changes jsonb)
 returns referral.organisations
 language plpgsql
@@ -145,7 +145,7 @@ declare
 begin
   perform referral_private.require_role(p_org_id, 'admin');
   if referral_private.is_operator() then
-    v_settings := v_settings || '{stripe_account_id,link_origin}';
+    v_settings := v_settings || '{stripe_account_id,link_origin,batch_rows_per_day}';
   end if;
   perform referral_private.require_changes(p_changes, v_settings);
   if p_changes ? 'time_zone' then
@@ -168,6 +168,7 @@ begin
     android_destination = v_new.android_destination, android_package = v_new.android_package,
     ios_app_ids = v_new.ios_app_ids, android_fingerprints = v_new.android_fingerprints,
     code_length = v_new.code_length, codes_per_member = v_new.codes_per_member,
+    batch_rows_per_day = v_new.batch_rows_per_day,
     max_uses_cap = v_new.max_uses_cap, rotation_grace = v_new.rotation_grace,
     redemptions_per_user = v_new.redemptions_per_user, redemptions_per_address = v_new.redemptions_per_address,
     click_window = v_new.click_window, clicks_per_visitor = v_new.clicks_per_visitor,
@@ -191,8 +192,8 @@ codes_per_member, max_uses_cap, rotation_grace; redemptions_per_user, redemption
 (an interval of up to 90 days in which a click proves a redemption), clicks_per_visitor, clicks_per_code (kept of a
 code and day in UTC); time_zone (a name such as Europe/Berlin; a code that expires on a date ends with that day there);
 refuse_look_alikes (true: staff cannot choose a code that looks like one of another organisation on the shared link
-host); and, operator only, stripe_account_id and link_origin (https, lower case, of one organisation
-only).
+host); and, operator only, stripe_account_id, batch_rows_per_day (of codes that staff generate, import or try to, in 24
+hours) and link_origin (https, lower case, of one organisation only).
 
 group: Set up organisations and programs
 org_id: the organisation

@@ -132,7 +132,7 @@ set lock_timeout = '10s'
 as $$
 declare
   v_program_id uuid;
-  v_batch_id uuid := gen_random_uuid();
+  v_batch_id uuid;
   v_length int;
   v_made int := 0;
 begin
@@ -146,6 +146,7 @@ begin
   end if;
   v_program_id := (referral_private.program_for_code(p_org_id, p_program_id)).id;
   v_length := referral_private.drawn_length(p_org_id, v_program_id, p_max_uses is not null);
+  v_batch_id := referral_private.begin_batch(p_org_id, p_count);
 
   for attempt in 1..20 loop
     v_made := v_made + referral_private.insert_campaign_codes(
@@ -165,7 +166,8 @@ end
 $$;
 
 comment on function referral_private.generate_codes is
-  'public: Draws campaign codes and returns their batch_id, to list them by.
+  'public: Draws campaign codes and returns their batch_id, to list them by. Staff draw one batch at a time, and
+batch_rows_per_day codes in 24 hours.
 
 group: Manage codes
 org_id: the organisation
@@ -176,7 +178,7 @@ expires_at: when the codes end; never unless given
 description: up to 500 characters
 callers: coordinators, admins and the operator
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
-  program_inactive, invalid_argument, busy
+  program_inactive, invalid_argument, rate_limited, busy
 returns: a row
 timeout: 60s';
 

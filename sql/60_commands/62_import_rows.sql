@@ -79,7 +79,7 @@ end
 $$;
 
 -- What is wrong with the rows, without a look at other organisations' codes.
-create function referral_private.faults_of_rows(p_organisation referral.organisations, p_rows jsonb)
+create function referral_private.faults_of_rows(p_organisation referral.organisations, p_rows jsonb, p_keys text[])
 returns referral_private.row_fault[]
 language plpgsql
 stable
@@ -95,7 +95,7 @@ begin
     select (k.place, 'code', 'code_taken', 'the same as row ' || k.first)::referral_private.row_fault
     from (
       select k.place, k.key, min(k.place) over (partition by k.key) as first
-      from unnest(referral_private.keys_of_rows(p_rows)) with ordinality as k (key, place)
+      from unnest(p_keys) with ordinality as k (key, place)
       where k.key is not null
     ) as k
     where k.place > k.first
@@ -105,7 +105,7 @@ $$;
 
 -- The rows whose text is taken: by a code, or, except to the operator, by purchases that carry it. And those that the
 -- organisation refuses because they look like another organisation's.
-create function referral_private.taken_rows(p_organisation referral.organisations, p_rows jsonb)
+create function referral_private.taken_rows(p_organisation referral.organisations, p_keys text[])
 returns referral_private.row_fault[]
 language plpgsql
 stable
@@ -113,9 +113,8 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_keys constant text[] := referral_private.keys_of_rows(p_rows);
   v_carried constant text[] := case when referral_private.is_operator() then '{}'
-    else referral_private.carried_keys(v_keys) end;
+    else referral_private.carried_keys(p_keys) end;
 begin
   return array(
     select (k.place, 'code', k.refusal, null)::referral_private.row_fault
@@ -126,15 +125,38 @@ begin
         when p_organisation.refuse_look_alikes and referral_private.looks_like_another(p_organisation.id, k.key)
           then 'code_looks_alike'
       end as refusal
-      from unnest(v_keys) with ordinality as k (key, place)
+      from unnest(p_keys) with ordinality as k (key, place)
     ) as k
     where k.refusal is not null
   );
 end
 $$;
 
--- Faults as an error's details show them: by row, the first 1,000.
-create function referral_private.show_faults(p_faults referral_private.row_fault[])
+-- A row with a fault: what is wrong in it, a list of {column, code, details}.
+create type referral_private.faulty_row as (place bigint, faults jsonb);
+
+-- What is wrong in each row with a fault.
+create function referral_private.faults_by_row(p_faults referral_private.row_fault[])
+returns setof referral_private.faulty_row
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  select f.place,
+    jsonb_agg(
+      jsonb_build_object('column', f.column_name, 'code', f.code, 'details', f.details)
+      order by f.column_name nulls first
+    )
+  from unnest(p_faults) as f
+  group by f.place;
+end
+$$;
+
+-- The first 1,000 rows with a fault, with what is wrong in each.
+create function referral_private.faulty_rows(p_rows jsonb, p_faults referral_private.row_fault[])
 returns jsonb
 language plpgsql
 immutable
@@ -144,12 +166,10 @@ as $$
 begin
   return (
     select jsonb_agg(
-      jsonb_build_object('row', f.place, 'column', f.column_name, 'code', f.code, 'details', f.details)
-      order by f.place, f.column_name nulls first
+      jsonb_build_object('row', f.place, 'code', p_rows -> (f.place::int - 1) -> 'code', 'faults', f.faults)
+      order by f.place
     )
-    from (
-      select * from unnest(p_faults) as f order by f.place, f.column_name nulls first limit 1000
-    ) as f
+    from (select * from referral_private.faults_by_row(p_faults) as f order by f.place limit 1000) as f
   );
 end
 $$;
@@ -193,12 +213,7 @@ begin
       order by r.place
     )
     from jsonb_array_elements(p_rows) with ordinality as r (value, place)
-    left join (
-      select f.place,
-        jsonb_agg(jsonb_build_object('column', f.column_name, 'code', f.code, 'details', f.details)) as faults
-      from unnest(p_faults) as f
-      group by f.place
-    ) as f on f.place = r.place
+    left join referral_private.faults_by_row(p_faults) as f on f.place = r.place
   );
 end
 $$;

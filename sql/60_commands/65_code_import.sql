@@ -20,9 +20,42 @@ begin
 end
 $$;
 
--- Which texts are taken is said only where nothing else is wrong: nobody adds a wrong row to ask for free. The operator
--- imports codes from elsewhere, which purchases may carry already: these purchases are settled. Staff are refused such
--- texts.
+-- Stores an import's codes, and then takes the Stripe account lock: events wait for the commit alone, and not for
+-- thousands of rows. Purchases under way may carry the texts of the codes. Those of the operator's codes, which come
+-- from elsewhere, are settled; staff may not choose such a text, and are told at the next try. Raises `busy`.
+create function referral_private.store_import(
+  p_org_id uuid,
+  p_program_id uuid,
+  p_batch_id uuid,
+  p_codes referral_private.new_campaign_code[],
+  p_keys text[]
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Another session can take one of the texts meanwhile.
+  if referral_private.insert_campaign_codes(p_org_id, p_program_id, p_batch_id, p_codes) < cardinality(p_codes) then
+    perform referral_private.raise_error('busy');
+  end if;
+  if referral_private.is_operator() then
+    perform referral_private.settle_keys(
+      referral_private.lock_stripe_account_of(p_org_id), p_keys, now() - interval '2 minutes', 'codes imported'
+    );
+    return;
+  end if;
+  perform referral_private.ready_to_choose(p_org_id);
+  if referral_private.carried_keys(p_keys) <> '{}' then
+    perform referral_private.raise_error('busy');
+  end if;
+end
+$$;
+
+-- Which texts are taken is said only where nothing else is wrong, and it is counted: nobody asks for free. A refusal is
+-- returned and not raised, because an error would undo the count.
 create function referral_private.import_codes(
   p_org_id uuid,
   p_rows jsonb,
@@ -41,60 +74,45 @@ as $$
 declare
   v_organisation referral.organisations;
   v_program_id uuid;
-  v_batch_id uuid := gen_random_uuid();
-  v_stripe_account text;
+  v_batch_id uuid;
+  v_keys text[];
   v_faults referral_private.row_fault[];
   v_codes referral_private.new_campaign_code[];
-  v_made int;
 begin
   perform referral_private.require_role(p_org_id, 'coordinator');
   perform referral_private.require_rows(p_rows);
+  v_batch_id := referral_private.begin_batch(p_org_id, jsonb_array_length(p_rows));
   select * into strict v_organisation from referral.organisations as o where o.id = p_org_id;
-  v_faults := referral_private.faults_of_rows(v_organisation, p_rows);
-  if v_faults = '{}' and p_dry_run is not true then
-    if referral_private.is_operator() then
-      v_stripe_account := referral_private.lock_stripe_account_of(p_org_id);
-    else
-      perform referral_private.ready_to_choose(p_org_id);
-    end if;
-  end if;
   v_program_id := (referral_private.program_for_code(p_org_id, p_program_id)).id;
+  v_keys := referral_private.keys_of_rows(p_rows);
+  v_faults := referral_private.faults_of_rows(v_organisation, p_rows, v_keys);
   if v_faults = '{}' then
-    v_faults := referral_private.taken_rows(v_organisation, p_rows);
+    v_faults := referral_private.taken_rows(v_organisation, v_keys);
   end if;
   if p_dry_run then
     return query
-    select null::uuid, case when v_faults = '{}' then jsonb_array_length(p_rows) else 0 end,
+    select null::uuid, case when v_faults = '{}' then cardinality(v_keys) else 0 end,
       referral_private.plan_of_rows(v_organisation, p_rows, v_faults);
     return;
   end if;
   if v_faults <> '{}' then
-    perform referral_private.raise_error('invalid_rows', referral_private.show_faults(v_faults)::text);
+    return query select null::uuid, 0, referral_private.faulty_rows(p_rows, v_faults);
+    return;
   end if;
-
   v_codes := array(
     select referral_private.code_of_row(v_organisation, r.value) from jsonb_array_elements(p_rows) as r (value)
   );
-  v_made := referral_private.insert_campaign_codes(p_org_id, v_program_id, v_batch_id, v_codes);
-  -- Another session took one of the texts meanwhile.
-  if v_made < jsonb_array_length(p_rows) then
-    perform referral_private.raise_error('busy');
-  end if;
-  if v_stripe_account is not null then
-    perform referral_private.settle_keys(
-      v_stripe_account, referral_private.keys_of_rows(p_rows), clock_timestamp() - interval '2 minutes',
-      'codes imported'
-    );
-  end if;
-  return query select v_batch_id, v_made, referral_private.alike_rows(v_codes);
+  perform referral_private.store_import(p_org_id, v_program_id, v_batch_id, v_codes, v_keys);
+  return query select v_batch_id, cardinality(v_codes), referral_private.alike_rows(v_codes);
 end
 $$;
 
 comment on function referral_private.import_codes is
-  'public: Takes campaign codes from rows: all, or none where one cannot be taken. details of invalid_rows is JSON: the
-first 1,000 faults {row, column, code, details}. That a text is taken is said only where no row has another fault. A
-text that a purchase of the last 400 days carries is code_taken; the operator''s import takes it, and settles these
-purchases.
+  'public: Takes campaign codes from rows: all, or none where a row has a fault. Then made is 0, batch_id is null, and
+rows has the first 1,000 rows with a fault. That a text is taken is said only where no row has another fault. A text
+that a purchase of the last 400 days carries is code_taken; the operator''s import takes it, and settles these
+purchases. An organisation imports one file at a time, and the rows that staff ask for in 24 hours, dry runs and
+refused ones too, are up to batch_rows_per_day.
 
 group: Manage codes
 org_id: the organisation
@@ -102,11 +120,11 @@ rows: up to 50,000 objects {code, max_uses, expires_at, description, beneficiary
   ISO 8601: a date is its end, and a time without an offset one, in the organisation''s time_zone
 program_id: the default program unless given
 dry_run: true stores nothing: made is how many codes an import would make, rows what each row would do: {row, code,
-  max_uses, expires_at, description, beneficiary_id, looks_like_another, faults}, with faults {row, code, faults}
+  max_uses, expires_at, description, beneficiary_id, looks_like_another, faults}, or with faults {row, code, faults}
 callers: coordinators, admins and the operator
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
-  program_inactive, invalid_argument, invalid_rows, busy
-returns: a row; batch_id is null after a dry run; otherwise rows has the rows that look like another''s, or is null
+  program_inactive, invalid_argument, rate_limited, busy
+returns: a row; after an import rows has the rows that look like another''s, or is null
 timeout: 60s';
 
 grant execute on function referral_private.import_codes to authenticated, service_role;

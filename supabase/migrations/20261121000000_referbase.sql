@@ -72,7 +72,6 @@ as $$
     ('invalid_terms', 400, 'The terms of the program are not valid.'),
     ('invalid_click', 400, 'There is no click that proves this.'),
     ('invalid_event', 400, 'The event is not one that can be read.'),
-    ('invalid_rows', 400, 'Some rows cannot be imported; none was.'),
     ('rate_limited', 429, 'Too many calls of this kind. Try again later.'),
     ('busy', 503, 'The database is busy. Try again.');
 $$;
@@ -539,6 +538,7 @@ create table referral.organisations (
   android_fingerprints text[] not null default '{}',
   code_length int not null default 8,
   codes_per_member int not null default 20,
+  batch_rows_per_day int not null default 100000,
   max_uses_cap int not null default 100000,
   rotation_grace interval not null default interval '7 days',
   redemptions_per_user int not null default 20,
@@ -570,6 +570,7 @@ create table referral.organisations (
     check (referral_private.are_all_like(android_fingerprints, '([0-9A-F]{2}:){31}[0-9A-F]{2}')),
   constraint organisations_code_length_is_8_to_16 check (code_length between 8 and 16),
   constraint organisations_codes_per_member_is_positive check (codes_per_member between 1 and 10000),
+  constraint organisations_batch_rows_per_day_is_bounded check (batch_rows_per_day between 0 and 10000000),
   constraint organisations_max_uses_cap_is_positive check (max_uses_cap between 1 and 1000000000),
   constraint organisations_redemptions_per_user_is_positive check (redemptions_per_user between 1 and 1000000),
   constraint organisations_redemptions_per_address_is_positive check (redemptions_per_address between 1 and 1000000),
@@ -620,6 +621,8 @@ comment on constraint organisations_android_fingerprints_are_sha256 on referral.
 comment on constraint organisations_code_length_is_8_to_16 on referral.organisations is 'code_length: 8 to 16';
 comment on constraint organisations_codes_per_member_is_positive on referral.organisations is
   'codes_per_member: 1 to 10,000';
+comment on constraint organisations_batch_rows_per_day_is_bounded on referral.organisations is
+  'batch_rows_per_day: 0 to 10,000,000';
 comment on constraint organisations_max_uses_cap_is_positive on referral.organisations is
   'max_uses_cap: 1 to 1,000,000,000';
 comment on constraint organisations_redemptions_per_user_is_positive on referral.organisations is
@@ -8156,8 +8159,8 @@ begin
 end
 $$;
 
--- Only the operator sets the Stripe account and the link host: the first decides whose events the organisation
--- receives, the second which apps open the host's links.
+-- Only the operator sets the Stripe account, which decides whose events the organisation receives, the link host, which
+-- decides which apps open its links, and the rows of batches, by which one organisation can fill the database of all.
 create function referral_private.update_organisation(p_org_id uuid, p_changes jsonb)
 returns referral.organisations
 language plpgsql
@@ -8178,7 +8181,7 @@ declare
 begin
   perform referral_private.require_role(p_org_id, 'admin');
   if referral_private.is_operator() then
-    v_settings := v_settings || '{stripe_account_id,link_origin}';
+    v_settings := v_settings || '{stripe_account_id,link_origin,batch_rows_per_day}';
   end if;
   perform referral_private.require_changes(p_changes, v_settings);
   if p_changes ? 'time_zone' then
@@ -8201,6 +8204,7 @@ begin
     android_destination = v_new.android_destination, android_package = v_new.android_package,
     ios_app_ids = v_new.ios_app_ids, android_fingerprints = v_new.android_fingerprints,
     code_length = v_new.code_length, codes_per_member = v_new.codes_per_member,
+    batch_rows_per_day = v_new.batch_rows_per_day,
     max_uses_cap = v_new.max_uses_cap, rotation_grace = v_new.rotation_grace,
     redemptions_per_user = v_new.redemptions_per_user, redemptions_per_address = v_new.redemptions_per_address,
     click_window = v_new.click_window, clicks_per_visitor = v_new.clicks_per_visitor,
@@ -8224,8 +8228,8 @@ codes_per_member, max_uses_cap, rotation_grace; redemptions_per_user, redemption
 (an interval of up to 90 days in which a click proves a redemption), clicks_per_visitor, clicks_per_code (kept of a
 code and day in UTC); time_zone (a name such as Europe/Berlin; a code that expires on a date ends with that day there);
 refuse_look_alikes (true: staff cannot choose a code that looks like one of another organisation on the shared link
-host); and, operator only, stripe_account_id and link_origin (https, lower case, of one organisation
-only).
+host); and, operator only, stripe_account_id, batch_rows_per_day (of codes that staff generate, import or try to, in 24
+hours) and link_origin (https, lower case, of one organisation only).
 
 group: Set up organisations and programs
 org_id: the organisation
@@ -9794,6 +9798,59 @@ timeout: 10s';
 
 grant execute on function referral_private.update_code to authenticated, service_role;
 
+-- Batches of codes: one at a time in an organisation, and so many rows a day. A batch makes thousands of rows, and it
+-- says which texts are taken.
+
+create table referral_private.code_batches (
+  org_id uuid not null,
+  batch_id uuid not null default gen_random_uuid(),
+  asked int not null,
+  asked_by uuid,
+  asked_at timestamptz not null default clock_timestamp(),
+  constraint code_batches_pkey primary key (org_id, batch_id),
+  constraint code_batches_are_of_an_organisation
+    foreign key (org_id) references referral.organisations (id)
+      on delete restrict
+);
+
+create index code_batches_by_time on referral_private.code_batches (org_id, asked_at) include (asked, asked_by);
+
+alter table referral_private.code_batches enable row level security;
+
+comment on table referral_private.code_batches is
+  'Batches of codes that were asked for: drawn, imported, refused or tried. asked is the number of rows; asked_by is
+null for the operator.';
+
+-- Begins a batch of so many rows, and returns its id. The operator's are neither refused nor counted. Raises
+-- `busy` while another batch of the organisation is under way, and `rate_limited`.
+create function referral_private.begin_batch(p_org_id uuid, p_rows int)
+returns uuid
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_batch_id uuid;
+  v_limit int := (select o.batch_rows_per_day from referral.organisations as o where o.id = p_org_id);
+begin
+  perform referral_private.require_read_committed();
+  if not pg_try_advisory_xact_lock(hashtextextended('referral.batch:' || p_org_id, 0)) then
+    perform referral_private.raise_error('busy', 'another batch of the organisation is under way');
+  end if;
+  if not referral_private.is_operator() and p_rows + (
+    select coalesce(sum(b.asked), 0) from referral_private.code_batches as b
+    where b.org_id = p_org_id and b.asked_by is not null and b.asked_at > clock_timestamp() - 24 * interval '1 hour'
+  ) > v_limit then
+    perform referral_private.raise_error('rate_limited', v_limit || ' rows of batches in 24 hours');
+  end if;
+  insert into referral_private.code_batches (org_id, asked, asked_by)
+  values (p_org_id, p_rows, auth.uid())
+  returning batch_id into v_batch_id;
+  return v_batch_id;
+end
+$$;
+
 -- Campaign codes: codes of the organisation, without a referrer, one at a time or in thousands.
 
 create function referral_private.create_campaign_code(
@@ -9928,7 +9985,7 @@ set lock_timeout = '10s'
 as $$
 declare
   v_program_id uuid;
-  v_batch_id uuid := gen_random_uuid();
+  v_batch_id uuid;
   v_length int;
   v_made int := 0;
 begin
@@ -9942,6 +9999,7 @@ begin
   end if;
   v_program_id := (referral_private.program_for_code(p_org_id, p_program_id)).id;
   v_length := referral_private.drawn_length(p_org_id, v_program_id, p_max_uses is not null);
+  v_batch_id := referral_private.begin_batch(p_org_id, p_count);
 
   for attempt in 1..20 loop
     v_made := v_made + referral_private.insert_campaign_codes(
@@ -9961,7 +10019,8 @@ end
 $$;
 
 comment on function referral_private.generate_codes is
-  'public: Draws campaign codes and returns their batch_id, to list them by.
+  'public: Draws campaign codes and returns their batch_id, to list them by. Staff draw one batch at a time, and
+batch_rows_per_day codes in 24 hours.
 
 group: Manage codes
 org_id: the organisation
@@ -9972,7 +10031,7 @@ expires_at: when the codes end; never unless given
 description: up to 500 characters
 callers: coordinators, admins and the operator
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
-  program_inactive, invalid_argument, busy
+  program_inactive, invalid_argument, rate_limited, busy
 returns: a row
 timeout: 60s';
 
@@ -10059,7 +10118,7 @@ end
 $$;
 
 -- What is wrong with the rows, without a look at other organisations' codes.
-create function referral_private.faults_of_rows(p_organisation referral.organisations, p_rows jsonb)
+create function referral_private.faults_of_rows(p_organisation referral.organisations, p_rows jsonb, p_keys text[])
 returns referral_private.row_fault[]
 language plpgsql
 stable
@@ -10075,7 +10134,7 @@ begin
     select (k.place, 'code', 'code_taken', 'the same as row ' || k.first)::referral_private.row_fault
     from (
       select k.place, k.key, min(k.place) over (partition by k.key) as first
-      from unnest(referral_private.keys_of_rows(p_rows)) with ordinality as k (key, place)
+      from unnest(p_keys) with ordinality as k (key, place)
       where k.key is not null
     ) as k
     where k.place > k.first
@@ -10085,7 +10144,7 @@ $$;
 
 -- The rows whose text is taken: by a code, or, except to the operator, by purchases that carry it. And those that the
 -- organisation refuses because they look like another organisation's.
-create function referral_private.taken_rows(p_organisation referral.organisations, p_rows jsonb)
+create function referral_private.taken_rows(p_organisation referral.organisations, p_keys text[])
 returns referral_private.row_fault[]
 language plpgsql
 stable
@@ -10093,9 +10152,8 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_keys constant text[] := referral_private.keys_of_rows(p_rows);
   v_carried constant text[] := case when referral_private.is_operator() then '{}'
-    else referral_private.carried_keys(v_keys) end;
+    else referral_private.carried_keys(p_keys) end;
 begin
   return array(
     select (k.place, 'code', k.refusal, null)::referral_private.row_fault
@@ -10106,15 +10164,38 @@ begin
         when p_organisation.refuse_look_alikes and referral_private.looks_like_another(p_organisation.id, k.key)
           then 'code_looks_alike'
       end as refusal
-      from unnest(v_keys) with ordinality as k (key, place)
+      from unnest(p_keys) with ordinality as k (key, place)
     ) as k
     where k.refusal is not null
   );
 end
 $$;
 
--- Faults as an error's details show them: by row, the first 1,000.
-create function referral_private.show_faults(p_faults referral_private.row_fault[])
+-- A row with a fault: what is wrong in it, a list of {column, code, details}.
+create type referral_private.faulty_row as (place bigint, faults jsonb);
+
+-- What is wrong in each row with a fault.
+create function referral_private.faults_by_row(p_faults referral_private.row_fault[])
+returns setof referral_private.faulty_row
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  select f.place,
+    jsonb_agg(
+      jsonb_build_object('column', f.column_name, 'code', f.code, 'details', f.details)
+      order by f.column_name nulls first
+    )
+  from unnest(p_faults) as f
+  group by f.place;
+end
+$$;
+
+-- The first 1,000 rows with a fault, with what is wrong in each.
+create function referral_private.faulty_rows(p_rows jsonb, p_faults referral_private.row_fault[])
 returns jsonb
 language plpgsql
 immutable
@@ -10124,12 +10205,10 @@ as $$
 begin
   return (
     select jsonb_agg(
-      jsonb_build_object('row', f.place, 'column', f.column_name, 'code', f.code, 'details', f.details)
-      order by f.place, f.column_name nulls first
+      jsonb_build_object('row', f.place, 'code', p_rows -> (f.place::int - 1) -> 'code', 'faults', f.faults)
+      order by f.place
     )
-    from (
-      select * from unnest(p_faults) as f order by f.place, f.column_name nulls first limit 1000
-    ) as f
+    from (select * from referral_private.faults_by_row(p_faults) as f order by f.place limit 1000) as f
   );
 end
 $$;
@@ -10173,12 +10252,7 @@ begin
       order by r.place
     )
     from jsonb_array_elements(p_rows) with ordinality as r (value, place)
-    left join (
-      select f.place,
-        jsonb_agg(jsonb_build_object('column', f.column_name, 'code', f.code, 'details', f.details)) as faults
-      from unnest(p_faults) as f
-      group by f.place
-    ) as f on f.place = r.place
+    left join referral_private.faults_by_row(p_faults) as f on f.place = r.place
   );
 end
 $$;
@@ -10226,9 +10300,42 @@ begin
 end
 $$;
 
--- Which texts are taken is said only where nothing else is wrong: nobody adds a wrong row to ask for free. The operator
--- imports codes from elsewhere, which purchases may carry already: these purchases are settled. Staff are refused such
--- texts.
+-- Stores an import's codes, and then takes the Stripe account lock: events wait for the commit alone, and not for
+-- thousands of rows. Purchases under way may carry the texts of the codes. Those of the operator's codes, which come
+-- from elsewhere, are settled; staff may not choose such a text, and are told at the next try. Raises `busy`.
+create function referral_private.store_import(
+  p_org_id uuid,
+  p_program_id uuid,
+  p_batch_id uuid,
+  p_codes referral_private.new_campaign_code[],
+  p_keys text[]
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Another session can take one of the texts meanwhile.
+  if referral_private.insert_campaign_codes(p_org_id, p_program_id, p_batch_id, p_codes) < cardinality(p_codes) then
+    perform referral_private.raise_error('busy');
+  end if;
+  if referral_private.is_operator() then
+    perform referral_private.settle_keys(
+      referral_private.lock_stripe_account_of(p_org_id), p_keys, now() - interval '2 minutes', 'codes imported'
+    );
+    return;
+  end if;
+  perform referral_private.ready_to_choose(p_org_id);
+  if referral_private.carried_keys(p_keys) <> '{}' then
+    perform referral_private.raise_error('busy');
+  end if;
+end
+$$;
+
+-- Which texts are taken is said only where nothing else is wrong, and it is counted: nobody asks for free. A refusal is
+-- returned and not raised, because an error would undo the count.
 create function referral_private.import_codes(
   p_org_id uuid,
   p_rows jsonb,
@@ -10247,60 +10354,45 @@ as $$
 declare
   v_organisation referral.organisations;
   v_program_id uuid;
-  v_batch_id uuid := gen_random_uuid();
-  v_stripe_account text;
+  v_batch_id uuid;
+  v_keys text[];
   v_faults referral_private.row_fault[];
   v_codes referral_private.new_campaign_code[];
-  v_made int;
 begin
   perform referral_private.require_role(p_org_id, 'coordinator');
   perform referral_private.require_rows(p_rows);
+  v_batch_id := referral_private.begin_batch(p_org_id, jsonb_array_length(p_rows));
   select * into strict v_organisation from referral.organisations as o where o.id = p_org_id;
-  v_faults := referral_private.faults_of_rows(v_organisation, p_rows);
-  if v_faults = '{}' and p_dry_run is not true then
-    if referral_private.is_operator() then
-      v_stripe_account := referral_private.lock_stripe_account_of(p_org_id);
-    else
-      perform referral_private.ready_to_choose(p_org_id);
-    end if;
-  end if;
   v_program_id := (referral_private.program_for_code(p_org_id, p_program_id)).id;
+  v_keys := referral_private.keys_of_rows(p_rows);
+  v_faults := referral_private.faults_of_rows(v_organisation, p_rows, v_keys);
   if v_faults = '{}' then
-    v_faults := referral_private.taken_rows(v_organisation, p_rows);
+    v_faults := referral_private.taken_rows(v_organisation, v_keys);
   end if;
   if p_dry_run then
     return query
-    select null::uuid, case when v_faults = '{}' then jsonb_array_length(p_rows) else 0 end,
+    select null::uuid, case when v_faults = '{}' then cardinality(v_keys) else 0 end,
       referral_private.plan_of_rows(v_organisation, p_rows, v_faults);
     return;
   end if;
   if v_faults <> '{}' then
-    perform referral_private.raise_error('invalid_rows', referral_private.show_faults(v_faults)::text);
+    return query select null::uuid, 0, referral_private.faulty_rows(p_rows, v_faults);
+    return;
   end if;
-
   v_codes := array(
     select referral_private.code_of_row(v_organisation, r.value) from jsonb_array_elements(p_rows) as r (value)
   );
-  v_made := referral_private.insert_campaign_codes(p_org_id, v_program_id, v_batch_id, v_codes);
-  -- Another session took one of the texts meanwhile.
-  if v_made < jsonb_array_length(p_rows) then
-    perform referral_private.raise_error('busy');
-  end if;
-  if v_stripe_account is not null then
-    perform referral_private.settle_keys(
-      v_stripe_account, referral_private.keys_of_rows(p_rows), clock_timestamp() - interval '2 minutes',
-      'codes imported'
-    );
-  end if;
-  return query select v_batch_id, v_made, referral_private.alike_rows(v_codes);
+  perform referral_private.store_import(p_org_id, v_program_id, v_batch_id, v_codes, v_keys);
+  return query select v_batch_id, cardinality(v_codes), referral_private.alike_rows(v_codes);
 end
 $$;
 
 comment on function referral_private.import_codes is
-  'public: Takes campaign codes from rows: all, or none where one cannot be taken. details of invalid_rows is JSON: the
-first 1,000 faults {row, column, code, details}. That a text is taken is said only where no row has another fault. A
-text that a purchase of the last 400 days carries is code_taken; the operator''s import takes it, and settles these
-purchases.
+  'public: Takes campaign codes from rows: all, or none where a row has a fault. Then made is 0, batch_id is null, and
+rows has the first 1,000 rows with a fault. That a text is taken is said only where no row has another fault. A text
+that a purchase of the last 400 days carries is code_taken; the operator''s import takes it, and settles these
+purchases. An organisation imports one file at a time, and the rows that staff ask for in 24 hours, dry runs and
+refused ones too, are up to batch_rows_per_day.
 
 group: Manage codes
 org_id: the organisation
@@ -10308,11 +10400,11 @@ rows: up to 50,000 objects {code, max_uses, expires_at, description, beneficiary
   ISO 8601: a date is its end, and a time without an offset one, in the organisation''s time_zone
 program_id: the default program unless given
 dry_run: true stores nothing: made is how many codes an import would make, rows what each row would do: {row, code,
-  max_uses, expires_at, description, beneficiary_id, looks_like_another, faults}, with faults {row, code, faults}
+  max_uses, expires_at, description, beneficiary_id, looks_like_another, faults}, or with faults {row, code, faults}
 callers: coordinators, admins and the operator
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
-  program_inactive, invalid_argument, invalid_rows, busy
-returns: a row; batch_id is null after a dry run; otherwise rows has the rows that look like another''s, or is null
+  program_inactive, invalid_argument, rate_limited, busy
+returns: a row; after an import rows has the rows that look like another''s, or is null
 timeout: 60s';
 
 grant execute on function referral_private.import_codes to authenticated, service_role;
@@ -14118,7 +14210,8 @@ end
 $$;
 
 comment on function referral.generate_codes is
-  'Draws campaign codes and returns their batch_id, to list them by.
+  'Draws campaign codes and returns their batch_id, to list them by. Staff draw one batch at a time, and
+batch_rows_per_day codes in 24 hours.
 
 org_id: the organisation.
 count: 1 to 10,000.
@@ -14128,7 +14221,7 @@ expires_at: when the codes end; never unless given.
 description: up to 500 characters.
 Callers: coordinators, admins and the operator.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
-program_inactive, invalid_argument, busy.';
+program_inactive, invalid_argument, rate_limited, busy.';
 
 grant execute on function referral.generate_codes to authenticated, service_role;
 
@@ -14248,20 +14341,21 @@ end
 $$;
 
 comment on function referral.import_codes is
-  'Takes campaign codes from rows: all, or none where one cannot be taken. details of invalid_rows is JSON: the first
-1,000 faults {row, column, code, details}. That a text is taken is said only where no row has another fault. A text
-that a purchase of the last 400 days carries is code_taken; the operator''s import takes it, and settles these
-purchases.
+  'Takes campaign codes from rows: all, or none where a row has a fault. Then made is 0, batch_id is null, and rows has
+the first 1,000 rows with a fault. That a text is taken is said only where no row has another fault. A text that a
+purchase of the last 400 days carries is code_taken; the operator''s import takes it, and settles these purchases. An
+organisation imports one file at a time, and the rows that staff ask for in 24 hours, dry runs and refused ones too,
+are up to batch_rows_per_day.
 
 org_id: the organisation.
 rows: up to 50,000 objects {code, max_uses, expires_at, description, beneficiary_id} of 32 MiB at most; expires_at in
 ISO 8601: a date is its end, and a time without an offset one, in the organisation''s time_zone.
 program_id: the default program unless given.
 dry_run: true stores nothing: made is how many codes an import would make, rows what each row would do: {row, code,
-max_uses, expires_at, description, beneficiary_id, looks_like_another, faults}, with faults {row, code, faults}.
+max_uses, expires_at, description, beneficiary_id, looks_like_another, faults}, or with faults {row, code, faults}.
 Callers: coordinators, admins and the operator.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
-program_inactive, invalid_argument, invalid_rows, busy.';
+program_inactive, invalid_argument, rate_limited, busy.';
 
 grant execute on function referral.import_codes to authenticated, service_role;
 
@@ -15406,7 +15500,8 @@ codes_per_member, max_uses_cap, rotation_grace; redemptions_per_user, redemption
 (an interval of up to 90 days in which a click proves a redemption), clicks_per_visitor, clicks_per_code (kept of a
 code and day in UTC); time_zone (a name such as Europe/Berlin; a code that expires on a date ends with that day
 there); refuse_look_alikes (true: staff cannot choose a code that looks like one of another organisation on the shared
-link host); and, operator only, stripe_account_id and link_origin (https, lower case, of one organisation only).
+link host); and, operator only, stripe_account_id, batch_rows_per_day (of codes that staff generate, import or try to,
+in 24 hours) and link_origin (https, lower case, of one organisation only).
 
 org_id: the organisation.
 changes: an object with these keys; unknown keys are refused.

@@ -172,6 +172,7 @@ const refused: Record<string, string> = {
   organisations_time_zone_is_a_name: organisation("time_zone = 'Mars; drop'"),
   organisations_code_length_is_8_to_16: organisation('code_length = 17'),
   organisations_codes_per_member_is_positive: organisation('codes_per_member = 0'),
+  organisations_batch_rows_per_day_is_bounded: organisation('batch_rows_per_day = -1'),
   organisations_max_uses_cap_is_positive: organisation('max_uses_cap = 0'),
   organisations_redemptions_per_user_is_positive: organisation('redemptions_per_user = 0'),
   organisations_redemptions_per_address_is_positive: organisation('redemptions_per_address = 0'),
@@ -199,6 +200,7 @@ const refused: Record<string, string> = {
   allowed_words_belong_to_an_organisation: `insert into referral_private.allowed_words (org_id, word) values ('${nobody}', 'COCK')`,
   allowed_words_are_reserved:
     "insert into referral_private.allowed_words (org_id, word) values (:org, 'NICE')",
+  code_batches_are_of_an_organisation: `insert into referral_private.code_batches (org_id, asked) values ('${nobody}', 1)`,
   code_quotas_belong_to_an_organisation: `insert into referral.code_quotas (org_id, max_uses) values ('${nobody}', 1)`,
   code_quotas_never_exceeded:
     'insert into referral.code_quotas (org_id, used, max_uses) values (:org, 2, 1)',

@@ -23,6 +23,7 @@ const tables = {
   'referral_private.click_days': [],
   'referral_private.clicks': [],
   'referral_private.clicks_default': [],
+  'referral_private.code_batches': [],
   'referral_private.code_states': [],
   'referral_private.code_states_state_id_seq': [],
   'referral_private.credit_note_refunds': [],

@@ -1,6 +1,6 @@
 /** Codes of two organisations that people confuse: warned about when made, and refused where an organisation wants that. */
 import { describe, expect, test } from 'vitest'
-import { type Actor, details, operator, refusal } from '../support/actors.ts'
+import { type Actor, operator, refusal } from '../support/actors.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
 import { codeOf, scene } from '../support/scene.ts'
 
@@ -202,8 +202,9 @@ describe('an import', () => {
       await make(one.coordinator, one.org, 'SUSIE-5')
       await refuse(other.admin, other.org)
       const call = other.coordinator.rpc('import_codes', { org_id: other.org, rows })
-      expect(JSON.parse(await details(call))).toEqual([
-        { row: 2, column: 'code', code: 'code_looks_alike', details: null },
+      const faults = [{ column: 'code', code: 'code_looks_alike', details: null }]
+      expect(await call).toEqual([
+        { batch_id: null, made: 0, rows: [{ row: 2, code: 'susie-s', faults }] },
       ])
     }))
 })
