@@ -1,14 +1,19 @@
 /**
  * `npm start`: runs the local stack until Ctrl-C. `--fresh` starts an empty, temporary stack on free ports. `--env-file FILE`
- * writes its URLs and keys there when all services respond. `--until-stdin-ends` stops it with its parent process.
+ * writes its URLs and keys there when all services respond. `--host` lets the devices of the network reach the API.
+ * `--until-stdin-ends` stops it with its parent process. `STRIPE_WEBHOOK_SECRET` of the environment is the webhook's secret,
+ * so that `stripe listen` can forward events.
  */
 import { renameSync, rmSync, writeFileSync } from 'node:fs'
+import { networkInterfaces } from 'node:os'
 import { parseArgs } from 'node:util'
 import { CliError, runMain } from './stack/cli-error.ts'
+import { whenNpmEnds } from './stack/npm-parent.ts'
 import { type Stack, startStack } from './stack/stack.ts'
 
 await runMain(async () => {
-  const { fresh, 'env-file': environmentFile, 'until-stdin-ends': untilStdinEnds } = readArguments()
+  const { fresh, host: exposed, ...options } = readArguments()
+  const environmentFile = options['env-file']
   let stopping = false
   const interrupted = new Promise<void>((resolve) => {
     const stop = () => {
@@ -16,16 +21,19 @@ await runMain(async () => {
       resolve()
     }
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop)
-    if (untilStdinEnds) process.stdin.once('end', stop).resume()
+    if (options['until-stdin-ends']) process.stdin.once('end', stop).resume()
+    whenNpmEnds(stop)
   })
   if (environmentFile) prepareEnvironmentFile(environmentFile)
 
   let stack: Stack | undefined
   try {
-    stack = await startStack({ fresh })
+    const webhookSecret = process.env.STRIPE_WEBHOOK_SECRET
+    stack = await startStack({ fresh, exposed, webhookSecret })
     if (!stopping) {
       if (environmentFile) writeEnvironmentFile(environmentFile, stack)
       process.stdout.write(report(stack))
+      if (exposed) process.stdout.write(exposure(stack))
       await interrupted
       process.stdout.write('\nstopping …\n')
     }
@@ -47,12 +55,13 @@ function readArguments() {
       options: {
         fresh: { type: 'boolean', default: false },
         'env-file': { type: 'string' },
+        host: { type: 'boolean', default: false },
         'until-stdin-ends': { type: 'boolean', default: false },
       },
     }).values
   } catch (error) {
     throw new CliError(
-      `${(error as Error).message}. Usage: npm start -- [--fresh] [--env-file FILE]`,
+      `${(error as Error).message}. Usage: npm start -- [--fresh] [--env-file FILE] [--host]`,
     )
   }
 }
@@ -73,6 +82,19 @@ function writeEnvironmentFile(file: string, { environment }: Stack): void {
   const lines = Object.entries(environment).map(([name, value]) => `${name}=${value}\n`)
   writeFileSync(`${file}.new`, lines.join(''), { mode: 0o600 })
   renameSync(`${file}.new`, file)
+}
+
+/** The addresses at which others on the network reach the API. */
+function exposure({ environment }: Stack): string {
+  const { port } = new URL(environment.SUPABASE_URL ?? '')
+  const addresses = Object.values(networkInterfaces())
+    .flatMap((found) => found ?? [])
+    .filter(({ family, internal }) => family === 'IPv4' && !internal)
+    .map(({ address }) => address)
+  return `
+Warning: everybody on your network reaches this stack, for example at
+${addresses.map((address) => `  http://${address}:${port}`).join('\n')}
+`
 }
 
 function report({ environment: e, hasDemo }: Stack): string {

@@ -1,6 +1,7 @@
 /** Databases of the local stack, created as in a hosted project and then migrated. */
 import { createHash } from 'node:crypto'
-import { readdir, readFile } from 'node:fs/promises'
+import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { getAuthSchemaSql } from '@supabase/lite'
 import postgres from 'postgres'
@@ -50,11 +51,15 @@ export async function applyMigrations(
   server: Pick<Postgres, 'url'>,
   database: string,
 ): Promise<void> {
-  const { code, stdout, stderr } = await supabase([
-    'migration',
-    'up',
-    `--remote=${server.url(database, 'postgres')}`,
-  ])
+  const args = ['migration', 'up', `--remote=${server.url(database, 'postgres')}`]
+  // In a folder of its own the CLI finds no .env, which may hold anything.
+  const folder = await mkdtemp(join(tmpdir(), 'referbase-migrations-'))
+  const { code, stdout, stderr } = await cp(join(root, 'supabase'), join(folder, 'supabase'), {
+    recursive: true,
+    filter: (file) => !/[/\\]\.[^/\\]*$/.test(file.slice(root.length)),
+  })
+    .then(() => supabase(args, folder))
+    .finally(() => rm(folder, { recursive: true, force: true }))
   if (code !== 0) {
     const reason = `${stderr}\n${stdout}`.split('\n').find((line) => /^error/i.test(line)) ?? stderr
     throw new CliError(`A migration failed, and nothing of it was applied: ${reason.trim()}`)

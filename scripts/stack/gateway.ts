@@ -2,6 +2,7 @@
 import { type HttpBindings, type ServerType, serve } from '@hono/node-server'
 import { type Context, Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
+import { cors } from 'hono/cors'
 import { proxy } from 'hono/proxy'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Api } from './api.ts'
@@ -22,13 +23,29 @@ const forwardingHeaders = [
   'true-client-ip',
 ]
 
+/** What a hosted project lets pages of any origin do: the headers asked for are echoed, and these can be read. */
+const forPages = cors({
+  allowMethods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'],
+  exposeHeaders: [
+    'Content-Range',
+    'Content-Location',
+    'Location',
+    'Retry-After',
+    'X-Supabase-Api-Version',
+  ],
+  maxAge: 3600,
+})
+
 /**
- * Listens on 127.0.0.1, and responds with 503 until `open` is called with the services. It replaces the address headers of
+ * Listens on the host, and responds with 503 until `open` is called with the services. It replaces the address headers of
  * a request by the socket's address.
  */
-export async function startGateway(port: number) {
+export async function startGateway(port: number, host: string) {
   let services: Services | undefined
   const app = new Hono<Bindings>()
+  // Functions answer preflights themselves.
+  app.use('/rest/v1/*', forPages)
+  app.use('/auth/v1/*', forPages)
   app.use(bodyLimit({ maxSize: 2 * 1024 * 1024, onError: (c) => refuse(c, 'body_too_large', 413) }))
   app.use((c, next) => (services ? next() : Promise.resolve(refuse(c, 'starting', 503))))
   app.use((c, next) =>
@@ -58,7 +75,7 @@ export async function startGateway(port: number) {
     return response
   }
 
-  const server = await listen(app, port)
+  const server = await listen(app, port, host)
   return {
     open: (opened: Services) => {
       services = opened
@@ -71,13 +88,11 @@ export async function startGateway(port: number) {
   }
 }
 
-function listen(app: Hono<Bindings>, port: number): Promise<ServerType> {
+function listen(app: Hono<Bindings>, port: number, hostname: string): Promise<ServerType> {
   return new Promise((resolve, reject) => {
     // A client that pauses for some seconds must not reuse a connection that the server is closing.
     const serverOptions = { maxHeaderSize: 64 * 1024, keepAliveTimeout: 60_000 }
-    const server = serve({ fetch: app.fetch, port, hostname: '127.0.0.1', serverOptions }, () =>
-      resolve(server),
-    )
+    const server = serve({ fetch: app.fetch, port, hostname, serverOptions }, () => resolve(server))
     server.once('error', () => reject(portInUse(port)))
   })
 }
@@ -91,7 +106,8 @@ const messages = {
 }
 
 function refuse(c: Context, code: keyof typeof messages, status: ContentfulStatusCode): Response {
-  return c.json({ code, message: messages[code], details: null, hint: null }, status)
+  const body = { code, message: messages[code], details: null, hint: null }
+  return c.json(body, status, { 'access-control-allow-origin': '*' })
 }
 
 function trustworthyHeaders(c: Context<Bindings>): Headers {

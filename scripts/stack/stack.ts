@@ -25,11 +25,19 @@ export type Stack = {
   stop: () => Promise<void>
 }
 
+type Options = {
+  fresh: boolean
+  /** Whether the devices of the network reach the API. The database listens on 127.0.0.1 only. */
+  exposed?: boolean
+  /** The secret that `stripe listen` signs with; drawn unless given. */
+  webhookSecret?: string | undefined
+}
+
 /**
  * Starts all services, and returns when all respond. A fresh stack is empty, has a temporary folder and free ports, and is
  * removed when it stops. The other stack keeps its data, and listens on 54321 and 54322.
  */
-export async function startStack({ fresh }: { fresh: boolean }): Promise<Stack> {
+export async function startStack({ fresh, exposed, webhookSecret }: Options): Promise<Stack> {
   const stops: (() => Promise<void> | void)[] = []
   const stop = async () => {
     for (const step of stops.splice(0).reverse()) await step()
@@ -38,11 +46,11 @@ export async function startStack({ fresh }: { fresh: boolean }): Promise<Stack> 
     const identity = postgresIdentity()
     const [apiPort, databasePort] = fresh ? [await freePort(), await freePort()] : [54321, 54322]
     // The port comes first: only the stack that holds it may touch the persistent data.
-    const gateway = await startGateway(apiPort)
+    const gateway = await startGateway(apiPort, exposed ? '0.0.0.0' : '127.0.0.1')
     stops.push(gateway.stop)
     const home = fresh ? temporaryHome(identity) : lastingHome(identity)
     if (fresh) stops.push(() => rmSync(home, { recursive: true, force: true }))
-    const keys = keysOf(home)
+    const keys = { ...keysOf(home), ...(webhookSecret && { webhookSecret }) }
     const data = join(home, 'data')
     const done = join(home, 'bootstrapped')
     const firstStart = !existsSync(done)

@@ -13,7 +13,7 @@ export function supabase(args: string[], workdir: string = root): Promise<CliRes
       process.execPath,
       [cli, ...args, '--agent', 'no', '--yes', '--workdir', workdir],
       {
-        cwd: root,
+        cwd: workdir,
         env: { ...process.env, DO_NOT_TRACK: '1', NO_COLOR: '1' },
         maxBuffer: 64 * 1024 * 1024,
       },

@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import {
   chmodSync,
   cpSync,
@@ -14,6 +14,7 @@ import {
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import Stripe from 'stripe'
 import { afterEach, describe, expect, test } from 'vitest'
 import { migration } from '../../scripts/migrate.ts'
 import { canReach } from '../../scripts/stack/home.ts'
@@ -135,6 +136,68 @@ describe('npm start -- --fresh', () => {
     await until(() => !existsSync(file))
     running.child.kill('SIGINT')
     expect(await running.ended).toMatchObject({ code: 0, stderr: '' })
+  })
+})
+
+describe('npm start', () => {
+  test('takes the secret that stripe listen signs with from the environment', async () => {
+    const secret = `whsec_${'0123456789abcdef'.repeat(4)}`
+    const env = { ...process.env, STRIPE_WEBHOOK_SECRET: secret }
+    const stack = await freshStack({ env })
+    expect(stack.environment.STRIPE_WEBHOOK_SECRET).toBe(secret)
+    const body = '{"id": "evt_1", "object": "event", "type": "customer.created", "livemode": false}'
+    const answer = (signature: string) =>
+      fetch(`${stack.environment.FUNCTIONS_URL}/stripe-webhook`, {
+        method: 'POST',
+        headers: { 'stripe-signature': signature },
+        body,
+      })
+    const signature = Stripe.webhooks.generateTestHeaderString({ payload: body, secret })
+    expect((await answer(signature)).status).not.toBe(400)
+    stack.child.kill('SIGINT')
+    await stack.ended
+  })
+
+  test.for([
+    ['with --host', ['--host'], true],
+    ['without it', [], false],
+  ] as const)('is reached from other addresses: %s', async ([, option, reached]) => {
+    const file = join(newFolder(), 'env')
+    const running = start('start.ts', ['--fresh', '--env-file', file, ...option])
+    await until(() => existsSync(file))
+    const { port } = new URL(readEnvironmentFile(file).SUPABASE_URL)
+    const elsewhere = fetch(`http://127.0.0.2:${port}/auth/v1/settings`)
+    expect(await elsewhere.then(() => true).catch(() => false)).toBe(reached)
+    running.child.kill('SIGINT')
+    expect((await running.ended).stdout.includes('Warning: everybody on your network')).toBe(
+      reached,
+    )
+  })
+
+  test('ends when npm is killed', async () => {
+    const file = join(newFolder(), 'env')
+    const npm = spawn('npm', ['start', '--', '--fresh', '--env-file', file], {
+      cwd: root,
+      detached: true,
+    })
+    await until(() => existsSync(file))
+    const { port } = new URL(readEnvironmentFile(file).DATABASE_URL)
+    const shell = npm.pid ?? 0
+    process.kill(shell, 'SIGKILL')
+    await until(() => processesWith(`-p ${port} `).length === 0)
+  }, 120_000)
+
+  test('does not read what .env files hold', async () => {
+    const copy = copyOfProject()
+    for (const place of ['.env', 'supabase/.env', '.env.local'])
+      writeFileSync(join(copy, place), 'NOT A LINE = "of any\nkind')
+    const file = join(newFolder(), 'env')
+    const running = start('start.ts', ['--fresh', '--env-file', file], { folder: copy })
+    const failed = running.ended.then(({ stderr }) => Promise.reject(new Error(stderr)))
+    await Promise.race([until(() => existsSync(file)), failed])
+    failed.catch(() => {})
+    running.child.kill('SIGINT')
+    await running.ended
   })
 })
 
