@@ -1,4 +1,5 @@
 import type { createCache } from './cache.ts'
+import { given, required } from './given.ts'
 import { codeText } from './link-text.ts'
 import { type Result, type SupabaseResponse, toResult } from './result.ts'
 import type { Code, CodeUses } from './rows.ts'
@@ -38,10 +39,8 @@ export function codeCalls(referral: ReferralSchema, activeCodes: Cache) {
       code?: string,
       settings: CodeSettings = {},
     ): Promise<Result<Code>> {
-      const args = { org_id: orgId, referrer_id: referrerId, ...settings }
-      return afterWrite(
-        await referral.rpc('create_code', code === undefined ? args : { ...args, code }),
-      )
+      const args = given({ org_id: orgId }, { referrer_id: referrerId, code, ...settings })
+      return afterWrite(await referral.rpc('create_code', args))
     },
 
     /**
@@ -51,8 +50,8 @@ export function codeCalls(referral: ReferralSchema, activeCodes: Cache) {
      * Errors: `not_invited`, `active_in_other_program`, and the errors of `createCode`.
      */
     async getOrCreateCode(orgId: string, programId?: string): Promise<Result<Code>> {
-      const program = programId === undefined ? {} : { program_id: programId }
-      return afterWrite(await referral.rpc('get_or_create_code', { org_id: orgId, ...program }))
+      const args = given({ org_id: orgId }, { program_id: programId })
+      return afterWrite(await referral.rpc('get_or_create_code', args))
     },
 
     /**
@@ -67,7 +66,7 @@ export function codeCalls(referral: ReferralSchema, activeCodes: Cache) {
       if (cached) return { data: cached, error: null }
       const store = activeCodes.prepare(key)
       const response = await referral
-        .rpc('get_active_code', { org_id: orgId, referrer_id: referrerId })
+        .rpc('get_active_code', given({ org_id: orgId }, { referrer_id: referrerId }))
         .maybeSingle()
       const result = toResult(response as SupabaseResponse<Code | null>)
       if (result.data) store(result.data, result.data.expires_at)
@@ -93,9 +92,8 @@ export function codeCalls(referral: ReferralSchema, activeCodes: Cache) {
       orgId: string,
       options: { code?: string; grace?: string; reason?: string } = {},
     ): Promise<Result<Code>> {
-      return afterWrite(
-        await referral.rpc('rotate_code', { org_id: orgId, referrer_id: referrerId, ...options }),
-      )
+      const args = given({ org_id: orgId }, { referrer_id: referrerId, ...options })
+      return afterWrite(await referral.rpc('rotate_code', args))
     },
 
     /** Ends the active code permanently and returns it. Null if there is none. */
@@ -104,12 +102,8 @@ export function codeCalls(referral: ReferralSchema, activeCodes: Cache) {
       orgId: string,
       reason?: string,
     ): Promise<Result<Code | null>> {
-      const given = reason === undefined ? {} : { reason }
-      return afterWrite(
-        await referral
-          .rpc('deactivate_code', { org_id: orgId, referrer_id: referrerId, ...given })
-          .maybeSingle(),
-      )
+      const args = given({ org_id: orgId }, { referrer_id: referrerId, reason })
+      return afterWrite(await referral.rpc('deactivate_code', args).maybeSingle())
     },
 
     /**
@@ -121,7 +115,7 @@ export function codeCalls(referral: ReferralSchema, activeCodes: Cache) {
       orgId: string,
       { limit = 100, after, referrerId, programId, batchId, usable = false }: CodeFilter = {},
     ): Promise<Result<Code[]>> {
-      let codes = referral.from('codes').select().eq('org_id', orgId)
+      let codes = referral.from('codes').select().eq('org_id', required('org_id', orgId))
       if (referrerId) codes = codes.eq('referrer_id', referrerId)
       if (programId) codes = codes.eq('program_id', programId)
       if (batchId) codes = codes.eq('batch_id', batchId)
@@ -141,7 +135,7 @@ export function codeCalls(referral: ReferralSchema, activeCodes: Cache) {
 
     /** Returns the uses and the limits of up to 1,000 codes. Codes that the caller may not see are left out. */
     async codeUses(codeIds: string[]): Promise<Result<CodeUses[]>> {
-      const response = await referral.rpc('code_uses', { code_ids: codeIds })
+      const response = await referral.rpc('code_uses', given({ code_ids: codeIds }))
       return toResult(response as SupabaseResponse<CodeUses[]>)
     },
   }

@@ -1,3 +1,4 @@
+import { given } from './given.ts'
 import { type Result, type SupabaseResponse, toResult } from './result.ts'
 import type { CommissionExplanation, Earnings, StatementEntry } from './rows.ts'
 import type { ReferralSchema } from './schema.ts'
@@ -7,11 +8,8 @@ export type MoneyOf = { earnerId?: string; livemode?: boolean }
 
 /** Calls about earnings. Amounts are whole numbers in minor units (cents), one row per currency and mode. */
 export function earningCalls(referral: ReferralSchema) {
-  const moneyOf = (orgId: string, { earnerId, livemode }: MoneyOf) => ({
-    org_id: orgId,
-    ...(earnerId === undefined ? {} : { earner_id: earnerId }),
-    ...(livemode === undefined ? {} : { livemode }),
-  })
+  const moneyOf = (orgId: string, { earnerId, livemode }: MoneyOf) =>
+    given({ org_id: orgId }, { earner_id: earnerId, livemode })
 
   return {
     /**
@@ -38,11 +36,8 @@ export function earningCalls(referral: ReferralSchema) {
       orgId: string,
       { after, pageSize, ...of }: MoneyOf & { after?: number; pageSize?: number } = {},
     ): Promise<Result<StatementEntry[]>> {
-      const page = {
-        ...(after === undefined ? {} : { after }),
-        ...(pageSize === undefined ? {} : { page_size: pageSize }),
-      }
-      const response = await referral.rpc('my_statement', { ...moneyOf(orgId, of), ...page })
+      const args = given(moneyOf(orgId, of), { after, page_size: pageSize })
+      const response = await referral.rpc('my_statement', args)
       return toResult(response as SupabaseResponse<StatementEntry[]>)
     },
 
@@ -55,10 +50,8 @@ export function earningCalls(referral: ReferralSchema) {
       saleId: string,
       of: MoneyOf = {},
     ): Promise<Result<CommissionExplanation[]>> {
-      const response = await referral.rpc('explain_commission', {
-        ...moneyOf(orgId, of),
-        sale_id: saleId,
-      })
+      const args = given({ ...moneyOf(orgId, of), sale_id: saleId })
+      const response = await referral.rpc('explain_commission', args)
       return toResult(response as SupabaseResponse<CommissionExplanation[]>)
     },
   }

@@ -1,4 +1,4 @@
-/** The error codes of a call: every code that the database raises, and two of the client. */
+/** The error codes of a call: every code that the database raises, and three of the client. */
 export const referralErrorCodes = [
   'not_signed_in',
   'anonymous_user',
@@ -18,6 +18,7 @@ export const referralErrorCodes = [
   'no_active_code',
   'organisation_exists',
   'stripe_account_taken',
+  'link_origin_taken',
   'stripe_account_fixed',
   'last_admin',
   'member_exists',
@@ -45,8 +46,9 @@ export const referralErrorCodes = [
   'invalid_event',
   'rate_limited',
   'busy',
-  // The client's own: the request got no response; the error has an unknown code, which is in `details`.
+  // The client's own: there was no response; the set-up is wrong; the response is unknown.
   'unreachable',
+  'misconfigured',
   'unexpected',
 ] as const
 
@@ -55,39 +57,42 @@ export type ReferralErrorCode = (typeof referralErrorCodes)[number]
 /** An error as supabase-js returns it, with one of our codes. docs/errors.md explains each code. */
 export type ReferralError = {
   code: ReferralErrorCode
-  /** A message for developers. Show people your own text. */
+  /** A message for developers. For `misconfigured` it says what to change. Show people your own text. */
   message: string
+  /** What the error is about, such as the name of an argument and what it must be, or the platform's own error. */
   details: string | null
+  /** Whether the same call can succeed a little later, unchanged. */
+  retryable: boolean
+  /** Whether the person can never redeem this code: forget it. After any other error keep it for another try. */
+  final: boolean
 }
 
-type PlatformError = { code?: string; message: string; details?: string | null }
+const retryable: ReferralErrorCode[] = ['unreachable', 'busy', 'rate_limited']
 
-/** SQL's `insufficient_privilege`. The status is 401 for the anonymous role, and 403 for a signed-in person. */
-const notAllowed = '42501'
+/** The same as `referral_private.is_final_refusal`, by a test. */
+const final: ReferralErrorCode[] = [
+  'invalid_code',
+  'code_not_found',
+  'code_inactive',
+  'code_expired',
+  'code_limit_reached',
+  'already_redeemed',
+  'self_referral',
+  'mutual_referral',
+  'new_users_only',
+]
 
-/** Errors that the platform raises before our SQL runs, and our code for each. */
-const platformCodes: Record<string, ReferralErrorCode> = {
-  '22P02': 'invalid_argument', // not a UUID, not a number
-  '22P05': 'invalid_argument', // U+0000 in JSON
-  '22021': 'invalid_argument', // U+0000 in text
-  '22007': 'invalid_argument', // not a time or an interval
-  '22003': 'invalid_argument', // a number out of range
-  '22008': 'invalid_argument', // a time out of range
-  '22015': 'invalid_argument', // an interval out of range
-  '57014': 'busy', // took longer than a call may
-  PGRST301: 'not_signed_in', // a token that cannot be verified
-  PGRST303: 'not_signed_in', // a token that has expired
-}
-
-/** Maps an error of supabase-js to one of our codes. */
-export function toReferralError(
-  { code = '', message, details }: PlatformError,
-  status?: number,
+/** Makes an error with one of our codes. */
+export function referralError(
+  code: ReferralErrorCode,
+  message: string,
+  details: string | null,
 ): ReferralError {
-  if (code === notAllowed)
-    return { code: status === 403 ? 'not_allowed' : 'not_signed_in', message, details: null }
-  const known = referralErrorCodes.find((candidate) => candidate === code) ?? platformCodes[code]
-  if (known) return { code: known, message, details: details ?? null }
-  if (code === '') return { code: 'unreachable', message, details: null }
-  return { code: 'unexpected', message, details: code }
+  return {
+    code,
+    message,
+    details,
+    retryable: retryable.includes(code),
+    final: final.includes(code),
+  }
 }

@@ -2,6 +2,7 @@
 import { createCache } from './cache.ts'
 import { codeCalls } from './codes.ts'
 import { earningCalls } from './earnings.ts'
+import { guarded } from './guarded.ts'
 import { redemptionCalls } from './redemptions.ts'
 import type { Code } from './rows.ts'
 import { type AnySupabaseClient, referralSchema } from './schema.ts'
@@ -68,9 +69,11 @@ export function createReferralClient(supabase: AnySupabaseClient, { cacheSeconds
     // A client with the option `accessToken` has no session, and `auth` throws. The app calls `clearCache` then.
   }
   return {
-    ...codeCalls(referral, activeCodes),
-    ...redemptionCalls(referral),
-    ...earningCalls(referral),
+    ...guarded({
+      ...codeCalls(referral, activeCodes),
+      ...redemptionCalls(referral),
+      ...earningCalls(referral),
+    }),
     /** Clears the cache. Apps that pass `accessToken` to supabase-js call it when another person signs in. */
     clearCache: () => activeCodes.clear(),
   }

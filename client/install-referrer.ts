@@ -8,8 +8,8 @@ import { type ReferralLink, referralLink } from './referral-link.ts'
  * parseInstallReferrer('ref=7KQ2-M9XT&click=1f8f4a34-93a9-4b6e-8b9f-6d7d2d1f2c11')
  * // { code: '7KQ2-M9XT', clickId: '1f8f4a34-93a9-4b6e-8b9f-6d7d2d1f2c11', channel: null }
  */
-export function parseInstallReferrer(raw: string): ReferralLink | null {
-  if (raw.length > 4096) return null
+export function parseInstallReferrer(raw: string | null | undefined): ReferralLink | null {
+  if (typeof raw !== 'string' || raw.length > 4096) return null
   let text = raw.trim()
   for (let timesEncoded = 0; timesEncoded <= 2; timesEncoded++) {
     const parameters = new URLSearchParams(text)

@@ -2,7 +2,7 @@ import { type ReferralLink, referralLink } from './referral-link.ts'
 
 /**
  * Finds your link in a text that was opened, pasted or scanned, or a code that is the whole text. Null for any other text,
- * so that it does not leave the phone. Of several links the first of yours counts.
+ * so that it does not leave the phone, and for no text. Of several links the first of yours counts.
  *
  * `origins` are your addresses: the link origin (`<origin>/link/<code>`), and every web destination (any URL on its host
  * with `ref=<code>`). It throws if an origin is not a URL.
@@ -11,8 +11,12 @@ import { type ReferralLink, referralLink } from './referral-link.ts'
  * parseReferralLink('Join me: https://go.example.org/link/7KQ2-M9XT?via=sms', ['https://go.example.org'])
  * // { code: '7KQ2-M9XT', clickId: null, channel: 'sms' }
  */
-export function parseReferralLink(text: string, origins: readonly string[]): ReferralLink | null {
+export function parseReferralLink(
+  text: string | null | undefined,
+  origins: readonly string[],
+): ReferralLink | null {
   const ours = origins.map((origin) => new URL(origin))
+  if (typeof text !== 'string') return null
   const isOurs = (host: string, path?: string) =>
     ours.some(
       (url) =>
@@ -34,10 +38,12 @@ const isOneCode = (text: string) =>
 
 /**
  * Returns the code in a text that the app passes as a code: the code of a link on any host, or else the trimmed text.
+ * Throws if it is no text.
  *
  * @example codeText(' go.example.org/link/7KQ2-M9XT ') // '7KQ2-M9XT'
  */
 export function codeText(text: string): string {
+  if (typeof text !== 'string') throw new TypeError('code: a text')
   return findLink(text, () => true)?.code ?? text.trim()
 }
 

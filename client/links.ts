@@ -3,11 +3,14 @@ import type { ReferralLink, ShareChannel } from './referral-link.ts'
 
 /**
  * Returns the link of a code. `origin` is the organisation's link origin, or `https://<project>.supabase.co/functions/v1`
- * if it has none. `channel` is the way in which the person shares the link.
+ * if it has none. `channel` is the way in which the person shares the link. Throws if the origin or the code is no text.
  *
  * @example shareUrl('https://go.example.org', '7KQ2-M9XT', 'email') // 'https://go.example.org/link/7KQ2-M9XT?via=email'
  */
 export function shareUrl(origin: string, code: string, channel?: ShareChannel): string {
+  if (typeof origin !== 'string')
+    throw new TypeError('origin: the link origin, or that of functions')
+  if (typeof code !== 'string') throw new TypeError('code: a text')
   const via = channel === undefined ? '' : `?via=${channel}`
   return `${origin.replace(/\/$/, '')}/link/${encodeURIComponent(code)}${via}`
 }
@@ -57,6 +60,7 @@ export function createReferralLinks({
     /** Calls `shareText` with this origin. */
     shareText: (code: string, options?: ShareText): string => shareText(origin, code, options),
     /** Calls `parseReferralLink` with this origin and these destinations. */
-    parseReferralLink: (text: string): ReferralLink | null => parseReferralLink(text, origins),
+    parseReferralLink: (text: string | null | undefined): ReferralLink | null =>
+      parseReferralLink(text, origins),
   }
 }

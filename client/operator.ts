@@ -1,4 +1,6 @@
 /** The typed client for the operator's server: proofs and lists over all organisations. */
+import { given } from './given.ts'
+import { guarded } from './guarded.ts'
 import { type Result, type SupabaseResponse, toResult } from './result.ts'
 import type { LedgerSlice, ParkedEventCount, UnattributedSale } from './rows.ts'
 import { type AnySupabaseClient, referralSchema } from './schema.ts'
@@ -7,7 +9,7 @@ export type OperatorClient = ReturnType<typeof createOperatorClient>
 
 /**
  * Wraps a supabase-js client that has the secret key. Use it on a server only. With another key the calls return
- * `not_allowed` or `not_signed_in`.
+ * `not_signed_in`, or, while somebody is signed in, `misconfigured`.
  *
  * @example
  * const operator = createOperatorClient(createClient(url, secretKey))
@@ -15,7 +17,7 @@ export type OperatorClient = ReturnType<typeof createOperatorClient>
 export function createOperatorClient(supabase: AnySupabaseClient) {
   const referral = referralSchema(supabase)
 
-  return {
+  return guarded({
     /**
      * Compares a slice of the ledger with itself and with the facts. `faults` is what is wrong. Pass `next` as `after` for the
      * next slice; it is null after the last one. `pageSize` is 100 accounts or sales unless given, 1,000 at most.
@@ -35,10 +37,8 @@ export function createOperatorClient(supabase: AnySupabaseClient) {
       after?: LedgerSlice['next'] | undefined
       pageSize?: number
     } = {}): Promise<Result<LedgerSlice>> {
-      const response = await referral.rpc('verify_ledger', {
-        ...(after ? { after } : {}),
-        ...(pageSize === undefined ? {} : { page_size: pageSize }),
-      })
+      const args = given({}, { after: after ?? undefined, page_size: pageSize })
+      const response = await referral.rpc('verify_ledger', args)
       return toResult(response as SupabaseResponse<LedgerSlice>)
     },
 
@@ -57,12 +57,8 @@ export function createOperatorClient(supabase: AnySupabaseClient) {
       after?: UnattributedSale
       pageSize?: number
     } = {}): Promise<Result<UnattributedSale[]>> {
-      const response = await referral.rpc('list_unattributed', {
-        ...(livemode === undefined ? {} : { livemode }),
-        ...(stripeAccount === undefined ? {} : { stripe_account: stripeAccount }),
-        ...(after === undefined ? {} : { after }),
-        ...(pageSize === undefined ? {} : { page_size: pageSize }),
-      })
+      const optional = { livemode, stripe_account: stripeAccount, after, page_size: pageSize }
+      const response = await referral.rpc('list_unattributed', given({}, optional))
       return toResult(response as SupabaseResponse<UnattributedSale[]>)
     },
 
@@ -80,10 +76,8 @@ export function createOperatorClient(supabase: AnySupabaseClient) {
     }: {
       livemode?: boolean
     } = {}): Promise<Result<ParkedEventCount[]>> {
-      const response = await referral.rpc('count_parked_events', {
-        ...(livemode === undefined ? {} : { livemode }),
-      })
+      const response = await referral.rpc('count_parked_events', given({}, { livemode }))
       return toResult(response as SupabaseResponse<ParkedEventCount[]>)
     },
-  }
+  })
 }

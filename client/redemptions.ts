@@ -1,3 +1,4 @@
+import { given, required } from './given.ts'
 import { codeText } from './link-text.ts'
 import { type Result, type SupabaseResponse, toResult } from './result.ts'
 import type { Member, RedeemedCode, Referral, ResolvedCode } from './rows.ts'
@@ -6,10 +7,7 @@ import type { ReferralSchema } from './schema.ts'
 /** A page of a list. `pageSize` is 100 unless given, 1,000 at most. `after` is the last id of the previous page. */
 export type Page = { after?: string; pageSize?: number }
 
-export const pageArguments = ({ after, pageSize }: Page) => ({
-  ...(after === undefined ? {} : { after }),
-  ...(pageSize === undefined ? {} : { page_size: pageSize }),
-})
+export const pageArguments = ({ after, pageSize }: Page) => ({ after, page_size: pageSize })
 
 /**
  * How a person came to a code: the result of `parseReferralLink` or `parseInstallReferrer`. `provenance` is the source of
@@ -76,22 +74,21 @@ export function redemptionCalls(referral: ReferralSchema) {
       return toResult(response as SupabaseResponse<ResolvedCode | null>)
     },
 
-    /** Sets the person's name in an organisation. `isPublic` shows it to every visitor of their link. */
+    /** Sets the person's name in an organisation; null removes it. `isPublic` shows it to every visitor of their link. */
     async setMyName(
       orgId: string,
-      name: string,
+      name: string | null,
       { isPublic = false }: { isPublic?: boolean } = {},
     ): Promise<Result<Member>> {
-      const args = { org_id: orgId, display_name: name, public_name: isPublic }
-      return toResult(await referral.rpc('set_my_name', args))
+      const display_name = name === null ? null : required('name', name)
+      const args = given({ org_id: orgId, public_name: isPublic }, { display_name })
+      return toResult(await referral.rpc('set_my_name', args as never))
     },
 
     /** Returns the person's redemption in a program, or null. The program is the default one unless given. */
     async myRedemption(orgId: string, programId?: string): Promise<Result<RedeemedCode | null>> {
-      const program = programId === undefined ? {} : { program_id: programId }
-      const response = await referral
-        .rpc('my_redemption', { org_id: orgId, ...program })
-        .maybeSingle()
+      const args = given({ org_id: orgId }, { program_id: programId })
+      const response = await referral.rpc('my_redemption', args).maybeSingle()
       return toResult(response as SupabaseResponse<RedeemedCode | null>)
     },
 
@@ -102,7 +99,8 @@ export function redemptionCalls(referral: ReferralSchema) {
 
     /** Returns a page of the person's referrals in an organisation, newest first. It does not show who the referees are. */
     async myReferrals(orgId: string, page: Page = {}): Promise<Result<Referral[]>> {
-      const response = await referral.rpc('my_referrals', { org_id: orgId, ...pageArguments(page) })
+      const args = given({ org_id: orgId }, pageArguments(page))
+      const response = await referral.rpc('my_referrals', args)
       return toResult(response as SupabaseResponse<Referral[]>)
     },
   }

@@ -1,5 +1,6 @@
 import type { PostgrestError } from '@supabase/supabase-js'
-import { type ReferralError, toReferralError } from './errors.ts'
+import type { ReferralError } from './errors.ts'
+import { toReferralError } from './platform-errors.ts'
 
 /** Either `data` or `error`, as supabase-js returns them. */
 export type Result<Data> = { data: Data; error: null } | { data: null; error: ReferralError }
@@ -11,7 +12,8 @@ export type SupabaseResponse<Data> =
 
 /** Turns a response into a result, and maps its error to one of our codes. */
 export function toResult<Data>(response: SupabaseResponse<Data>): Result<Data> {
-  return response.error
-    ? { data: null, error: toReferralError(response.error, response.status) }
-    : { data: response.data, error: null }
+  // supabase-js makes a 204 of a 404 without a body. No call of ours has such a response.
+  if (response.error || response.status === 204)
+    return { data: null, error: toReferralError(response.error ?? {}, response.status) }
+  return { data: response.data, error: null }
 }

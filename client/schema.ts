@@ -6,7 +6,9 @@ export type AnySupabaseClient = SupabaseClient<any, any, any>
 
 export type ReferralSchema = ReturnType<typeof referralSchema>
 
-/** The app's supabase-js client, typed for schema `referral`. */
+/** The app's supabase-js client, typed for schema `referral`. Throws if it is none. */
 export function referralSchema(supabase: AnySupabaseClient) {
+  if (typeof supabase?.schema !== 'function')
+    throw new TypeError('Pass a client of supabase-js: createClient(url, key)')
   return (supabase as unknown as SupabaseClient<Database, 'referral'>).schema('referral')
 }

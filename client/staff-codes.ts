@@ -1,5 +1,5 @@
 import type { CodeSettings } from './codes.ts'
-import { reasonOf } from './reason.ts'
+import { given, required } from './given.ts'
 import { type Result, type SupabaseResponse, toResult } from './result.ts'
 import type { Batch, Code, CodeChange, CodeImport } from './rows.ts'
 import type { ReferralSchema } from './schema.ts'
@@ -21,7 +21,7 @@ export function staffCodeCalls(referral: ReferralSchema) {
   return {
     /** Creates a campaign code, which belongs to the organisation. `looks_like_another` warns that a chosen text looks like a code of another organisation. Errors: `code_taken`, `code_reserved`, `code_looks_alike`, `invalid_code`, `too_many_codes`, `invalid_argument`. */
     async createCampaignCode(orgId: string, code: CampaignCode = {}): Promise<Result<Code>> {
-      return toResult(await referral.rpc('create_campaign_code', { org_id: orgId, ...code }))
+      return toResult(await referral.rpc('create_campaign_code', given({ org_id: orgId }, code)))
     },
 
     /** Generates 1 to 10,000 campaign codes. Errors: `invalid_argument`, `rate_limited`, `busy` while another batch of the organisation is under way. */
@@ -30,9 +30,8 @@ export function staffCodeCalls(referral: ReferralSchema) {
       count: number,
       shared: Omit<CampaignCode, 'code' | 'beneficiary_id'> = {},
     ): Promise<Result<Batch>> {
-      const response = await referral
-        .rpc('generate_codes', { org_id: orgId, count, ...shared })
-        .single()
+      const args = given({ org_id: orgId, count }, shared)
+      const response = await referral.rpc('generate_codes', args).single()
       return toResult(response as SupabaseResponse<Batch>)
     },
 
@@ -54,11 +53,8 @@ export function staffCodeCalls(referral: ReferralSchema) {
       rows: ImportedCode[],
       { programId, dryRun = false }: { programId?: string; dryRun?: boolean } = {},
     ): Promise<Result<CodeImport>> {
-      const program = programId === undefined ? {} : { program_id: programId }
-      const dry = dryRun ? { dry_run: true } : {}
-      const response = await referral
-        .rpc('import_codes', { org_id: orgId, rows, ...program, ...dry })
-        .single()
+      const args = given({ org_id: orgId, rows }, { program_id: programId, dry_run: dryRun })
+      const response = await referral.rpc('import_codes', args).single()
       return toResult(response as SupabaseResponse<CodeImport>)
     },
 
@@ -67,14 +63,12 @@ export function staffCodeCalls(referral: ReferralSchema) {
      * Errors: `code_ended`.
      */
     async suspendCode(codeId: string, reason?: string): Promise<Result<Code>> {
-      return toResult(await referral.rpc('suspend_code', { code_id: codeId, ...reasonOf(reason) }))
+      return toResult(await referral.rpc('suspend_code', given({ code_id: codeId }, { reason })))
     },
 
     /** Reactivates a suspended code. Errors: `code_ended`. */
     async reactivateCode(codeId: string, reason?: string): Promise<Result<Code>> {
-      return toResult(
-        await referral.rpc('reactivate_code', { code_id: codeId, ...reasonOf(reason) }),
-      )
+      return toResult(await referral.rpc('reactivate_code', given({ code_id: codeId }, { reason })))
     },
 
     /** Ends a code permanently, and the grace of the referrer's earlier codes. `block` refuses them new codes and ends what they earn from now on. Errors: `not_allowed` for oneself. */
@@ -82,9 +76,8 @@ export function staffCodeCalls(referral: ReferralSchema) {
       codeId: string,
       { reason, block = false }: { reason?: string; block?: boolean } = {},
     ): Promise<Result<Code>> {
-      return toResult(
-        await referral.rpc('end_code', { code_id: codeId, block, ...reasonOf(reason) }),
-      )
+      const args = given({ code_id: codeId, block }, { reason })
+      return toResult(await referral.rpc('end_code', args))
     },
 
     /** Updates a code. Null removes a limit or an expiry. Of an ended code only the description can change. Errors: `code_ended`, `invalid_argument`. */
@@ -96,14 +89,13 @@ export function staffCodeCalls(referral: ReferralSchema) {
         max_uses?: number | null
       },
     ): Promise<Result<Code>> {
-      return toResult(await referral.rpc('update_code', { code_id: codeId, changes }))
+      return toResult(await referral.rpc('update_code', given({ code_id: codeId, changes })))
     },
 
     /** Returns the changes of a code, oldest first: status, actor, reason and time. */
     async codeChanges(codeId: string): Promise<Result<CodeChange[]>> {
-      return toResult(
-        await referral.from('code_changes').select().eq('code_id', codeId).order('id'),
-      )
+      const changes = referral.from('code_changes').select()
+      return toResult(await changes.eq('code_id', required('code_id', codeId)).order('id'))
     },
   }
 }

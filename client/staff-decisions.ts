@@ -1,4 +1,4 @@
-import { reasonOf } from './reason.ts'
+import { given, required } from './given.ts'
 import { type Result, toResult } from './result.ts'
 import type { Decision } from './rows.ts'
 import type { ReferralSchema } from './schema.ts'
@@ -26,8 +26,9 @@ export function staffDecisionCalls(referral: ReferralSchema) {
       of: RejectedReferral,
       reason?: string,
     ): Promise<Result<Decision>> {
+      required('of', of)
       const subject = 'personId' in of ? { person_id: of.personId } : { payer_id: of.payerId }
-      const args = { org_id: orgId, program_id: programId, ...subject, ...reasonOf(reason) }
+      const args = given({ org_id: orgId, program_id: programId }, { ...subject, reason })
       return toResult(await referral.rpc('reject_referral', args))
     },
 
@@ -43,14 +44,15 @@ export function staffDecisionCalls(referral: ReferralSchema) {
       of: Forfeited,
       { reason, ...times }: { since?: string; until?: string; reason?: string } = {},
     ): Promise<Result<Decision>> {
+      required('of', of)
       const subject = 'memberId' in of ? { member_id: of.memberId } : { code_id: of.codeId }
-      const args = { org_id: orgId, ...subject, ...times, ...reasonOf(reason) }
+      const args = given({ org_id: orgId }, { ...subject, ...times, reason })
       return toResult(await referral.rpc('forfeit_from', args))
     },
 
     /** Withdraws a decision, which then counts as never made. Admins only. Errors: `decision_not_found`, `not_allowed`. */
     async withdrawDecision(decisionId: string, reason?: string): Promise<Result<Decision>> {
-      const args = { decision_id: decisionId, ...reasonOf(reason) }
+      const args = given({ decision_id: decisionId }, { reason })
       return toResult(await referral.rpc('withdraw_decision', args))
     },
 
@@ -63,7 +65,7 @@ export function staffDecisionCalls(referral: ReferralSchema) {
       orgId: string,
       { limit = 100, after, personId, memberId, redemptionId, standing = false }: Filter = {},
     ): Promise<Result<Decision[]>> {
-      let decisions = referral.from('decisions').select().eq('org_id', orgId)
+      let decisions = referral.from('decisions').select().eq('org_id', required('org_id', orgId))
       if (personId) decisions = decisions.eq('person_id', personId)
       if (memberId) decisions = decisions.eq('member_id', memberId)
       if (redemptionId) decisions = decisions.eq('redemption_id', redemptionId)

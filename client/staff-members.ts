@@ -1,4 +1,4 @@
-import { reasonOf } from './reason.ts'
+import { given } from './given.ts'
 import { type Result, toResult } from './result.ts'
 import type { Member, Organisation, Program } from './rows.ts'
 import type { ReferralSchema } from './schema.ts'
@@ -11,14 +11,14 @@ export function staffMemberCalls(referral: ReferralSchema) {
   return {
     /** Adds a person. Coordinators add members, admins add any role. Errors: `member_exists`, `member_deactivated`, `not_allowed`. */
     async addMember(orgId: string, userId: string, role: Role = 'member'): Promise<Result<Member>> {
-      return toResult(await referral.rpc('add_member', { org_id: orgId, user_id: userId, role }))
+      const args = given({ org_id: orgId, user_id: userId, role })
+      return toResult(await referral.rpc('add_member', args))
     },
 
     /** Sets a member's role. Admins only. Errors: `last_admin`, `member_not_found`, `not_allowed`. */
     async setMemberRole(orgId: string, userId: string, role: Role): Promise<Result<Member>> {
-      return toResult(
-        await referral.rpc('set_member_role', { org_id: orgId, user_id: userId, role }),
-      )
+      const args = given({ org_id: orgId, user_id: userId, role })
+      return toResult(await referral.rpc('set_member_role', args))
     },
 
     /** Removes a member's rights and ends their codes. `block` refuses them new codes and ends what they earn from now on. Errors: `last_admin`, `not_allowed`. */
@@ -27,7 +27,7 @@ export function staffMemberCalls(referral: ReferralSchema) {
       userId: string,
       { reason, block = false }: { reason?: string; block?: boolean } = {},
     ): Promise<Result<Member>> {
-      const args = { org_id: orgId, user_id: userId, block, ...reasonOf(reason) }
+      const args = given({ org_id: orgId, user_id: userId, block }, { reason })
       return toResult(await referral.rpc('deactivate_member', args))
     },
 
@@ -37,7 +37,7 @@ export function staffMemberCalls(referral: ReferralSchema) {
       userId: string,
       { reason, unblock = false }: { reason?: string; unblock?: boolean } = {},
     ): Promise<Result<Member>> {
-      const args = { org_id: orgId, user_id: userId, unblock, ...reasonOf(reason) }
+      const args = given({ org_id: orgId, user_id: userId, unblock }, { reason })
       return toResult(await referral.rpc('reactivate_member', args))
     },
 
@@ -48,7 +48,7 @@ export function staffMemberCalls(referral: ReferralSchema) {
       name: string,
       terms: Changes = {},
     ): Promise<Result<Program>> {
-      const args = { org_id: orgId, key, name, terms: terms as never }
+      const args = given({ org_id: orgId, key, name, terms: terms as never })
       return toResult(await referral.rpc('create_program', args))
     },
 
@@ -59,13 +59,13 @@ export function staffMemberCalls(referral: ReferralSchema) {
      * Errors: `program_not_found`, `invalid_terms`, `rate_limited`.
      */
     async updateProgram(programId: string, changes: Changes): Promise<Result<Program>> {
-      const args = { program_id: programId, changes: changes as never }
+      const args = given({ program_id: programId, changes: changes as never })
       return toResult(await referral.rpc('update_program', args))
     },
 
     /** Changes settings of the organisation. Admins only. Errors: `invalid_argument`, `not_allowed`. */
     async updateOrganisation(orgId: string, changes: Changes): Promise<Result<Organisation>> {
-      const args = { org_id: orgId, changes: changes as never }
+      const args = given({ org_id: orgId, changes: changes as never })
       return toResult(await referral.rpc('update_organisation', args))
     },
   }

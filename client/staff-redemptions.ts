@@ -1,4 +1,4 @@
-import { reasonOf } from './reason.ts'
+import { given } from './given.ts'
 import { type Page, pageArguments } from './redemptions.ts'
 import { type Result, type SupabaseResponse, toResult } from './result.ts'
 import type { CodeClicks, CodeUsageStats, Liability, Redemption } from './rows.ts'
@@ -9,9 +9,8 @@ export function staffRedemptionCalls(referral: ReferralSchema) {
   return {
     /** Returns a page of the redemptions of a code, newest first. */
     async usageForCode(codeId: string, page: Page = {}): Promise<Result<Redemption[]>> {
-      return toResult(
-        await referral.rpc('usage_for_code', { code_id: codeId, ...pageArguments(page) }),
-      )
+      const args = given({ code_id: codeId }, pageArguments(page))
+      return toResult(await referral.rpc('usage_for_code', args))
     },
 
     /** Returns a page of a person's redemptions in the organisation, newest first. */
@@ -20,13 +19,14 @@ export function staffRedemptionCalls(referral: ReferralSchema) {
       userId: string,
       page: Page = {},
     ): Promise<Result<Redemption[]>> {
-      const subject = { org_id: orgId, user_id: userId }
-      return toResult(await referral.rpc('usage_for_user', { ...subject, ...pageArguments(page) }))
+      const args = given({ org_id: orgId, user_id: userId }, pageArguments(page))
+      return toResult(await referral.rpc('usage_for_user', args))
     },
 
     /** Returns the usage figures of a code. The code's referrer may call it too, and gets no identities. */
     async codeUsageStats(codeId: string): Promise<Result<CodeUsageStats>> {
-      const response = await referral.rpc('code_usage_stats', { code_id: codeId }).single()
+      const args = given({ code_id: codeId })
+      const response = await referral.rpc('code_usage_stats', args).single()
       return toResult(response as SupabaseResponse<CodeUsageStats>)
     },
 
@@ -41,32 +41,21 @@ export function staffRedemptionCalls(referral: ReferralSchema) {
       codeId: string,
       { fromDay, toDay }: { fromDay?: string; toDay?: string } = {},
     ): Promise<Result<CodeClicks[]>> {
-      const response = await referral.rpc('code_clicks', {
-        code_id: codeId,
-        ...(fromDay === undefined ? {} : { from_day: fromDay }),
-        ...(toDay === undefined ? {} : { to_day: toDay }),
-      })
+      const args = given({ code_id: codeId }, { from_day: fromDay, to_day: toDay })
+      const response = await referral.rpc('code_clicks', args)
       return toResult(response as SupabaseResponse<CodeClicks[]>)
     },
 
     /** Confirms a redemption, with or without a payment. Errors: `redemption_rejected`. */
     async confirmRedemption(redemptionId: string, reason?: string): Promise<Result<Redemption>> {
-      return toResult(
-        await referral.rpc('confirm_redemption', {
-          redemption_id: redemptionId,
-          ...reasonOf(reason),
-        }),
-      )
+      const args = given({ redemption_id: redemptionId }, { reason })
+      return toResult(await referral.rpc('confirm_redemption', args))
     },
 
     /** Rejects a redemption and its referral, until the decision is withdrawn. */
     async rejectRedemption(redemptionId: string, reason?: string): Promise<Result<Redemption>> {
-      return toResult(
-        await referral.rpc('reject_redemption', {
-          redemption_id: redemptionId,
-          ...reasonOf(reason),
-        }),
-      )
+      const args = given({ redemption_id: redemptionId }, { reason })
+      return toResult(await referral.rpc('reject_redemption', args))
     },
 
     /**
@@ -82,12 +71,8 @@ export function staffRedemptionCalls(referral: ReferralSchema) {
         pageSize,
       }: { livemode?: boolean; after?: Liability; pageSize?: number } = {},
     ): Promise<Result<Liability[]>> {
-      const response = await referral.rpc('org_liabilities', {
-        org_id: orgId,
-        ...(livemode === undefined ? {} : { livemode }),
-        ...(after === undefined ? {} : { after }),
-        ...(pageSize === undefined ? {} : { page_size: pageSize }),
-      })
+      const args = given({ org_id: orgId }, { livemode, after, page_size: pageSize })
+      const response = await referral.rpc('org_liabilities', args)
       return toResult(response as SupabaseResponse<Liability[]>)
     },
   }

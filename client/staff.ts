@@ -1,4 +1,5 @@
 /** The typed client for staff: codes by id, campaign codes, redemptions, decisions, members and programs. */
+import { guarded } from './guarded.ts'
 import { type AnySupabaseClient, referralSchema } from './schema.ts'
 import { staffCodeCalls } from './staff-codes.ts'
 import { staffDecisionCalls } from './staff-decisions.ts'
@@ -18,10 +19,10 @@ export type StaffClient = ReturnType<typeof createStaffClient>
  */
 export function createStaffClient(supabase: AnySupabaseClient) {
   const referral = referralSchema(supabase)
-  return {
+  return guarded({
     ...staffCodeCalls(referral),
     ...staffRedemptionCalls(referral),
     ...staffDecisionCalls(referral),
     ...staffMemberCalls(referral),
-  }
+  })
 }

@@ -776,8 +776,8 @@ comment on function referral.get_or_create_code is
 org_id: the organisation.
 program_id: the default program unless given.
 Callers: signed-in people.
-Errors: not_signed_in, anonymous_user, member_deactivated, member_blocked, not_invited, program_not_found,
-program_inactive, active_in_other_program, too_many_codes, code_suspended, invalid_argument, busy.';
+Errors: not_signed_in, anonymous_user, member_deactivated, member_blocked, not_invited, organisation_not_found,
+program_not_found, program_inactive, active_in_other_program, too_many_codes, code_suspended, invalid_argument, busy.';
 
 grant execute on function referral.get_or_create_code to authenticated;
 
@@ -2003,7 +2003,7 @@ org_id: the organisation.
 changes: an object with these keys; unknown keys are refused.
 Callers: admins and the operator.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, stripe_account_taken,
-stripe_account_fixed, invalid_argument, busy.';
+link_origin_taken, stripe_account_fixed, invalid_argument, busy.';
 
 grant execute on function referral.update_organisation to authenticated, service_role;
 

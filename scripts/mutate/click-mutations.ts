@@ -203,7 +203,7 @@ export const clickMutations: TextMutation[] = [
   {
     name: 'click site: the host is set by the operator',
     in: 'update_organisation',
-    replace: 'if referral_private.is_operator() then',
-    by: 'if true then',
+    replace: 'p_changes ?| v_of_operator',
+    by: "p_changes ? 'stripe_account_id'",
   },
 ]

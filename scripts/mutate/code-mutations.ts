@@ -61,7 +61,7 @@ export const codeMutations: TextMutation[] = [
   {
     name: 'codes: enrolment',
     in: 'program_for_member',
-    replace: "perform referral_private.raise_error('not_invited');",
+    replace: 'perform referral_private.require_open_enrolment(p_member.org_id, v_program.id);',
     by: '',
     tests: ['tests/sql/members'],
   },
@@ -90,9 +90,24 @@ export const codeMutations: TextMutation[] = [
     by: 's.redeemable_until',
   },
   {
+    name: 'codes: a sign-up forgets its code after a final refusal only',
+    in: 'redeem_sign_up_code',
+    replace: "if referral_private.is_final_refusal(v_refusal::json ->> 'code') is not true then",
+    by: "if v_refusal::json ->> 'code' in ('busy', 'rate_limited') then",
+    tests: ['tests/sql/sign-up'],
+  },
+  {
+    name: 'codes: which refusals are final',
+    in: 'is_final_refusal',
+    replace: "'new_users_only'",
+    by: "'new_users_only', 'code_suspended'",
+    tests: ['tests/schema/errors'],
+  },
+  {
     name: 'codes: the longest grace',
     in: 'rotate_code',
-    replace: "perform referral_private.raise_error('invalid_argument', 'grace');",
+    replace:
+      "perform referral_private.raise_error('invalid_argument', 'grace: up to rotation_grace of the organisation');",
     by: '',
   },
   {

@@ -59,7 +59,7 @@ export const identityMutations: TextMutation[] = [
   {
     name: 'staff: the Stripe account',
     in: 'update_organisation',
-    replace: 'if referral_private.is_operator() then',
-    by: 'if true then',
+    replace: 'p_changes ?| v_of_operator',
+    by: "p_changes ? 'link_origin'",
   },
 ]

@@ -95,7 +95,8 @@ export const refusalMutations: TextMutation[] = [
   {
     name: 'page: an unknown redemption',
     in: 'position_after',
-    replace: "perform referral_private.raise_error('invalid_argument', 'after');",
+    replace:
+      "perform referral_private.raise_error('invalid_argument', 'after: the id of the last row of the page before');",
     by: "return ('-infinity', null)::referral_private.page_position;",
   },
   {
@@ -107,7 +108,8 @@ export const refusalMutations: TextMutation[] = [
   {
     name: 'page: an unknown event',
     in: 'list_parked_events',
-    replace: "perform referral_private.raise_error('invalid_argument', 'after_event');",
+    replace:
+      "perform referral_private.raise_error('invalid_argument', 'after_event: the last event_id of the page before');",
     by: 'return;',
   },
   {
@@ -125,7 +127,7 @@ export const refusalMutations: TextMutation[] = [
   {
     name: 'violation: what the argument must be',
     in: 'raise_violation',
-    replace: 'referral_private.rule_of(p_schema, p_constraint), ',
+    replace: 'referral_private.rule_of(p_schema, p_constraint),',
     by: '',
     tests: ['tests/sql/violations'],
   },

@@ -1,6 +1,11 @@
 import type { TextMutation } from './mutation.ts'
 
-const tests = ['tests/sql/programs', 'tests/sql/terms-bounds', 'tests/concurrency/roles']
+const tests = [
+  'tests/sql/programs',
+  'tests/sql/terms-bounds',
+  'tests/sql/messages',
+  'tests/concurrency/roles',
+]
 
 const bound = (name: string, target: string, replace: string, by: string): TextMutation => ({
   name: `terms: ${name}`,
@@ -16,6 +21,12 @@ export const termsMutations: TextMutation[] = [
   bound('no more tiers', 'is_tiers', '<= 100', '<= 101'),
   bound('tiers from the first rank', 'is_tiers', "p_value -> 0 -> 'from' = '1'", 'true'),
   bound('tiers that rise', 'is_tiers', "or tier -> 'from' <= previous", ''),
+  bound(
+    'the right form of a wrong one',
+    'require_terms',
+    'referral_private.form_of_term(key)',
+    'null',
+  ),
   bound('16 KiB', 'require_terms', '> 16384', '> 16383'),
   bound('no longer', 'require_terms', '> 16384', '> 16385'),
   bound('bytes, not characters', 'require_terms', 'octet_length', 'length'),

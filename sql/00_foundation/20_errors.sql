@@ -28,6 +28,7 @@ as $$
     ('no_active_code', 404, 'This referrer has no active code in the organisation.'),
     ('organisation_exists', 409, 'An organisation with this slug exists.'),
     ('stripe_account_taken', 409, 'Another organisation has this Stripe account.'),
+    ('link_origin_taken', 409, 'Another organisation has this link origin.'),
     ('stripe_account_fixed', 409, 'The Stripe account has payments and cannot be changed any more.'),
     ('last_admin', 409, 'An organisation keeps at least one admin.'),
     ('member_exists', 409, 'This person is a member already, with another role.'),
@@ -55,6 +56,29 @@ as $$
     ('invalid_event', 400, 'The event is not one that can be read.'),
     ('rate_limited', 429, 'Too many calls of this kind. Try again later.'),
     ('busy', 503, 'The database is busy. Try again.');
+$$;
+
+-- Is this the code of a refusal after which an app, or a claim of a sign-up, forgets the code? After any other it is
+-- kept for another try. A limit can be raised, and terms can be changed: the person enters the code again then.
+create function referral_private.is_final_refusal(p_code text)
+returns boolean
+language sql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+  select
+    p_code in (
+      'invalid_code',
+      'code_not_found',
+      'code_inactive',
+      'code_expired',
+      'code_limit_reached',
+      'already_redeemed',
+      'self_referral',
+      'mutual_referral',
+      'new_users_only'
+    );
 $$;
 
 -- Raises a registered error the way PostgREST relays: `{code, message, details, hint}` and the HTTP status.
@@ -123,7 +147,7 @@ begin
       v_code := case p_constraint
         when 'organisations_slug_is_unique' then 'organisation_exists'
         when 'organisations_stripe_account_is_unique' then 'stripe_account_taken'
-        when 'organisations_link_origin_is_unique' then 'invalid_argument'
+        when 'organisations_link_origin_is_unique' then 'link_origin_taken'
         when 'programs_key_is_unique' then 'program_exists'
         when 'codes_one_active' then 'active_code_exists'
       end;
@@ -139,9 +163,10 @@ begin
   end case;
   if v_code is not null then
     perform referral_private.raise_error(
-      v_code, case when v_code <> 'busy' then coalesce(
-        referral_private.rule_of(p_schema, p_constraint), nullif(p_constraint, ''), p_column
-      ) end
+      v_code, coalesce(
+        referral_private.rule_of(p_schema, p_constraint),
+        case when v_code = 'invalid_argument' then coalesce(nullif(p_constraint, ''), p_column || ': required') end
+      )
     );
   end if;
 end

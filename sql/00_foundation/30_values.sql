@@ -146,11 +146,17 @@ declare
   v_unknown text;
 begin
   if p_changes is null or jsonb_typeof(p_changes) <> 'object' then
-    perform referral_private.raise_error('invalid_argument', 'changes');
+    perform referral_private.raise_error(
+      'invalid_argument', 'changes: an object with some of ' || array_to_string(p_keys, ', ')
+    );
   end if;
-  select string_agg(key, ', ') into v_unknown from jsonb_object_keys(p_changes) as key where key <> all (p_keys);
+  select string_agg(left(key, 64), ', ') into v_unknown
+  from jsonb_object_keys(p_changes) as key
+  where key <> all (p_keys);
   if v_unknown is not null then
-    perform referral_private.raise_error('invalid_argument', 'changes: ' || v_unknown);
+    perform referral_private.raise_error('invalid_argument', concat(
+      'changes: unknown ', left(v_unknown, 500), '; known are ', array_to_string(p_keys, ', ')
+    ));
   end if;
 end
 $$;

@@ -101,7 +101,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if p_org_id is null then
-    perform referral_private.raise_error('invalid_argument', 'org_id');
+    perform referral_private.raise_error('invalid_argument', 'org_id: required');
   end if;
   if referral_private.is_operator() then
     if not exists (select from referral.organisations as o where o.id = p_org_id) then
@@ -131,10 +131,12 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if p_org_id is null then
-    perform referral_private.raise_error('invalid_argument', 'org_id');
+    perform referral_private.raise_error('invalid_argument', 'org_id: required');
   end if;
   if p_user_id is null and referral_private.is_operator() then
-    perform referral_private.raise_error('invalid_argument', p_argument);
+    perform referral_private.raise_error('invalid_argument', concat(
+      p_argument, ': required with the secret key, which is no person; an app uses the publishable key and signs in'
+    ));
   end if;
   if p_user_id is null or p_user_id is not distinct from auth.uid() then
     return referral_private.require_person();

@@ -81,7 +81,7 @@ comment on constraint organisations_name_is_1_to_120 on referral.organisations i
 comment on constraint organisations_stripe_account_is_an_id on referral.organisations is
   'stripe_account_id: acct_ and what follows at Stripe';
 comment on constraint organisations_link_origin_is_unique on referral.organisations is
-  'link_origin: of one organisation only';
+  'link_origin: a host that no other organisation has; to move a host, set it to null there first';
 comment on constraint organisations_link_origin_is_https on referral.organisations is
   'link_origin: https:// and a host in lower case, and nothing after it but a port';
 comment on constraint organisations_web_destination_is_https on referral.organisations is

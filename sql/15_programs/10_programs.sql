@@ -53,7 +53,9 @@ begin
   from referral.programs as p
   where p.org_id = p_org_id and case when p_program_id is null then p.is_default else p.id = p_program_id end;
   if not found then
-    perform referral_private.raise_error('program_not_found');
+    perform referral_private.raise_error(
+      'program_not_found', case when p_program_id is null then 'none: an admin calls create_program first' end
+    );
   end if;
   if not v_program.active or not (select o.active from referral.organisations as o where o.id = p_org_id) then
     perform referral_private.raise_error('program_inactive');

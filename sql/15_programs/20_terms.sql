@@ -94,8 +94,36 @@ begin
 end
 $$;
 
+-- What a value of this key of the terms must be. Null for a key that there is not.
+create function referral_private.form_of_term(p_key text)
+returns text
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case
+    when p_key in ('commission', 'referee_reward') then
+      '{"kind": "percent", "bps": 2000} for 20 percent, or {"kind": "flat", "amount": {"usd": 500}}'
+    when p_key = 'recurrence' then '"once", "forever" or {"months": 12}, up to 1,200'
+    when p_key = 'tiers' then
+      '[{"from": 1, "bps": 1000}, {"from": 11, "bps": 1500}], from 1 on and rising, up to 100'
+    when p_key = 'hold_days' then '0 to 365'
+    when p_key = 'conversion_window_days' then '1 to 3,650'
+    when p_key = 'new_users_only_days' then '0 to 3,650'
+    when p_key = 'max_commissions_per_referrer' then '1 to 1,000,000,000'
+    when p_key = 'guests_per_day' then '1 to 1,000,000'
+    when p_key in ('minimum_sale', 'max_commission_per_referral') then 'minor units by currency, such as {"usd": 500}'
+    when p_key = 'enrolment' then '"open" or "invited"'
+    when p_key = 'customers' then '"new" or "any"'
+    when p_key in ('guests', 'flat_above_sale') then 'true or false'
+  end;
+end
+$$;
+
 -- Refuses terms that are too long, or have a key that is unknown or wrong. Changes of terms may set a key to null.
--- Raises `invalid_terms`; the details name the keys.
+-- Raises `invalid_terms`; the details name the keys, and say what each must be.
 create function referral_private.require_terms(p_terms jsonb, p_are_changes boolean)
 returns void
 language plpgsql
@@ -115,14 +143,17 @@ begin
   if p_terms ? 'payout_minimum' then
     perform referral_private.raise_error('invalid_terms', 'payout_minimum: no term of a program');
   end if;
-  select string_agg(left(key, 64), ', ') into v_wrong
+  select string_agg(
+    left(key, 64) || ': ' || coalesce(referral_private.form_of_term(key), 'no such key, see docs/terms.md'), '; '
+  )
+  into v_wrong
   from jsonb_each(p_terms)
   where case
     when p_are_changes and value = 'null' then referral_private.is_term(key, value) is null
     else referral_private.is_term(key, value) is not true
   end;
   if v_wrong is not null then
-    perform referral_private.raise_error('invalid_terms', left(v_wrong, 500));
+    perform referral_private.raise_error('invalid_terms', left(v_wrong, 2000));
   end if;
 end
 $$;

@@ -60,6 +60,23 @@ begin
 end
 $$;
 
+-- Lets people pass who enrol by themselves, where the terms in force say so. Raises `not_invited`.
+create function referral_private.require_open_enrolment(p_org_id uuid, p_program_id uuid)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not referral_private.has_open_enrolment(p_org_id, p_program_id) then
+    perform referral_private.raise_error(
+      'not_invited', 'enrolment: staff call add_member for the person, or the program''s terms say "open"'
+    );
+  end if;
+end
+$$;
+
 -- The version of a program's terms that was in force at a time; null where the program or its organisation was
 -- switched off then. Times are compared in whole seconds, as Stripe's are.
 create function referral_private.terms_at(p_org_id uuid, p_program_id uuid, p_at timestamptz)

@@ -15,7 +15,7 @@ begin
   select o.id, p_max_uses from referral.organisations as o where o.id = p_org_id and p_max_uses <= o.max_uses_cap
   returning quota_id into v_quota_id;
   if not found then
-    perform referral_private.raise_error('invalid_argument', 'max_uses');
+    perform referral_private.raise_error('invalid_argument', 'max_uses: 1 to max_uses_cap of the organisation');
   end if;
   return v_quota_id;
 end

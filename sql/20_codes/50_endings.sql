@@ -30,7 +30,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if p_expires_at <= clock_timestamp() then
-    perform referral_private.raise_error('invalid_argument', 'expires_at');
+    perform referral_private.raise_error('invalid_argument', 'expires_at: in the future');
   end if;
 end
 $$;

@@ -83,10 +83,10 @@ declare
   v_day date;
 begin
   if p_click_id is null then
-    perform referral_private.raise_error('invalid_argument', 'click_id');
+    perform referral_private.raise_error('invalid_argument', 'click_id: required');
   end if;
   if coalesce(p_platform <> all (enum_range(null::referral.click_platform)::text[]), true) then
-    perform referral_private.raise_error('invalid_argument', 'platform');
+    perform referral_private.raise_error('invalid_argument', 'platform: ios, android or web');
   end if;
   if p_channel = any (enum_range(null::referral.click_channel)::text[]) then
     v_click.channel := p_channel;

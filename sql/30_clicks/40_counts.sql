@@ -19,7 +19,7 @@ declare
   v_from_day date := coalesce(p_from_day, v_to_day - 30);
 begin
   if v_from_day not between v_to_day - 30 and v_to_day then
-    perform referral_private.raise_error('invalid_argument', 'from_day');
+    perform referral_private.raise_error('invalid_argument', 'from_day: to_day, or up to 30 days before it');
   end if;
   return query
   select d.day, d.platform, nullif(d.channel, '')::referral.click_channel, d.clicks

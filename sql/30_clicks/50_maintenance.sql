@@ -114,7 +114,7 @@ begin
   v_kept_from := referral_private.later(v_now, -p_retention);
   -- No click_window is longer than 90 days.
   if coalesce(v_kept_from > referral_private.later(v_now, interval '-90 days'), true) then
-    perform referral_private.raise_error('invalid_argument', 'retention');
+    perform referral_private.raise_error('invalid_argument', 'retention: 90 days or more');
   end if;
   perform pg_advisory_xact_lock(hashtextextended('referral.maintain_clicks', 0));
   v_done := referral_private.renew_click_partitions(v_kept_from);
@@ -144,7 +144,7 @@ begin
   return next v_done;
 exception
   when datetime_field_overflow then
-    perform referral_private.raise_error('invalid_argument', 'retention');
+    perform referral_private.raise_error('invalid_argument', 'retention: 90 days or more');
 end
 $$;
 

@@ -20,7 +20,7 @@ declare
   v_user_id uuid := referral_private.require_person();
 begin
   if p_org_id is null then
-    perform referral_private.raise_error('invalid_argument', 'org_id');
+    perform referral_private.raise_error('invalid_argument', 'org_id: required');
   end if;
   return query
   select r.id, r.org_id, r.program_id, c.code, r.status, r.redeemed_at

@@ -22,7 +22,7 @@ begin
   from referral.redemptions as r
   where r.org_id = p_org_id and r.id = p_after;
   if not found then
-    perform referral_private.raise_error('invalid_argument', 'after');
+    perform referral_private.raise_error('invalid_argument', 'after: the id of the last row of the page before');
   end if;
   return v_position;
 end
@@ -48,7 +48,7 @@ declare
   v_position referral_private.page_position;
 begin
   if p_org_id is null then
-    perform referral_private.raise_error('invalid_argument', 'org_id');
+    perform referral_private.raise_error('invalid_argument', 'org_id: required');
   end if;
   v_position := referral_private.position_after(p_org_id, p_after);
   return query
@@ -130,7 +130,7 @@ declare
 begin
   perform referral_private.require_role(p_org_id, 'coordinator');
   if p_user_id is null then
-    perform referral_private.raise_error('invalid_argument', 'user_id');
+    perform referral_private.raise_error('invalid_argument', 'user_id: required');
   end if;
   v_position := referral_private.position_after(p_org_id, p_after);
   return query

@@ -53,7 +53,7 @@ declare
   v_is_operator boolean := referral_private.is_operator();
 begin
   if coalesce(cardinality(p_code_ids), 0) > 1000 then
-    perform referral_private.raise_error('invalid_argument', 'code_ids');
+    perform referral_private.raise_error('invalid_argument', 'code_ids: up to 1,000 ids');
   end if;
   if not v_is_operator then
     perform referral_private.require_person();

@@ -12,7 +12,7 @@ declare
   v_organisation referral.organisations;
 begin
   if p_admin_id is null then
-    perform referral_private.raise_error('invalid_argument', 'admin_id');
+    perform referral_private.raise_error('invalid_argument', 'admin_id: required');
   end if;
   -- The organisation starts on the platform's own account, which it may be the second to join.
   if (
@@ -104,7 +104,7 @@ begin
   return jsonb_populate_record(p_organisation, p_changes);
 exception
   when data_exception then
-    perform referral_private.raise_error('invalid_argument', 'changes');
+    perform referral_private.raise_error('invalid_argument', 'changes: ' || sqlerrm);
 end
 $$;
 
@@ -118,7 +118,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if not exists (select from pg_timezone_names as z where z.name = p_name) then
-    perform referral_private.raise_error('invalid_argument', 'time_zone');
+    perform referral_private.raise_error('invalid_argument', 'time_zone: a name such as Europe/Berlin');
   end if;
 end
 $$;
@@ -134,7 +134,8 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 declare
-  v_settings text[] := array[
+  v_of_operator constant text[] := '{stripe_account_id,link_origin,batch_rows_per_day}';
+  v_settings constant text[] := array[
     'name', 'active', 'web_destination', 'ios_destination', 'android_destination', 'android_package', 'ios_app_ids',
     'android_fingerprints', 'code_length', 'codes_per_member', 'max_uses_cap', 'rotation_grace', 'redemptions_per_user',
     'redemptions_per_address', 'click_window', 'clicks_per_visitor', 'clicks_per_code', 'time_zone',
@@ -144,10 +145,12 @@ declare
   v_new referral.organisations;
 begin
   perform referral_private.require_role(p_org_id, 'admin');
-  if referral_private.is_operator() then
-    v_settings := v_settings || '{stripe_account_id,link_origin,batch_rows_per_day}';
+  perform referral_private.require_changes(p_changes, v_settings || v_of_operator);
+  if p_changes ?| v_of_operator and not referral_private.is_operator() then
+    perform referral_private.raise_error(
+      'not_allowed', array_to_string(v_of_operator, ', ') || ' are set by the operator, with the secret key'
+    );
   end if;
-  perform referral_private.require_changes(p_changes, v_settings);
   if p_changes ? 'time_zone' then
     perform referral_private.require_time_zone(p_changes ->> 'time_zone');
   end if;
@@ -200,7 +203,7 @@ org_id: the organisation
 changes: an object with these keys; unknown keys are refused
 callers: admins and the operator
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, stripe_account_taken,
-  stripe_account_fixed, invalid_argument, busy
+  link_origin_taken, stripe_account_fixed, invalid_argument, busy
 timeout: 10s';
 
 grant execute on function referral_private.update_organisation to authenticated, service_role;

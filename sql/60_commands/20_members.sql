@@ -10,7 +10,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if p_role is null or p_role <> all (enum_range(null::referral.member_role)::text[]) then
-    perform referral_private.raise_error('invalid_argument', 'role');
+    perform referral_private.raise_error('invalid_argument', 'role: member, coordinator or admin');
   end if;
 end
 $$;
@@ -44,7 +44,7 @@ declare
 begin
   perform referral_private.require_role(p_org_id, 'coordinator');
   if p_user_id is null then
-    perform referral_private.raise_error('invalid_argument', 'user_id');
+    perform referral_private.raise_error('invalid_argument', 'user_id: required');
   end if;
   perform referral_private.require_role_name(p_role);
   perform referral_private.require_may_add(p_org_id, p_role);

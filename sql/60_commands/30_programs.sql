@@ -108,7 +108,7 @@ begin
   perform referral_private.require_role(v_program.org_id, 'admin');
   perform referral_private.require_changes(p_changes, '{name,active,is_default,terms}');
   if p_changes -> 'is_default' <> 'true' then
-    perform referral_private.raise_error('invalid_argument', 'changes: is_default');
+    perform referral_private.raise_error('invalid_argument', 'is_default: true only');
   end if;
   v_active := p_changes ->> 'active';
   if p_changes ? 'terms' then
@@ -143,7 +143,7 @@ begin
   return v_program;
 exception
   when invalid_text_representation then
-    perform referral_private.raise_error('invalid_argument', 'changes');
+    perform referral_private.raise_error('invalid_argument', 'active: true or false');
 end
 $$;
 

@@ -42,10 +42,8 @@ as $$
 declare
   v_program referral.programs := referral_private.program_for_code(p_member.org_id, p_program_id);
 begin
-  if p_member.admitted_by = p_member.user_id
-    and not referral_private.has_open_enrolment(p_member.org_id, v_program.id)
-  then
-    perform referral_private.raise_error('not_invited');
+  if p_member.admitted_by = p_member.user_id then
+    perform referral_private.require_open_enrolment(p_member.org_id, v_program.id);
   end if;
   return v_program.id;
 end

@@ -35,7 +35,7 @@ begin
   if referral_private.later(v_now, v_grace) not between v_now and (
     select referral_private.later(v_now, o.rotation_grace) from referral.organisations as o where o.id = p_org_id
   ) then
-    perform referral_private.raise_error('invalid_argument', 'grace');
+    perform referral_private.raise_error('invalid_argument', 'grace: up to rotation_grace of the organisation');
   end if;
 
   select * into v_new
@@ -61,7 +61,7 @@ begin
   return referral_private.insert_code(v_new);
 exception
   when datetime_field_overflow then
-    perform referral_private.raise_error('invalid_argument', 'grace');
+    perform referral_private.raise_error('invalid_argument', 'grace: up to rotation_grace of the organisation');
 end
 $$;
 

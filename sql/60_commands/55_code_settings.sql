@@ -21,7 +21,7 @@ begin
     where q.org_id = p_code.org_id and q.quota_id = p_code.quota_id and o.id = q.org_id
       and p_max_uses <= o.max_uses_cap;
     if not found then
-      perform referral_private.raise_error('invalid_argument', 'max_uses');
+      perform referral_private.raise_error('invalid_argument', 'max_uses: 1 to max_uses_cap of the organisation');
     end if;
     return p_code.quota_id;
   end if;
@@ -73,7 +73,7 @@ begin
 
   if p_changes ? 'description' then
     if jsonb_typeof(p_changes -> 'description') not in ('string', 'null') then
-      perform referral_private.raise_error('invalid_argument', 'description');
+      perform referral_private.raise_error('invalid_argument', 'description: a text, or null');
     end if;
     v_code.description := p_changes ->> 'description';
   end if;
@@ -83,7 +83,7 @@ begin
       (select o.time_zone from referral.organisations as o where o.id = v_code.org_id)
     );
     if (v_code.expires_at is null) <> (p_changes -> 'expires_at' = 'null') then
-      perform referral_private.raise_error('invalid_argument', 'expires_at');
+      perform referral_private.raise_error('invalid_argument', 'expires_at: ISO 8601, such as 2030-12-31, or null');
     end if;
     perform referral_private.require_future_expiry(v_code.expires_at);
   end if;
@@ -98,7 +98,7 @@ begin
   return v_code;
 exception
   when data_exception then
-    perform referral_private.raise_error('invalid_argument', 'changes');
+    perform referral_private.raise_error('invalid_argument', 'max_uses: a whole number, or null');
 end
 $$;
 

@@ -138,11 +138,11 @@ declare
 begin
   perform referral_private.require_role(p_org_id, 'coordinator');
   if p_count is null or p_count not between 1 and 10000 then
-    perform referral_private.raise_error('invalid_argument', 'count');
+    perform referral_private.raise_error('invalid_argument', 'count: 1 to 10,000');
   end if;
   perform referral_private.require_future_expiry(p_expires_at);
   if p_max_uses not between 1 and (select o.max_uses_cap from referral.organisations as o where o.id = p_org_id) then
-    perform referral_private.raise_error('invalid_argument', 'max_uses');
+    perform referral_private.raise_error('invalid_argument', 'max_uses: 1 to max_uses_cap of the organisation');
   end if;
   v_program_id := (referral_private.program_for_code(p_org_id, p_program_id)).id;
   v_length := referral_private.drawn_length(p_org_id, v_program_id, p_max_uses is not null);

@@ -12,7 +12,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if jsonb_typeof(p_rows) is distinct from 'array' or jsonb_array_length(p_rows) not between 1 and 50000 then
-    perform referral_private.raise_error('invalid_argument', 'rows: 1 to 50,000');
+    perform referral_private.raise_error('invalid_argument', 'rows: an array of 1 to 50,000 objects');
   end if;
   if pg_column_size(p_rows) > 33554432 then
     perform referral_private.raise_error('invalid_argument', 'rows: up to 32 MiB');

@@ -17,10 +17,10 @@ begin
     perform referral_private.raise_error('organisation_not_found');
   end if;
   if v_word is null then
-    perform referral_private.raise_error('invalid_argument', 'word');
+    perform referral_private.raise_error('invalid_argument', 'word: one of the reserved words');
   end if;
   if p_allowed is null then
-    perform referral_private.raise_error('invalid_argument', 'allowed');
+    perform referral_private.raise_error('invalid_argument', 'allowed: true or false');
   end if;
   if p_allowed then
     insert into referral_private.allowed_words (org_id, word) values (p_org_id, v_word) on conflict do nothing;

@@ -43,7 +43,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if coalesce(p_provenance <> all (enum_range(null::referral.provenance)::text[]), true) then
-    perform referral_private.raise_error('invalid_argument', 'provenance');
+    perform referral_private.raise_error('invalid_argument', 'provenance: typed, link, install_referrer or clipboard');
   end if;
   if (p_provenance = 'typed') <> (p_click_id is null) then
     perform referral_private.raise_error('invalid_click');

@@ -1,7 +1,7 @@
 -- The code given at sign-up is redeemed at the person's first call.
 
--- A refusal that may pass is raised as redeem_code raises it, and the claim is kept for another try; any other
--- refusal ends the claim, and there is no row.
+-- A refusal that may pass is raised as redeem_code raises it, and the claim is kept for another try; a final refusal
+-- ends the claim, and there is no row.
 create function referral_private.redeem_sign_up_code()
 returns setof referral.redeemed_code
 language plpgsql
@@ -24,7 +24,7 @@ begin
   exception
     when sqlstate 'PGRST' then
       get stacked diagnostics v_refusal = message_text;
-      if v_refusal::json ->> 'code' in ('busy', 'rate_limited', 'code_suspended', 'program_inactive') then
+      if referral_private.is_final_refusal(v_refusal::json ->> 'code') is not true then
         raise;
       end if;
   end;

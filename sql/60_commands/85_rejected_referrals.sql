@@ -19,10 +19,10 @@ declare
 begin
   perform referral_private.require_role(p_org_id, 'coordinator');
   if num_nonnulls(p_person_id, p_payer_id) <> 1 then
-    perform referral_private.raise_error('invalid_argument', 'person_id, payer_id');
+    perform referral_private.raise_error('invalid_argument', 'person_id, payer_id: one of the two');
   end if;
   if length(p_payer_id) not between 1 and 500 then
-    perform referral_private.raise_error('invalid_argument', 'payer_id');
+    perform referral_private.raise_error('invalid_argument', 'payer_id: 1 to 500 characters');
   end if;
   if not exists (select from referral.programs as p where p.org_id = p_org_id and p.id = p_program_id) then
     perform referral_private.raise_error('program_not_found');

@@ -41,7 +41,7 @@ declare
 begin
   perform referral_private.require_role(p_org_id, 'coordinator');
   if num_nonnulls(p_member_id, p_code_id) <> 1 then
-    perform referral_private.raise_error('invalid_argument', 'member_id, code_id');
+    perform referral_private.raise_error('invalid_argument', 'member_id, code_id: one of the two');
   end if;
   if p_code_id is not null then
     v_code := referral_private.code_to_forfeit(p_org_id, p_code_id);

@@ -80,7 +80,7 @@ declare
   );
 begin
   if v_after is null then
-    perform referral_private.raise_error('invalid_argument', 'after_event');
+    perform referral_private.raise_error('invalid_argument', 'after_event: the last event_id of the page before');
   end if;
   return query
   select p.stripe_account, p.livemode, p.event_id, e.type, p.reason, e.received_at, p.event

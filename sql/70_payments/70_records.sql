@@ -26,7 +26,7 @@ begin
   if coalesce(jsonb_typeof(p_options), '') <> 'object' or p_options - 'livemode' <> '{}'
     or coalesce(jsonb_typeof(p_options -> 'livemode'), 'boolean') <> 'boolean'
   then
-    perform referral_private.raise_error('invalid_argument', 'options');
+    perform referral_private.raise_error('invalid_argument', 'options: an object such as {"livemode": false}');
   end if;
   return coalesce((p_options -> 'livemode')::boolean, true);
 end
@@ -51,8 +51,13 @@ as $$
 declare
   v_known jsonb;
 begin
-  if num_nulls(p_provider, p_ref) > 0 then
-    perform referral_private.raise_error('invalid_argument', 'provider, ref');
+  if p_provider is null then
+    perform referral_private.raise_error('invalid_argument', 'provider: required');
+  end if;
+  if p_ref is null then
+    perform referral_private.raise_error(
+      'invalid_argument', case p_kind when 'payment' then 'payment_ref: required' else 'refund_ref: required' end
+    );
   end if;
   perform referral_private.require_role(p_org_id, 'admin');
   perform referral_private.lock_stripe_account_of(p_org_id);
@@ -96,7 +101,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if p_amount is null or p_amount not between 1 and 9007199254740991 then
-    perform referral_private.raise_error('invalid_argument', 'amount');
+    perform referral_private.raise_error('invalid_argument', 'amount: 1 to 9,007,199,254,740,991, in minor units');
   end if;
 end
 $$;
@@ -181,13 +186,16 @@ declare
 begin
   perform referral_private.require_amount(p_amount);
   if p_currency is null or p_currency !~ '^[a-z]{3}$' then
-    perform referral_private.raise_error('invalid_argument', 'currency');
+    perform referral_private.raise_error('invalid_argument', 'currency: three lower-case letters, such as usd');
   end if;
   if p_tax not between 0 and p_amount then
-    perform referral_private.raise_error('invalid_argument', 'tax');
+    perform referral_private.raise_error('invalid_argument', 'tax: 0 to amount');
   end if;
-  if p_referee_id is null or p_paid_at is null or not isfinite(p_paid_at) then
-    perform referral_private.raise_error('invalid_argument', 'referee_id, paid_at');
+  if p_referee_id is null then
+    perform referral_private.raise_error('invalid_argument', 'referee_id: required');
+  end if;
+  if p_paid_at is null or not isfinite(p_paid_at) then
+    perform referral_private.raise_error('invalid_argument', 'paid_at: required, the time at which it was paid');
   end if;
   v_status := referral_private.store_record(
     p_org_id, v_livemode, 'payment', p_provider, p_payment_ref,

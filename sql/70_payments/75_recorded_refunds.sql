@@ -24,7 +24,7 @@ declare
 begin
   perform referral_private.require_amount(p_amount);
   if p_payment_ref is null then
-    perform referral_private.raise_error('invalid_argument', 'payment_ref');
+    perform referral_private.raise_error('invalid_argument', 'payment_ref: required');
   end if;
   v_status := referral_private.store_record(
     p_org_id, v_livemode, 'refund', p_provider, p_refund_ref,

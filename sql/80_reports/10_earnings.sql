@@ -134,12 +134,12 @@ begin
   end if;
   v_after := jsonb_populate_record(null::referral.liability, p_after);
   if num_nulls(v_after.earner_id, v_after.currency, v_after.livemode) > 0 then
-    perform referral_private.raise_error('invalid_argument', 'after');
+    perform referral_private.raise_error('invalid_argument', 'after: the last row of the page before');
   end if;
   return v_after;
 exception
   when data_exception then
-    perform referral_private.raise_error('invalid_argument', 'after');
+    perform referral_private.raise_error('invalid_argument', 'after: the last row of the page before');
 end
 $$;
 

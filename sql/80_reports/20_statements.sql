@@ -30,7 +30,7 @@ begin
   if p_after is not null and not exists (
     select from referral_private.ledger_entries as e where e.org_id = p_org_id and e.entry_id = p_after
   ) then
-    perform referral_private.raise_error('invalid_argument', 'after');
+    perform referral_private.raise_error('invalid_argument', 'after: the entry_id of the last row of the page before');
   end if;
   return query
   with

@@ -17,13 +17,13 @@ begin
     v_sale := jsonb_populate_record(null::referral_private.sale_key, p_after);
   exception
     when data_exception then
-      perform referral_private.raise_error('invalid_argument', 'after');
+      perform referral_private.raise_error('invalid_argument', 'after: next of the slice before');
   end;
   if num_nulls(v_sale.sale_id, v_sale.stripe_account, v_sale.livemode) = 0 then
     return referral_private.verify_sales(v_sale, v_max_rows);
   end if;
   if p_after is not null and num_nulls(v_account.org_id, v_account.account_id) > 0 then
-    perform referral_private.raise_error('invalid_argument', 'after');
+    perform referral_private.raise_error('invalid_argument', 'after: next of the slice before');
   end if;
   v_slice := referral_private.verify_accounts(v_account, v_max_rows);
   if p_after is null then

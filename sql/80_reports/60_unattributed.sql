@@ -64,10 +64,10 @@ begin
       v_after := jsonb_populate_record(null::referral.unattributed_sale, p_after);
     exception
       when data_exception then
-        perform referral_private.raise_error('invalid_argument', 'after');
+        perform referral_private.raise_error('invalid_argument', 'after: the last row of the page before');
     end;
     if num_nulls(v_after.paid_at, v_after.sale_id, v_after.stripe_account, v_after.livemode) > 0 then
-      perform referral_private.raise_error('invalid_argument', 'after');
+      perform referral_private.raise_error('invalid_argument', 'after: the last row of the page before');
     end if;
   end if;
   return query

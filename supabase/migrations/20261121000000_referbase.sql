@@ -47,6 +47,7 @@ as $$
     ('no_active_code', 404, 'This referrer has no active code in the organisation.'),
     ('organisation_exists', 409, 'An organisation with this slug exists.'),
     ('stripe_account_taken', 409, 'Another organisation has this Stripe account.'),
+    ('link_origin_taken', 409, 'Another organisation has this link origin.'),
     ('stripe_account_fixed', 409, 'The Stripe account has payments and cannot be changed any more.'),
     ('last_admin', 409, 'An organisation keeps at least one admin.'),
     ('member_exists', 409, 'This person is a member already, with another role.'),
@@ -74,6 +75,29 @@ as $$
     ('invalid_event', 400, 'The event is not one that can be read.'),
     ('rate_limited', 429, 'Too many calls of this kind. Try again later.'),
     ('busy', 503, 'The database is busy. Try again.');
+$$;
+
+-- Is this the code of a refusal after which an app, or a claim of a sign-up, forgets the code? After any other it is
+-- kept for another try. A limit can be raised, and terms can be changed: the person enters the code again then.
+create function referral_private.is_final_refusal(p_code text)
+returns boolean
+language sql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+  select
+    p_code in (
+      'invalid_code',
+      'code_not_found',
+      'code_inactive',
+      'code_expired',
+      'code_limit_reached',
+      'already_redeemed',
+      'self_referral',
+      'mutual_referral',
+      'new_users_only'
+    );
 $$;
 
 -- Raises a registered error the way PostgREST relays: `{code, message, details, hint}` and the HTTP status.
@@ -142,7 +166,7 @@ begin
       v_code := case p_constraint
         when 'organisations_slug_is_unique' then 'organisation_exists'
         when 'organisations_stripe_account_is_unique' then 'stripe_account_taken'
-        when 'organisations_link_origin_is_unique' then 'invalid_argument'
+        when 'organisations_link_origin_is_unique' then 'link_origin_taken'
         when 'programs_key_is_unique' then 'program_exists'
         when 'codes_one_active' then 'active_code_exists'
       end;
@@ -158,9 +182,10 @@ begin
   end case;
   if v_code is not null then
     perform referral_private.raise_error(
-      v_code, case when v_code <> 'busy' then coalesce(
-        referral_private.rule_of(p_schema, p_constraint), nullif(p_constraint, ''), p_column
-      ) end
+      v_code, coalesce(
+        referral_private.rule_of(p_schema, p_constraint),
+        case when v_code = 'invalid_argument' then coalesce(nullif(p_constraint, ''), p_column || ': required') end
+      )
     );
   end if;
 end
@@ -316,11 +341,17 @@ declare
   v_unknown text;
 begin
   if p_changes is null or jsonb_typeof(p_changes) <> 'object' then
-    perform referral_private.raise_error('invalid_argument', 'changes');
+    perform referral_private.raise_error(
+      'invalid_argument', 'changes: an object with some of ' || array_to_string(p_keys, ', ')
+    );
   end if;
-  select string_agg(key, ', ') into v_unknown from jsonb_object_keys(p_changes) as key where key <> all (p_keys);
+  select string_agg(left(key, 64), ', ') into v_unknown
+  from jsonb_object_keys(p_changes) as key
+  where key <> all (p_keys);
   if v_unknown is not null then
-    perform referral_private.raise_error('invalid_argument', 'changes: ' || v_unknown);
+    perform referral_private.raise_error('invalid_argument', concat(
+      'changes: unknown ', left(v_unknown, 500), '; known are ', array_to_string(p_keys, ', ')
+    ));
   end if;
 end
 $$;
@@ -477,7 +508,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if p_org_id is null then
-    perform referral_private.raise_error('invalid_argument', 'org_id');
+    perform referral_private.raise_error('invalid_argument', 'org_id: required');
   end if;
   if referral_private.is_operator() then
     if not exists (select from referral.organisations as o where o.id = p_org_id) then
@@ -507,10 +538,12 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if p_org_id is null then
-    perform referral_private.raise_error('invalid_argument', 'org_id');
+    perform referral_private.raise_error('invalid_argument', 'org_id: required');
   end if;
   if p_user_id is null and referral_private.is_operator() then
-    perform referral_private.raise_error('invalid_argument', p_argument);
+    perform referral_private.raise_error('invalid_argument', concat(
+      p_argument, ': required with the secret key, which is no person; an app uses the publishable key and signs in'
+    ));
   end if;
   if p_user_id is null or p_user_id is not distinct from auth.uid() then
     return referral_private.require_person();
@@ -603,7 +636,7 @@ comment on constraint organisations_name_is_1_to_120 on referral.organisations i
 comment on constraint organisations_stripe_account_is_an_id on referral.organisations is
   'stripe_account_id: acct_ and what follows at Stripe';
 comment on constraint organisations_link_origin_is_unique on referral.organisations is
-  'link_origin: of one organisation only';
+  'link_origin: a host that no other organisation has; to move a host, set it to null there first';
 comment on constraint organisations_link_origin_is_https on referral.organisations is
   'link_origin: https:// and a host in lower case, and nothing after it but a port';
 comment on constraint organisations_web_destination_is_https on referral.organisations is
@@ -876,7 +909,9 @@ begin
   from referral.programs as p
   where p.org_id = p_org_id and case when p_program_id is null then p.is_default else p.id = p_program_id end;
   if not found then
-    perform referral_private.raise_error('program_not_found');
+    perform referral_private.raise_error(
+      'program_not_found', case when p_program_id is null then 'none: an admin calls create_program first' end
+    );
   end if;
   if not v_program.active or not (select o.active from referral.organisations as o where o.id = p_org_id) then
     perform referral_private.raise_error('program_inactive');
@@ -981,8 +1016,36 @@ begin
 end
 $$;
 
+-- What a value of this key of the terms must be. Null for a key that there is not.
+create function referral_private.form_of_term(p_key text)
+returns text
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case
+    when p_key in ('commission', 'referee_reward') then
+      '{"kind": "percent", "bps": 2000} for 20 percent, or {"kind": "flat", "amount": {"usd": 500}}'
+    when p_key = 'recurrence' then '"once", "forever" or {"months": 12}, up to 1,200'
+    when p_key = 'tiers' then
+      '[{"from": 1, "bps": 1000}, {"from": 11, "bps": 1500}], from 1 on and rising, up to 100'
+    when p_key = 'hold_days' then '0 to 365'
+    when p_key = 'conversion_window_days' then '1 to 3,650'
+    when p_key = 'new_users_only_days' then '0 to 3,650'
+    when p_key = 'max_commissions_per_referrer' then '1 to 1,000,000,000'
+    when p_key = 'guests_per_day' then '1 to 1,000,000'
+    when p_key in ('minimum_sale', 'max_commission_per_referral') then 'minor units by currency, such as {"usd": 500}'
+    when p_key = 'enrolment' then '"open" or "invited"'
+    when p_key = 'customers' then '"new" or "any"'
+    when p_key in ('guests', 'flat_above_sale') then 'true or false'
+  end;
+end
+$$;
+
 -- Refuses terms that are too long, or have a key that is unknown or wrong. Changes of terms may set a key to null.
--- Raises `invalid_terms`; the details name the keys.
+-- Raises `invalid_terms`; the details name the keys, and say what each must be.
 create function referral_private.require_terms(p_terms jsonb, p_are_changes boolean)
 returns void
 language plpgsql
@@ -1002,14 +1065,17 @@ begin
   if p_terms ? 'payout_minimum' then
     perform referral_private.raise_error('invalid_terms', 'payout_minimum: no term of a program');
   end if;
-  select string_agg(left(key, 64), ', ') into v_wrong
+  select string_agg(
+    left(key, 64) || ': ' || coalesce(referral_private.form_of_term(key), 'no such key, see docs/terms.md'), '; '
+  )
+  into v_wrong
   from jsonb_each(p_terms)
   where case
     when p_are_changes and value = 'null' then referral_private.is_term(key, value) is null
     else referral_private.is_term(key, value) is not true
   end;
   if v_wrong is not null then
-    perform referral_private.raise_error('invalid_terms', left(v_wrong, 500));
+    perform referral_private.raise_error('invalid_terms', left(v_wrong, 2000));
   end if;
 end
 $$;
@@ -1155,6 +1221,23 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return (referral_private.terms_in_force(p_org_id, p_program_id)).terms ->> 'enrolment' = 'open';
+end
+$$;
+
+-- Lets people pass who enrol by themselves, where the terms in force say so. Raises `not_invited`.
+create function referral_private.require_open_enrolment(p_org_id uuid, p_program_id uuid)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not referral_private.has_open_enrolment(p_org_id, p_program_id) then
+    perform referral_private.raise_error(
+      'not_invited', 'enrolment: staff call add_member for the person, or the program''s terms say "open"'
+    );
+  end if;
 end
 $$;
 
@@ -1849,7 +1932,7 @@ begin
   select o.id, p_max_uses from referral.organisations as o where o.id = p_org_id and p_max_uses <= o.max_uses_cap
   returning quota_id into v_quota_id;
   if not found then
-    perform referral_private.raise_error('invalid_argument', 'max_uses');
+    perform referral_private.raise_error('invalid_argument', 'max_uses: 1 to max_uses_cap of the organisation');
   end if;
   return v_quota_id;
 end
@@ -1909,7 +1992,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if p_expires_at <= clock_timestamp() then
-    perform referral_private.raise_error('invalid_argument', 'expires_at');
+    perform referral_private.raise_error('invalid_argument', 'expires_at: in the future');
   end if;
 end
 $$;
@@ -2555,10 +2638,10 @@ declare
   v_day date;
 begin
   if p_click_id is null then
-    perform referral_private.raise_error('invalid_argument', 'click_id');
+    perform referral_private.raise_error('invalid_argument', 'click_id: required');
   end if;
   if coalesce(p_platform <> all (enum_range(null::referral.click_platform)::text[]), true) then
-    perform referral_private.raise_error('invalid_argument', 'platform');
+    perform referral_private.raise_error('invalid_argument', 'platform: ios, android or web');
   end if;
   if p_channel = any (enum_range(null::referral.click_channel)::text[]) then
     v_click.channel := p_channel;
@@ -2640,7 +2723,7 @@ declare
   v_from_day date := coalesce(p_from_day, v_to_day - 30);
 begin
   if v_from_day not between v_to_day - 30 and v_to_day then
-    perform referral_private.raise_error('invalid_argument', 'from_day');
+    perform referral_private.raise_error('invalid_argument', 'from_day: to_day, or up to 30 days before it');
   end if;
   return query
   select d.day, d.platform, nullif(d.channel, '')::referral.click_channel, d.clicks
@@ -2780,7 +2863,7 @@ begin
   v_kept_from := referral_private.later(v_now, -p_retention);
   -- No click_window is longer than 90 days.
   if coalesce(v_kept_from > referral_private.later(v_now, interval '-90 days'), true) then
-    perform referral_private.raise_error('invalid_argument', 'retention');
+    perform referral_private.raise_error('invalid_argument', 'retention: 90 days or more');
   end if;
   perform pg_advisory_xact_lock(hashtextextended('referral.maintain_clicks', 0));
   v_done := referral_private.renew_click_partitions(v_kept_from);
@@ -2810,7 +2893,7 @@ begin
   return next v_done;
 exception
   when datetime_field_overflow then
-    perform referral_private.raise_error('invalid_argument', 'retention');
+    perform referral_private.raise_error('invalid_argument', 'retention: 90 days or more');
 end
 $$;
 
@@ -3424,7 +3507,7 @@ declare
   v_user_id uuid := referral_private.require_person();
 begin
   if p_org_id is null then
-    perform referral_private.raise_error('invalid_argument', 'org_id');
+    perform referral_private.raise_error('invalid_argument', 'org_id: required');
   end if;
   return query
   select r.id, r.org_id, r.program_id, c.code, r.status, r.redeemed_at
@@ -3501,7 +3584,7 @@ begin
   from referral.redemptions as r
   where r.org_id = p_org_id and r.id = p_after;
   if not found then
-    perform referral_private.raise_error('invalid_argument', 'after');
+    perform referral_private.raise_error('invalid_argument', 'after: the id of the last row of the page before');
   end if;
   return v_position;
 end
@@ -3527,7 +3610,7 @@ declare
   v_position referral_private.page_position;
 begin
   if p_org_id is null then
-    perform referral_private.raise_error('invalid_argument', 'org_id');
+    perform referral_private.raise_error('invalid_argument', 'org_id: required');
   end if;
   v_position := referral_private.position_after(p_org_id, p_after);
   return query
@@ -3609,7 +3692,7 @@ declare
 begin
   perform referral_private.require_role(p_org_id, 'coordinator');
   if p_user_id is null then
-    perform referral_private.raise_error('invalid_argument', 'user_id');
+    perform referral_private.raise_error('invalid_argument', 'user_id: required');
   end if;
   v_position := referral_private.position_after(p_org_id, p_after);
   return query
@@ -3691,7 +3774,7 @@ declare
   v_is_operator boolean := referral_private.is_operator();
 begin
   if coalesce(cardinality(p_code_ids), 0) > 1000 then
-    perform referral_private.raise_error('invalid_argument', 'code_ids');
+    perform referral_private.raise_error('invalid_argument', 'code_ids: up to 1,000 ids');
   end if;
   if not v_is_operator then
     perform referral_private.require_person();
@@ -8048,7 +8131,7 @@ declare
   v_organisation referral.organisations;
 begin
   if p_admin_id is null then
-    perform referral_private.raise_error('invalid_argument', 'admin_id');
+    perform referral_private.raise_error('invalid_argument', 'admin_id: required');
   end if;
   -- The organisation starts on the platform's own account, which it may be the second to join.
   if (
@@ -8140,7 +8223,7 @@ begin
   return jsonb_populate_record(p_organisation, p_changes);
 exception
   when data_exception then
-    perform referral_private.raise_error('invalid_argument', 'changes');
+    perform referral_private.raise_error('invalid_argument', 'changes: ' || sqlerrm);
 end
 $$;
 
@@ -8154,7 +8237,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if not exists (select from pg_timezone_names as z where z.name = p_name) then
-    perform referral_private.raise_error('invalid_argument', 'time_zone');
+    perform referral_private.raise_error('invalid_argument', 'time_zone: a name such as Europe/Berlin');
   end if;
 end
 $$;
@@ -8170,7 +8253,8 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 declare
-  v_settings text[] := array[
+  v_of_operator constant text[] := '{stripe_account_id,link_origin,batch_rows_per_day}';
+  v_settings constant text[] := array[
     'name', 'active', 'web_destination', 'ios_destination', 'android_destination', 'android_package', 'ios_app_ids',
     'android_fingerprints', 'code_length', 'codes_per_member', 'max_uses_cap', 'rotation_grace', 'redemptions_per_user',
     'redemptions_per_address', 'click_window', 'clicks_per_visitor', 'clicks_per_code', 'time_zone',
@@ -8180,10 +8264,12 @@ declare
   v_new referral.organisations;
 begin
   perform referral_private.require_role(p_org_id, 'admin');
-  if referral_private.is_operator() then
-    v_settings := v_settings || '{stripe_account_id,link_origin,batch_rows_per_day}';
+  perform referral_private.require_changes(p_changes, v_settings || v_of_operator);
+  if p_changes ?| v_of_operator and not referral_private.is_operator() then
+    perform referral_private.raise_error(
+      'not_allowed', array_to_string(v_of_operator, ', ') || ' are set by the operator, with the secret key'
+    );
   end if;
-  perform referral_private.require_changes(p_changes, v_settings);
   if p_changes ? 'time_zone' then
     perform referral_private.require_time_zone(p_changes ->> 'time_zone');
   end if;
@@ -8236,7 +8322,7 @@ org_id: the organisation
 changes: an object with these keys; unknown keys are refused
 callers: admins and the operator
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, stripe_account_taken,
-  stripe_account_fixed, invalid_argument, busy
+  link_origin_taken, stripe_account_fixed, invalid_argument, busy
 timeout: 10s';
 
 grant execute on function referral_private.update_organisation to authenticated, service_role;
@@ -8541,7 +8627,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if p_role is null or p_role <> all (enum_range(null::referral.member_role)::text[]) then
-    perform referral_private.raise_error('invalid_argument', 'role');
+    perform referral_private.raise_error('invalid_argument', 'role: member, coordinator or admin');
   end if;
 end
 $$;
@@ -8575,7 +8661,7 @@ declare
 begin
   perform referral_private.require_role(p_org_id, 'coordinator');
   if p_user_id is null then
-    perform referral_private.raise_error('invalid_argument', 'user_id');
+    perform referral_private.raise_error('invalid_argument', 'user_id: required');
   end if;
   perform referral_private.require_role_name(p_role);
   perform referral_private.require_may_add(p_org_id, p_role);
@@ -8999,7 +9085,7 @@ begin
   perform referral_private.require_role(v_program.org_id, 'admin');
   perform referral_private.require_changes(p_changes, '{name,active,is_default,terms}');
   if p_changes -> 'is_default' <> 'true' then
-    perform referral_private.raise_error('invalid_argument', 'changes: is_default');
+    perform referral_private.raise_error('invalid_argument', 'is_default: true only');
   end if;
   v_active := p_changes ->> 'active';
   if p_changes ? 'terms' then
@@ -9034,7 +9120,7 @@ begin
   return v_program;
 exception
   when invalid_text_representation then
-    perform referral_private.raise_error('invalid_argument', 'changes');
+    perform referral_private.raise_error('invalid_argument', 'active: true or false');
 end
 $$;
 
@@ -9097,10 +9183,8 @@ as $$
 declare
   v_program referral.programs := referral_private.program_for_code(p_member.org_id, p_program_id);
 begin
-  if p_member.admitted_by = p_member.user_id
-    and not referral_private.has_open_enrolment(p_member.org_id, v_program.id)
-  then
-    perform referral_private.raise_error('not_invited');
+  if p_member.admitted_by = p_member.user_id then
+    perform referral_private.require_open_enrolment(p_member.org_id, v_program.id);
   end if;
   return v_program.id;
 end
@@ -9328,15 +9412,16 @@ declare
   v_user_id uuid := referral_private.require_person();
   v_code referral.codes;
   v_member referral.members;
-  v_program_id uuid;
 begin
   select * into v_code from referral_private.get_active_code(p_org_id, null);
   if v_code.id is null then
     if not exists (select from referral.members as m where m.org_id = p_org_id and m.user_id = v_user_id) then
-      v_program_id := (referral_private.program_for_code(p_org_id, p_program_id)).id;
-      if not referral_private.has_open_enrolment(p_org_id, v_program_id) then
-        perform referral_private.raise_error('not_invited');
+      if not exists (select from referral.organisations as o where o.id = p_org_id) then
+        perform referral_private.raise_error('organisation_not_found');
       end if;
+      perform referral_private.require_open_enrolment(
+        p_org_id, (referral_private.program_for_code(p_org_id, p_program_id)).id
+      );
       perform referral_private.recognise_user(v_user_id);
       insert into referral.members (org_id, user_id, admitted_by) values (p_org_id, v_user_id, v_user_id)
       on conflict on constraint members_pkey do nothing;
@@ -9370,8 +9455,8 @@ group: Have a code
 org_id: the organisation
 program_id: the default program unless given
 callers: signed-in people
-errors: not_signed_in, anonymous_user, member_deactivated, member_blocked, not_invited, program_not_found,
-  program_inactive, active_in_other_program, too_many_codes, code_suspended, invalid_argument, busy
+errors: not_signed_in, anonymous_user, member_deactivated, member_blocked, not_invited, organisation_not_found,
+  program_not_found, program_inactive, active_in_other_program, too_many_codes, code_suspended, invalid_argument, busy
 timeout: 10s';
 
 grant execute on function referral_private.get_or_create_code to authenticated;
@@ -9413,7 +9498,7 @@ begin
   if referral_private.later(v_now, v_grace) not between v_now and (
     select referral_private.later(v_now, o.rotation_grace) from referral.organisations as o where o.id = p_org_id
   ) then
-    perform referral_private.raise_error('invalid_argument', 'grace');
+    perform referral_private.raise_error('invalid_argument', 'grace: up to rotation_grace of the organisation');
   end if;
 
   select * into v_new
@@ -9439,7 +9524,7 @@ begin
   return referral_private.insert_code(v_new);
 exception
   when datetime_field_overflow then
-    perform referral_private.raise_error('invalid_argument', 'grace');
+    perform referral_private.raise_error('invalid_argument', 'grace: up to rotation_grace of the organisation');
 end
 $$;
 
@@ -9704,7 +9789,7 @@ begin
     where q.org_id = p_code.org_id and q.quota_id = p_code.quota_id and o.id = q.org_id
       and p_max_uses <= o.max_uses_cap;
     if not found then
-      perform referral_private.raise_error('invalid_argument', 'max_uses');
+      perform referral_private.raise_error('invalid_argument', 'max_uses: 1 to max_uses_cap of the organisation');
     end if;
     return p_code.quota_id;
   end if;
@@ -9756,7 +9841,7 @@ begin
 
   if p_changes ? 'description' then
     if jsonb_typeof(p_changes -> 'description') not in ('string', 'null') then
-      perform referral_private.raise_error('invalid_argument', 'description');
+      perform referral_private.raise_error('invalid_argument', 'description: a text, or null');
     end if;
     v_code.description := p_changes ->> 'description';
   end if;
@@ -9766,7 +9851,7 @@ begin
       (select o.time_zone from referral.organisations as o where o.id = v_code.org_id)
     );
     if (v_code.expires_at is null) <> (p_changes -> 'expires_at' = 'null') then
-      perform referral_private.raise_error('invalid_argument', 'expires_at');
+      perform referral_private.raise_error('invalid_argument', 'expires_at: ISO 8601, such as 2030-12-31, or null');
     end if;
     perform referral_private.require_future_expiry(v_code.expires_at);
   end if;
@@ -9781,7 +9866,7 @@ begin
   return v_code;
 exception
   when data_exception then
-    perform referral_private.raise_error('invalid_argument', 'changes');
+    perform referral_private.raise_error('invalid_argument', 'max_uses: a whole number, or null');
 end
 $$;
 
@@ -9991,11 +10076,11 @@ declare
 begin
   perform referral_private.require_role(p_org_id, 'coordinator');
   if p_count is null or p_count not between 1 and 10000 then
-    perform referral_private.raise_error('invalid_argument', 'count');
+    perform referral_private.raise_error('invalid_argument', 'count: 1 to 10,000');
   end if;
   perform referral_private.require_future_expiry(p_expires_at);
   if p_max_uses not between 1 and (select o.max_uses_cap from referral.organisations as o where o.id = p_org_id) then
-    perform referral_private.raise_error('invalid_argument', 'max_uses');
+    perform referral_private.raise_error('invalid_argument', 'max_uses: 1 to max_uses_cap of the organisation');
   end if;
   v_program_id := (referral_private.program_for_code(p_org_id, p_program_id)).id;
   v_length := referral_private.drawn_length(p_org_id, v_program_id, p_max_uses is not null);
@@ -10292,7 +10377,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if jsonb_typeof(p_rows) is distinct from 'array' or jsonb_array_length(p_rows) not between 1 and 50000 then
-    perform referral_private.raise_error('invalid_argument', 'rows: 1 to 50,000');
+    perform referral_private.raise_error('invalid_argument', 'rows: an array of 1 to 50,000 objects');
   end if;
   if pg_column_size(p_rows) > 33554432 then
     perform referral_private.raise_error('invalid_argument', 'rows: up to 32 MiB');
@@ -10428,10 +10513,10 @@ begin
     perform referral_private.raise_error('organisation_not_found');
   end if;
   if v_word is null then
-    perform referral_private.raise_error('invalid_argument', 'word');
+    perform referral_private.raise_error('invalid_argument', 'word: one of the reserved words');
   end if;
   if p_allowed is null then
-    perform referral_private.raise_error('invalid_argument', 'allowed');
+    perform referral_private.raise_error('invalid_argument', 'allowed: true or false');
   end if;
   if p_allowed then
     insert into referral_private.allowed_words (org_id, word) values (p_org_id, v_word) on conflict do nothing;
@@ -10501,7 +10586,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if coalesce(p_provenance <> all (enum_range(null::referral.provenance)::text[]), true) then
-    perform referral_private.raise_error('invalid_argument', 'provenance');
+    perform referral_private.raise_error('invalid_argument', 'provenance: typed, link, install_referrer or clipboard');
   end if;
   if (p_provenance = 'typed') <> (p_click_id is null) then
     perform referral_private.raise_error('invalid_click');
@@ -10680,8 +10765,8 @@ grant execute on function referral_private.redeem_code to authenticated;
 
 -- The code given at sign-up is redeemed at the person's first call.
 
--- A refusal that may pass is raised as redeem_code raises it, and the claim is kept for another try; any other
--- refusal ends the claim, and there is no row.
+-- A refusal that may pass is raised as redeem_code raises it, and the claim is kept for another try; a final refusal
+-- ends the claim, and there is no row.
 create function referral_private.redeem_sign_up_code()
 returns setof referral.redeemed_code
 language plpgsql
@@ -10704,7 +10789,7 @@ begin
   exception
     when sqlstate 'PGRST' then
       get stacked diagnostics v_refusal = message_text;
-      if v_refusal::json ->> 'code' in ('busy', 'rate_limited', 'code_suspended', 'program_inactive') then
+      if referral_private.is_final_refusal(v_refusal::json ->> 'code') is not true then
         raise;
       end if;
   end;
@@ -10944,10 +11029,10 @@ declare
 begin
   perform referral_private.require_role(p_org_id, 'coordinator');
   if num_nonnulls(p_person_id, p_payer_id) <> 1 then
-    perform referral_private.raise_error('invalid_argument', 'person_id, payer_id');
+    perform referral_private.raise_error('invalid_argument', 'person_id, payer_id: one of the two');
   end if;
   if length(p_payer_id) not between 1 and 500 then
-    perform referral_private.raise_error('invalid_argument', 'payer_id');
+    perform referral_private.raise_error('invalid_argument', 'payer_id: 1 to 500 characters');
   end if;
   if not exists (select from referral.programs as p where p.org_id = p_org_id and p.id = p_program_id) then
     perform referral_private.raise_error('program_not_found');
@@ -11022,7 +11107,7 @@ declare
 begin
   perform referral_private.require_role(p_org_id, 'coordinator');
   if num_nonnulls(p_member_id, p_code_id) <> 1 then
-    perform referral_private.raise_error('invalid_argument', 'member_id, code_id');
+    perform referral_private.raise_error('invalid_argument', 'member_id, code_id: one of the two');
   end if;
   if p_code_id is not null then
     v_code := referral_private.code_to_forfeit(p_org_id, p_code_id);
@@ -12250,7 +12335,7 @@ declare
   );
 begin
   if v_after is null then
-    perform referral_private.raise_error('invalid_argument', 'after_event');
+    perform referral_private.raise_error('invalid_argument', 'after_event: the last event_id of the page before');
   end if;
   return query
   select p.stripe_account, p.livemode, p.event_id, e.type, p.reason, e.received_at, p.event
@@ -12353,7 +12438,7 @@ begin
   if coalesce(jsonb_typeof(p_options), '') <> 'object' or p_options - 'livemode' <> '{}'
     or coalesce(jsonb_typeof(p_options -> 'livemode'), 'boolean') <> 'boolean'
   then
-    perform referral_private.raise_error('invalid_argument', 'options');
+    perform referral_private.raise_error('invalid_argument', 'options: an object such as {"livemode": false}');
   end if;
   return coalesce((p_options -> 'livemode')::boolean, true);
 end
@@ -12378,8 +12463,13 @@ as $$
 declare
   v_known jsonb;
 begin
-  if num_nulls(p_provider, p_ref) > 0 then
-    perform referral_private.raise_error('invalid_argument', 'provider, ref');
+  if p_provider is null then
+    perform referral_private.raise_error('invalid_argument', 'provider: required');
+  end if;
+  if p_ref is null then
+    perform referral_private.raise_error(
+      'invalid_argument', case p_kind when 'payment' then 'payment_ref: required' else 'refund_ref: required' end
+    );
   end if;
   perform referral_private.require_role(p_org_id, 'admin');
   perform referral_private.lock_stripe_account_of(p_org_id);
@@ -12423,7 +12513,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if p_amount is null or p_amount not between 1 and 9007199254740991 then
-    perform referral_private.raise_error('invalid_argument', 'amount');
+    perform referral_private.raise_error('invalid_argument', 'amount: 1 to 9,007,199,254,740,991, in minor units');
   end if;
 end
 $$;
@@ -12508,13 +12598,16 @@ declare
 begin
   perform referral_private.require_amount(p_amount);
   if p_currency is null or p_currency !~ '^[a-z]{3}$' then
-    perform referral_private.raise_error('invalid_argument', 'currency');
+    perform referral_private.raise_error('invalid_argument', 'currency: three lower-case letters, such as usd');
   end if;
   if p_tax not between 0 and p_amount then
-    perform referral_private.raise_error('invalid_argument', 'tax');
+    perform referral_private.raise_error('invalid_argument', 'tax: 0 to amount');
   end if;
-  if p_referee_id is null or p_paid_at is null or not isfinite(p_paid_at) then
-    perform referral_private.raise_error('invalid_argument', 'referee_id, paid_at');
+  if p_referee_id is null then
+    perform referral_private.raise_error('invalid_argument', 'referee_id: required');
+  end if;
+  if p_paid_at is null or not isfinite(p_paid_at) then
+    perform referral_private.raise_error('invalid_argument', 'paid_at: required, the time at which it was paid');
   end if;
   v_status := referral_private.store_record(
     p_org_id, v_livemode, 'payment', p_provider, p_payment_ref,
@@ -12591,7 +12684,7 @@ declare
 begin
   perform referral_private.require_amount(p_amount);
   if p_payment_ref is null then
-    perform referral_private.raise_error('invalid_argument', 'payment_ref');
+    perform referral_private.raise_error('invalid_argument', 'payment_ref: required');
   end if;
   v_status := referral_private.store_record(
     p_org_id, v_livemode, 'refund', p_provider, p_refund_ref,
@@ -12826,12 +12919,12 @@ begin
   end if;
   v_after := jsonb_populate_record(null::referral.liability, p_after);
   if num_nulls(v_after.earner_id, v_after.currency, v_after.livemode) > 0 then
-    perform referral_private.raise_error('invalid_argument', 'after');
+    perform referral_private.raise_error('invalid_argument', 'after: the last row of the page before');
   end if;
   return v_after;
 exception
   when data_exception then
-    perform referral_private.raise_error('invalid_argument', 'after');
+    perform referral_private.raise_error('invalid_argument', 'after: the last row of the page before');
 end
 $$;
 
@@ -12903,7 +12996,7 @@ begin
   if p_after is not null and not exists (
     select from referral_private.ledger_entries as e where e.org_id = p_org_id and e.entry_id = p_after
   ) then
-    perform referral_private.raise_error('invalid_argument', 'after');
+    perform referral_private.raise_error('invalid_argument', 'after: the entry_id of the last row of the page before');
   end if;
   return query
   with
@@ -13356,13 +13449,13 @@ begin
     v_sale := jsonb_populate_record(null::referral_private.sale_key, p_after);
   exception
     when data_exception then
-      perform referral_private.raise_error('invalid_argument', 'after');
+      perform referral_private.raise_error('invalid_argument', 'after: next of the slice before');
   end;
   if num_nulls(v_sale.sale_id, v_sale.stripe_account, v_sale.livemode) = 0 then
     return referral_private.verify_sales(v_sale, v_max_rows);
   end if;
   if p_after is not null and num_nulls(v_account.org_id, v_account.account_id) > 0 then
-    perform referral_private.raise_error('invalid_argument', 'after');
+    perform referral_private.raise_error('invalid_argument', 'after: next of the slice before');
   end if;
   v_slice := referral_private.verify_accounts(v_account, v_max_rows);
   if p_after is null then
@@ -13456,10 +13549,10 @@ begin
       v_after := jsonb_populate_record(null::referral.unattributed_sale, p_after);
     exception
       when data_exception then
-        perform referral_private.raise_error('invalid_argument', 'after');
+        perform referral_private.raise_error('invalid_argument', 'after: the last row of the page before');
     end;
     if num_nulls(v_after.paid_at, v_after.sale_id, v_after.stripe_account, v_after.livemode) > 0 then
-      perform referral_private.raise_error('invalid_argument', 'after');
+      perform referral_private.raise_error('invalid_argument', 'after: the last row of the page before');
     end if;
   end if;
   return query
@@ -14280,8 +14373,8 @@ comment on function referral.get_or_create_code is
 org_id: the organisation.
 program_id: the default program unless given.
 Callers: signed-in people.
-Errors: not_signed_in, anonymous_user, member_deactivated, member_blocked, not_invited, program_not_found,
-program_inactive, active_in_other_program, too_many_codes, code_suspended, invalid_argument, busy.';
+Errors: not_signed_in, anonymous_user, member_deactivated, member_blocked, not_invited, organisation_not_found,
+program_not_found, program_inactive, active_in_other_program, too_many_codes, code_suspended, invalid_argument, busy.';
 
 grant execute on function referral.get_or_create_code to authenticated;
 
@@ -15507,7 +15600,7 @@ org_id: the organisation.
 changes: an object with these keys; unknown keys are refused.
 Callers: admins and the operator.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, stripe_account_taken,
-stripe_account_fixed, invalid_argument, busy.';
+link_origin_taken, stripe_account_fixed, invalid_argument, busy.';
 
 grant execute on function referral.update_organisation to authenticated, service_role;
 

@@ -1,13 +1,15 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { referralErrorCodes } from '../../client/errors.ts'
+import { referralError, referralErrorCodes } from '../../client/errors.ts'
+import { toReferralError } from '../../client/platform-errors.ts'
 import { functionErrors } from '../../functions/_shared/errors.ts'
 import { testDatabase } from '../support/database.ts'
 import { sqlSource } from '../support/sql-source.ts'
 
 const sql = await testDatabase()
+const document = readFileSync('docs/errors.md', 'utf8')
 const documented = Object.fromEntries(
-  readFileSync('docs/errors.md', 'utf8')
+  document
     .split(/^## /m)
     .map((section) => [
       section.slice(0, section.indexOf('\n')),
@@ -37,6 +39,73 @@ test('docs/errors.md lists exactly the errors of the edge functions, with their 
 test('the client’s union is the errors of the database and its own', () => {
   const own = Object.keys(documented['From the client'] ?? {})
   expect([...referralErrorCodes].sort()).toEqual([...Object.keys(registry), ...own].sort())
+})
+
+/** The cells of the rows of a section, without the heads. */
+const rowsOf = (section: string) =>
+  (document.split(`## ${section}\n`)[1]?.split('\n## ')[0] ?? '')
+    .split('\n')
+    .filter((line) => line.startsWith('| ') && !/^\| (?:---|code \|)/.test(line))
+    .map((line) =>
+      line
+        .split('|')
+        .slice(1, -1)
+        .map((cell) => cell.trim()),
+    )
+
+test('docs/errors.md and the client mark as final what ends a claim in the database', async () => {
+  const rows = await sql`
+    select code, referral_private.is_final_refusal(code) as final from referral_private.error_registry()`
+  const final = rows.filter((row) => row.final).map(({ code }) => String(code))
+  expect(final).toHaveLength(9)
+  const told = [...rowsOf('From the database'), ...rowsOf('From the client')]
+  expect(
+    told
+      .filter((cells) => cells.includes('yes'))
+      .map(([code]) => code)
+      .sort(),
+  ).toEqual(final.map((code) => `\`${code}\``).sort())
+  const marked = referralErrorCodes.filter((code) => referralError(code, '', null).final)
+  expect([...marked].sort()).toEqual([...final].sort())
+})
+
+test('only errors of redeem_code are final, and those that may pass are not', async () => {
+  const [row] = await sql`
+    select obj_description('referral.redeem_code'::regproc, 'pg_proc') as comment`
+  const [, list = ''] = /^Errors: ([^.]*)\./m.exec(row?.comment) ?? []
+  const final = (code: string) =>
+    referralError(code as 'busy', '', null).final ? 'final' : 'may pass'
+  const kinds = Map.groupBy(list.split(/,\s+/), final)
+  expect(kinds.get('final')).toHaveLength(9)
+  expect(kinds.get('may pass')?.sort()).toEqual(
+    ['anonymous_user', 'busy', 'code_suspended', 'invalid_argument', 'invalid_click'].concat([
+      'not_signed_in',
+      'program_inactive',
+      'rate_limited',
+    ]),
+  )
+})
+
+test('docs/errors.md says of the platform’s errors what the client makes of them', () => {
+  const rows = rowsOf('From the platform')
+  expect(rows.length).toBeGreaterThan(15)
+  for (const [codes = '', statuses = '', , ours = ''] of rows)
+    for (const code of codes.split(', '))
+      for (const status of statuses.split(', ').map(Number)) {
+        const error = toReferralError({ code: code === 'none' ? '' : code }, status)
+        expect(`${code} ${status} \`${error.code}\``).toBe(`${code} ${status} ${ours}`)
+      }
+})
+
+test('docs/errors.md says which errors of the client are retryable', () => {
+  const retryable = referralErrorCodes.filter((code) => referralError(code, '', null).retryable)
+  const [, told = ''] = /^\| `retryable` \| ([^|]*) \|/m.exec(document) ?? []
+  expect([...told.matchAll(/`(\w+)`/g)].map(([, code]) => code)).toEqual(
+    ['busy', 'rate_limited', 'unreachable'].filter((code) =>
+      retryable.some((known) => known === code),
+    ),
+  )
+  expect(retryable).toHaveLength(3)
 })
 
 test('every registered error is raised somewhere, and every raised one is registered', async () => {

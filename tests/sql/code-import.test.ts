@@ -347,7 +347,7 @@ describe('time_zone', () => {
     undone(sql, async (tx) => {
       const { org, admin } = await scene(tx)
       const call = admin.rpc('update_organisation', { org_id: org, changes: { time_zone } })
-      expect(await details(call)).toBe('time_zone')
+      expect(await details(call)).toBe('time_zone: a name such as Europe/Berlin')
     }),
   )
 

@@ -49,13 +49,13 @@ describe('a link host', () => {
       const { org, admin } = await scene(tx)
       const changes = { link_origin: 'https://go.example.org' }
       const call = admin.rpc('update_organisation', { org_id: org, changes })
-      expect(await refusal(call)).toBe('invalid_argument')
+      expect(await refusal(call)).toBe('not_allowed')
     }))
 
   test('is one organisation’s', () =>
     undone(sql, async (tx) => {
       await withHost(tx)
-      expect(await refusal(withHost(tx))).toBe('invalid_argument')
+      expect(await refusal(withHost(tx))).toBe('link_origin_taken')
     }))
 
   test.for(['https://GO.example.org', 'https://go.example.org/', 'http://go.example.org', 'go'])(

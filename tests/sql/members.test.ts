@@ -182,10 +182,10 @@ describe('get_or_create_code', () => {
       expect(await refusal(call)).toBe('active_in_other_program')
     }))
 
-  test('does not say whether an organisation exists', () =>
+  test('refuses the id of no organisation, with organisation_not_found', () =>
     undone(sql, async (tx) => {
       const call = person(tx).rpc('get_or_create_code', { org_id: crypto.randomUUID() })
-      expect(await refusal(call)).toBe('program_not_found')
+      expect(await refusal(call)).toBe('organisation_not_found')
     }))
 })
 

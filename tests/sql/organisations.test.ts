@@ -156,7 +156,7 @@ describe('update_organisation', () => {
       const changes = { stripe_account_id: 'acct_1' }
       expect(
         await refusal(here.admin.rpc('update_organisation', { org_id: here.org, changes })),
-      ).toBe('invalid_argument')
+      ).toBe('not_allowed')
       await operator(tx).rpc('update_organisation', { org_id: here.org, changes })
       const taken = operator(tx).rpc('update_organisation', { org_id: there.org, changes })
       expect(await refusal(taken)).toBe('stripe_account_taken')

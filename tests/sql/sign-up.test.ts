@@ -39,6 +39,33 @@ describe('a code given at sign-up', () => {
       ])
     }))
 
+  test('is forgotten after a final refusal only, whatever else is raised', () =>
+    undone(sql, async (tx) => {
+      await tx.unsafe(trigger)
+      const codes = await tx`
+        select code, referral_private.is_final_refusal(code) as final from referral_private.error_registry()`
+      expect(codes.length).toBeGreaterThan(40)
+      const forgotten: string[] = []
+      for (const { code } of codes) {
+        const user = await signUp(tx, { referral_code: 'ABCDEFGH' })
+        await tx.unsafe(`
+          create or replace function referral_private.redeem_code(
+            p_code text, p_click_id uuid default null, p_provenance text default 'typed', p_channel text default null
+          )
+          returns setof referral.redeemed_code language plpgsql volatile rows 1 security definer
+          as $$ begin perform referral_private.raise_error('${code}'); end $$`)
+        const said = await user.rpc('redeem_sign_up_code').then(
+          () => 'no row',
+          (error) => JSON.parse(error.message).code,
+        )
+        const [claim] =
+          await tx`select from referral_private.sign_up_claims where user_id = ${user.id}`
+        expect([code, said]).toEqual([code, claim ? code : 'no row'])
+        if (!claim) forgotten.push(code)
+      }
+      expect(forgotten).toEqual(codes.filter(({ final }) => final).map(({ code }) => code))
+    }))
+
   test('is found also where the metadata is a JSON text in a JSON string', () =>
     undone(sql, async (tx) => {
       const { org, mentor } = await scene(tx)

@@ -19,13 +19,16 @@ export async function raisedErrors(sql: Sql): Promise<Map<string, Set<string>>> 
   return new Map(
     rpcs.map(({ name, people, operator }) => {
       const unmet = [...(people ? [] : ofPeople), ...(operator ? [] : ofOperator)]
-      const codes = reachedFrom(name, byName).flatMap((source) => ownErrors(source, byName))
-      return [name, new Set(codes.filter((code) => registry.has(code) && !unmet.includes(code)))]
+      const codes = reachedFrom(name, byName).flatMap((source) => {
+        const own = ownErrors(source, byName)
+        return source.name === name ? own : own.filter((code) => !unmet.includes(code))
+      })
+      return [name, new Set(codes.filter((code) => registry.has(code)))]
     }),
   )
 }
 
-/** Errors that only people meet, and only the operator: who may not call meets none of them. */
+/** Errors that only people meet in a function that is called, and only the operator. */
 const ofPeople = ['not_signed_in', 'anonymous_user', 'not_a_member', 'not_allowed']
 const ofOperator = ['organisation_not_found']
 
@@ -46,6 +49,7 @@ function reachedFrom(name: string, byName: Map<string, Source>): Source[] {
 const constraints: Record<string, [written: RegExp, code: string]> = {
   organisations_slug_is_unique: [/insert into referral\.organisations/, 'organisation_exists'],
   organisations_stripe_account_is_unique: [/set stripe_account_id =/, 'stripe_account_taken'],
+  organisations_link_origin_is_unique: [/link_origin = v_new/, 'link_origin_taken'],
   programs_key_is_unique: [/insert into referral\.programs/, 'program_exists'],
   codes_one_active: [/insert into referral\.codes \([^)]*\breferrer_id\b/, 'active_code_exists'],
 }

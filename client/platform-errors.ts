@@ -1,0 +1,99 @@
+import {
+  type ReferralError,
+  type ReferralErrorCode,
+  referralError,
+  referralErrorCodes,
+} from './errors.ts'
+
+/** The body of an error response. A gateway's or a proxy's can have any form. */
+type ErrorBody = { code?: unknown; message?: unknown; details?: unknown }
+
+/** One of our codes, and the message that says what to do. */
+type Meaning = [code: ReferralErrorCode, message: string]
+
+const busy: Meaning = ['busy', 'The project is busy. Try again.']
+const argument: Meaning = [
+  'invalid_argument',
+  'An argument is missing or has a value that is not allowed.',
+]
+const signIn: Meaning = [
+  'not_signed_in',
+  'Sign in first. The operator’s calls need the secret key.',
+]
+const role: Meaning = [
+  'misconfigured',
+  'This key may not make this call. In an app, use the publishable key and sign the person in. The operator’s calls need the secret key.',
+]
+const key: Meaning = [
+  'misconfigured',
+  'The API key is missing or not one of this project, or it is the secret key in a browser. An app needs the publishable key, a server the secret key: project settings, API keys.',
+]
+const address: Meaning = [
+  'misconfigured',
+  'This is not the address of the project’s API. Pass https://<project>.supabase.co to createClient.',
+]
+const schema: Meaning = [
+  'misconfigured',
+  'The schema referral is not exposed. Add it to the exposed schemas: project settings, Data API.',
+]
+const migrations: Meaning = [
+  'misconfigured',
+  'The database has no such function or table, or not with these arguments. Apply the migrations of this version: npx supabase db push --remote. If they are applied, correct the arguments.',
+]
+
+/** What the codes of PostgREST and Postgres mean. */
+const byCode: [RegExp, Meaning][] = [
+  [/^PGRST00[0-3]$|^25006$|^(?:08|40|53|55|57|58)\w{3}$/, busy],
+  [/^PGRST106$/, schema],
+  [/^PGRST20\d$|^42P01$|^42703$|^42883$|^3F000$/, migrations],
+  [/^PGRST300$/, ['misconfigured', 'The API has no JWT secret. Set it in its configuration.']],
+  [/^PGRST30[1-3]$/, signIn],
+  [/^PGRST10[0-3]$|^22P02$|^22P05$|^22021$|^22007$|^22003$|^22008$|^22015$/, argument],
+]
+
+/** What the status of a response means that has no such code: the gateway's, a proxy's, another server's. */
+const byStatus: Record<number, Meaning> = {
+  0: ['unreachable', 'No response came. Check the network, and try again.'],
+  204: address,
+  401: key,
+  402: ['misconfigured', 'The project is restricted. Its dashboard says why: billing, usage.'],
+  403: key,
+  404: address,
+  408: busy,
+  413: argument,
+  429: ['rate_limited', 'Too many calls of this kind. Try again later.'],
+  540: ['misconfigured', 'The project is paused. Restore it in its dashboard.'],
+}
+
+const unexpected: Meaning = ['unexpected', 'The response is unknown to this client. Report it.']
+
+/** SQL's `insufficient_privilege`. The status is 401 for the anonymous role, and 403 for the others. */
+const denied = '42501'
+
+/** The error of a response, or, with status 0, of a request without a response, with one of our codes. */
+export function toReferralError(body: ErrorBody, status = 0): ReferralError {
+  const own = referralErrorCodes.find((code) => code === body.code)
+  if (own) return referralError(own, textOf(body.message), textOf(body.details) || null)
+  const [code, message] = meaningOf(textOf(body.code), status)
+  return referralError(code, message, whatThePlatformSays(body))
+}
+
+function meaningOf(code: string, status: number): Meaning {
+  if (code === denied) return status === 403 ? role : signIn
+  const known = byCode.find(([pattern]) => pattern.test(code))
+  if (known) return known[1]
+  const isOfDatabase = /^PGRST\w+$|^[0-9A-Z]{5}$/.test(code)
+  if (status < 400 && !isOfDatabase) return byStatus[status] ?? address
+  if (status >= 500) return byStatus[status] ?? busy
+  return (isOfDatabase ? undefined : byStatus[status]) ?? unexpected
+}
+
+/** The platform's own code and message, and the cause of a failed request, without its stack. A page is cut off. */
+function whatThePlatformSays({ code, message, details }: ErrorBody): string | null {
+  const [cause] = /Caused by: .*/.exec(textOf(details)) ?? []
+  const said = [textOf(code), textOf(message), cause].filter(Boolean).join(': ')
+  return said.slice(0, 300) || null
+}
+
+const textOf = (value: unknown) =>
+  typeof value === 'string' || typeof value === 'number' ? String(value) : ''
