@@ -11,7 +11,7 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
-import { referralErrorCodes } from '../../client/errors.ts'
+import { referralError, referralErrorCodes } from '../../client/errors.ts'
 import { root } from '../../scripts/stack/root.ts'
 import { blocksOf } from '../support/blocks.ts'
 import { operatorOverHttp, sceneOverHttp, stackDatabase } from '../support/http.ts'
@@ -124,6 +124,28 @@ describe('the TypeScript', () => {
     expect(await redemption(answer.userId)).toMatchObject({ provenance: 'typed' })
   })
 
+  test.for([
+    ['an error of the database', 500, { code: 'XX000', message: 'internal error' }],
+    ['one that nobody knows', 409, { code: '23505', message: 'duplicate key' }],
+    ['a key that is refused', 401, { message: 'Invalid API key' }],
+    ['a schema that is not exposed', 406, { code: 'PGRST106', message: 'Invalid schema' }],
+    ['an argument that is wrong', 400, { code: 'invalid_argument', message: 'No.' }],
+    ['a page in place of an answer', 200, '<html>'],
+  ] as const)('keeps the code after %s, and redeems it later', async ([, status, body]) => {
+    const { code } = await sceneOverHttp()
+    const OPENED = `https://go.example.org/link/${code}`
+    const BROKEN = JSON.stringify({ status, body })
+    const answer = run({ PLATFORM: 'ios', OPENED, BROKEN })
+    expect(answer).toMatchObject({ code, broken: 1 })
+    expect(await redemption(answer.userId)).toMatchObject({ provenance: 'typed' })
+  })
+
+  test('asks Play again where it does not answer', async () => {
+    const { code } = await sceneOverHttp()
+    const REFERRER = `ref=${code}`
+    expect(run({ PLATFORM: 'android', REFERRER, PLAY: 'away at first' })).toMatchObject({ code })
+  })
+
   test('takes a link while it runs, passes over others, and says what became of it', () => {
     const TAPPED = 'https://go.example.org/link/NOBODYS-CODE'
     const answer = run({ PLATFORM: 'android', OPENED: 'https://evil.example/link/EVIL', TAPPED })
@@ -190,9 +212,31 @@ describe('its names', () => {
     const document = readFileSync('docs/mobile.md', 'utf8')
     const [, table = ''] = /(\| `invalid_click`[\s\S]*?)\n\n/.exec(document) ?? []
     const inTable = [...table.matchAll(/`(\w+)`/g)].map(([, code]) => String(code))
-    expect(inTable.length).toBeGreaterThan(15)
+    expect(inTable.length).toBeGreaterThan(10)
     expect(inTable.filter((code) => !referralErrorCodes.some((known) => known === code))).toEqual(
       [],
     )
+  })
+
+  test('of final refusals are those of the client, in its table and in each language', () => {
+    const final = referralErrorCodes.filter((code) => referralError(code, '', null).final).sort()
+    const document = readFileSync('docs/mobile.md', 'utf8')
+    const told = document.match(/^\| .* \| no, final \|/gm)?.join('\n') ?? ''
+    expect([...told.matchAll(/`(\w+)`/g)].map(([, code]) => code).sort()).toEqual(final)
+    const lists = ['dart', 'swift', 'kotlin'].map((name) => {
+      const text = blocks.filter(({ language }) => language === name).map((block) => block.text)
+      const [, list = ''] = /inalRefusals = (?:setOf)?([{[(][^}\])]*)/.exec(text.join('\n')) ?? []
+      return [...list.matchAll(/['"](\w+)['"]/g)].map(([, code]) => code).sort()
+    })
+    expect(lists).toEqual([final, final, final])
+  })
+
+  test('of other languages take an error without a code for no redemption', () => {
+    const document = readFileSync('docs/mobile.md', 'utf8')
+    expect(document.match(/error\.code.*$/gm)).toEqual([
+      "error.code ?? 'unexpected';",
+      'error.code ?? "unexpected"',
+      'error.code ?: "unexpected"',
+    ])
   })
 })
