@@ -2,21 +2,29 @@
  * `npm run parked`: lists the parked Stripe events, and applies the events that this version can read. The project is given
  * by SUPABASE_URL and SUPABASE_SECRET_KEY.
  */
+import { toReferralError } from '../client/platform-errors.ts'
 import { connect } from '../functions/_shared/database.ts'
 import { reduceEvent } from '../functions/stripe-webhook/event.ts'
+import { readProject } from './project.ts'
 import { CliError, runMain } from './stack/cli-error.ts'
 
 await runMain(async () => {
-  const { SUPABASE_URL: url, SUPABASE_SECRET_KEY: key } = process.env
-  if (!url || !key) throw new CliError('Set SUPABASE_URL and SUPABASE_SECRET_KEY.')
+  const { url, key } = readProject()
   const database = connect(url, key)
   let looked = 0
   for (let after_event: string | undefined; ; ) {
-    const { data: parked, error } = await database.rpc('list_parked_events', {
+    const {
+      data: parked,
+      error,
+      status,
+    } = await database.rpc('list_parked_events', {
       max_rows: 1000,
       ...(after_event && { after_event }),
     })
-    if (error) throw new CliError(`The parked events cannot be read: ${error.message}`)
+    if (error) {
+      const { code, message } = toReferralError(error, status)
+      throw new CliError(`The parked events cannot be read: ${code}. ${message}`)
+    }
     for (const { event_id, type, reason, event } of parked) {
       const reduced = await reduceEvent(new TextEncoder().encode(JSON.stringify(event)))
       const answer =

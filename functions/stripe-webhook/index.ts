@@ -1,14 +1,15 @@
 import { z } from 'zod'
 import { connect } from '../_shared/database.ts'
 import { apiKeys, firstOf, readEnvironment } from '../_shared/environment.ts'
+import { secretKey, secretKeyDescription } from '../_shared/secret-key.ts'
 import { createWebhookHandler } from './handler.ts'
 import { signingSecrets } from './signing-secrets.ts'
 
 const environment = readEnvironment(
   {
     SUPABASE_URL: z.url(),
-    SUPABASE_SECRET_KEYS: apiKeys.optional(),
-    SUPABASE_SECRET_KEY: z.string().min(1).optional(),
+    SUPABASE_SECRET_KEYS: apiKeys.pipe(secretKey).optional().describe(secretKeyDescription),
+    SUPABASE_SECRET_KEY: secretKey.optional().describe(secretKeyDescription),
     STRIPE_WEBHOOK_SECRET: signingSecrets,
     STRIPE_LIVEMODE: z.stringbool({ truthy: ['true'], falsy: ['false'] }),
   },

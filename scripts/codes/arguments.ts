@@ -1,18 +1,14 @@
 import { parseArgs } from 'node:util'
 import { createClient } from '@supabase/supabase-js'
-import { z } from 'zod'
+import { readProject } from '../project.ts'
 import { CliError } from '../stack/cli-error.ts'
-
-const environment = z.object({ SUPABASE_URL: z.url(), SUPABASE_SECRET_KEY: z.string().min(1) })
 
 /**
  * Reads the arguments of both scripts: `--org ID`, `--program ID`, `--dry-run` where the usage names it, and a file. SUPABASE_URL and SUPABASE_SECRET_KEY come from
  * the environment.
  */
 export function readArguments(usage: string) {
-  const set = environment.safeParse(process.env)
-  if (!set.success)
-    throw new CliError('Set SUPABASE_URL and SUPABASE_SECRET_KEY in the environment.')
+  const project = readProject()
   const options = {
     org: { type: 'string' },
     program: { type: 'string' },
@@ -30,6 +26,6 @@ export function readArguments(usage: string) {
   const dryRun = parsed.values['dry-run'] ?? false
   if (!org || !file || parsed.positionals.length > 1 || (dryRun && !usage.includes('--dry-run')))
     throw new CliError(`Usage: ${usage}`)
-  const supabase = createClient(set.data.SUPABASE_URL, set.data.SUPABASE_SECRET_KEY)
+  const supabase = createClient(project.url, project.key)
   return { supabase, org, program, file, dryRun }
 }

@@ -34,6 +34,20 @@ describe('the function starts with', () => {
   })
 })
 
+test('the function does not start with the publishable key as its secret key', async () => {
+  const { SUPABASE_PUBLISHABLE_KEY: key } = inject('stack')
+  const anon = `eyJ.${btoa(JSON.stringify({ role: 'anon' }))}.x`
+  const environments: Record<string, string>[] = [
+    { SUPABASE_SECRET_KEY: key },
+    { SUPABASE_SECRET_KEY: anon },
+    { SUPABASE_SECRET_KEYS: JSON.stringify({ default: key }) },
+  ]
+  for (const environment of environments)
+    await expect(startWebhook(environment)).rejects.toThrow(
+      /SUPABASE_SECRET_KEYS? \(the secret key, sb_secret_…, not the publishable key\)/,
+    )
+})
+
 describe('the function does not start, and says what to do, with', () => {
   test.for([
     ['the placeholder of the documents', 'whsec_…'],

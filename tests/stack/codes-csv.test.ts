@@ -104,6 +104,42 @@ test.for([
   expect(stderr).toMatch(expected)
 })
 
+test.for([
+  ['the publishable key', inject('stack').SUPABASE_PUBLISHABLE_KEY],
+  ['a placeholder of it', 'sb_publishable_…'],
+  ['the older form of it', `eyJ.${btoa(JSON.stringify({ role: 'anon' }))}.x`],
+])('%s in place of the secret key is refused in one sentence', async ([, key]) => {
+  const stack = { ...inject('stack'), SUPABASE_SECRET_KEY: String(key) }
+  const env = { PATH: process.env.PATH, ...stack }
+  const org = crypto.randomUUID()
+  const commands = [
+    ['codes/import.ts', '--org', org, file('code\nA-1B\n')],
+    ['codes/export.ts', '--org', org, join(folder, 'none.csv')],
+    ['parked.ts'],
+  ]
+  for (const [script = '', ...args] of commands) {
+    const { code, stdout, stderr } = await start(script, args, { env }).ended
+    expect([script, code, stdout]).toEqual([script, 1, ''])
+    expect(stderr).toBe(
+      'SUPABASE_SECRET_KEY is the publishable key. Set it to the secret key, which begins with sb_secret_.\n',
+    )
+  }
+})
+
+test('a key of another project is named as what it is', async () => {
+  const env = { PATH: process.env.PATH, ...inject('stack'), SUPABASE_SECRET_KEY: 'sb_secret_wrong' }
+  const org = crypto.randomUUID()
+  for (const [script, ...args] of [
+    ['codes/import.ts', '--org', org, file('code\nA-1B\n')],
+    ['codes/export.ts', '--org', org, join(folder, 'none.csv')],
+    ['parked.ts'],
+  ] as const) {
+    const { code, stderr } = await start(script, [...args], { env }).ended
+    expect([script, code]).toEqual([script, 1])
+    expect(stderr).toContain('misconfigured. The API key is missing or not one of this project')
+  }
+})
+
 test('an export has no dry run', async () => {
   const { code, stderr } = await run('export.ts', ['--org', crypto.randomUUID(), '--dry-run', 'x'])
   expect([code, stderr]).toEqual([1, expect.stringMatching(/Usage/)])

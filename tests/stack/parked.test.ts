@@ -19,6 +19,6 @@ test('says what it needs', async () => {
   const { code, stderr } = await start('parked.ts', [], { env: { PATH: process.env.PATH } }).ended
   expect({ code, stderr }).toEqual({
     code: 1,
-    stderr: 'Set SUPABASE_URL and SUPABASE_SECRET_KEY.\n',
+    stderr: 'Set SUPABASE_URL and SUPABASE_SECRET_KEY in the environment.\n',
   })
 })
