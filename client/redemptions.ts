@@ -37,7 +37,8 @@ export function redemptionCalls(referral: ReferralSchema) {
     /**
      * Redeems a code, or the code in a link, for the signed-in person. The same code again returns the same redemption.
      * With a `clickId` the redemption is attributed to that click. A click that is too old, or that another redemption has,
-     * is refused with `invalid_click`: call again without it.
+     * is refused with `invalid_click`: call again without it. Forget a code that you keep when it is redeemed, or when
+     * `error.final` is true.
      *
      * Errors: `invalid_code`, `code_not_found`, `code_inactive`, `code_suspended`, `code_expired`,
      * `code_limit_reached`, `program_inactive`, `already_redeemed`, `self_referral`, `mutual_referral`,
@@ -59,7 +60,7 @@ export function redemptionCalls(referral: ReferralSchema) {
     },
 
     /**
-     * Redeems the code that the person gave at sign-up. Null if they gave none, or if it can never be redeemed.
+     * Redeems the code that the person gave at sign-up. Null if they gave none, or after a final refusal.
      *
      * Errors: `rate_limited`, `code_suspended`, `program_inactive`, `busy`. The code is kept, so that you can call again.
      */
