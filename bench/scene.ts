@@ -38,7 +38,9 @@ export async function filled(
     from referral.create_organisation('Bench', 'bench', gen_random_uuid()) as o;
     create function bench.org_id() returns uuid language sql immutable as $$ select org_id from bench.ids $$;
     create function bench.program_id() returns uuid language sql immutable as $$ select program_id from bench.ids $$;
-    grant select on bench.ids to public;
+    create table bench.admins as select user_id from referral.members;
+    create function bench.admin_id() returns uuid language sql immutable as $$ select user_id from bench.admins $$;
+    grant select on bench.ids, bench.admins to public;
     create function bench.sign_in(user_id uuid) returns void language plpgsql as $$
     begin
       perform set_config('role', 'authenticated', true), set_config(

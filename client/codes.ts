@@ -31,7 +31,7 @@ export function codeCalls(referral: ReferralSchema, activeCodes: Cache) {
      *
      * Errors: `active_code_exists`, `code_taken`, `code_reserved`, `code_looks_alike`, `invalid_code`, `not_a_member`, `not_allowed`,
      * `member_not_found`, `member_deactivated`, `member_blocked`, `not_invited`, `program_not_found`,
-     * `program_inactive`, `code_suspended`, `too_many_codes`.
+     * `program_inactive`, `code_suspended`, `too_many_codes`, `rate_limited`.
      */
     async createCode(
       referrerId: string,
@@ -84,6 +84,9 @@ export function codeCalls(referral: ReferralSchema, activeCodes: Cache) {
     /**
      * Retires the active code and creates the next one, in one transaction. The old code stays redeemable for `grace`, an
      * interval such as `'2 days'` or `'PT12H'`. Only staff may set `code`.
+     *
+     * A code in its grace counts as one of the referrer's codes: `too_many_codes`. Referrers replace their codes up to
+     * `rotations_per_day` times within 24 hours, a setting of the organisation: `rate_limited`.
      *
      * Errors: `no_active_code`, and the errors of `createCode`.
      */

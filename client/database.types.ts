@@ -397,6 +397,7 @@ export type Database = {
           redemptions_per_user: number
           refuse_look_alikes: boolean
           rotation_grace: string
+          rotations_per_day: number
           slug: string
           stripe_account_id: string | null
           stripe_account_since: string
@@ -427,6 +428,7 @@ export type Database = {
           redemptions_per_user?: number
           refuse_look_alikes?: boolean
           rotation_grace?: string
+          rotations_per_day?: number
           slug: string
           stripe_account_id?: string | null
           stripe_account_since?: string
@@ -456,6 +458,7 @@ export type Database = {
           redemptions_per_user?: number
           refuse_look_alikes?: boolean
           rotation_grace?: string
+          rotations_per_day?: number
           slug?: string
           stripe_account_id?: string | null
           stripe_account_since?: string
@@ -865,6 +868,7 @@ export type Database = {
           redemptions_per_user: number
           refuse_look_alikes: boolean
           rotation_grace: string
+          rotations_per_day: number
           slug: string
           stripe_account_id: string | null
           stripe_account_since: string
@@ -1665,6 +1669,7 @@ export type Database = {
           redemptions_per_user: number
           refuse_look_alikes: boolean
           rotation_grace: string
+          rotations_per_day: number
           slug: string
           stripe_account_id: string | null
           stripe_account_since: string

@@ -310,7 +310,7 @@ description: up to 500 characters.
 Callers: the referrer; coordinators, admins and the operator for any member.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, member_blocked, not_invited,
 organisation_not_found, member_not_found, program_not_found, program_inactive, active_code_exists, too_many_codes,
-code_suspended, code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, busy.';
+code_suspended, code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, rate_limited, busy.';
 
 grant execute on function referral.create_code to authenticated, service_role;
 
@@ -777,7 +777,8 @@ org_id: the organisation.
 program_id: the default program unless given.
 Callers: signed-in people.
 Errors: not_signed_in, anonymous_user, member_deactivated, member_blocked, not_invited, organisation_not_found,
-program_not_found, program_inactive, active_in_other_program, too_many_codes, code_suspended, invalid_argument, busy.';
+program_not_found, program_inactive, active_in_other_program, too_many_codes, code_suspended, invalid_argument,
+rate_limited, busy.';
 
 grant execute on function referral.get_or_create_code to authenticated;
 
@@ -1820,7 +1821,9 @@ $$;
 
 comment on function referral.rotate_code is
   'Retires the active code of a referrer and issues the next, in one step. The new code inherits program, expiry,
-description and remaining uses. The old one stays redeemable for the grace period.
+description and remaining uses. The old one stays redeemable for the grace period, and counts as one of the member''s
+codes until then. Members rotate their own code up to rotations_per_day times within 24 hours; a code that was ended
+and created anew counts, too. For staff who act for a member there is no such limit.
 
 org_id: the organisation.
 referrer_id: the caller unless given.
@@ -1829,8 +1832,8 @@ grace: an interval from 0 to the organisation''s rotation_grace; 0 unless given.
 reason: up to 500 characters, kept in the audit.
 Callers: the referrer; coordinators, admins and the operator for any member.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, member_blocked, not_invited,
-organisation_not_found, member_not_found, program_not_found, no_active_code, program_inactive, code_suspended,
-code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, busy.';
+organisation_not_found, member_not_found, program_not_found, no_active_code, program_inactive, too_many_codes,
+code_suspended, code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, rate_limited, busy.';
 
 grant execute on function referral.rotate_code to authenticated, service_role;
 
@@ -1992,12 +1995,13 @@ $$;
 comment on function referral.update_organisation is
   'Changes settings of an organisation: name, active, web_destination, ios_destination, android_destination (https),
 android_package, ios_app_ids (TEAMID.bundle.id), android_fingerprints (SHA-256, AB:CD:…), code_length,
-codes_per_member, max_uses_cap, rotation_grace; redemptions_per_user, redemptions_per_address (per hour); click_window
-(an interval of up to 90 days in which a click proves a redemption), clicks_per_visitor, clicks_per_code (kept of a
-code and day in UTC); time_zone (a name such as Europe/Berlin; a code that expires on a date ends with that day
-there); refuse_look_alikes (true: staff cannot choose a code that looks like one of another organisation on the shared
-link host); and, operator only, stripe_account_id, batch_rows_per_day (of codes that staff generate, import or try to,
-in 24 hours) and link_origin (https, lower case, of one organisation only).
+codes_per_member (codes in their grace included), max_uses_cap, rotation_grace, rotations_per_day (codes that a member
+may replace themself within 24 hours); redemptions_per_user, redemptions_per_address (per hour); click_window (an
+interval of up to 90 days in which a click proves a redemption), clicks_per_visitor, clicks_per_code (kept of a code
+and day in UTC); time_zone (a name such as Europe/Berlin; a code that expires on a date ends with that day there);
+refuse_look_alikes (true: staff cannot choose a code that looks like one of another organisation on the shared link
+host); and, operator only, stripe_account_id, batch_rows_per_day (of codes that staff generate, import or try to, in
+24 hours) and link_origin (https, lower case, of one organisation only).
 
 org_id: the organisation.
 changes: an object with these keys; unknown keys are refused.

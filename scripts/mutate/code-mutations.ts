@@ -59,6 +59,27 @@ export const codeMutations: TextMutation[] = [
     by: '',
   },
   {
+    name: 'codes: those in their grace count',
+    in: 'require_code_allowance',
+    replace: 'c.redeemable_until > clock_timestamp()',
+    by: 'false',
+    tests: ['tests/sql/rotations'],
+  },
+  {
+    name: 'codes: rotations in a day',
+    in: 'require_rotation_allowance',
+    replace: "perform referral_private.raise_error('rate_limited'",
+    by: "perform format('rate_limited'",
+    tests: ['tests/sql/rotations'],
+  },
+  {
+    name: 'codes: rotations in a day, by staff',
+    in: 'require_rotation_allowance',
+    replace: 'if coalesce(p_referrer_id <> auth.uid(), true) then',
+    by: 'if false then',
+    tests: ['tests/sql/rotations'],
+  },
+  {
     name: 'codes: enrolment',
     in: 'program_for_member',
     replace: 'perform referral_private.require_open_enrolment(p_member.org_id, v_program.id);',

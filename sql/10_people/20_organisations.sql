@@ -19,6 +19,7 @@ create table referral.organisations (
   batch_rows_per_day int not null default 100000,
   max_uses_cap int not null default 100000,
   rotation_grace interval not null default interval '7 days',
+  rotations_per_day int not null default 10,
   redemptions_per_user int not null default 20,
   redemptions_per_address int not null default 200,
   click_window interval not null default interval '30 days',
@@ -50,6 +51,7 @@ create table referral.organisations (
   constraint organisations_codes_per_member_is_positive check (codes_per_member between 1 and 10000),
   constraint organisations_batch_rows_per_day_is_bounded check (batch_rows_per_day between 0 and 10000000),
   constraint organisations_max_uses_cap_is_positive check (max_uses_cap between 1 and 1000000000),
+  constraint organisations_rotations_per_day_is_positive check (rotations_per_day between 1 and 1000),
   constraint organisations_redemptions_per_user_is_positive check (redemptions_per_user between 1 and 1000000),
   constraint organisations_redemptions_per_address_is_positive check (redemptions_per_address between 1 and 1000000),
   constraint organisations_clicks_per_visitor_is_positive check (clicks_per_visitor between 1 and 1000),
@@ -103,6 +105,8 @@ comment on constraint organisations_batch_rows_per_day_is_bounded on referral.or
   'batch_rows_per_day: 0 to 10,000,000';
 comment on constraint organisations_max_uses_cap_is_positive on referral.organisations is
   'max_uses_cap: 1 to 1,000,000,000';
+comment on constraint organisations_rotations_per_day_is_positive on referral.organisations is
+  'rotations_per_day: 1 to 1,000';
 comment on constraint organisations_redemptions_per_user_is_positive on referral.organisations is
   'redemptions_per_user: 1 to 1,000,000';
 comment on constraint organisations_redemptions_per_address_is_positive on referral.organisations is

@@ -89,7 +89,11 @@ create index codes_by_referrer on referral.codes (referrer_id, org_id, created_a
 
 create index codes_live on referral.codes (referrer_id, org_id) where status in ('active', 'suspended');
 
-create index codes_in_grace on referral.codes (referrer_id, org_id) where redeemable_until is not null;
+create index codes_in_grace on referral.codes (referrer_id, org_id, redeemable_until)
+where redeemable_until is not null;
+
+create index codes_replaced on referral.codes (referrer_id, org_id, ended_at)
+where status in ('rotated', 'invalidated');
 
 create index codes_by_program on referral.codes (org_id, program_id);
 

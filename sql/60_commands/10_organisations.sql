@@ -137,9 +137,9 @@ declare
   v_of_operator constant text[] := '{stripe_account_id,link_origin,batch_rows_per_day}';
   v_settings constant text[] := array[
     'name', 'active', 'web_destination', 'ios_destination', 'android_destination', 'android_package', 'ios_app_ids',
-    'android_fingerprints', 'code_length', 'codes_per_member', 'max_uses_cap', 'rotation_grace', 'redemptions_per_user',
-    'redemptions_per_address', 'click_window', 'clicks_per_visitor', 'clicks_per_code', 'time_zone',
-    'refuse_look_alikes'
+    'android_fingerprints', 'code_length', 'codes_per_member', 'max_uses_cap', 'rotation_grace', 'rotations_per_day',
+    'redemptions_per_user', 'redemptions_per_address', 'click_window', 'clicks_per_visitor', 'clicks_per_code',
+    'time_zone', 'refuse_look_alikes'
   ];
   v_old referral.organisations;
   v_new referral.organisations;
@@ -173,6 +173,7 @@ begin
     code_length = v_new.code_length, codes_per_member = v_new.codes_per_member,
     batch_rows_per_day = v_new.batch_rows_per_day,
     max_uses_cap = v_new.max_uses_cap, rotation_grace = v_new.rotation_grace,
+    rotations_per_day = v_new.rotations_per_day,
     redemptions_per_user = v_new.redemptions_per_user, redemptions_per_address = v_new.redemptions_per_address,
     click_window = v_new.click_window, clicks_per_visitor = v_new.clicks_per_visitor,
     clicks_per_code = v_new.clicks_per_code, time_zone = v_new.time_zone,
@@ -191,7 +192,8 @@ $$;
 comment on function referral_private.update_organisation is
   'public: Changes settings of an organisation: name, active, web_destination, ios_destination, android_destination
 (https), android_package, ios_app_ids (TEAMID.bundle.id), android_fingerprints (SHA-256, AB:CD:…), code_length,
-codes_per_member, max_uses_cap, rotation_grace; redemptions_per_user, redemptions_per_address (per hour); click_window
+codes_per_member (codes in their grace included), max_uses_cap, rotation_grace, rotations_per_day (codes that a member
+may replace themself within 24 hours); redemptions_per_user, redemptions_per_address (per hour); click_window
 (an interval of up to 90 days in which a click proves a redemption), clicks_per_visitor, clicks_per_code (kept of a
 code and day in UTC); time_zone (a name such as Europe/Berlin; a code that expires on a date ends with that day there);
 refuse_look_alikes (true: staff cannot choose a code that looks like one of another organisation on the shared link

@@ -49,8 +49,9 @@ begin
 end
 $$;
 
--- Refuses one more code than the organisation allows a member, counting what has not ended: their own, and the
--- campaign codes they made. The member row is locked. Raises `too_many_codes`.
+-- Refuses one more code than the organisation allows a member, counting what can still be redeemed or is suspended:
+-- their own, those in their grace included, and the campaign codes they made. The member row is locked. Raises
+-- `too_many_codes`.
 create function referral_private.require_code_allowance(p_org_id uuid, p_user_id uuid)
 returns void
 language plpgsql
@@ -60,12 +61,48 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if (
-    select count(*) from referral.codes as c
-    where c.org_id = p_org_id and c.status in ('active', 'suspended')
-      and (referral_private.as_of_now(c)).status <> 'expired'
-      and (c.referrer_id = p_user_id or c.referrer_id is null and c.batch_id is null and c.created_by = p_user_id)
+    select count(*)
+    from (
+      select c.expires_at from referral.codes as c
+      where c.org_id = p_org_id and c.referrer_id = p_user_id and c.status in ('active', 'suspended')
+      union all
+      select c.expires_at from referral.codes as c
+      where c.org_id = p_org_id and c.referrer_id = p_user_id and c.redeemable_until > clock_timestamp()
+      union all
+      select c.expires_at from referral.codes as c
+      where c.org_id = p_org_id and c.created_by = p_user_id and c.referrer_id is null and c.batch_id is null
+        and c.status in ('active', 'suspended')
+    ) as c
+    where c.expires_at is null or c.expires_at > clock_timestamp()
   ) >= (select o.codes_per_member from referral.organisations as o where o.id = p_org_id) then
     perform referral_private.raise_error('too_many_codes');
+  end if;
+end
+$$;
+
+-- Refuses a member who acts for themself a new code, if within 24 hours more of their codes were rotated or invalidated
+-- than the organisation allows: to end a code and create another is a rotation, too. Staff who act for a member are not
+-- bound. The member row is locked. Raises `rate_limited`.
+create function referral_private.require_rotation_allowance(p_org_id uuid, p_referrer_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_limit int;
+begin
+  if coalesce(p_referrer_id <> auth.uid(), true) then
+    return;
+  end if;
+  select o.rotations_per_day into strict v_limit from referral.organisations as o where o.id = p_org_id;
+  if (
+    select count(*) from referral.codes as c
+    where c.org_id = p_org_id and c.referrer_id = p_referrer_id and c.status in ('rotated', 'invalidated')
+      and c.ended_at > clock_timestamp() - interval '24 hours'
+  ) > v_limit then
+    perform referral_private.raise_error('rate_limited', format('rotations_per_day: %s within 24 hours', v_limit));
   end if;
 end
 $$;

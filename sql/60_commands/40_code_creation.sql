@@ -1,7 +1,7 @@
 -- How a code begins: drawn, chosen by staff, or made for the person who asks for theirs.
 
 -- Stores a new code with the chosen text, or, where `p_code.code` is null, with one that is drawn. Raises
--- `invalid_code`, `code_reserved`, `code_taken`, `code_looks_alike`.
+-- `rate_limited`, `invalid_code`, `code_reserved`, `code_taken`, `code_looks_alike`.
 create function referral_private.insert_code(p_code referral.codes)
 returns referral.codes
 language plpgsql
@@ -17,6 +17,7 @@ declare
   v_length int;
   v_text text;
 begin
+  perform referral_private.require_rotation_allowance(p_code.org_id, p_code.referrer_id);
   if v_is_chosen and v_key is null then
     perform referral_private.raise_error('invalid_code');
   end if;
@@ -123,7 +124,7 @@ description: up to 500 characters
 callers: the referrer; coordinators, admins and the operator for any member
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, member_blocked, not_invited,
   organisation_not_found, member_not_found, program_not_found, program_inactive, active_code_exists, too_many_codes,
-  code_suspended, code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, busy
+  code_suspended, code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, rate_limited, busy
 timeout: 10s';
 
 grant execute on function referral_private.create_code to authenticated, service_role;
@@ -185,7 +186,8 @@ org_id: the organisation
 program_id: the default program unless given
 callers: signed-in people
 errors: not_signed_in, anonymous_user, member_deactivated, member_blocked, not_invited, organisation_not_found,
-  program_not_found, program_inactive, active_in_other_program, too_many_codes, code_suspended, invalid_argument, busy
+  program_not_found, program_inactive, active_in_other_program, too_many_codes, code_suspended, invalid_argument,
+  rate_limited, busy
 timeout: 10s';
 
 grant execute on function referral_private.get_or_create_code to authenticated;

@@ -46,6 +46,9 @@ begin
     perform referral_private.raise_error('no_active_code');
   end if;
   perform referral_private.program_for_member(v_member, v_new.program_id);
+  if v_grace <> interval '0' then
+    perform referral_private.require_code_allowance(p_org_id, v_referrer_id);
+  end if;
 
   -- What is left is inherited: program, expiry, beneficiary, description and the quota, which both codes share.
   v_old_id := v_new.id;
@@ -67,7 +70,9 @@ $$;
 
 comment on function referral_private.rotate_code is
   'public: Retires the active code of a referrer and issues the next, in one step. The new code inherits program,
-expiry, description and remaining uses. The old one stays redeemable for the grace period.
+expiry, description and remaining uses. The old one stays redeemable for the grace period, and counts as one of the
+member''s codes until then. Members rotate their own code up to rotations_per_day times within 24 hours; a code that
+was ended and created anew counts, too. For staff who act for a member there is no such limit.
 
 group: Have a code
 org_id: the organisation
@@ -77,8 +82,8 @@ grace: an interval from 0 to the organisation''s rotation_grace; 0 unless given
 reason: up to 500 characters, kept in the audit
 callers: the referrer; coordinators, admins and the operator for any member
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, member_blocked, not_invited,
-  organisation_not_found, member_not_found, program_not_found, no_active_code, program_inactive, code_suspended,
-  code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, busy
+  organisation_not_found, member_not_found, program_not_found, no_active_code, program_inactive, too_many_codes,
+  code_suspended, code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, rate_limited, busy
 timeout: 10s';
 
 grant execute on function referral_private.rotate_code to authenticated, service_role;

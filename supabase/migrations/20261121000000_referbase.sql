@@ -574,6 +574,7 @@ create table referral.organisations (
   batch_rows_per_day int not null default 100000,
   max_uses_cap int not null default 100000,
   rotation_grace interval not null default interval '7 days',
+  rotations_per_day int not null default 10,
   redemptions_per_user int not null default 20,
   redemptions_per_address int not null default 200,
   click_window interval not null default interval '30 days',
@@ -605,6 +606,7 @@ create table referral.organisations (
   constraint organisations_codes_per_member_is_positive check (codes_per_member between 1 and 10000),
   constraint organisations_batch_rows_per_day_is_bounded check (batch_rows_per_day between 0 and 10000000),
   constraint organisations_max_uses_cap_is_positive check (max_uses_cap between 1 and 1000000000),
+  constraint organisations_rotations_per_day_is_positive check (rotations_per_day between 1 and 1000),
   constraint organisations_redemptions_per_user_is_positive check (redemptions_per_user between 1 and 1000000),
   constraint organisations_redemptions_per_address_is_positive check (redemptions_per_address between 1 and 1000000),
   constraint organisations_clicks_per_visitor_is_positive check (clicks_per_visitor between 1 and 1000),
@@ -658,6 +660,8 @@ comment on constraint organisations_batch_rows_per_day_is_bounded on referral.or
   'batch_rows_per_day: 0 to 10,000,000';
 comment on constraint organisations_max_uses_cap_is_positive on referral.organisations is
   'max_uses_cap: 1 to 1,000,000,000';
+comment on constraint organisations_rotations_per_day_is_positive on referral.organisations is
+  'rotations_per_day: 1 to 1,000';
 comment on constraint organisations_redemptions_per_user_is_positive on referral.organisations is
   'redemptions_per_user: 1 to 1,000,000';
 comment on constraint organisations_redemptions_per_address_is_positive on referral.organisations is
@@ -1665,7 +1669,11 @@ create index codes_by_referrer on referral.codes (referrer_id, org_id, created_a
 
 create index codes_live on referral.codes (referrer_id, org_id) where status in ('active', 'suspended');
 
-create index codes_in_grace on referral.codes (referrer_id, org_id) where redeemable_until is not null;
+create index codes_in_grace on referral.codes (referrer_id, org_id, redeemable_until)
+where redeemable_until is not null;
+
+create index codes_replaced on referral.codes (referrer_id, org_id, ended_at)
+where status in ('rotated', 'invalidated');
 
 create index codes_by_program on referral.codes (org_id, program_id);
 
@@ -8256,9 +8264,9 @@ declare
   v_of_operator constant text[] := '{stripe_account_id,link_origin,batch_rows_per_day}';
   v_settings constant text[] := array[
     'name', 'active', 'web_destination', 'ios_destination', 'android_destination', 'android_package', 'ios_app_ids',
-    'android_fingerprints', 'code_length', 'codes_per_member', 'max_uses_cap', 'rotation_grace', 'redemptions_per_user',
-    'redemptions_per_address', 'click_window', 'clicks_per_visitor', 'clicks_per_code', 'time_zone',
-    'refuse_look_alikes'
+    'android_fingerprints', 'code_length', 'codes_per_member', 'max_uses_cap', 'rotation_grace', 'rotations_per_day',
+    'redemptions_per_user', 'redemptions_per_address', 'click_window', 'clicks_per_visitor', 'clicks_per_code',
+    'time_zone', 'refuse_look_alikes'
   ];
   v_old referral.organisations;
   v_new referral.organisations;
@@ -8292,6 +8300,7 @@ begin
     code_length = v_new.code_length, codes_per_member = v_new.codes_per_member,
     batch_rows_per_day = v_new.batch_rows_per_day,
     max_uses_cap = v_new.max_uses_cap, rotation_grace = v_new.rotation_grace,
+    rotations_per_day = v_new.rotations_per_day,
     redemptions_per_user = v_new.redemptions_per_user, redemptions_per_address = v_new.redemptions_per_address,
     click_window = v_new.click_window, clicks_per_visitor = v_new.clicks_per_visitor,
     clicks_per_code = v_new.clicks_per_code, time_zone = v_new.time_zone,
@@ -8310,7 +8319,8 @@ $$;
 comment on function referral_private.update_organisation is
   'public: Changes settings of an organisation: name, active, web_destination, ios_destination, android_destination
 (https), android_package, ios_app_ids (TEAMID.bundle.id), android_fingerprints (SHA-256, AB:CD:…), code_length,
-codes_per_member, max_uses_cap, rotation_grace; redemptions_per_user, redemptions_per_address (per hour); click_window
+codes_per_member (codes in their grace included), max_uses_cap, rotation_grace, rotations_per_day (codes that a member
+may replace themself within 24 hours); redemptions_per_user, redemptions_per_address (per hour); click_window
 (an interval of up to 90 days in which a click proves a redemption), clicks_per_visitor, clicks_per_code (kept of a
 code and day in UTC); time_zone (a name such as Europe/Berlin; a code that expires on a date ends with that day there);
 refuse_look_alikes (true: staff cannot choose a code that looks like one of another organisation on the shared link
@@ -9190,8 +9200,9 @@ begin
 end
 $$;
 
--- Refuses one more code than the organisation allows a member, counting what has not ended: their own, and the
--- campaign codes they made. The member row is locked. Raises `too_many_codes`.
+-- Refuses one more code than the organisation allows a member, counting what can still be redeemed or is suspended:
+-- their own, those in their grace included, and the campaign codes they made. The member row is locked. Raises
+-- `too_many_codes`.
 create function referral_private.require_code_allowance(p_org_id uuid, p_user_id uuid)
 returns void
 language plpgsql
@@ -9201,12 +9212,48 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if (
-    select count(*) from referral.codes as c
-    where c.org_id = p_org_id and c.status in ('active', 'suspended')
-      and (referral_private.as_of_now(c)).status <> 'expired'
-      and (c.referrer_id = p_user_id or c.referrer_id is null and c.batch_id is null and c.created_by = p_user_id)
+    select count(*)
+    from (
+      select c.expires_at from referral.codes as c
+      where c.org_id = p_org_id and c.referrer_id = p_user_id and c.status in ('active', 'suspended')
+      union all
+      select c.expires_at from referral.codes as c
+      where c.org_id = p_org_id and c.referrer_id = p_user_id and c.redeemable_until > clock_timestamp()
+      union all
+      select c.expires_at from referral.codes as c
+      where c.org_id = p_org_id and c.created_by = p_user_id and c.referrer_id is null and c.batch_id is null
+        and c.status in ('active', 'suspended')
+    ) as c
+    where c.expires_at is null or c.expires_at > clock_timestamp()
   ) >= (select o.codes_per_member from referral.organisations as o where o.id = p_org_id) then
     perform referral_private.raise_error('too_many_codes');
+  end if;
+end
+$$;
+
+-- Refuses a member who acts for themself a new code, if within 24 hours more of their codes were rotated or invalidated
+-- than the organisation allows: to end a code and create another is a rotation, too. Staff who act for a member are not
+-- bound. The member row is locked. Raises `rate_limited`.
+create function referral_private.require_rotation_allowance(p_org_id uuid, p_referrer_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_limit int;
+begin
+  if coalesce(p_referrer_id <> auth.uid(), true) then
+    return;
+  end if;
+  select o.rotations_per_day into strict v_limit from referral.organisations as o where o.id = p_org_id;
+  if (
+    select count(*) from referral.codes as c
+    where c.org_id = p_org_id and c.referrer_id = p_referrer_id and c.status in ('rotated', 'invalidated')
+      and c.ended_at > clock_timestamp() - interval '24 hours'
+  ) > v_limit then
+    perform referral_private.raise_error('rate_limited', format('rotations_per_day: %s within 24 hours', v_limit));
   end if;
 end
 $$;
@@ -9272,7 +9319,7 @@ $$;
 -- How a code begins: drawn, chosen by staff, or made for the person who asks for theirs.
 
 -- Stores a new code with the chosen text, or, where `p_code.code` is null, with one that is drawn. Raises
--- `invalid_code`, `code_reserved`, `code_taken`, `code_looks_alike`.
+-- `rate_limited`, `invalid_code`, `code_reserved`, `code_taken`, `code_looks_alike`.
 create function referral_private.insert_code(p_code referral.codes)
 returns referral.codes
 language plpgsql
@@ -9288,6 +9335,7 @@ declare
   v_length int;
   v_text text;
 begin
+  perform referral_private.require_rotation_allowance(p_code.org_id, p_code.referrer_id);
   if v_is_chosen and v_key is null then
     perform referral_private.raise_error('invalid_code');
   end if;
@@ -9394,7 +9442,7 @@ description: up to 500 characters
 callers: the referrer; coordinators, admins and the operator for any member
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, member_blocked, not_invited,
   organisation_not_found, member_not_found, program_not_found, program_inactive, active_code_exists, too_many_codes,
-  code_suspended, code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, busy
+  code_suspended, code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, rate_limited, busy
 timeout: 10s';
 
 grant execute on function referral_private.create_code to authenticated, service_role;
@@ -9456,7 +9504,8 @@ org_id: the organisation
 program_id: the default program unless given
 callers: signed-in people
 errors: not_signed_in, anonymous_user, member_deactivated, member_blocked, not_invited, organisation_not_found,
-  program_not_found, program_inactive, active_in_other_program, too_many_codes, code_suspended, invalid_argument, busy
+  program_not_found, program_inactive, active_in_other_program, too_many_codes, code_suspended, invalid_argument,
+  rate_limited, busy
 timeout: 10s';
 
 grant execute on function referral_private.get_or_create_code to authenticated;
@@ -9509,6 +9558,9 @@ begin
     perform referral_private.raise_error('no_active_code');
   end if;
   perform referral_private.program_for_member(v_member, v_new.program_id);
+  if v_grace <> interval '0' then
+    perform referral_private.require_code_allowance(p_org_id, v_referrer_id);
+  end if;
 
   -- What is left is inherited: program, expiry, beneficiary, description and the quota, which both codes share.
   v_old_id := v_new.id;
@@ -9530,7 +9582,9 @@ $$;
 
 comment on function referral_private.rotate_code is
   'public: Retires the active code of a referrer and issues the next, in one step. The new code inherits program,
-expiry, description and remaining uses. The old one stays redeemable for the grace period.
+expiry, description and remaining uses. The old one stays redeemable for the grace period, and counts as one of the
+member''s codes until then. Members rotate their own code up to rotations_per_day times within 24 hours; a code that
+was ended and created anew counts, too. For staff who act for a member there is no such limit.
 
 group: Have a code
 org_id: the organisation
@@ -9540,8 +9594,8 @@ grace: an interval from 0 to the organisation''s rotation_grace; 0 unless given
 reason: up to 500 characters, kept in the audit
 callers: the referrer; coordinators, admins and the operator for any member
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, member_blocked, not_invited,
-  organisation_not_found, member_not_found, program_not_found, no_active_code, program_inactive, code_suspended,
-  code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, busy
+  organisation_not_found, member_not_found, program_not_found, no_active_code, program_inactive, too_many_codes,
+  code_suspended, code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, rate_limited, busy
 timeout: 10s';
 
 grant execute on function referral_private.rotate_code to authenticated, service_role;
@@ -13907,7 +13961,7 @@ description: up to 500 characters.
 Callers: the referrer; coordinators, admins and the operator for any member.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, member_blocked, not_invited,
 organisation_not_found, member_not_found, program_not_found, program_inactive, active_code_exists, too_many_codes,
-code_suspended, code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, busy.';
+code_suspended, code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, rate_limited, busy.';
 
 grant execute on function referral.create_code to authenticated, service_role;
 
@@ -14374,7 +14428,8 @@ org_id: the organisation.
 program_id: the default program unless given.
 Callers: signed-in people.
 Errors: not_signed_in, anonymous_user, member_deactivated, member_blocked, not_invited, organisation_not_found,
-program_not_found, program_inactive, active_in_other_program, too_many_codes, code_suspended, invalid_argument, busy.';
+program_not_found, program_inactive, active_in_other_program, too_many_codes, code_suspended, invalid_argument,
+rate_limited, busy.';
 
 grant execute on function referral.get_or_create_code to authenticated;
 
@@ -15417,7 +15472,9 @@ $$;
 
 comment on function referral.rotate_code is
   'Retires the active code of a referrer and issues the next, in one step. The new code inherits program, expiry,
-description and remaining uses. The old one stays redeemable for the grace period.
+description and remaining uses. The old one stays redeemable for the grace period, and counts as one of the member''s
+codes until then. Members rotate their own code up to rotations_per_day times within 24 hours; a code that was ended
+and created anew counts, too. For staff who act for a member there is no such limit.
 
 org_id: the organisation.
 referrer_id: the caller unless given.
@@ -15426,8 +15483,8 @@ grace: an interval from 0 to the organisation''s rotation_grace; 0 unless given.
 reason: up to 500 characters, kept in the audit.
 Callers: the referrer; coordinators, admins and the operator for any member.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, member_blocked, not_invited,
-organisation_not_found, member_not_found, program_not_found, no_active_code, program_inactive, code_suspended,
-code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, busy.';
+organisation_not_found, member_not_found, program_not_found, no_active_code, program_inactive, too_many_codes,
+code_suspended, code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, rate_limited, busy.';
 
 grant execute on function referral.rotate_code to authenticated, service_role;
 
@@ -15589,12 +15646,13 @@ $$;
 comment on function referral.update_organisation is
   'Changes settings of an organisation: name, active, web_destination, ios_destination, android_destination (https),
 android_package, ios_app_ids (TEAMID.bundle.id), android_fingerprints (SHA-256, AB:CD:…), code_length,
-codes_per_member, max_uses_cap, rotation_grace; redemptions_per_user, redemptions_per_address (per hour); click_window
-(an interval of up to 90 days in which a click proves a redemption), clicks_per_visitor, clicks_per_code (kept of a
-code and day in UTC); time_zone (a name such as Europe/Berlin; a code that expires on a date ends with that day
-there); refuse_look_alikes (true: staff cannot choose a code that looks like one of another organisation on the shared
-link host); and, operator only, stripe_account_id, batch_rows_per_day (of codes that staff generate, import or try to,
-in 24 hours) and link_origin (https, lower case, of one organisation only).
+codes_per_member (codes in their grace included), max_uses_cap, rotation_grace, rotations_per_day (codes that a member
+may replace themself within 24 hours); redemptions_per_user, redemptions_per_address (per hour); click_window (an
+interval of up to 90 days in which a click proves a redemption), clicks_per_visitor, clicks_per_code (kept of a code
+and day in UTC); time_zone (a name such as Europe/Berlin; a code that expires on a date ends with that day there);
+refuse_look_alikes (true: staff cannot choose a code that looks like one of another organisation on the shared link
+host); and, operator only, stripe_account_id, batch_rows_per_day (of codes that staff generate, import or try to, in
+24 hours) and link_origin (https, lower case, of one organisation only).
 
 org_id: the organisation.
 changes: an object with these keys; unknown keys are refused.

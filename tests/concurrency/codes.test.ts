@@ -14,7 +14,8 @@ const times = (count: number) => Array.from({ length: count }, (_, i) => i)
 
 describe('at once', () => {
   test('32 rotations of one mentor’s code: 32 answers, no error, one active code', async () => {
-    const { org, mentor } = await scene(sql)
+    const { org, admin, mentor } = await scene(sql)
+    await admin.rpc('update_organisation', { org_id: org, changes: { rotations_per_day: 32 } })
     await codeOf(mentor, org)
     const answers = await Promise.all(
       times(32).map(() => mentor.rpc('rotate_code', { org_id: org })),
@@ -129,7 +130,8 @@ describe('at once', () => {
   })
 
   test('rotations against redemptions: nobody sees an error but code_inactive, and nothing deadlocks', async () => {
-    const { org, mentor } = await scene(sql)
+    const { org, admin, mentor } = await scene(sql)
+    await admin.rpc('update_organisation', { org_id: org, changes: { rotations_per_day: 20 } })
     const { code } = await codeOf(mentor, org)
     const rotations = times(20).map(() =>
       mentor.rpc('rotate_code', { org_id: org }).then(() => 'rotated'),

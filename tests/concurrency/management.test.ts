@@ -54,8 +54,17 @@ describe('at once', () => {
     expect(await tally(calls)).toEqual({ ok: 5, too_many_codes: 35 })
   })
 
+  test('40 rotations of one member with an allowance of 5: exactly 5', async () => {
+    const { org, admin, mentor } = await scene(sql)
+    await admin.rpc('update_organisation', { org_id: org, changes: { rotations_per_day: 5 } })
+    await codeOf(mentor, org)
+    const calls = times(40).map(() => mentor.rpc('rotate_code', { org_id: org, grace: '1 day' }))
+    expect(await tally(calls)).toEqual({ ok: 5, rate_limited: 35 })
+  })
+
   test('suspensions against rotations: no error but what the rules say, and at most one code in use', async () => {
-    const { org, coordinator, mentor } = await scene(sql)
+    const { org, admin, coordinator, mentor } = await scene(sql)
+    await admin.rpc('update_organisation', { org_id: org, changes: { rotations_per_day: 16 } })
     const { id } = await codeOf(mentor, org)
     const outcomes = await tally([
       ...times(16).map(() => mentor.rpc('rotate_code', { org_id: org })),

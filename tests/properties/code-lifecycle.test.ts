@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { type Actor, operator, person, refusal } from '../support/actors.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
 import { scene } from '../support/scene.ts'
-import { type Command, createModel, type Outcome } from './model.ts'
+import { allowed, type Command, createModel, type Outcome } from './model.ts'
 
 const sql = await testDatabase()
 const runs = Number(process.env.MODEL_RUNS ?? 120)
@@ -56,7 +56,8 @@ async function createWorld(tx: Sql) {
   const people = Array.from({ length: 4 }, () => person(tx))
   const orgs: { id: string; coordinator: Actor }[] = []
   for (let i = 0; i < 2; i++) {
-    const { org: id, coordinator } = await scene(tx)
+    const { org: id, admin, coordinator } = await scene(tx)
+    await admin.rpc('update_organisation', { org_id: id, changes: allowed })
     for (const member of people.slice(0, 3))
       await coordinator.rpc('add_member', { org_id: id, user_id: member.id })
     orgs.push({ id, coordinator })

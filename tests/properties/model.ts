@@ -19,6 +19,9 @@ export type Command =
 /** What a command answers: `ok`, or the code of its error. */
 export type Outcome = string
 
+/** What an organisation of the model allows a member. */
+export const allowed = { codes_per_member: 3, rotations_per_day: 2 }
+
 export function createModel() {
   const codes: ModelCode[] = []
   /** `org:person` → the code they redeemed there. */
@@ -35,6 +38,15 @@ export function createModel() {
   const endGraceOf = ({ owner, org }: ModelCode) => {
     for (const code of codes) if (code.owner === owner && code.org === org) code.hasGrace = false
   }
+  const hasTooMany = (who: number, org: number) =>
+    codes.filter(
+      (code) => code.owner === who && code.org === org && (isLive(code) || code.hasGrace),
+    ).length >= allowed.codes_per_member
+  const replaced = (who: number, org: number) =>
+    codes.filter(
+      ({ owner, org: its, status }) =>
+        owner === who && its === org && (status === 'rotated' || status === 'invalidated'),
+    ).length
   const add = (code: Pick<ModelCode, 'owner' | 'org' | 'quota'>) =>
     codes.push({ ...code, status: 'active', isPast: false, hasGrace: false })
 
@@ -45,6 +57,7 @@ export function createModel() {
         const { who, org, maxUses } = command
         expireOf(who, org)
         if (find(who, org, 'suspended')) return 'code_suspended'
+        if (hasTooMany(who, org)) return 'too_many_codes'
         if (find(who, org, 'active')) return 'active_code_exists'
         add({ owner: who, org, quota: maxUses === null ? null : { used: 0, max: maxUses } })
         return 'ok'
@@ -55,6 +68,8 @@ export function createModel() {
         if (find(who, org, 'suspended')) return 'code_suspended'
         const old = find(who, org, 'active')
         if (!old) return 'no_active_code'
+        if (grace && hasTooMany(who, org)) return 'too_many_codes'
+        if (replaced(who, org) >= allowed.rotations_per_day) return 'rate_limited'
         old.status = 'rotated'
         old.hasGrace = grace
         add({ owner: who, org, quota: old.quota })

@@ -176,6 +176,7 @@ const refused: Record<string, string> = {
   organisations_max_uses_cap_is_positive: organisation('max_uses_cap = 0'),
   organisations_redemptions_per_user_is_positive: organisation('redemptions_per_user = 0'),
   organisations_redemptions_per_address_is_positive: organisation('redemptions_per_address = 0'),
+  organisations_rotations_per_day_is_positive: organisation('rotations_per_day = 0'),
   organisations_rotation_grace_is_a_quarter_at_most: organisation("rotation_grace = '91 days'"),
   members_belong_to_an_organisation: `insert into referral.members (org_id, user_id) values ('${nobody}', '${nobody}')`,
   members_display_name_is_1_to_80: "update referral.members set display_name = ''",

@@ -12,7 +12,7 @@ const byStaff = ['not_signed_in', 'anonymous_user', 'organisation_not_found', 'm
 /** What a function that an RPC calls can raise, and this RPC cannot, and why. */
 const unreachable: Record<string, [codes: string[], reason: string]> = {
   create_campaign_code: [
-    ['active_code_exists', 'member_not_found'],
+    ['active_code_exists', 'member_not_found', 'rate_limited'],
     'the code has no referrer, and the member who is locked is the caller',
   ],
   end_code: [byStaff, 'code_not_found comes first, and the referrer of a code is a member'],
