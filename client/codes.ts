@@ -136,7 +136,10 @@ export function codeCalls(referral: ReferralSchema, activeCodes: Cache) {
       return result.error ? result : { ...result, data: result.data.map(asOfNow) }
     },
 
-    /** Returns the uses and the limits of up to 1,000 codes. Codes that the caller may not see are left out. */
+    /**
+     * Returns the uses and the limits of up to 1,000 codes. Codes that the caller may not see are left out. To their
+     * referrer, the uses are those of the whole chain of rotations.
+     */
     async codeUses(codeIds: string[]): Promise<Result<CodeUses[]>> {
       const response = await referral.rpc('code_uses', given({ code_ids: codeIds }))
       return toResult(response as SupabaseResponse<CodeUses[]>)

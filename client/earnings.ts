@@ -43,7 +43,8 @@ export function earningCalls(referral: ReferralSchema) {
 
     /**
      * Explains the commission of a sale: the facts, the terms, the calculation, and the ids of the events. An earner sees
-     * their own commission or reward, admins see all.
+     * their own commission or reward, admins see all. To people who are not staff, `code_id` is the first code of its chain of
+     * rotations.
      */
     async explainCommission(
       orgId: string,

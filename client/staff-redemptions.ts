@@ -23,7 +23,10 @@ export function staffRedemptionCalls(referral: ReferralSchema) {
       return toResult(await referral.rpc('usage_for_user', args))
     },
 
-    /** Returns the usage figures of a code. The code's referrer may call it too, and gets no identities. */
+    /**
+     * Returns the usage figures of a code. The code's referrer may call it too, and gets no identities, and the figures of
+     * the whole chain of rotations.
+     */
     async codeUsageStats(codeId: string): Promise<Result<CodeUsageStats>> {
       const args = given({ code_id: codeId })
       const response = await referral.rpc('code_usage_stats', args).single()
@@ -33,7 +36,7 @@ export function staffRedemptionCalls(referral: ReferralSchema) {
     /**
      * Returns the counted clicks on a code, per day in UTC, platform and channel, oldest first. `fromDay` and `toDay` are
      * inclusive dates such as `2026-11-21`, 31 days at most. The default is the last 31 days. The code's referrer may call it
-     * too.
+     * too, and gets the clicks of the whole chain of rotations.
      *
      * Errors: `code_not_found`, `invalid_argument`.
      */

@@ -90,7 +90,7 @@ $$;
 
 comment on function referral.code_clicks is
   'Returns how many clicks on a code counted, per day (UTC), platform and channel, oldest day first; a missing channel is
-null.
+null. To its referrer the clicks are those of its chain: the code and all that it was rotated from and into.
 
 code_id: the code.
 from_day: 30 days before to_day unless given, and not earlier.
@@ -115,7 +115,8 @@ end
 $$;
 
 comment on function referral.code_usage_stats is
-  'Returns how often a code was used, by how many people, when last, and by whom lately: ten ids, for staff only.
+  'Returns how often a code was used, by how many people, when last, and by whom lately: ten ids, for staff only. To its
+referrer the figures are those of its chain: the code and all that it was rotated from and into.
 
 code_id: the code.
 Callers: the referrer, coordinators, admins and the operator.
@@ -138,7 +139,7 @@ $$;
 
 comment on function referral.code_uses is
   'Returns how often each code was used, and how often it may be used (null: without limit). Rows for the codes that the
-caller may see.
+caller may see; to its referrer a code''s uses are those of its chain, as in code_usage_stats.
 
 code_ids: up to 1,000 codes.
 Callers: the referrer, coordinators, admins and the operator.
@@ -580,7 +581,8 @@ $$;
 
 comment on function referral.explain_commission is
   'Returns why a sale earned what it did: facts, terms, arithmetic, and the ids of the events that stated the facts.
-Admins see every person''s part. No row where the sale had no evidence when it was paid.
+Admins see every person''s part. No row where the sale had no evidence when it was paid. To people who are not staff
+code_id is the first code of its chain, not the rotated one that the friend used.
 
 org_id: the organisation.
 sale_id: Stripe''s invoice or payment intent; of a recorded payment provider:org_id:payment_ref, as in my_statement.

@@ -80,6 +80,27 @@ export const codeMutations: TextMutation[] = [
     tests: ['tests/sql/rotations'],
   },
   {
+    name: 'codes: uses shown for the chain',
+    in: 'codes_shown_with',
+    replace: "if referral_private.acts_with_role(p_code.org_id, 'coordinator') then",
+    by: 'if true then',
+    tests: ['tests/sql/rotations'],
+  },
+  {
+    name: 'codes: uses listed for the chain',
+    in: 'code_uses',
+    replace: 'where not a.by_staff',
+    by: 'where false',
+    tests: ['tests/sql/rotations'],
+  },
+  {
+    name: 'codes: a commission explained by the chain',
+    in: 'explain_commission',
+    replace: 'case when v_is_staff then',
+    by: 'case when true then',
+    tests: ['tests/sql/rotations'],
+  },
+  {
     name: 'codes: enrolment',
     in: 'program_for_member',
     replace: 'perform referral_private.require_open_enrolment(p_member.org_id, v_program.id);',

@@ -27,3 +27,20 @@ begin
   );
 end
 $$;
+
+-- The codes whose uses are shown together: to staff a code by itself, to its referrer its chain. With a code for each
+-- friend, uses per code would tell a referrer who redeemed.
+create function referral_private.codes_shown_with(p_code referral.codes)
+returns uuid[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if referral_private.acts_with_role(p_code.org_id, 'coordinator') then
+    return array[p_code.id];
+  end if;
+  return referral_private.codes_of_chain(p_code.org_id, coalesce(p_code.chain_id, p_code.id));
+end
+$$;

@@ -15,6 +15,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_code referral.codes := referral_private.require_readable_code(p_code_id);
+  v_code_ids uuid[] := referral_private.codes_shown_with(v_code);
   v_to_day date := coalesce(p_to_day, (clock_timestamp() at time zone 'utc')::date);
   v_from_day date := coalesce(p_from_day, v_to_day - 30);
 begin
@@ -22,16 +23,18 @@ begin
     perform referral_private.raise_error('invalid_argument', 'from_day: to_day, or up to 30 days before it');
   end if;
   return query
-  select d.day, d.platform, nullif(d.channel, '')::referral.click_channel, d.clicks
+  select d.day, d.platform, nullif(d.channel, '')::referral.click_channel, sum(d.clicks)::int
   from referral_private.click_days as d
-  where d.org_id = v_code.org_id and d.code_id = p_code_id and d.day between v_from_day and v_to_day and d.clicks > 0
+  where d.org_id = v_code.org_id and d.code_id = any (v_code_ids) and d.day between v_from_day and v_to_day
+    and d.clicks > 0
+  group by d.day, d.platform, d.channel
   order by d.day, d.platform, d.channel;
 end
 $$;
 
 comment on function referral_private.code_clicks is
   'public: Returns how many clicks on a code counted, per day (UTC), platform and channel, oldest day first; a missing
-channel is null.
+channel is null. To its referrer the clicks are those of its chain: the code and all that it was rotated from and into.
 
 group: Follow a link
 code_id: the code

@@ -119,6 +119,7 @@ as $$
 declare
   v_earner_id uuid := p_earner_id;
   v_stripe_account text := referral_private.stripe_account_of(p_org_id);
+  v_is_staff boolean := referral_private.acts_with_role(p_org_id, 'coordinator');
 begin
   if p_earner_id is not null or not referral_private.acts_with_role(p_org_id, 'admin') then
     v_earner_id := referral_private.earner_to_read(p_org_id, p_earner_id);
@@ -128,7 +129,7 @@ begin
     referral_private.arithmetic_of(t), (t.sale).paid, (t.sale).reversed, (t.sale).total,
     (t.sale).total_excluding_tax, (t.sale).sale_at, t.available_at,
     (t.evidence).program_id, (t.evidence).terms_version, t.terms, (t.evidence).at, (t.evidence).redemption_id,
-    (t.evidence).code_id, t.rank,
+    case when v_is_staff then (t.evidence).code_id else (t.evidence).chain_id end, t.rank,
     referral_private.events_of_sale(v_stripe_account, s.livemode, s.sale_id)
   from referral_private.sales as s
   cross join lateral referral_private.targets_at(
@@ -142,7 +143,8 @@ $$;
 
 comment on function referral_private.explain_commission is
   'public: Returns why a sale earned what it did: facts, terms, arithmetic, and the ids of the events that stated the
-facts. Admins see every person''s part. No row where the sale had no evidence when it was paid.
+facts. Admins see every person''s part. No row where the sale had no evidence when it was paid. To people who are not
+staff code_id is the first code of its chain, not the rotated one that the friend used.
 
 group: See referrals and earnings
 org_id: the organisation

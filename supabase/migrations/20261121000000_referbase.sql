@@ -2206,6 +2206,23 @@ begin
 end
 $$;
 
+-- The codes whose uses are shown together: to staff a code by itself, to its referrer its chain. With a code for each
+-- friend, uses per code would tell a referrer who redeemed.
+create function referral_private.codes_shown_with(p_code referral.codes)
+returns uuid[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if referral_private.acts_with_role(p_code.org_id, 'coordinator') then
+    return array[p_code.id];
+  end if;
+  return referral_private.codes_of_chain(p_code.org_id, coalesce(p_code.chain_id, p_code.id));
+end
+$$;
+
 -- What a reader sees of a code: its referrer and staff in any status, everybody else while it can be redeemed.
 
 -- Why a code of this kind cannot be redeemed now, as an error code; null where it can. This is the one rule for links,
@@ -2727,6 +2744,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_code referral.codes := referral_private.require_readable_code(p_code_id);
+  v_code_ids uuid[] := referral_private.codes_shown_with(v_code);
   v_to_day date := coalesce(p_to_day, (clock_timestamp() at time zone 'utc')::date);
   v_from_day date := coalesce(p_from_day, v_to_day - 30);
 begin
@@ -2734,16 +2752,18 @@ begin
     perform referral_private.raise_error('invalid_argument', 'from_day: to_day, or up to 30 days before it');
   end if;
   return query
-  select d.day, d.platform, nullif(d.channel, '')::referral.click_channel, d.clicks
+  select d.day, d.platform, nullif(d.channel, '')::referral.click_channel, sum(d.clicks)::int
   from referral_private.click_days as d
-  where d.org_id = v_code.org_id and d.code_id = p_code_id and d.day between v_from_day and v_to_day and d.clicks > 0
+  where d.org_id = v_code.org_id and d.code_id = any (v_code_ids) and d.day between v_from_day and v_to_day
+    and d.clicks > 0
+  group by d.day, d.platform, d.channel
   order by d.day, d.platform, d.channel;
 end
 $$;
 
 comment on function referral_private.code_clicks is
   'public: Returns how many clicks on a code counted, per day (UTC), platform and channel, oldest day first; a missing
-channel is null.
+channel is null. To its referrer the clicks are those of its chain: the code and all that it was rotated from and into.
 
 group: Follow a link
 code_id: the code
@@ -3740,25 +3760,26 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_code referral.codes := referral_private.require_readable_code(p_code_id);
+  v_code_ids uuid[] := referral_private.codes_shown_with(v_code);
 begin
   return query
   select count(*), count(distinct r.referee_id), max(r.redeemed_at), case
     when referral_private.acts_with_role(v_code.org_id, 'coordinator') then array(
       select recent.referee_id
       from referral.redemptions as recent
-      where recent.org_id = v_code.org_id and recent.code_id = p_code_id
+      where recent.org_id = v_code.org_id and recent.code_id = any (v_code_ids)
       order by recent.redeemed_at desc, recent.id desc
       limit 10
     )
   end
   from referral.redemptions as r
-  where r.org_id = v_code.org_id and r.code_id = p_code_id;
+  where r.org_id = v_code.org_id and r.code_id = any (v_code_ids);
 end
 $$;
 
 comment on function referral_private.code_usage_stats is
   'public: Returns how often a code was used, by how many people, when last, and by whom lately: ten ids, for staff
-only.
+only. To its referrer the figures are those of its chain: the code and all that it was rotated from and into.
 
 group: Have a code
 code_id: the code
@@ -3788,23 +3809,42 @@ begin
     perform referral_private.require_person();
   end if;
   return query
-  select c.id,
-    (select count(*) from referral.redemptions as r where r.org_id = c.org_id and r.code_id = c.id),
-    q.max_uses
-  from referral.codes as c
-  left join referral.code_quotas as q on q.org_id = c.org_id and q.quota_id = c.quota_id
-  where c.id = any (p_code_ids)
-    and (
-      v_is_operator
-      or c.referrer_id = auth.uid()
-      or c.org_id in (select referral_private.orgs_with_role('coordinator'))
-    );
+  with
+    asked as materialized (
+      select c.id, c.org_id, c.quota_id, coalesce(c.chain_id, c.id) as chain_id,
+        v_is_operator or c.org_id in (select referral_private.orgs_with_role('coordinator')) as by_staff
+      from referral.codes as c
+      where c.id = any (p_code_ids)
+        and (
+          v_is_operator
+          or c.referrer_id = auth.uid()
+          or c.org_id in (select referral_private.orgs_with_role('coordinator'))
+        )
+    ),
+    -- Each chain once: a referrer may ask for all codes of a long one.
+    chains as materialized (
+      select a.chain_id, (
+        select count(*)
+        from referral.codes as c
+        join referral.redemptions as r on r.org_id = c.org_id and r.code_id = c.id
+        where c.org_id = a.org_id and a.chain_id in (c.id, c.chain_id)
+      ) as uses
+      from asked as a
+      where not a.by_staff
+      group by a.org_id, a.chain_id
+    )
+  select a.id, coalesce(
+      chains.uses, (select count(*) from referral.redemptions as r where r.org_id = a.org_id and r.code_id = a.id)
+    ), q.max_uses
+  from asked as a
+  left join chains on not a.by_staff and chains.chain_id = a.chain_id
+  left join referral.code_quotas as q on q.org_id = a.org_id and q.quota_id = a.quota_id;
 end
 $$;
 
 comment on function referral_private.code_uses is
   'public: Returns how often each code was used, and how often it may be used (null: without limit). Rows for the codes
-that the caller may see.
+that the caller may see; to its referrer a code''s uses are those of its chain, as in code_usage_stats.
 
 group: Have a code
 code_ids: up to 1,000 codes
@@ -13227,6 +13267,7 @@ as $$
 declare
   v_earner_id uuid := p_earner_id;
   v_stripe_account text := referral_private.stripe_account_of(p_org_id);
+  v_is_staff boolean := referral_private.acts_with_role(p_org_id, 'coordinator');
 begin
   if p_earner_id is not null or not referral_private.acts_with_role(p_org_id, 'admin') then
     v_earner_id := referral_private.earner_to_read(p_org_id, p_earner_id);
@@ -13236,7 +13277,7 @@ begin
     referral_private.arithmetic_of(t), (t.sale).paid, (t.sale).reversed, (t.sale).total,
     (t.sale).total_excluding_tax, (t.sale).sale_at, t.available_at,
     (t.evidence).program_id, (t.evidence).terms_version, t.terms, (t.evidence).at, (t.evidence).redemption_id,
-    (t.evidence).code_id, t.rank,
+    case when v_is_staff then (t.evidence).code_id else (t.evidence).chain_id end, t.rank,
     referral_private.events_of_sale(v_stripe_account, s.livemode, s.sale_id)
   from referral_private.sales as s
   cross join lateral referral_private.targets_at(
@@ -13250,7 +13291,8 @@ $$;
 
 comment on function referral_private.explain_commission is
   'public: Returns why a sale earned what it did: facts, terms, arithmetic, and the ids of the events that stated the
-facts. Admins see every person''s part. No row where the sale had no evidence when it was paid.
+facts. Admins see every person''s part. No row where the sale had no evidence when it was paid. To people who are not
+staff code_id is the first code of its chain, not the rotated one that the friend used.
 
 group: See referrals and earnings
 org_id: the organisation
@@ -13741,7 +13783,7 @@ $$;
 
 comment on function referral.code_clicks is
   'Returns how many clicks on a code counted, per day (UTC), platform and channel, oldest day first; a missing channel is
-null.
+null. To its referrer the clicks are those of its chain: the code and all that it was rotated from and into.
 
 code_id: the code.
 from_day: 30 days before to_day unless given, and not earlier.
@@ -13766,7 +13808,8 @@ end
 $$;
 
 comment on function referral.code_usage_stats is
-  'Returns how often a code was used, by how many people, when last, and by whom lately: ten ids, for staff only.
+  'Returns how often a code was used, by how many people, when last, and by whom lately: ten ids, for staff only. To its
+referrer the figures are those of its chain: the code and all that it was rotated from and into.
 
 code_id: the code.
 Callers: the referrer, coordinators, admins and the operator.
@@ -13789,7 +13832,7 @@ $$;
 
 comment on function referral.code_uses is
   'Returns how often each code was used, and how often it may be used (null: without limit). Rows for the codes that the
-caller may see.
+caller may see; to its referrer a code''s uses are those of its chain, as in code_usage_stats.
 
 code_ids: up to 1,000 codes.
 Callers: the referrer, coordinators, admins and the operator.
@@ -14231,7 +14274,8 @@ $$;
 
 comment on function referral.explain_commission is
   'Returns why a sale earned what it did: facts, terms, arithmetic, and the ids of the events that stated the facts.
-Admins see every person''s part. No row where the sale had no evidence when it was paid.
+Admins see every person''s part. No row where the sale had no evidence when it was paid. To people who are not staff
+code_id is the first code of its chain, not the rotated one that the friend used.
 
 org_id: the organisation.
 sale_id: Stripe''s invoice or payment intent; of a recorded payment provider:org_id:payment_ref, as in my_statement.

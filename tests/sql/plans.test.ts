@@ -42,6 +42,7 @@ async function scans(): Promise<string[]> {
     await mentor.rpc('my_referrals', { org_id: org })
     await mentor.rpc('code_usage_stats', { code_id: id })
     await mentor.rpc('rotate_code', { org_id: org, grace: '1 day' })
+    await mentor.rpc('code_uses', { code_ids: `{${id}}` })
     await mentor.rpc('deactivate_code', { org_id: org })
     await operator(tx).rpc('expire_codes')
   })

@@ -1,7 +1,10 @@
-/** How many codes a member can pile up by rotating. */
+/** How many codes a member can pile up by rotating, and what a referrer sees of the uses of each. */
 import { describe, expect, test } from 'vitest'
-import { type Actor, details, operator, refusal } from '../support/actors.ts'
+import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
+import { type Actor, details, operator, person, refusal } from '../support/actors.ts'
+import { recordClick, visitor } from '../support/clicks.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
+import { ingest } from '../support/ingest.ts'
 import { codeOf, scene } from '../support/scene.ts'
 
 const sql = await testDatabase()
@@ -155,5 +158,96 @@ describe('rotations_per_day', () => {
         update referral.codes set expires_at = clock_timestamp()
         where org_id = ${org} and chain_id = ${id}`
       expect(await mentor.rpc('create_code', ofOrg)).toHaveLength(1)
+    }))
+})
+
+/** A mentor with a code for each of two friends, of which one redeemed, and a third code that nobody has. */
+async function codePerFriend(tx: Sql) {
+  const here = await limited(tx, {})
+  const codes = [{ id: here.id, code: here.code }]
+  for (let n = 0; n < 2; n++) {
+    const [next] = await here.mentor.rpc('rotate_code', { ...here.ofOrg, grace: '7 days' })
+    codes.push({ id: String(next?.id), code: String(next?.code) })
+  }
+  await here.friend.rpc('redeem_code', { code: codes[1]?.code })
+  return { ...here, codes, ids: codes.map(({ id }) => id) }
+}
+
+describe('to a referrer with a code for each friend', () => {
+  test('code_usage_stats shows the uses of the chain, and to staff those of the code', () =>
+    undone(sql, async (tx) => {
+      const { coordinator, mentor, ids } = await codePerFriend(tx)
+      const uses = (by: Actor) =>
+        Promise.all(
+          ids.map(async (code_id) => {
+            const [row] = await by.rpc('code_usage_stats', { code_id })
+            return [row?.total_uses, row?.unique_users, row?.last_used !== null]
+          }),
+        )
+      expect(await uses(mentor)).toEqual(ids.map(() => [1n, 1n, true]))
+      const [none, one] = [
+        [0n, 0n, false],
+        [1n, 1n, true],
+      ]
+      for (const staff of [coordinator, operator(tx)])
+        expect(await uses(staff)).toEqual([none, one, none])
+    }))
+
+  test('code_uses shows the uses of the chain, and to staff those of the code', () =>
+    undone(sql, async (tx) => {
+      const { org, coordinator, mentor, ids } = await codePerFriend(tx)
+      const { id } = await codeOf(coordinator, org)
+      const asked = [...ids, id].join()
+      const uses = async (by: Actor) => {
+        const rows = await by.rpc('code_uses', { code_ids: `{${asked}}` })
+        return Object.fromEntries(rows.map(({ code_id, uses_count }) => [code_id, uses_count]))
+      }
+      const perCode = { [String(ids[0])]: 0n, [String(ids[1])]: 1n, [String(ids[2])]: 0n, [id]: 0n }
+      for (const staff of [coordinator, operator(tx)]) expect(await uses(staff)).toEqual(perCode)
+      expect(await uses(mentor)).toEqual(Object.fromEntries(ids.map((own) => [own, 1n])))
+    }))
+
+  test('code_uses of two chains are apart', () =>
+    undone(sql, async (tx) => {
+      const { mentor, ofOrg, ids } = await codePerFriend(tx)
+      await mentor.rpc('deactivate_code', ofOrg)
+      const [next] = await mentor.rpc('create_code', ofOrg)
+      for (let n = 0; n < 2; n++) await person(tx).rpc('redeem_code', { code: next?.code })
+      const rows = await mentor.rpc('code_uses', { code_ids: `{${ids[0]},${next?.id}}` })
+      expect(rows.map(({ uses_count }) => Number(uses_count)).sort()).toEqual([1, 2])
+    }))
+
+  test('code_clicks shows the clicks of the chain, and to staff those of the code', () =>
+    undone(sql, async (tx) => {
+      const { coordinator, mentor, codes, ids } = await codePerFriend(tx)
+      for (const [n, code] of [codes[0], codes[1], codes[1]].entries())
+        await recordClick(tx, { ...visitor, code: code?.code, address: `203.0.${n}.1` })
+      const clicks = (by: Actor) =>
+        Promise.all(ids.map(async (code_id) => (await by.rpc('code_clicks', { code_id }))[0]))
+      expect(await clicks(mentor)).toMatchObject(ids.map(() => ({ clicks: 3, channel: null })))
+      expect(await clicks(coordinator)).toMatchObject([{ clicks: 1 }, { clicks: 2 }, undefined])
+    }))
+
+  test('the quota of a limited chain is one', () =>
+    undone(sql, async (tx) => {
+      const { coordinator, mentor, ids } = await codePerFriend(tx)
+      await coordinator.rpc('update_code', { code_id: ids[2], changes: { max_uses: 5 } })
+      const rows = await mentor.run('select used, max_uses from referral.code_quotas')
+      expect(rows).toEqual([{ used: 1, max_uses: 5 }])
+    }))
+
+  test('explain_commission names the first code of the chain, and to staff the code', () =>
+    undone(sql, async (tx) => {
+      const commission = { kind: 'percent', bps: 1000 }
+      const { org, admin, mentor } = await scene(tx, { enrolment: 'open', commission })
+      const first = await codeOf(mentor, org)
+      const [next] = await mentor.rpc('rotate_code', { org_id: org, grace: '7 days' })
+      await ingest(tx, paidInvoice({ id: 'in_1', code: String(next?.code) }))
+      const named = async (by: Actor) => {
+        const rows = await by.rpc('explain_commission', { org_id: org, sale_id: 'in_1' })
+        return rows.map(({ amount, code_id }) => [amount, code_id])
+      }
+      expect(await named(mentor)).toEqual([[100n, first.id]])
+      expect(await named(admin)).toEqual([[100n, next?.id]])
     }))
 })
