@@ -34,6 +34,7 @@ export const referralErrorCodes = [
   'code_inactive',
   'code_expired',
   'code_limit_reached',
+  'code_uses_reserved',
   'code_ended',
   'record_conflict',
   'redemption_rejected',

@@ -62,7 +62,8 @@ export function redemptionCalls(referral: ReferralSchema) {
     /**
      * Redeems the code that the person gave at sign-up. Null if they gave none, or after a final refusal.
      *
-     * Errors: `rate_limited`, `code_suspended`, `program_inactive`, `busy`. The code is kept, so that you can call again.
+     * Errors: `rate_limited`, `code_suspended`, `program_inactive`, `busy`, and `code_uses_reserved` while other sign-ups
+     * have reserved the uses that are left. The code is kept, so that you can call again.
      */
     async redeemSignUpCode(): Promise<Result<RedeemedCode | null>> {
       const response = await referral.rpc('redeem_sign_up_code').maybeSingle()

@@ -1207,8 +1207,8 @@ end
 $$;
 
 comment on function referral.purge_sign_up_claims is
-  'Deletes codes given at sign-up by people who did not come back within 90 days, and returns how many. Call again while
-that is max_rows.
+  'Deletes codes given at sign-up by people who did not come back within 90 days, and uses of limited codes that sign-ups
+reserved more than an hour ago, which do not count any more. Returns how many. Call again while that is max_rows.
 
 max_rows: how many rows at most in this call.
 Callers: the operator.';
@@ -1577,8 +1577,8 @@ provenance: typed without a click; link, install_referrer or clipboard with one.
 channel: a lower-case label of up to 32 characters; the click''s own channel counts instead, where it has one.
 Callers: signed-in people.
 Errors: not_signed_in, anonymous_user, self_referral, new_users_only, code_not_found, program_inactive,
-code_suspended, code_inactive, code_expired, code_limit_reached, already_redeemed, mutual_referral, invalid_argument,
-invalid_code, invalid_click, rate_limited, busy.';
+code_suspended, code_inactive, code_expired, code_limit_reached, code_uses_reserved, already_redeemed,
+mutual_referral, invalid_argument, invalid_code, invalid_click, rate_limited, busy.';
 
 grant execute on function referral.redeem_code to authenticated;
 
@@ -1607,10 +1607,11 @@ $$;
 
 comment on function referral.redeem_sign_up_code is
   'Redeems the code that the caller gave at sign-up. No row if there is none, or none that could ever be redeemed. After
-an error the code is kept for another try.
+an error the code is kept for another try. A use that require_code_at_sign_up reserved becomes the use of this
+redemption, or is free again.
 
 Callers: signed-in people.
-Errors: not_signed_in, anonymous_user, program_inactive, code_suspended, rate_limited, busy.';
+Errors: not_signed_in, anonymous_user, program_inactive, code_suspended, code_uses_reserved, rate_limited, busy.';
 
 grant execute on function referral.redeem_sign_up_code to authenticated;
 
@@ -2128,7 +2129,7 @@ Without a signed-in person it returns what resolve_code returns.
 code: the text as typed.
 Callers: anyone.
 Errors: self_referral, new_users_only, code_not_found, program_inactive, code_suspended, code_inactive, code_expired,
-code_limit_reached, already_redeemed, invalid_code.';
+code_limit_reached, code_uses_reserved, already_redeemed, invalid_code.';
 
 grant execute on function referral.validate_code to anon, authenticated, service_role;
 

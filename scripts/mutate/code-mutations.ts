@@ -2,11 +2,16 @@ import type { TextMutation } from './mutation.ts'
 
 /** Promises about codes and redemptions. */
 export const codeMutations: TextMutation[] = [
-  { name: 'quota: the condition', in: 'use_quota', replace: 'and q.used < q.max_uses', by: '' },
+  {
+    name: 'quota: the condition',
+    in: 'use_quota',
+    replace: 'if referral_private.lock_uses_left(p_code, p_user_id) < 1 then',
+    by: 'if false then',
+  },
   {
     name: 'quota: not counted',
     in: 'redeem_code',
-    replace: 'perform referral_private.use_quota(v_code.org_id, v_code.quota_id);',
+    replace: 'perform referral_private.use_quota(v_code, v_user_id);',
     by: '',
   },
   {

@@ -37,6 +37,7 @@ const areas: [area: RegExp, tests: string[]][] = [
   [/^decisions:/, ['tests/sql/decisions', 'tests/sql/rejected-referrals', 'tests/sql/forfeits']],
   [/^codes:/, ['tests/sql/codes', 'tests/sql/code-management', 'tests/sql/carried-codes']],
   [/^code states:/, ['tests/sql/code-states']],
+  [/^sign-up:/, ['tests/sql/sign-up-reservations']],
   [/^normal form:/, ['tests/sql/code-strings', 'tests/sql/hostile-codes']],
   [/^click partitions:/, ['tests/sql/click-maintenance']],
   [/^click site:/, ['tests/sql/link-sites']],

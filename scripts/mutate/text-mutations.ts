@@ -17,6 +17,7 @@ import { oracleMutations } from './oracle-mutations.ts'
 import { organisationMutations } from './organisation-mutations.ts'
 import { isolationMutations, roleMutations } from './role-mutations.ts'
 import { refusalMutations, sessionMutations } from './session-mutations.ts'
+import { signUpMutations } from './sign-up-mutations.ts'
 import { termsMutations } from './terms-mutations.ts'
 
 /** Replaces a text in a function of the database. It throws an error with the name of each mutation whose text is missing. */
@@ -25,6 +26,7 @@ export async function textMutations(sql: postgres.Sql): Promise<Mutation[]> {
   const missing: string[] = []
   const all = [
     ...codeMutations,
+    ...signUpMutations,
     ...lockMutations,
     ...identityMutations,
     ...roleMutations,

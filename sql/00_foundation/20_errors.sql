@@ -44,6 +44,7 @@ as $$
     ('code_inactive', 409, 'This code is no longer in use.'),
     ('code_expired', 409, 'This code has expired.'),
     ('code_limit_reached', 409, 'This code has been used as often as it may be.'),
+    ('code_uses_reserved', 409, 'Sign-ups have reserved the uses that are left. Some may become free within the hour.'),
     ('code_ended', 409, 'A code that has ended stays as it is.'),
     ('record_conflict', 409, 'This reference is recorded with other content.'),
     ('redemption_rejected', 409, 'Staff have rejected this redemption.'),

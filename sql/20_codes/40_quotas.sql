@@ -21,9 +21,48 @@ begin
 end
 $$;
 
--- Takes one use of a limited code, or raises `code_limit_reached`. One conditional statement: with one use left and
--- any number of callers, one of them gets it.
-create function referral_private.use_quota(p_org_id uuid, p_quota_id uuid)
+-- Locks a code's quota and returns how many of its uses this person can still take, those that are reserved for others
+-- left out. The lock comes first: a reservation does not change the quota row.
+create function referral_private.lock_uses_left(p_code referral.codes, p_user_id uuid)
+returns bigint
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_left int;
+begin
+  select q.max_uses - q.used into strict v_left
+  from referral.code_quotas as q
+  where q.org_id = p_code.org_id and q.quota_id = p_code.quota_id
+  for no key update;
+  return v_left - referral_private.reserved_uses(p_code.org_id, coalesce(p_code.chain_id, p_code.id), p_user_id);
+end
+$$;
+
+-- Why a limited code has no use for somebody, as an error code: all are used, or sign-ups have reserved the rest.
+create function referral_private.quota_refusal(p_code referral.codes)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case
+    when exists (
+      select from referral.code_quotas as q
+      where q.org_id = p_code.org_id and q.quota_id = p_code.quota_id and q.used < q.max_uses
+    ) then 'code_uses_reserved'
+    else 'code_limit_reached'
+  end;
+end
+$$;
+
+-- Takes one use of a limited code, the one that this person has reserved or another. With one use left and any number
+-- of callers, one of them gets it. Raises `code_limit_reached`, `code_uses_reserved`.
+create function referral_private.use_quota(p_code referral.codes, p_user_id uuid)
 returns void
 language plpgsql
 volatile
@@ -31,14 +70,42 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if p_quota_id is null then
+  if p_code.quota_id is null then
     return;
+  end if;
+  if referral_private.lock_uses_left(p_code, p_user_id) < 1 then
+    perform referral_private.raise_error(referral_private.quota_refusal(p_code));
   end if;
   update referral.code_quotas as q
   set used = q.used + 1
-  where q.org_id = p_org_id and q.quota_id = p_quota_id and q.used < q.max_uses;
-  if not found then
-    perform referral_private.raise_error('code_limit_reached');
+  where q.org_id = p_code.org_id and q.quota_id = p_code.quota_id;
+  delete from referral_private.sign_up_reservations as r
+  where r.user_id = p_user_id and r.org_id = p_code.org_id and r.chain_id = coalesce(p_code.chain_id, p_code.id);
+end
+$$;
+
+-- Reserves one use of a limited code for a person who signs up, for an hour, and returns whether there is one. A code
+-- without a limit needs none. The code is locked.
+create function referral_private.reserve_use(p_code referral.codes, p_user_id uuid)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_code.quota_id is null then
+    return true;
   end if;
+  if referral_private.lock_uses_left(p_code, p_user_id) < 1 then
+    return false;
+  end if;
+  insert into referral_private.sign_up_reservations as r (user_id, org_id, chain_id, expires_at)
+  values (
+    p_user_id, p_code.org_id, coalesce(p_code.chain_id, p_code.id), clock_timestamp() + interval '1 hour'
+  )
+  on conflict on constraint sign_up_reservations_pkey do update
+  set org_id = excluded.org_id, chain_id = excluded.chain_id, expires_at = excluded.expires_at;
+  return true;
 end
 $$;

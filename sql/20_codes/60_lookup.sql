@@ -117,7 +117,10 @@ begin
   left join referral.members as m on m.org_id = c.org_id and m.user_id = c.referrer_id and m.public_name
   where c.code_key = referral_private.normalise_code(p_code)
     and referral_private.code_refusal(c.status, c.expires_at, c.redeemable_until, o.active and p.active) is null
-    and (q.used is null or q.used < q.max_uses);
+    and (
+      q.used is null
+      or q.used + referral_private.reserved_uses(c.org_id, coalesce(c.chain_id, c.id), auth.uid()) < q.max_uses
+    );
 end
 $$;
 

@@ -81,7 +81,7 @@ begin
   perform referral_private.require_redeemable(v_code, v_user_id);
   return query select r.* from referral_private.resolve_code(p_code) as r;
   if not found then
-    perform referral_private.raise_error('code_limit_reached');
+    perform referral_private.raise_error(referral_private.quota_refusal(v_code));
   end if;
 end
 $$;
@@ -95,7 +95,7 @@ group: Redeem a code
 code: the text as typed
 callers: anyone
 errors: self_referral, new_users_only, code_not_found, program_inactive, code_suspended, code_inactive, code_expired,
-  code_limit_reached, already_redeemed, invalid_code
+  code_limit_reached, code_uses_reserved, already_redeemed, invalid_code
 timeout: 5s';
 
 grant execute on function referral_private.validate_code to anon, authenticated, service_role;

@@ -72,7 +72,8 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_removed int;
+  v_claims int;
+  v_reservations int;
 begin
   with
     past as materialized (
@@ -84,14 +85,26 @@ begin
   delete from referral_private.sign_up_claims as c
   using past
   where c.user_id = past.user_id;
-  get diagnostics v_removed = row_count;
-  return v_removed;
+  get diagnostics v_claims = row_count;
+  with
+    past as materialized (
+      select d.user_id from referral_private.sign_up_reservations as d
+      where d.expires_at <= clock_timestamp()
+      limit greatest(p_max_rows - v_claims, 0)
+      for update skip locked
+    )
+  delete from referral_private.sign_up_reservations as r
+  using past
+  where r.user_id = past.user_id;
+  get diagnostics v_reservations = row_count;
+  return v_claims + v_reservations;
 end
 $$;
 
 comment on function referral_private.purge_sign_up_claims is
-  'public: Deletes codes given at sign-up by people who did not come back within 90 days, and returns how many. Call
-again while that is max_rows.
+  'public: Deletes codes given at sign-up by people who did not come back within 90 days, and uses of limited codes that
+sign-ups reserved more than an hour ago, which do not count any more. Returns how many. Call again while that is
+max_rows.
 
 group: Run jobs
 max_rows: how many rows at most in this call
@@ -101,23 +114,40 @@ timeout: 60s';
 
 grant execute on function referral_private.purge_sign_up_claims to service_role;
 
--- A `before_user_created` hook of Supabase Auth that lets nobody sign up without a redeemable code. People invited
--- through OAuth carry no metadata at sign-up, so with this hook they sign up by e-mail.
+-- A `before_user_created` hook of Supabase Auth that lets nobody sign up without a redeemable code, and reserves a use
+-- of a limited code for the new user's id. People invited through OAuth carry no metadata at sign-up, so with this hook
+-- they sign up by e-mail. Auth ends a hook after two seconds.
 create function referral_private.require_code_at_sign_up(event jsonb)
 returns jsonb
 language plpgsql
-stable
+volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '1500ms'
 as $$
 declare
-  v_code text := referral_private.code_in_metadata(event -> 'user' -> 'user_metadata');
+  v_key text := referral_private.normalise_code(
+    referral_private.code_in_metadata(event -> 'user' -> 'user_metadata')
+  );
+  v_code referral.codes;
 begin
-  if exists (select from referral_private.resolve_code(v_code)) then
+  select c.* into v_code
+  from referral.codes as c
+  join referral.programs as p on p.id = c.program_id
+  join referral.organisations as o on o.id = c.org_id
+  where c.code_key = v_key
+    and referral_private.code_refusal(c.status, c.expires_at, c.redeemable_until, o.active and p.active) is null
+  for share of c;
+  if found and referral_private.reserve_use(v_code, (event -> 'user' ->> 'id')::uuid) then
     return '{}';
   end if;
   return jsonb_build_object(
     'error', jsonb_build_object('http_code', 403, 'message', 'A valid referral code is needed to sign up.')
   );
+exception
+  when lock_not_available then
+    return jsonb_build_object(
+      'error', jsonb_build_object('http_code', 503, 'message', 'The database is busy. Try again.')
+    );
 end
 $$;

@@ -190,7 +190,7 @@ begin
         v_redemption := referral_private.settle_redemption(v_stripe_account, v_redemption);
       end if;
       -- The rows that many redemptions share are locked last.
-      perform referral_private.use_quota(v_code.org_id, v_code.quota_id);
+      perform referral_private.use_quota(v_code, v_user_id);
       perform referral_private.count_redemption(v_code.org_id, v_user_id);
     end if;
   end if;
@@ -213,7 +213,7 @@ provenance: typed without a click; link, install_referrer or clipboard with one
 channel: a lower-case label of up to 32 characters; the click''s own channel counts instead, where it has one
 callers: signed-in people
 errors: not_signed_in, anonymous_user, self_referral, new_users_only, code_not_found, program_inactive,
-  code_suspended, code_inactive, code_expired, code_limit_reached, already_redeemed, mutual_referral,
+  code_suspended, code_inactive, code_expired, code_limit_reached, code_uses_reserved, already_redeemed, mutual_referral,
   invalid_argument, invalid_code, invalid_click, rate_limited, busy
 returns: a row
 timeout: 10s';

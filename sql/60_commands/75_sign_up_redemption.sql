@@ -29,16 +29,18 @@ begin
       end if;
   end;
   delete from referral_private.sign_up_claims as c where c.user_id = v_user_id;
+  delete from referral_private.sign_up_reservations as r where r.user_id = v_user_id;
 end
 $$;
 
 comment on function referral_private.redeem_sign_up_code is
   'public: Redeems the code that the caller gave at sign-up. No row if there is none, or none that could ever be
-redeemed. After an error the code is kept for another try.
+redeemed. After an error the code is kept for another try. A use that require_code_at_sign_up reserved becomes the use
+of this redemption, or is free again.
 
 group: Redeem a code
 callers: signed-in people
-errors: not_signed_in, anonymous_user, program_inactive, code_suspended, rate_limited, busy
+errors: not_signed_in, anonymous_user, program_inactive, code_suspended, code_uses_reserved, rate_limited, busy
 timeout: 10s';
 
 grant execute on function referral_private.redeem_sign_up_code to authenticated;

@@ -63,6 +63,7 @@ as $$
     ('code_inactive', 409, 'This code is no longer in use.'),
     ('code_expired', 409, 'This code has expired.'),
     ('code_limit_reached', 409, 'This code has been used as often as it may be.'),
+    ('code_uses_reserved', 409, 'Sign-ups have reserved the uses that are left. Some may become free within the hour.'),
     ('code_ended', 409, 'A code that has ended stays as it is.'),
     ('record_conflict', 409, 'This reference is recorded with other content.'),
     ('redemption_rejected', 409, 'Staff have rejected this redemption.'),
@@ -1923,6 +1924,44 @@ begin
 end
 $$;
 
+-- Uses of limited codes that sign-ups have reserved: where a code is required to sign up, the limit must bind before
+-- anybody redeems. A reservation is of a chain, whose redeemable codes share one quota, and lasts an hour. It is made,
+-- and turned into a use, under the lock of the quota row.
+create table referral_private.sign_up_reservations (
+  user_id uuid not null,
+  org_id uuid not null,
+  chain_id uuid not null,
+  expires_at timestamptz not null,
+  constraint sign_up_reservations_pkey primary key (user_id),
+  constraint sign_up_reservations_are_of_a_code
+    foreign key (org_id, chain_id) references referral.codes (org_id, id)
+      on delete restrict
+);
+
+create index sign_up_reservations_by_chain on referral_private.sign_up_reservations (org_id, chain_id, expires_at);
+
+create index sign_up_reservations_by_age on referral_private.sign_up_reservations (expires_at);
+
+alter table referral_private.sign_up_reservations enable row level security;
+
+-- How many uses of a chain are reserved for others than this person: none if the person has reserved one, and it
+-- matters no more that staff may have lowered the limit since.
+create function referral_private.reserved_uses(p_org_id uuid, p_chain_id uuid, p_user_id uuid)
+returns bigint
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select case when bool_or(r.user_id = p_user_id) then 0 else count(*) end
+    from referral_private.sign_up_reservations as r
+    where r.org_id = p_org_id and r.chain_id = p_chain_id and r.expires_at > clock_timestamp()
+  );
+end
+$$;
+
 -- How often a limited code may be used.
 
 -- Makes a quota of 1 use up to the organisation's cap. Raises `invalid_argument`.
@@ -1946,9 +1985,48 @@ begin
 end
 $$;
 
--- Takes one use of a limited code, or raises `code_limit_reached`. One conditional statement: with one use left and
--- any number of callers, one of them gets it.
-create function referral_private.use_quota(p_org_id uuid, p_quota_id uuid)
+-- Locks a code's quota and returns how many of its uses this person can still take, those that are reserved for others
+-- left out. The lock comes first: a reservation does not change the quota row.
+create function referral_private.lock_uses_left(p_code referral.codes, p_user_id uuid)
+returns bigint
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_left int;
+begin
+  select q.max_uses - q.used into strict v_left
+  from referral.code_quotas as q
+  where q.org_id = p_code.org_id and q.quota_id = p_code.quota_id
+  for no key update;
+  return v_left - referral_private.reserved_uses(p_code.org_id, coalesce(p_code.chain_id, p_code.id), p_user_id);
+end
+$$;
+
+-- Why a limited code has no use for somebody, as an error code: all are used, or sign-ups have reserved the rest.
+create function referral_private.quota_refusal(p_code referral.codes)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case
+    when exists (
+      select from referral.code_quotas as q
+      where q.org_id = p_code.org_id and q.quota_id = p_code.quota_id and q.used < q.max_uses
+    ) then 'code_uses_reserved'
+    else 'code_limit_reached'
+  end;
+end
+$$;
+
+-- Takes one use of a limited code, the one that this person has reserved or another. With one use left and any number
+-- of callers, one of them gets it. Raises `code_limit_reached`, `code_uses_reserved`.
+create function referral_private.use_quota(p_code referral.codes, p_user_id uuid)
 returns void
 language plpgsql
 volatile
@@ -1956,15 +2034,43 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if p_quota_id is null then
+  if p_code.quota_id is null then
     return;
+  end if;
+  if referral_private.lock_uses_left(p_code, p_user_id) < 1 then
+    perform referral_private.raise_error(referral_private.quota_refusal(p_code));
   end if;
   update referral.code_quotas as q
   set used = q.used + 1
-  where q.org_id = p_org_id and q.quota_id = p_quota_id and q.used < q.max_uses;
-  if not found then
-    perform referral_private.raise_error('code_limit_reached');
+  where q.org_id = p_code.org_id and q.quota_id = p_code.quota_id;
+  delete from referral_private.sign_up_reservations as r
+  where r.user_id = p_user_id and r.org_id = p_code.org_id and r.chain_id = coalesce(p_code.chain_id, p_code.id);
+end
+$$;
+
+-- Reserves one use of a limited code for a person who signs up, for an hour, and returns whether there is one. A code
+-- without a limit needs none. The code is locked.
+create function referral_private.reserve_use(p_code referral.codes, p_user_id uuid)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_code.quota_id is null then
+    return true;
   end if;
+  if referral_private.lock_uses_left(p_code, p_user_id) < 1 then
+    return false;
+  end if;
+  insert into referral_private.sign_up_reservations as r (user_id, org_id, chain_id, expires_at)
+  values (
+    p_user_id, p_code.org_id, coalesce(p_code.chain_id, p_code.id), clock_timestamp() + interval '1 hour'
+  )
+  on conflict on constraint sign_up_reservations_pkey do update
+  set org_id = excluded.org_id, chain_id = excluded.chain_id, expires_at = excluded.expires_at;
+  return true;
 end
 $$;
 
@@ -2342,7 +2448,10 @@ begin
   left join referral.members as m on m.org_id = c.org_id and m.user_id = c.referrer_id and m.public_name
   where c.code_key = referral_private.normalise_code(p_code)
     and referral_private.code_refusal(c.status, c.expires_at, c.redeemable_until, o.active and p.active) is null
-    and (q.used is null or q.used < q.max_uses);
+    and (
+      q.used is null
+      or q.used + referral_private.reserved_uses(c.org_id, coalesce(c.chain_id, c.id), auth.uid()) < q.max_uses
+    );
 end
 $$;
 
@@ -3494,7 +3603,7 @@ begin
   perform referral_private.require_redeemable(v_code, v_user_id);
   return query select r.* from referral_private.resolve_code(p_code) as r;
   if not found then
-    perform referral_private.raise_error('code_limit_reached');
+    perform referral_private.raise_error(referral_private.quota_refusal(v_code));
   end if;
 end
 $$;
@@ -3508,7 +3617,7 @@ group: Redeem a code
 code: the text as typed
 callers: anyone
 errors: self_referral, new_users_only, code_not_found, program_inactive, code_suspended, code_inactive, code_expired,
-  code_limit_reached, already_redeemed, invalid_code
+  code_limit_reached, code_uses_reserved, already_redeemed, invalid_code
 timeout: 5s';
 
 grant execute on function referral_private.validate_code to anon, authenticated, service_role;
@@ -4077,7 +4186,8 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_removed int;
+  v_claims int;
+  v_reservations int;
 begin
   with
     past as materialized (
@@ -4089,14 +4199,26 @@ begin
   delete from referral_private.sign_up_claims as c
   using past
   where c.user_id = past.user_id;
-  get diagnostics v_removed = row_count;
-  return v_removed;
+  get diagnostics v_claims = row_count;
+  with
+    past as materialized (
+      select d.user_id from referral_private.sign_up_reservations as d
+      where d.expires_at <= clock_timestamp()
+      limit greatest(p_max_rows - v_claims, 0)
+      for update skip locked
+    )
+  delete from referral_private.sign_up_reservations as r
+  using past
+  where r.user_id = past.user_id;
+  get diagnostics v_reservations = row_count;
+  return v_claims + v_reservations;
 end
 $$;
 
 comment on function referral_private.purge_sign_up_claims is
-  'public: Deletes codes given at sign-up by people who did not come back within 90 days, and returns how many. Call
-again while that is max_rows.
+  'public: Deletes codes given at sign-up by people who did not come back within 90 days, and uses of limited codes that
+sign-ups reserved more than an hour ago, which do not count any more. Returns how many. Call again while that is
+max_rows.
 
 group: Run jobs
 max_rows: how many rows at most in this call
@@ -4106,24 +4228,41 @@ timeout: 60s';
 
 grant execute on function referral_private.purge_sign_up_claims to service_role;
 
--- A `before_user_created` hook of Supabase Auth that lets nobody sign up without a redeemable code. People invited
--- through OAuth carry no metadata at sign-up, so with this hook they sign up by e-mail.
+-- A `before_user_created` hook of Supabase Auth that lets nobody sign up without a redeemable code, and reserves a use
+-- of a limited code for the new user's id. People invited through OAuth carry no metadata at sign-up, so with this hook
+-- they sign up by e-mail. Auth ends a hook after two seconds.
 create function referral_private.require_code_at_sign_up(event jsonb)
 returns jsonb
 language plpgsql
-stable
+volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '1500ms'
 as $$
 declare
-  v_code text := referral_private.code_in_metadata(event -> 'user' -> 'user_metadata');
+  v_key text := referral_private.normalise_code(
+    referral_private.code_in_metadata(event -> 'user' -> 'user_metadata')
+  );
+  v_code referral.codes;
 begin
-  if exists (select from referral_private.resolve_code(v_code)) then
+  select c.* into v_code
+  from referral.codes as c
+  join referral.programs as p on p.id = c.program_id
+  join referral.organisations as o on o.id = c.org_id
+  where c.code_key = v_key
+    and referral_private.code_refusal(c.status, c.expires_at, c.redeemable_until, o.active and p.active) is null
+  for share of c;
+  if found and referral_private.reserve_use(v_code, (event -> 'user' ->> 'id')::uuid) then
     return '{}';
   end if;
   return jsonb_build_object(
     'error', jsonb_build_object('http_code', 403, 'message', 'A valid referral code is needed to sign up.')
   );
+exception
+  when lock_not_available then
+    return jsonb_build_object(
+      'error', jsonb_build_object('http_code', 503, 'message', 'The database is busy. Try again.')
+    );
 end
 $$;
 
@@ -10827,7 +10966,7 @@ begin
         v_redemption := referral_private.settle_redemption(v_stripe_account, v_redemption);
       end if;
       -- The rows that many redemptions share are locked last.
-      perform referral_private.use_quota(v_code.org_id, v_code.quota_id);
+      perform referral_private.use_quota(v_code, v_user_id);
       perform referral_private.count_redemption(v_code.org_id, v_user_id);
     end if;
   end if;
@@ -10850,7 +10989,7 @@ provenance: typed without a click; link, install_referrer or clipboard with one
 channel: a lower-case label of up to 32 characters; the click''s own channel counts instead, where it has one
 callers: signed-in people
 errors: not_signed_in, anonymous_user, self_referral, new_users_only, code_not_found, program_inactive,
-  code_suspended, code_inactive, code_expired, code_limit_reached, already_redeemed, mutual_referral,
+  code_suspended, code_inactive, code_expired, code_limit_reached, code_uses_reserved, already_redeemed, mutual_referral,
   invalid_argument, invalid_code, invalid_click, rate_limited, busy
 returns: a row
 timeout: 10s';
@@ -10888,16 +11027,18 @@ begin
       end if;
   end;
   delete from referral_private.sign_up_claims as c where c.user_id = v_user_id;
+  delete from referral_private.sign_up_reservations as r where r.user_id = v_user_id;
 end
 $$;
 
 comment on function referral_private.redeem_sign_up_code is
   'public: Redeems the code that the caller gave at sign-up. No row if there is none, or none that could ever be
-redeemed. After an error the code is kept for another try.
+redeemed. After an error the code is kept for another try. A use that require_code_at_sign_up reserved becomes the use
+of this redemption, or is free again.
 
 group: Redeem a code
 callers: signed-in people
-errors: not_signed_in, anonymous_user, program_inactive, code_suspended, rate_limited, busy
+errors: not_signed_in, anonymous_user, program_inactive, code_suspended, code_uses_reserved, rate_limited, busy
 timeout: 10s';
 
 grant execute on function referral_private.redeem_sign_up_code to authenticated;
@@ -14900,8 +15041,8 @@ end
 $$;
 
 comment on function referral.purge_sign_up_claims is
-  'Deletes codes given at sign-up by people who did not come back within 90 days, and returns how many. Call again while
-that is max_rows.
+  'Deletes codes given at sign-up by people who did not come back within 90 days, and uses of limited codes that sign-ups
+reserved more than an hour ago, which do not count any more. Returns how many. Call again while that is max_rows.
 
 max_rows: how many rows at most in this call.
 Callers: the operator.';
@@ -15270,8 +15411,8 @@ provenance: typed without a click; link, install_referrer or clipboard with one.
 channel: a lower-case label of up to 32 characters; the click''s own channel counts instead, where it has one.
 Callers: signed-in people.
 Errors: not_signed_in, anonymous_user, self_referral, new_users_only, code_not_found, program_inactive,
-code_suspended, code_inactive, code_expired, code_limit_reached, already_redeemed, mutual_referral, invalid_argument,
-invalid_code, invalid_click, rate_limited, busy.';
+code_suspended, code_inactive, code_expired, code_limit_reached, code_uses_reserved, already_redeemed,
+mutual_referral, invalid_argument, invalid_code, invalid_click, rate_limited, busy.';
 
 grant execute on function referral.redeem_code to authenticated;
 
@@ -15300,10 +15441,11 @@ $$;
 
 comment on function referral.redeem_sign_up_code is
   'Redeems the code that the caller gave at sign-up. No row if there is none, or none that could ever be redeemed. After
-an error the code is kept for another try.
+an error the code is kept for another try. A use that require_code_at_sign_up reserved becomes the use of this
+redemption, or is free again.
 
 Callers: signed-in people.
-Errors: not_signed_in, anonymous_user, program_inactive, code_suspended, rate_limited, busy.';
+Errors: not_signed_in, anonymous_user, program_inactive, code_suspended, code_uses_reserved, rate_limited, busy.';
 
 grant execute on function referral.redeem_sign_up_code to authenticated;
 
@@ -15821,7 +15963,7 @@ Without a signed-in person it returns what resolve_code returns.
 code: the text as typed.
 Callers: anyone.
 Errors: self_referral, new_users_only, code_not_found, program_inactive, code_suspended, code_inactive, code_expired,
-code_limit_reached, already_redeemed, invalid_code.';
+code_limit_reached, code_uses_reserved, already_redeemed, invalid_code.';
 
 grant execute on function referral.validate_code to anon, authenticated, service_role;
 

@@ -292,6 +292,7 @@ const refused: Record<string, string> = {
     stored: '1',
   }),
   redemption_changes_are_of_a_redemption: `insert into referral.redemption_changes (org_id, redemption_id, from_status, to_status) values (:org, '${nobody}', 'pending', 'expired')`,
+  sign_up_reservations_are_of_a_code: `insert into referral_private.sign_up_reservations (user_id, org_id, chain_id, expires_at) values ('${nobody}', :org, '${nobody}', now())`,
   sign_up_claims_code_is_128_at_most: `insert into referral_private.sign_up_claims (user_id, code) values ('${nobody}', repeat('x', 129))`,
   payments_currency_is_a_code: payment({ currency: "'dollars'" }),
   payments_amounts_are_exact_in_javascript: payment({ total_excluding_tax: '9007199254740992' }),

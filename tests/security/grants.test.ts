@@ -58,6 +58,7 @@ const tables = {
   'referral_private.allowed_words': [],
   'referral_private.reserved_words': [],
   'referral_private.sign_up_claims': [],
+  'referral_private.sign_up_reservations': [],
   'referral_private.stripe_events': [],
   'referral_private.visitor_keys': [],
   'referral_private.visitors': [],

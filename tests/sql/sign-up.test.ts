@@ -232,6 +232,7 @@ describe('the hook that requires a code', () => {
       expect(await ask(tx, { user_metadata: { referral_code: link } })).toEqual({})
       for (const user of [
         {},
+        { user_metadata: { referral_code: null } },
         { user_metadata: null },
         { user_metadata: { referral_code: 'NOBODY' } },
       ]) {
