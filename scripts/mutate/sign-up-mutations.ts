@@ -61,9 +61,9 @@ export const signUpMutations: TextMutation[] = [
   },
   {
     name: 'sign-up: a claim is kept while uses are reserved',
-    in: 'redeem_sign_up_code',
-    replace: "or v_refusal::json ->> 'details' = 'reserved'",
-    by: '',
+    in: 'quota_refusal',
+    replace: "'code_uses_reserved'",
+    by: "'code_limit_reached'",
   },
   {
     name: 'sign-up: a claim that ends frees its use',

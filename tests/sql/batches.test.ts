@@ -71,7 +71,7 @@ describe('batch_rows_per_day', () => {
       const { org, admin } = await scene(tx)
       const changes = { batch_rows_per_day: 1_000_000 }
       const call = () => admin.rpc('update_organisation', { org_id: org, changes })
-      expect(await refusal(call())).toBe('invalid_argument')
+      expect(await refusal(call())).toBe('not_allowed')
     }))
 
   test.for([-1, 10_000_001, null, 'many'])('cannot be %j', (rows) =>

@@ -1,6 +1,6 @@
 /** Where a code is required at sign-up, its limit binds before anybody redeems. */
 import { describe, expect, test } from 'vitest'
-import { details, operator, person, refusal } from '../support/actors.ts'
+import { operator, person, refusal } from '../support/actors.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
 import { codeOf, scene } from '../support/scene.ts'
 
