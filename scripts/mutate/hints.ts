@@ -23,6 +23,7 @@ const areas: [area: RegExp, tests: string[]][] = [
   [/^(policy|row-level security) /, ['tests/security/rows']],
   [/^grant /, ['tests/security/grants']],
   [/^trigger .*append_only$/, ['tests/sql/ledger']],
+  [/^trigger .*immutable$/, ['tests/sql/programs']],
   [/^trigger .*states$/, ['tests/sql/code-states']],
   [/^trigger .*switch$/, ['tests/sql/commissions']],
   [/^trigger /, ['tests/sql/codes', 'tests/sql/code-management', 'tests/security/rows']],

@@ -7,6 +7,7 @@ const append = [
   'recorded_facts',
   'code_states',
   'decision_payers',
+  'switches',
 ]
 
 const of =
@@ -32,14 +33,15 @@ export const verificationMutations: TextMutation[] = [
   triggers('the trigger of ledger_entries', 'ledger_entries,', ''),
   triggers('a trigger that a replica skips', "t.tgenabled = 'A'", "t.tgenabled <> 'D'"),
   triggers('a trigger that is disabled', "t.tgenabled = 'A'", "t.tgenabled <> 'O'"),
-  triggers('a trigger of every change', 't.tgtype = 2 + 8 + 16 + 32', 'true'),
-  triggers('a trigger for some rows', 'and t.tgqual is null', ''),
-  triggers('a trigger of some columns', "and t.tgattr = ''", ''),
+  triggers('a trigger of every change', 't.tgtype = guarded.kind', 'true'),
   triggers(
-    'a trigger that refuses',
-    "t.tgfoid = 'referral_private.refuse_change'::regproc",
-    'true',
+    'the trigger of program_terms',
+    "select 'program_terms', 'referral_private.guard_terms'::regproc, 1 + 2 + 8 + 16",
+    "select 'switches', 'referral_private.refuse_change'::regproc, 2 + 8 + 16 + 32",
   ),
+  triggers('a trigger for some rows', 't.tgqual is null and', ''),
+  triggers('a trigger of some columns', "and t.tgattr = ''", ''),
+  triggers('a trigger that refuses', 't.tgfoid = guarded.guard', 'true'),
   accounts('a balance that is too low', 'summed.amount <> a.balance', 'summed.amount < a.balance'),
   accounts('a balance that is too high', 'summed.amount <> a.balance', 'summed.amount > a.balance'),
   accounts('debits', '-d.amount', 'd.amount'),

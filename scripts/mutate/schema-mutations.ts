@@ -8,6 +8,7 @@ const appendOnly = [
   'recorded_facts',
   'code_states',
   'decision_payers',
+  'switches',
 ]
 
 const inbox = 'alter table referral_private.stripe_events'
@@ -27,6 +28,11 @@ export const schemaMutations: Mutation[] = [
     sql: `alter table referral_private.${table} enable trigger ${table}_are_append_only`,
     tests: ['tests/sql/verified-triggers'],
   })),
+  {
+    name: 'append-only: program_terms, but for a replica',
+    sql: 'alter table referral.program_terms enable trigger program_terms_are_immutable',
+    tests: ['tests/sql/verified-triggers'],
+  },
   ...parts.map((left) =>
     keyed(
       `a key without ${left}`,

@@ -30,6 +30,12 @@ export const termsMutations: TextMutation[] = [
   bound('16 KiB', 'require_terms', '> 16384', '> 16383'),
   bound('no longer', 'require_terms', '> 16384', '> 16385'),
   bound('bytes, not characters', 'require_terms', 'octet_length', 'length'),
+  bound(
+    'versions that end once',
+    'guard_terms',
+    'coalesce(old.valid_to, new.valid_to)',
+    'new.valid_to',
+  ),
   bound('fifty versions', 'require_terms_allowance', '>= 50', '>= 49'),
   bound('no more versions', 'require_terms_allowance', '>= 50', '>= 51'),
   bound('versions of a day', 'require_terms_allowance', "'24 hours'", "'25 hours'"),

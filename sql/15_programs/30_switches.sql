@@ -16,6 +16,13 @@ create index switches_by_organisation on referral_private.switches (org_id, prog
 
 alter table referral_private.switches enable row level security;
 
+create trigger switches_are_append_only
+before update or delete or truncate on referral_private.switches
+for each statement
+execute function referral_private.refuse_change();
+
+alter table referral_private.switches enable always trigger switches_are_append_only;
+
 -- Stores each change of `active` of a program or an organisation.
 create function referral_private.record_switch()
 returns trigger

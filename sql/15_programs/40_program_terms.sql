@@ -29,6 +29,34 @@ using (org_id in (select referral_private.orgs_with_role('member')));
 
 grant select on referral.program_terms to authenticated, service_role;
 
+-- Lets a version end once. Everything else is refused. No truncation of terms gets past the payers of decisions, which
+-- refer to them by redemptions.
+create function referral_private.guard_terms()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_allowed referral.program_terms := old;
+begin
+  v_allowed.valid_to := coalesce(old.valid_to, new.valid_to);
+  -- Of a row that is deleted, there is no new one.
+  if new is distinct from v_allowed then
+    raise exception 'program_terms are immutable' using errcode = 'restrict_violation';
+  end if;
+  return new;
+end
+$$;
+
+create trigger program_terms_are_immutable
+before update or delete on referral.program_terms
+for each row
+execute function referral_private.guard_terms();
+
+alter table referral.program_terms enable always trigger program_terms_are_immutable;
+
 -- The terms of a program that are in force now.
 create function referral_private.terms_in_force(p_org_id uuid, p_program_id uuid)
 returns referral.program_terms

@@ -1,5 +1,5 @@
--- What can be wrong with the ledger, and two of its checks: the triggers that keep tables append-only, which a restore
--- of data alone can turn into ones that a replica skips; and the stored balances.
+-- What can be wrong with the ledger, and two of its checks: the triggers that guard what is written once, which a
+-- restore of data alone can turn into ones that a replica skips; and the stored balances.
 create type referral.ledger_fault_kind as enum ('trigger', 'balance', 'entries', 'target', 'due');
 
 -- What is wrong. Expected and found are amounts in minor units; of a trigger, how many there are; of a due time,
@@ -30,18 +30,25 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
-  select 'trigger'::referral.ledger_fault_kind, null::uuid, null::text, null::boolean, name, null::uuid,
+  select 'trigger'::referral.ledger_fault_kind, null::uuid, null::text, null::boolean, guarded.name, null::uuid,
     null::referral.account_kind, null::text, 1::bigint, 0::bigint
-  from unnest(
-    '{ledger_entries,stripe_events,resolved_events,recorded_facts,code_states,decision_payers}'::text[]
-  ) as name
+  from (
+    -- Once for each statement, before update, delete and truncate.
+    select name, 'referral_private.refuse_change'::regproc as guard, 2 + 8 + 16 + 32 as kind
+    from unnest(
+      '{ledger_entries,stripe_events,resolved_events,recorded_facts,code_states,decision_payers,switches}'::text[]
+    ) as name
+    union all
+    -- For each row, before update and delete.
+    select 'program_terms', 'referral_private.guard_terms'::regproc, 1 + 2 + 8 + 16
+  ) as guarded
   where not exists (
     select from pg_trigger as t
     join pg_class as c on c.oid = t.tgrelid
-    where c.relnamespace = 'referral_private'::regnamespace and c.relname = name
-      and t.tgfoid = 'referral_private.refuse_change'::regproc and t.tgenabled = 'A'
-      -- Once for each statement, before update, delete and truncate, whatever the rows are.
-      and t.tgtype = 2 + 8 + 16 + 32 and t.tgqual is null and t.tgattr = ''
+    where c.relnamespace in ('referral'::regnamespace, 'referral_private'::regnamespace) and c.relname = guarded.name
+      and t.tgfoid = guarded.guard and t.tgenabled = 'A' and t.tgtype = guarded.kind
+      -- Whatever the rows and columns are.
+      and t.tgqual is null and t.tgattr = ''
   );
 end
 $$;

@@ -38,9 +38,9 @@ $$;
 comment on function referral_private.verify_ledger is
   'public: Compares a slice of the ledger with itself and with the facts, and returns how many accounts and sales it
 looked at, what is wrong, and next, from which the next slice begins; next is null after the last one. Kinds of faults:
-trigger (an append-only table has lost its trigger), balance (a stored balance is not the sum of its entries), entries
-(what is posted of a sale is not the sum of its entries), target (it is not what the facts say), due (nor is the time at
-which it becomes available). Example: docs/reliability.md.
+trigger (a table whose rows are written once has lost its trigger), balance (a stored balance is not the sum of its
+entries), entries (what is posted of a sale is not the sum of its entries), target (it is not what the facts say), due
+(nor is the time at which it becomes available). Example: docs/reliability.md.
 
 group: Run jobs
 after: next of the slice before; none for the first slice

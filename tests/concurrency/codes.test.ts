@@ -5,6 +5,7 @@ import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
 import { operator, person, refusal } from '../support/actors.ts'
 import { restate } from '../support/code-states.ts'
 import { testDatabase } from '../support/database.ts'
+import { rewriteTerms } from '../support/histories.ts'
 import { ingest } from '../support/ingest.ts'
 import { codeOf, scene } from '../support/scene.ts'
 import { sessions } from '../support/sessions.ts'
@@ -249,8 +250,8 @@ describe('a chosen text and an event that carries it', () => {
 async function suspended() {
   const terms = { enrolment: 'open', commission: { kind: 'percent', bps: 1000 } }
   const people = await scene(sql, terms)
-  await sql`
-    update referral.program_terms set valid_from = now() - interval '1 day' where program_id = ${people.program}`
+  const dayAgo = "valid_from = now() - interval '1 day'"
+  await rewriteTerms(sql, `set ${dayAgo} where program_id = '${people.program}'`)
   const made = await codeOf(people.mentor, people.org)
   await restate(sql, made.id, [
     { status: 'active', since: new Date(Date.now() - 9e6).toISOString() },

@@ -190,7 +190,7 @@ const refused: Record<string, string> = {
   programs_key_is_a_label: "update referral.programs set key = 'No Key'",
   programs_name_is_1_to_120: "update referral.programs set name = ''",
   program_terms_belong_to_a_program: `insert into referral.program_terms (org_id, program_id, version, terms) values (:org, '${nobody}', 1, '{}')`,
-  program_terms_version_is_positive: 'update referral.program_terms set version = 0',
+  program_terms_version_is_positive: `insert into referral.program_terms (org_id, program_id, version, terms, valid_to) values (:org, :program, 0, '{}', 'infinity')`,
   program_terms_end_after_they_begin: 'update referral.program_terms set valid_to = valid_from',
   program_terms_one_in_force:
     "insert into referral.program_terms (org_id, program_id, version, terms) values (:org, :program, 2, '{}')",

@@ -9,6 +9,7 @@ import { operator, person, refusal } from '../support/actors.ts'
 import { linkScene, redeem } from '../support/clicks.ts'
 import { dateCodes } from '../support/code-states.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
+import { rewriteTerms } from '../support/histories.ts'
 import { ingest } from '../support/ingest.ts'
 import { codeOf, scene } from '../support/scene.ts'
 import {
@@ -33,8 +34,8 @@ async function redeemedIn2025(tx: Sql, redeemedAt: string, terms: object) {
   await people.friend.rpc('redeem_code', { code })
   await tx.unsafe(`
     update referral.redemptions set redeemed_at = '${redeemedAt}' where org_id = '${people.org}';
-    update referral.program_terms set valid_from = '2025-01-01Z' where org_id = '${people.org}';
     set constraints all immediate`)
+  await rewriteTerms(tx, `set valid_from = '2025-01-01Z' where org_id = '${people.org}'`)
   return { ...people, code }
 }
 
@@ -97,8 +98,8 @@ describe('in New York, while clocks change', () => {
         const people = await scene(tx, { ...tenPercent, new_users_only_days: 7 })
         const { code } = await codeOf(people.mentor, people.org)
         await tx.unsafe(`
-        insert into auth.users (id, created_at) values ('${people.friend.id}', '${signedUpAt}');
-        update referral.program_terms set valid_from = '2025-01-01Z' where org_id = '${people.org}'`)
+        insert into auth.users (id, created_at) values ('${people.friend.id}', '${signedUpAt}')`)
+        await rewriteTerms(tx, `set valid_from = '2025-01-01Z' where org_id = '${people.org}'`)
         await dateCodes(tx, people.org, '2025-01-01Z')
         await apply(tx, newYork)
         const about = { userId: people.friend.id, code, customer: 'cus_1' }
@@ -120,7 +121,10 @@ describe('with a clock that went forward three days ago', () => {
       const { org, mentor, friend } = await scene(tx, { ...tenPercent, hold_days: 7 })
       await friend.rpc('redeem_code', { code: (await codeOf(mentor, org)).code })
       await tx`update referral.redemptions set redeemed_at = ${almost(8)} where org_id = ${org}`
-      await tx`update referral.program_terms set valid_from = ${almost(9)} where org_id = ${org}`
+      await rewriteTerms(
+        tx,
+        `set valid_from = '${almost(9).toISOString()}' where org_id = '${org}'`,
+      )
       await apply(tx, zone)
       const at = Math.floor(almost(7).getTime() / 1000)
       await ingest(tx, paidInvoice({ userId: friend.id, at }))

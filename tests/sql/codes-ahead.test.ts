@@ -5,6 +5,7 @@ import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
 import { operator } from '../support/actors.ts'
 import { restate } from '../support/code-states.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
+import { rewriteTerms } from '../support/histories.ts'
 import { ingest } from '../support/ingest.ts'
 import { checkLedger } from '../support/ledger.ts'
 import { codeOf, scene } from '../support/scene.ts'
@@ -67,8 +68,8 @@ describe('a code that is active again', () => {
   ])('counts for what was carried in the minute before: %d seconds, %d', ([ago = 0, ends]) =>
     undone(sql, async (tx) => {
       const { program, id, code, earned } = await coded(tx)
-      await tx`
-        update referral.program_terms set valid_from = now() - interval '1 day' where program_id = ${program}`
+      const dayAgo = "valid_from = now() - interval '1 day'"
+      await rewriteTerms(tx, `set ${dayAgo} where program_id = '${program}'`)
       const since = (hours: number) => new Date(Date.now() - hours * 3_600_000).toISOString()
       await restate(tx, id, [
         { status: 'active', since: since(3) },

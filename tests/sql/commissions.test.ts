@@ -7,6 +7,7 @@ import { promotionCode } from '../fixtures/stripe/promotion-code.ts'
 import { refund } from '../fixtures/stripe/refund.ts'
 import { type Actor, operator, person, refusal } from '../support/actors.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
+import { rewriteTerms } from '../support/histories.ts'
 import { ingest } from '../support/ingest.ts'
 import { checkLedger } from '../support/ledger.ts'
 import { release } from '../support/money.ts'
@@ -192,13 +193,13 @@ describe('a hold', () => {
       await ingest(tx, paidInvoice({ userId: friend.id, at: now() - 6 * day }))
       await ingest(tx, paidInvoice({ userId: friend.id, at: now() - 8 * day }))
       expect(await earned(mentor, org)).toEqual([[100, 0]])
-      await tx`update referral.program_terms set terms = terms || '{"recurrence": "forever"}'`
+      await rewriteTerms(tx, `set terms = terms || '{"recurrence": "forever"}'`)
       await ingest(tx, paidInvoice({ userId: friend.id, at: now() - 5 * day }))
       expect(await earned(mentor, org)).toEqual([[100, 200]])
       expect(await operator(tx).rpc('release_due_commissions')).toEqual([
         { release_due_commissions: 0 },
       ])
-      await tx`update referral.program_terms set terms = terms || '{"hold_days": 4}'`
+      await rewriteTerms(tx, `set terms = terms || '{"hold_days": 4}'`)
       await tx`update referral_private.postings set due_at = due_at - interval '3 days'`
       expect(await operator(tx).rpc('release_due_commissions', { max_rows: 1 })).toEqual([
         { release_due_commissions: 1 },
@@ -224,7 +225,7 @@ describe('a code without a redemption', () => {
     undone(sql, async (tx) => {
       const { org, mentor } = await scene(tx, tenPercent)
       const { code } = await codeOf(mentor, org)
-      await tx`update referral.program_terms set valid_from = now() - interval '9 days'`
+      await rewriteTerms(tx, "set valid_from = now() - interval '9 days'")
       await bought(tx, code, { at: now() - day })
       expect(await total(mentor, org)).toBe(0)
     }))

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
 import { anonymous, operator, refusal } from '../support/actors.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
+import { rewriteTerms } from '../support/histories.ts'
 import { ingest } from '../support/ingest.ts'
 import { checkLedger } from '../support/ledger.ts'
 import { ending, stageStory, stories } from '../support/money.ts'
@@ -153,7 +154,7 @@ test('a friend sees their reward, on hold as long as the commission, and then av
     expect(
       await tx`select kind, due_at from referral_private.postings where earner_id = ${friend.id}`,
     ).toEqual([{ kind: 'reward_pending', due_at: new Date((at + 7 * 86_400) * 1000) }])
-    await tx`update referral.program_terms set terms = terms || '{"hold_days": 0}'`
+    await rewriteTerms(tx, `set terms = terms || '{"hold_days": 0}'`)
     await tx`update referral.redemptions set redeemed_at = redeemed_at - interval '2 hours'`
     await tx`update referral_private.sales set paid_at = paid_at - interval '1 hour'`
     await tx`update referral_private.postings set due_at = due_at - interval '8 days'`
@@ -227,8 +228,10 @@ describe('what is written once', () => {
     'resolved_events',
     'recorded_facts',
     'code_states',
+    'switches',
   ]
   const values: Record<string, string> = {
+    switches: 'active = true',
     ledger_entries: 'amount = 1',
     recorded_facts: "provider = 'x'",
     code_states: 'since = now()',

@@ -7,6 +7,7 @@ import { succeededIntent } from '../fixtures/stripe/payment-intent-succeeded.ts'
 import { createdDiscount, promotionCode } from '../fixtures/stripe/promotion-code.ts'
 import { type Actor, operator } from '../support/actors.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
+import { rewriteTerms } from '../support/histories.ts'
 import { ingest } from '../support/ingest.ts'
 import { checkLedger } from '../support/ledger.ts'
 import { codeOf, scene } from '../support/scene.ts'
@@ -176,7 +177,7 @@ test('a payment link’s code counts once its account is of one organisation alo
 test('an organisation that joins an account takes what payment links carry from then on, and nothing earlier', () =>
   undone(sql, async (tx) => {
     const { code, earned } = await staged(tx)
-    await tx`update referral.program_terms set valid_from = valid_from - interval '1 hour'`
+    await rewriteTerms(tx, "set valid_from = valid_from - interval '1 hour'")
     const bought = (customer: string, at: number) =>
       completedSession({ paymentLink: 'plink_1', reference: code, mode: 'payment', customer, at })
     await ingest(tx, bought('cus_1', at - 1030))

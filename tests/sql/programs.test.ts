@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { refusal } from '../support/actors.ts'
 import { testDatabase, undone } from '../support/database.ts'
+import { rewriteTerms } from '../support/histories.ts'
 import { scene } from '../support/scene.ts'
 
 const sql = await testDatabase()
@@ -198,6 +199,24 @@ describe('update_program', () => {
       }),
   )
 
+  test.for([
+    `update referral.program_terms set terms = '{}'`,
+    "update referral.program_terms set valid_from = '2020-01-01'",
+    'update referral.program_terms set valid_to = clock_timestamp() where valid_to is not null',
+    'update referral.program_terms set valid_to = null where valid_to is not null',
+    'delete from referral.program_terms',
+    'truncate referral.program_terms cascade',
+  ])('leaves versions that nobody changes, the owner included: %s', (change) =>
+    undone(sql, async (tx) => {
+      const { program, admin } = await scene(tx, terms)
+      await admin.rpc('update_program', {
+        program_id: program,
+        changes: { terms: { hold_days: 3 } },
+      })
+      expect(await refusal(tx.savepoint((point) => point.unsafe(change)))).toBe('23001')
+    }),
+  )
+
   test('makes 50 versions in 24 hours, and no more', () =>
     undone(sql, async (tx) => {
       const { program, admin } = await scene(tx, terms)
@@ -206,10 +225,11 @@ describe('update_program', () => {
       for (let version = 2; version <= 50; version++) await change(100 + version)
       expect(await refusal(change(1))).toBe('rate_limited')
       await admin.rpc('update_program', { program_id: program, changes: { name: 'Other' } })
-      await tx`
-        update referral.program_terms
-        set valid_from = valid_from - interval '24 hours', valid_to = valid_to - interval '24 hours'
-        where version = 1`
+      const dayEarlier = (column: string) => `${column} = ${column} - interval '24 hours'`
+      await rewriteTerms(
+        tx,
+        `set ${dayEarlier('valid_from')}, ${dayEarlier('valid_to')} where version = 1`,
+      )
       await change(1)
       expect(await refusal(change(2))).toBe('rate_limited')
     }))

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { details, refusal } from '../support/actors.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
+import { rewriteTerms } from '../support/histories.ts'
 import { scene } from '../support/scene.ts'
 
 const sql = await testDatabase()
@@ -85,10 +86,12 @@ describe('how much terms may say, and how often they may change', () => {
       const { org, program, admin } = await scene(tx)
       const change = (hold_days: number) =>
         admin.rpc('update_program', { program_id: program, changes: { terms: { hold_days } } })
-      const aged = (versions: string, age: string) => tx`
-        update referral.program_terms
-        set valid_from = clock_timestamp() - ${age}::interval, valid_to = valid_from + interval '1 hour'
-        where program_id = ${program} and version = any (${`{${versions}}`}::int[])`
+      const aged = (version: number, age: string) =>
+        rewriteTerms(
+          tx,
+          `set valid_from = clock_timestamp() - interval '${age}', valid_to = valid_from + interval '1 hour'
+          where program_id = '${program}' and version = ${version}`,
+        )
       const [other] = await admin.rpc('create_program', { org_id: org, key: 'x', name: 'X' })
       await tx`
         insert into referral.program_terms (org_id, program_id, version, terms, valid_from, valid_to)
@@ -97,9 +100,9 @@ describe('how much terms may say, and how often they may change', () => {
       // Version 1 and 48 more are of today.
       await change(1)
       expect(await refusal(change(2))).toBe('rate_limited')
-      await aged('1001', '23 hours 59 minutes')
+      await aged(1001, '23 hours 59 minutes')
       expect(await refusal(change(2))).toBe('rate_limited')
-      await aged('1001', '24 hours 1 minute')
+      await aged(1001, '24 hours 1 minute')
       await change(2)
       expect(await details(change(3))).toBe('50 versions of terms in 24 hours')
     }))

@@ -4,6 +4,7 @@ import { completedSession } from '../fixtures/stripe/checkout-session-completed.
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
 import { dateCodes } from '../support/code-states.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
+import { redateLastSwitch, rewriteTerms } from '../support/histories.ts'
 import { ingest } from '../support/ingest.ts'
 import { checkLedger } from '../support/ledger.ts'
 import { codeOf, scene } from '../support/scene.ts'
@@ -24,14 +25,15 @@ async function changing(tx: Sql) {
   const { code } = await codeOf(mentor, org)
   for (const percent of [20, 30])
     await admin.rpc('update_program', { program_id: program, changes: { terms: terms(percent) } })
-  await tx`
-    update referral.program_terms as t
-    set valid_from = began.at, valid_to = case t.version when 3 then null else began.at + interval '30 days' end
+  await rewriteTerms(
+    tx,
+    `set valid_from = began.at, valid_to = case t.version when 3 then null else began.at + interval '30 days' end
     from (
-      select version, to_timestamp(${now}::bigint + 0.4) - make_interval(days => 120 - 30 * version) as at
+      select version, to_timestamp(${now} + 0.4) - make_interval(days => 120 - 30 * version) as at
       from referral.program_terms
     ) as began
-    where began.version = t.version`
+    where began.version = t.version`,
+  )
   await dateCodes(tx, org, new Date((now - 100 * day) * 1000).toISOString())
 
   /** Somebody buys for 1,000 with the code, so many seconds from now, and this is what it earns the mentor. */
@@ -60,9 +62,7 @@ async function switched(
     [true, on],
   ] as const) {
     await change(active)
-    await tx`
-      update referral_private.switches set since = to_timestamp(${now}::bigint + 0.4) - make_interval(days => ${days})
-      where id = (select max(id) from referral_private.switches)`
+    await redateLastSwitch(tx, `to_timestamp(${now} + 0.4) - make_interval(days => ${days})`)
   }
 }
 

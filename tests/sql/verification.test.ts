@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { operator, person, refusal } from '../support/actors.ts'
 import { testDatabase, undone } from '../support/database.ts'
+import { rewriteTerms } from '../support/histories.ts'
 import { ending, stageStory, stories } from '../support/money.ts'
 import { earning, verified } from '../support/verified.ts'
 
@@ -38,7 +39,7 @@ describe('a ledger that only functions wrote', () => {
   ] as const)('has none while %s are due and not released yet', ([, daysAgo]) =>
     undone(sql, async (tx) => {
       await earning(tx, [...daysAgo])
-      await tx`update referral.program_terms set terms = terms || '{"hold_days": 5}'`
+      await rewriteTerms(tx, `set terms = terms || '{"hold_days": 5}'`)
       await tx`update referral_private.sales set paid_at = paid_at - interval '1 hour'`
       await tx`
         update referral_private.postings set due_at = due_at - interval '2 days 1 hour' where due_at is not null`

@@ -1,92 +1,80 @@
-/** verify_ledger names a table that is append-only, and whose trigger does not refuse every change any more. */
+/** verify_ledger names a table whose rows are written once, and whose trigger does not refuse every change any more. */
 import { describe, expect, test } from 'vitest'
 import { testDatabase, undone } from '../support/database.ts'
 import { verified } from '../support/verified.ts'
 
 const sql = await testDatabase()
 
-describe('a table that is append-only', async () => {
-  const triggers = await sql<{ name: string; table: string }[]>`
-    select tgname as name, tgrelid::regclass::text as table from pg_trigger
-    where tgfoid = 'referral_private.refuse_change'::regproc order by 1`
+type Guard = Record<'name' | 'table' | 'column' | 'guard' | 'level' | 'events', string>
 
-  test('is one of these, and no replica skips its trigger', async () => {
-    expect(
-      await sql`
-        select tgrelid::regclass::text as table, tgenabled as enabled from pg_trigger
-        where tgfoid = 'referral_private.refuse_change'::regproc order by 1`,
-    ).toEqual(
+describe('a table whose rows are written once', async () => {
+  const triggers = await sql<(Guard & { enabled: string })[]>`
+    select tgname as name, tgrelid::regclass::text as table, tgfoid::regproc::text as guard, tgenabled as enabled,
+      (select attname from pg_attribute where attrelid = tgrelid and attnum = 1) as column,
+      case when (tgtype & 1) = 1 then 'row' else 'statement' end as level,
+      case when (tgtype & 32) = 32 then 'delete or truncate' else 'delete' end as events
+    from pg_trigger
+    where tgfoid in ('referral_private.refuse_change'::regproc, 'referral_private.guard_terms'::regproc)
+    order by 2`
+
+  test('is one of these, and no replica skips its trigger', () => {
+    expect(triggers.map(({ table, enabled }) => ({ table, enabled }))).toEqual(
       [
-        'code_states',
-        'decision_payers',
-        'ledger_entries',
-        'recorded_facts',
-        'resolved_events',
-        'stripe_events',
-      ].map((table) => ({ table: `referral_private.${table}`, enabled: 'A' })),
+        'referral.program_terms',
+        'referral_private.code_states',
+        'referral_private.decision_payers',
+        'referral_private.ledger_entries',
+        'referral_private.recorded_facts',
+        'referral_private.resolved_events',
+        'referral_private.stripe_events',
+        'referral_private.switches',
+      ].map((table) => ({ table, enabled: 'A' })),
     )
   })
 
-  const changes = [
-    ['dropped', (name: string, table: string) => `drop trigger ${name} on ${table}`],
-    ['disabled', (name: string, table: string) => `alter table ${table} disable trigger ${name}`],
+  /** The trigger made anew, with another guard, a condition, or another list of events. */
+  const remade = (
+    { name, table, level, events, ...of }: Guard,
+    { guard = of.guard, condition = '', on = `update or ${events}` } = {},
+  ) => `
+    drop trigger ${name} on ${table};
+    create trigger ${name} before ${on} on ${table}
+    for each ${level} ${condition} execute function ${guard}();
+    alter table ${table} enable always trigger ${name}`
+  const changes: [string, (of: Guard) => string][] = [
+    ['dropped', ({ name, table }) => `drop trigger ${name} on ${table}`],
+    ['disabled', ({ name, table }) => `alter table ${table} disable trigger ${name}`],
     [
       'one that a replica skips',
-      (name: string, table: string) => `alter table ${table} enable trigger ${name}`,
+      ({ name, table }) => `alter table ${table} enable trigger ${name}`,
     ],
     [
       'one that lets rows be deleted',
-      (name: string, table: string) =>
-        `drop trigger ${name} on ${table};
-        create trigger ${name} before update or truncate on ${table}
-        for each statement execute function referral_private.refuse_change();
-        alter table ${table} enable always trigger ${name}`,
+      (of) => remade(of, { on: `update ${of.events.replace('delete', '')}` }),
     ],
-    [
-      'one that refuses on a condition',
-      (name: string, table: string) =>
-        `drop trigger ${name} on ${table};
-        create trigger ${name} before update or delete or truncate on ${table}
-        for each statement when (false) execute function referral_private.refuse_change();
-        alter table ${table} enable always trigger ${name}`,
-    ],
+    ['one that refuses on a condition', (of) => remade(of, { condition: 'when (false)' })],
     [
       'one of a single column',
-      (name: string, table: string) => `
-        drop trigger ${name} on ${table};
-        do $$
-        begin
-          execute (
-            select format(
-              'create trigger %I before update of %I or delete or truncate on ${table}
-              for each statement execute function referral_private.refuse_change()', '${name}', attname
-            )
-            from pg_attribute where attrelid = '${table}'::regclass and attnum = 1
-          );
-        end $$;
-        alter table ${table} enable always trigger ${name}`,
+      (of) => remade(of, { on: `update of ${of.column} or ${of.events}` }),
     ],
     [
       'one that lets changes pass',
-      (name: string, table: string) =>
-        `drop trigger ${name} on ${table};
+      (of) => `
         create function public.pass() returns trigger language plpgsql as 'begin return null; end';
-        create trigger ${name} before update or delete or truncate on ${table}
-        for each statement execute function public.pass();
-        alter table ${table} enable always trigger ${name}`,
+        ${remade(of, { guard: 'public.pass' })}`,
     ],
-  ] as const
+  ]
 
   test.for(
-    changes.flatMap((change) =>
-      triggers.map(({ name, table }) => [...change, name, table] as const),
+    changes.flatMap(([change, made]) =>
+      triggers.map((of) => [change, of.table, made(of)] as const),
     ),
-  )('is named where its trigger is %s: %3$s', ([, change, name, table]) =>
+  )('is named where its trigger is %s: %s', ([, table, change]) =>
     undone(sql, async (tx) => {
-      await tx.unsafe(change(name, table))
+      await tx.unsafe(change)
       expect((await verified(tx)).faults).toMatchObject([
         {
-          ...{ kind: 'trigger', subject: table.replace('referral_private.', '') },
+          ...{ kind: 'trigger', subject: table.replace(/^.*[.]/, '') },
           ...{ expected: 1, found: 0 },
         },
       ])

@@ -3,6 +3,7 @@ import type { Company } from '../fixtures/mixed-company.ts'
 import { percent } from '../fixtures/mixed-terms.ts'
 import { type Actor, person } from './actors.ts'
 import type { Sql } from './database.ts'
+import { rewriteTerms } from './histories.ts'
 import { codeOf, type Scene, scene } from './scene.ts'
 
 export type Staged = {
@@ -45,10 +46,13 @@ export async function stageCompany(sql: Sql, tag = ''): Promise<Staged> {
   await sql.unsafe(`
     insert into auth.users (id, created_at)
     values ('${users[0].id}', '${at(now, -30)}'), ('${users[1].id}', '${at(now, -6)}');
-    update referral.program_terms set valid_from = '${at(now, -90)}' where org_id in ('${own.org}', '${rival.org}');
     set constraints all immediate;
     update referral.organisations set stripe_account_since = '${at(now, -90)}' where id = '${own.org}';
     update referral.organisations set stripe_account_since = '${at(now, -8)}' where id = '${rival.org}'`)
+  await rewriteTerms(
+    sql,
+    `set valid_from = '${at(now, -90)}' where org_id in ('${own.org}', '${rival.org}')`,
+  )
   await dateCodes(sql, now, codes, person(sql).id)
   await dateRedemptions(sql, redemptions)
   const company = {
@@ -65,9 +69,10 @@ export async function stageCompany(sql: Sql, tag = ''): Promise<Staged> {
 /** Puts other terms into the first version of each organisation's program, as if it had been agreed so. */
 export async function useTerms({ sql, scenes }: Staged, terms: readonly object[]): Promise<void> {
   for (const [n, { program }] of scenes.entries())
-    await sql`
-      update referral.program_terms set terms = (terms - 'commission') || ${sql.json(terms[n] as never)}
-      where program_id = ${program}`
+    await rewriteTerms(
+      sql,
+      `set terms = (terms - 'commission') || '${JSON.stringify(terms[n])}' where program_id = '${program}'`,
+    )
 }
 
 const at = (now: number, days: number) =>

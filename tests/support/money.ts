@@ -4,6 +4,7 @@ import type { RawEvent } from '../fixtures/stripe/about.ts'
 import { type Actor, operator } from './actors.ts'
 import { dateCodes } from './code-states.ts'
 import type { Sql } from './database.ts'
+import { rewriteTerms } from './histories.ts'
 import { reduced } from './ingest.ts'
 import { codeOf, scene } from './scene.ts'
 
@@ -26,8 +27,8 @@ export async function stageStory(sql: Sql, story: Story) {
   const before = new Date((at - 2 * day) * 1000).toISOString()
   const long = new Date((at - 90 * day) * 1000).toISOString()
   await sql.unsafe(`
-    update referral.redemptions set redeemed_at = '${before}' where id = '${redemption}';
-    update referral.program_terms set valid_from = '${long}' where org_id = '${org}'`)
+    update referral.redemptions set redeemed_at = '${before}' where id = '${redemption}'`)
+  await rewriteTerms(sql, `set valid_from = '${long}' where org_id = '${org}'`)
   await dateCodes(sql, org, long)
   const cast: Cast = {
     at,
