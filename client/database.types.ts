@@ -281,51 +281,6 @@ export type Database = {
           },
         ]
       }
-      member_changes: {
-        Row: {
-          actor_id: string | null
-          blocked: boolean
-          changed_at: string
-          deactivated: boolean
-          id: number
-          org_id: string
-          reason: string | null
-          role: Database['referral']['Enums']['member_role']
-          user_id: string
-        }
-        ComputedFields: never
-        Insert: {
-          actor_id?: string | null
-          blocked: boolean
-          changed_at?: string
-          deactivated: boolean
-          id?: never
-          org_id: string
-          reason?: string | null
-          role: Database['referral']['Enums']['member_role']
-          user_id: string
-        }
-        Update: {
-          actor_id?: string | null
-          blocked?: boolean
-          changed_at?: string
-          deactivated?: boolean
-          id?: never
-          org_id?: string
-          reason?: string | null
-          role?: Database['referral']['Enums']['member_role']
-          user_id?: string
-        }
-        Relationships: [
-          {
-            foreignKeyName: 'member_changes_are_of_a_member'
-            columns: ['org_id', 'user_id']
-            isOneToOne: false
-            referencedRelation: 'members'
-            referencedColumns: ['org_id', 'user_id']
-          },
-        ]
-      }
       members: {
         Row: {
           admitted_by: string | null
@@ -1187,6 +1142,22 @@ export type Database = {
           isSetofReturn: true
         }
       }
+      list_changes: {
+        Args: {
+          actor_id?: string
+          after?: number
+          org_id: string
+          page_size?: number
+          subject_id?: string
+        }
+        Returns: Database['referral']['CompositeTypes']['change'][]
+        SetofOptions: {
+          from: '*'
+          to: 'change'
+          isOneToOne: false
+          isSetofReturn: true
+        }
+      }
       list_parked_events: {
         Args: { after_event?: string; max_rows?: number }
         Returns: Database['referral']['CompositeTypes']['parked_event'][]
@@ -1818,6 +1789,15 @@ export type Database = {
         | 'paid'
         | 'reward_pending'
         | 'reward_available'
+      change_subject:
+        | 'organisation'
+        | 'member'
+        | 'program'
+        | 'terms'
+        | 'allowed_word'
+        | 'code'
+        | 'code_batch'
+        | 'decision'
       click_channel: 'qr' | 'share' | 'email' | 'sms' | 'whatsapp' | 'social' | 'web' | 'print'
       click_platform: 'ios' | 'android' | 'web'
       code_status: 'active' | 'suspended' | 'rotated' | 'invalidated' | 'expired'
@@ -1830,6 +1810,16 @@ export type Database = {
       redemption_status: 'pending' | 'confirmed' | 'reversed' | 'expired' | 'rejected'
     }
     CompositeTypes: {
+      change: {
+        id: number | null
+        changed_at: string | null
+        actor_id: string | null
+        made_as: string | null
+        subject: Database['referral']['Enums']['change_subject'] | null
+        subject_id: string | null
+        before: Json | null
+        after: Json | null
+      }
       click_maintenance: {
         partitions_made: number | null
         partitions_dropped: number | null
@@ -2127,6 +2117,16 @@ export const Constants = {
         'paid',
         'reward_pending',
         'reward_available',
+      ],
+      change_subject: [
+        'organisation',
+        'member',
+        'program',
+        'terms',
+        'allowed_word',
+        'code',
+        'code_batch',
+        'decision',
       ],
       click_channel: ['qr', 'share', 'email', 'sms', 'whatsapp', 'social', 'web', 'print'],
       click_platform: ['ios', 'android', 'web'],

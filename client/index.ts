@@ -19,6 +19,7 @@ export { type ReferralLink, type ShareChannel, shareChannels } from './referral-
 export type { Result } from './result.ts'
 export type {
   Batch,
+  Change,
   Code,
   CodeChange,
   CodeClicks,

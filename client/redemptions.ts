@@ -76,7 +76,7 @@ export function redemptionCalls(referral: ReferralSchema) {
       return toResult(response as SupabaseResponse<ResolvedCode | null>)
     },
 
-    /** Sets the person's name in an organisation; null removes it. `isPublic` shows it to every visitor of their link. */
+    /** Sets the person's name in an organisation; null removes it. `isPublic` shows it to every visitor of their link. Errors: `rate_limited`. */
     async setMyName(
       orgId: string,
       name: string | null,

@@ -31,6 +31,15 @@ export type Member = Schema['Tables']['members']['Row']
 /** A redemption, for staff. */
 export type Redemption = Schema['Tables']['redemptions']['Row']
 
+/**
+ * A change that staff or the operator made. `before` and `after` have the columns that changed: `before` is null if something
+ * was made, `after` if it was removed.
+ */
+export type Change = Omit<Nullable<Composite<'change'>, 'actor_id'>, 'before' | 'after'> & {
+  before: Record<string, unknown> | null
+  after: Record<string, unknown> | null
+}
+
 /** A decision of staff: a confirmed or rejected redemption, a rejected referral, or a forfeit. */
 export type Decision = Schema['Tables']['decisions']['Row']
 

@@ -1,6 +1,7 @@
-/** The typed client for staff: codes by id, campaign codes, redemptions, decisions, members and programs. */
+/** The typed client for staff: codes by id, campaign codes, redemptions, decisions, members, programs, and the record of changes. */
 import { guarded } from './guarded.ts'
 import { type AnySupabaseClient, referralSchema } from './schema.ts'
+import { staffChangeCalls } from './staff-changes.ts'
 import { staffCodeCalls } from './staff-codes.ts'
 import { staffDecisionCalls } from './staff-decisions.ts'
 import { staffMemberCalls } from './staff-members.ts'
@@ -24,5 +25,6 @@ export function createStaffClient(supabase: AnySupabaseClient) {
     ...staffRedemptionCalls(referral),
     ...staffDecisionCalls(referral),
     ...staffMemberCalls(referral),
+    ...staffChangeCalls(referral),
   })
 }

@@ -914,6 +914,48 @@ Callers: anyone.';
 
 grant execute on function referral.link_site to anon, authenticated, service_role;
 
+create function referral.list_changes(
+  org_id uuid,
+  subject_id uuid default null,
+  actor_id uuid default null,
+  after bigint default null,
+  page_size int default 100
+)
+returns setof referral.change
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '10s'
+as $$
+begin
+  return query select x.* from referral_private.list_changes(
+    list_changes.org_id,
+    list_changes.subject_id,
+    list_changes.actor_id,
+    list_changes.after,
+    list_changes.page_size
+  ) as x;
+end
+$$;
+
+comment on function referral.list_changes is
+  'Returns what staff and the operator changed, and the names that members showed, newest first. before and after have
+the columns that changed; before is null where something was made, after where it was removed. actor_id is null for
+the operator. made_as is the role of the database: authenticated for people, service_role for the operator''s server,
+another for the operator''s jobs and SQL.
+
+org_id: the organisation.
+subject_id: of this organisation, member (the user), program, code, batch of codes or decision only; terms are of
+their program, allowed words of the organisation.
+actor_id: by this person only.
+after: the last id of the page before; none for the first page.
+page_size: rows in a page, 1 to 1,000.
+Callers: admins and the operator.
+Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument.';
+
+grant execute on function referral.list_changes to authenticated, service_role;
+
 create function referral.list_parked_events(max_rows int default 100, after_event text default null)
 returns setof referral.parked_event
 language plpgsql
@@ -1897,13 +1939,14 @@ end
 $$;
 
 comment on function referral.set_my_name is
-  'Sets how the caller is called in an organisation, and whether people who open the caller''s link read it.
+  'Sets how the caller is called in an organisation, and whether people who open the caller''s link read it. Names that
+they read are on record (list_changes), and can be changed 50 times in 24 hours.
 
 org_id: the organisation.
 display_name: 1 to 80 characters, or null.
 public_name: true: the link shows the name.
 Callers: members, for themselves.
-Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, invalid_argument, busy.';
+Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, invalid_argument, rate_limited, busy.';
 
 grant execute on function referral.set_my_name to authenticated;
 
@@ -2149,9 +2192,9 @@ $$;
 comment on function referral.verify_ledger is
   'Compares a slice of the ledger with itself and with the facts, and returns how many accounts and sales it looked at,
 what is wrong, and next, from which the next slice begins; next is null after the last one. Kinds of faults: trigger
-(an append-only table has lost its trigger), balance (a stored balance is not the sum of its entries), entries (what
-is posted of a sale is not the sum of its entries), target (it is not what the facts say), due (nor is the time at
-which it becomes available). Example: docs/reliability.md.
+(a table whose rows are written once has lost its trigger), balance (a stored balance is not the sum of its entries),
+entries (what is posted of a sale is not the sum of its entries), target (it is not what the facts say), due (nor is
+the time at which it becomes available). Example: docs/reliability.md.
 
 after: next of the slice before; none for the first slice.
 page_size: accounts or sales in a slice, 1 to 1,000.

@@ -24,6 +24,7 @@ const areas: [area: RegExp, tests: string[]][] = [
   [/^grant /, ['tests/security/grants']],
   [/^trigger .*append_only$/, ['tests/sql/ledger']],
   [/^trigger .*immutable$/, ['tests/sql/programs']],
+  [/^trigger .*on_record$/, ['tests/sql/changes']],
   [/^trigger .*states$/, ['tests/sql/code-states']],
   [/^trigger .*switch$/, ['tests/sql/commissions']],
   [/^trigger /, ['tests/sql/codes', 'tests/sql/code-management', 'tests/security/rows']],

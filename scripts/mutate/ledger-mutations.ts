@@ -8,6 +8,7 @@ const append = [
   'code_states',
   'decision_payers',
   'switches',
+  'changes',
 ]
 
 const of =

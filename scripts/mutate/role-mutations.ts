@@ -31,8 +31,8 @@ export const roleMutations: TextMutation[] = [
   again('set_member_role', `${asAdmin}  if`, 'if'),
   again(
     'set_my_name',
-    "perform referral_private.require_role(p_org_id, 'member');\n  return",
-    'return',
+    "perform referral_private.require_role(p_org_id, 'member');\n  perform referral_private.require_name",
+    'perform referral_private.require_name',
   ),
   again(
     'lock_member_to_manage',

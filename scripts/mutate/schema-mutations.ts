@@ -9,6 +9,7 @@ const appendOnly = [
   'code_states',
   'decision_payers',
   'switches',
+  'changes',
 ]
 
 const inbox = 'alter table referral_private.stripe_events'

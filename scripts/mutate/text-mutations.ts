@@ -1,6 +1,7 @@
 import type postgres from 'postgres'
 import { CliError } from '../stack/cli-error.ts'
 import { amountMutations } from './amount-mutations.ts'
+import { changeMutations } from './change-mutations.ts'
 import { clickMutations } from './click-mutations.ts'
 import { codeMutations } from './code-mutations.ts'
 import { creditMutations } from './credit-mutations.ts'
@@ -32,6 +33,7 @@ export async function textMutations(sql: postgres.Sql): Promise<Mutation[]> {
     ...roleMutations,
     ...isolationMutations,
     ...termsMutations,
+    ...changeMutations,
     ...creditMutations,
     ...organisationMutations,
     ...knownMutations,

@@ -37,6 +37,11 @@ using (org_id in (select referral_private.orgs_with_role('member')));
 
 grant select on referral.programs to authenticated, service_role;
 
+create trigger programs_are_on_record
+after insert or update on referral.programs
+for each row
+execute function referral_private.record_change('program', 'id');
+
 -- The program that a new code belongs to: the given one, or else the organisation's default. Raises
 -- `program_not_found`, `program_inactive`.
 create function referral_private.program_for_code(p_org_id uuid, p_program_id uuid)

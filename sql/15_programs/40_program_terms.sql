@@ -57,6 +57,32 @@ execute function referral_private.guard_terms();
 
 alter table referral.program_terms enable always trigger program_terms_are_immutable;
 
+-- Puts on record which terms a version changes.
+create function referral_private.record_terms()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform referral_private.record_difference(
+    new.org_id, 'terms', new.program_id,
+    (
+      select t.terms || jsonb_build_object('version', t.version) from referral.program_terms as t
+      where t.org_id = new.org_id and t.program_id = new.program_id and t.version = new.version - 1
+    ),
+    new.terms || jsonb_build_object('version', new.version)
+  );
+  return null;
+end
+$$;
+
+create trigger program_terms_are_on_record
+after insert on referral.program_terms
+for each row
+execute function referral_private.record_terms();
+
 -- The terms of a program that are in force now.
 create function referral_private.terms_in_force(p_org_id uuid, p_program_id uuid)
 returns referral.program_terms

@@ -33,6 +33,11 @@ create index allowed_words_by_word on referral_private.allowed_words (word);
 
 alter table referral_private.allowed_words enable row level security;
 
+create trigger allowed_words_are_on_record
+after insert or delete on referral_private.allowed_words
+for each row
+execute function referral_private.record_change('allowed_word', 'org_id');
+
 insert into referral_private.reserved_words (word, alone)
 select referral_private.show_code(word), alone
 from

@@ -125,6 +125,11 @@ before update or delete on referral.decisions
 for each row
 execute function referral_private.guard_decision();
 
+create trigger decisions_are_on_record
+after insert or update on referral.decisions
+for each row
+execute function referral_private.record_change('decision', 'id');
+
 -- The payers that a referral had when it was rejected. No truncation of decisions gets past this table, which refers to
 -- them.
 create table referral_private.decision_payers (

@@ -186,6 +186,27 @@ timeout: 10s';
 
 grant execute on function referral_private.set_member_role to authenticated, service_role;
 
+-- Refuses more than 50 changes of a public name in 24 hours, with `rate_limited`: each stays on record. The member row
+-- is locked, and this change is among them.
+create function referral_private.require_name_allowance(p_member referral.members)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if (
+    select count(*) from referral_private.changes as c
+    where c.org_id = p_member.org_id and c.subject_id = p_member.user_id
+      and c.before ?| '{display_name,public_name}'::text[]
+      and c.changed_at > clock_timestamp() - interval '24 hours'
+  ) > 50 then
+    perform referral_private.raise_error('rate_limited', '50 changes of a public name in 24 hours');
+  end if;
+end
+$$;
+
 -- Members set their own names; nobody does it for them.
 create function referral_private.set_my_name(p_org_id uuid, p_display_name text, p_public_name boolean default false)
 returns referral.members
@@ -206,19 +227,21 @@ begin
   returning * into v_member;
   -- The update waits for staff who deactivate the member.
   perform referral_private.require_role(p_org_id, 'member');
+  perform referral_private.require_name_allowance(v_member);
   return v_member;
 end
 $$;
 
 comment on function referral_private.set_my_name is
   'public: Sets how the caller is called in an organisation, and whether people who open the caller''s link read it.
+Names that they read are on record (list_changes), and can be changed 50 times in 24 hours.
 
 group: Manage members
 org_id: the organisation
 display_name: 1 to 80 characters, or null
 public_name: true: the link shows the name
 callers: members, for themselves
-errors: not_signed_in, anonymous_user, not_a_member, not_allowed, invalid_argument, busy
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, invalid_argument, rate_limited, busy
 timeout: 10s';
 
 grant execute on function referral_private.set_my_name to authenticated;

@@ -129,6 +129,7 @@ rows 1
 security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '10s'
+set timezone = 'UTC'
 as $$
 declare
   v_program_id uuid;
@@ -157,6 +158,13 @@ begin
       )
     );
     if v_made = p_count then
+      perform referral_private.record_difference(
+        p_org_id, 'code_batch', v_batch_id, null,
+        jsonb_build_object(
+          'made', v_made, 'program_id', v_program_id, 'max_uses', p_max_uses, 'expires_at', p_expires_at,
+          'description', p_description
+        )
+      );
       return query select v_batch_id, v_made;
       return;
     end if;

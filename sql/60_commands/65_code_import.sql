@@ -41,6 +41,10 @@ begin
   if referral_private.insert_campaign_codes(p_org_id, p_program_id, p_batch_id, p_codes) < cardinality(p_codes) then
     perform referral_private.raise_error('busy');
   end if;
+  perform referral_private.record_difference(
+    p_org_id, 'code_batch', p_batch_id, null,
+    jsonb_build_object('made', cardinality(p_codes), 'program_id', p_program_id)
+  );
   if referral_private.is_operator() then
     perform referral_private.settle_keys(
       referral_private.lock_stripe_account_of(p_org_id), p_keys, now() - interval '2 minutes', 'codes imported'

@@ -36,7 +36,8 @@ begin
     -- Once for each statement, before update, delete and truncate.
     select name, 'referral_private.refuse_change'::regproc as guard, 2 + 8 + 16 + 32 as kind
     from unnest(
-      '{ledger_entries,stripe_events,resolved_events,recorded_facts,code_states,decision_payers,switches}'::text[]
+      '{ledger_entries,stripe_events,resolved_events,recorded_facts,code_states,decision_payers,switches,
+        changes}'::text[]
     ) as name
     union all
     -- For each row, before update and delete.

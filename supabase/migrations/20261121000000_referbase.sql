@@ -687,6 +687,166 @@ using (id in (select referral_private.orgs_with_role('coordinator')));
 
 grant select on referral.organisations to authenticated, service_role;
 
+-- The record of what staff and the operator change: who, what, before and after. It is written by triggers, so that no
+-- function can forget it, and nobody changes it. Redemptions, clicks and payments are not in it.
+create type referral.change_subject as enum (
+  'organisation',
+  'member',
+  'program',
+  'terms',
+  'allowed_word',
+  'code',
+  'code_batch',
+  'decision'
+);
+
+create table referral_private.changes (
+  org_id uuid not null,
+  id bigint generated always as identity,
+  changed_at timestamptz not null default clock_timestamp(),
+  actor_id uuid,
+  -- The role of the database in which it was made.
+  made_as text not null,
+  subject referral.change_subject not null,
+  subject_id uuid not null,
+  before jsonb,
+  after jsonb,
+  constraint changes_pkey primary key (org_id, id),
+  constraint changes_belong_to_an_organisation
+    foreign key (org_id) references referral.organisations (id)
+      on delete restrict
+);
+
+create index changes_by_subject on referral_private.changes (org_id, subject_id, id);
+
+alter table referral_private.changes enable row level security;
+
+create trigger changes_are_append_only
+before update or delete or truncate on referral_private.changes
+for each statement
+execute function referral_private.refuse_change();
+
+alter table referral_private.changes enable always trigger changes_are_append_only;
+
+-- Puts on record what differs between two states of a subject; nothing, where nothing does. The state before is null of
+-- what is made, the state after of what is removed. `p_with` is a column that goes with every change.
+create function referral_private.record_difference(
+  p_org_id uuid,
+  p_subject referral.change_subject,
+  p_subject_id uuid,
+  p_before jsonb,
+  p_after jsonb,
+  p_with text default null
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into referral_private.changes (org_id, subject, subject_id, actor_id, made_as, before, after)
+  select p_org_id, p_subject, p_subject_id, auth.uid(), coalesce(nullif(current_setting('role'), 'none'), session_user),
+    jsonb_object_agg(key, was.value) filter (where p_before is not null),
+    jsonb_object_agg(key, is_now.value) filter (where p_after is not null)
+  from jsonb_each(p_before) as was
+  full join jsonb_each(p_after) as is_now using (key)
+  where coalesce(was.value, 'null') <> coalesce(is_now.value, 'null') or key = p_with and is_now.value <> 'null'
+  having bool_or(coalesce(was.value, 'null') <> coalesce(is_now.value, 'null'));
+end
+$$;
+
+-- Puts a change of a row on record. The trigger names the subject, the column of its id, and the column that goes with
+-- every change.
+create function referral_private.record_change()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+set intervalstyle = 'postgres'
+as $$
+declare
+  v_row jsonb := to_jsonb(coalesce(new, old));
+  v_left_out text[] := array['id', 'org_id', 'created_at', 'updated_at', tg_argv[1]];
+begin
+  perform referral_private.record_difference(
+    coalesce(v_row ->> 'org_id', v_row ->> 'id')::uuid, tg_argv[0]::referral.change_subject,
+    (v_row ->> tg_argv[1])::uuid,
+    to_jsonb(old) - v_left_out, to_jsonb(new) - v_left_out, tg_argv[2]
+  );
+  return null;
+end
+$$;
+
+create trigger organisations_are_on_record
+after insert or update on referral.organisations
+for each row
+execute function referral_private.record_change('organisation', 'id');
+
+create type referral.change as (
+  id bigint,
+  changed_at timestamptz,
+  actor_id uuid,
+  made_as text,
+  subject referral.change_subject,
+  subject_id uuid,
+  before jsonb,
+  after jsonb
+);
+
+create function referral_private.list_changes(
+  p_org_id uuid,
+  p_subject_id uuid default null,
+  p_actor_id uuid default null,
+  p_after bigint default null,
+  p_page_size int default 100
+)
+returns setof referral.change
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
+as $$
+begin
+  perform referral_private.require_role(p_org_id, 'admin');
+  if p_after is not null and not exists (
+    select from referral_private.changes as c where c.org_id = p_org_id and c.id = p_after
+  ) then
+    perform referral_private.raise_error('invalid_argument', 'after');
+  end if;
+  return query
+  select c.id, c.changed_at, c.actor_id, c.made_as, c.subject, c.subject_id, c.before, c.after
+  from referral_private.changes as c
+  where c.org_id = p_org_id and (p_after is null or c.id < p_after)
+    and (p_subject_id is null or c.subject_id = p_subject_id)
+    and (p_actor_id is null or c.actor_id = p_actor_id)
+  order by c.id desc
+  limit referral_private.page_size(p_page_size);
+end
+$$;
+
+comment on function referral_private.list_changes is
+  'public: Returns what staff and the operator changed, and the names that members showed, newest first. before and
+after have the columns that changed; before is null where something was made, after where it was removed. actor_id is
+null for the operator. made_as is the role of the database: authenticated for people, service_role for the operator''s
+server, another for the operator''s jobs and SQL.
+
+group: Set up organisations and programs
+org_id: the organisation
+subject_id: of this organisation, member (the user), program, code, batch of codes or decision only; terms are of their
+  program, allowed words of the organisation
+actor_id: by this person only
+after: the last id of the page before; none for the first page
+page_size: rows in a page, 1 to 1,000
+callers: admins and the operator
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument
+timeout: 10s';
+
+grant execute on function referral_private.list_changes to authenticated, service_role;
+
 -- The people who have a role in an organisation. No foreign key to auth.users: history outlives a user.
 create table referral.members (
   org_id uuid not null,
@@ -733,64 +893,24 @@ using (user_id = (select auth.uid()) or org_id in (select referral_private.orgs_
 
 grant select on referral.members to authenticated, service_role;
 
--- The audit of members: written by trigger, so that no function can forget it.
-create table referral.member_changes (
-  org_id uuid not null,
-  id bigint generated always as identity,
-  user_id uuid not null,
-  role referral.member_role not null,
-  deactivated boolean not null,
-  blocked boolean not null,
-  actor_id uuid,
-  reason text,
-  changed_at timestamptz not null default clock_timestamp(),
-  constraint member_changes_pkey primary key (org_id, id),
-  constraint member_changes_are_of_a_member
-    foreign key (org_id, user_id) references referral.members (org_id, user_id)
-      on delete restrict
-);
-
-create index member_changes_by_member on referral.member_changes (org_id, user_id, id);
-
-comment on table referral.member_changes is
-  'The audit of members: what somebody was after each change, who made it and why; no actor is the operator. Read by
-admins of the organisation. Written by trigger.';
-
-alter table referral.member_changes enable row level security;
-
-create policy member_changes_admin_reads on referral.member_changes
-for select
-to authenticated
-using (org_id in (select referral_private.orgs_with_role('admin')));
-
-grant select on referral.member_changes to authenticated, service_role;
-
--- Writes down that a member was added, or that their role, deactivation or block changed.
-create function referral_private.record_member_change()
-returns trigger
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if tg_op = 'INSERT'
-    or (new.role, new.deactivated_at, new.blocked_at) is distinct from (old.role, old.deactivated_at, old.blocked_at)
-  then
-    insert into referral.member_changes (org_id, user_id, role, deactivated, blocked, actor_id, reason)
-    values (
-      new.org_id, new.user_id, new.role, new.deactivated_at is not null, new.blocked_at is not null, auth.uid(),
-      new.reason
-    );
-  end if;
-  return null;
-end
-$$;
-
-create trigger members_record_their_changes
-after insert or update of role, deactivated_at, blocked_at on referral.members
+-- Who enrols by themself changes nothing of anybody else's: the row says so.
+create trigger members_added_are_on_record
+after insert on referral.members
 for each row
-execute function referral_private.record_member_change();
+when (new.admitted_by is distinct from new.user_id)
+execute function referral_private.record_change('member', 'user_id');
+
+create trigger members_rights_are_on_record
+after update of role, admitted_by, deactivated_at, blocked_at on referral.members
+for each row
+execute function referral_private.record_change('member', 'user_id', 'reason');
+
+-- A name that nobody but the organisation is shown is not kept.
+create trigger members_public_names_are_on_record
+after update of display_name, public_name on referral.members
+for each row
+when (old.public_name or new.public_name)
+execute function referral_private.record_change('member', 'user_id');
 
 -- Locks a member row until the transaction ends. Raises `not_a_member` of the caller, `member_not_found` of anyone
 -- else.
@@ -897,6 +1017,11 @@ to authenticated
 using (org_id in (select referral_private.orgs_with_role('member')));
 
 grant select on referral.programs to authenticated, service_role;
+
+create trigger programs_are_on_record
+after insert or update on referral.programs
+for each row
+execute function referral_private.record_change('program', 'id');
 
 -- The program that a new code belongs to: the given one, or else the organisation's default. Raises
 -- `program_not_found`, `program_inactive`.
@@ -1136,6 +1261,13 @@ create index switches_by_organisation on referral_private.switches (org_id, prog
 
 alter table referral_private.switches enable row level security;
 
+create trigger switches_are_append_only
+before update or delete or truncate on referral_private.switches
+for each statement
+execute function referral_private.refuse_change();
+
+alter table referral_private.switches enable always trigger switches_are_append_only;
+
 -- Stores each change of `active` of a program or an organisation.
 create function referral_private.record_switch()
 returns trigger
@@ -1197,6 +1329,60 @@ to authenticated
 using (org_id in (select referral_private.orgs_with_role('member')));
 
 grant select on referral.program_terms to authenticated, service_role;
+
+-- Lets a version end once. Everything else is refused. No truncation of terms gets past the payers of decisions, which
+-- refer to them by redemptions.
+create function referral_private.guard_terms()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_allowed referral.program_terms := old;
+begin
+  v_allowed.valid_to := coalesce(old.valid_to, new.valid_to);
+  -- Of a row that is deleted, there is no new one.
+  if new is distinct from v_allowed then
+    raise exception 'program_terms are immutable' using errcode = 'restrict_violation';
+  end if;
+  return new;
+end
+$$;
+
+create trigger program_terms_are_immutable
+before update or delete on referral.program_terms
+for each row
+execute function referral_private.guard_terms();
+
+alter table referral.program_terms enable always trigger program_terms_are_immutable;
+
+-- Puts on record which terms a version changes.
+create function referral_private.record_terms()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform referral_private.record_difference(
+    new.org_id, 'terms', new.program_id,
+    (
+      select t.terms || jsonb_build_object('version', t.version) from referral.program_terms as t
+      where t.org_id = new.org_id and t.program_id = new.program_id and t.version = new.version - 1
+    ),
+    new.terms || jsonb_build_object('version', new.version)
+  );
+  return null;
+end
+$$;
+
+create trigger program_terms_are_on_record
+after insert on referral.program_terms
+for each row
+execute function referral_private.record_terms();
 
 -- The terms of a program that are in force now.
 create function referral_private.terms_in_force(p_org_id uuid, p_program_id uuid)
@@ -1438,6 +1624,11 @@ create table referral_private.allowed_words (
 create index allowed_words_by_word on referral_private.allowed_words (word);
 
 alter table referral_private.allowed_words enable row level security;
+
+create trigger allowed_words_are_on_record
+after insert or delete on referral_private.allowed_words
+for each row
+execute function referral_private.record_change('allowed_word', 'org_id');
 
 insert into referral_private.reserved_words (word, alone)
 select referral_private.show_code(word), alone
@@ -2073,6 +2264,81 @@ begin
   return true;
 end
 $$;
+
+-- What staff and the operator do to codes is on record, with the limit in place of the quota. What a referrer does to
+-- their own code, and the end of a code's time, are in code_changes; a batch is on record as a whole.
+
+-- A code as the record has it.
+create function referral_private.recorded_code(p_code referral.codes)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+as $$
+begin
+  return to_jsonb(p_code) - '{id,org_id,code_key,quota_id,created_at,updated_at}'::text[] || jsonb_build_object(
+    'max_uses',
+    (select q.max_uses from referral.code_quotas as q where q.org_id = p_code.org_id and q.quota_id = p_code.quota_id)
+  );
+end
+$$;
+
+-- Puts on record what staff and the operator do to a code.
+create function referral_private.record_code()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if referral_private.acts_with_role(new.org_id, 'coordinator') then
+    perform referral_private.record_difference(
+      new.org_id, 'code', new.id, case when tg_op = 'UPDATE' then referral_private.recorded_code(old) end,
+      referral_private.recorded_code(new),
+      case when new.status <> old.status or new.redeemable_until < old.redeemable_until then 'reason' end
+    );
+  end if;
+  return null;
+end
+$$;
+
+create trigger codes_made_are_on_record
+after insert on referral.codes
+for each row
+when (new.batch_id is null)
+execute function referral_private.record_code();
+
+create trigger codes_changed_are_on_record
+after update on referral.codes
+for each row
+when (new.status != 'expired' or old.status = 'expired')
+execute function referral_private.record_code();
+
+-- Puts a new limit of a quota on record as a change of the code in use that has it.
+create function referral_private.record_limit()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform referral_private.record_difference(
+    c.org_id, 'code', c.id, jsonb_build_object('max_uses', old.max_uses), jsonb_build_object('max_uses', new.max_uses)
+  )
+  from referral.codes as c
+  where c.org_id = new.org_id and c.quota_id = new.quota_id and c.status in ('active', 'suspended');
+  return null;
+end
+$$;
+
+create trigger code_quotas_limits_are_on_record
+after update of max_uses on referral.code_quotas
+for each row
+execute function referral_private.record_limit();
 
 -- How codes end: past their time, or invalidated by their referrer or staff. (Rotation ends a code and issues the
 -- next: 60_commands.) These functions lock the codes first, so that the time of an end is later than any redemption
@@ -3328,6 +3594,11 @@ create trigger decisions_keep_what_they_are
 before update or delete on referral.decisions
 for each row
 execute function referral_private.guard_decision();
+
+create trigger decisions_are_on_record
+after insert or update on referral.decisions
+for each row
+execute function referral_private.record_change('decision', 'id');
 
 -- The payers that a referral had when it was rejected. No truncation of decisions gets past this table, which refers to
 -- them.
@@ -8992,6 +9263,27 @@ timeout: 10s';
 
 grant execute on function referral_private.set_member_role to authenticated, service_role;
 
+-- Refuses more than 50 changes of a public name in 24 hours, with `rate_limited`: each stays on record. The member row
+-- is locked, and this change is among them.
+create function referral_private.require_name_allowance(p_member referral.members)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if (
+    select count(*) from referral_private.changes as c
+    where c.org_id = p_member.org_id and c.subject_id = p_member.user_id
+      and c.before ?| '{display_name,public_name}'::text[]
+      and c.changed_at > clock_timestamp() - interval '24 hours'
+  ) > 50 then
+    perform referral_private.raise_error('rate_limited', '50 changes of a public name in 24 hours');
+  end if;
+end
+$$;
+
 -- Members set their own names; nobody does it for them.
 create function referral_private.set_my_name(p_org_id uuid, p_display_name text, p_public_name boolean default false)
 returns referral.members
@@ -9012,19 +9304,21 @@ begin
   returning * into v_member;
   -- The update waits for staff who deactivate the member.
   perform referral_private.require_role(p_org_id, 'member');
+  perform referral_private.require_name_allowance(v_member);
   return v_member;
 end
 $$;
 
 comment on function referral_private.set_my_name is
   'public: Sets how the caller is called in an organisation, and whether people who open the caller''s link read it.
+Names that they read are on record (list_changes), and can be changed 50 times in 24 hours.
 
 group: Manage members
 org_id: the organisation
 display_name: 1 to 80 characters, or null
 public_name: true: the link shows the name
 callers: members, for themselves
-errors: not_signed_in, anonymous_user, not_a_member, not_allowed, invalid_argument, busy
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, invalid_argument, rate_limited, busy
 timeout: 10s';
 
 grant execute on function referral_private.set_my_name to authenticated;
@@ -10300,6 +10594,7 @@ rows 1
 security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '10s'
+set timezone = 'UTC'
 as $$
 declare
   v_program_id uuid;
@@ -10328,6 +10623,13 @@ begin
       )
     );
     if v_made = p_count then
+      perform referral_private.record_difference(
+        p_org_id, 'code_batch', v_batch_id, null,
+        jsonb_build_object(
+          'made', v_made, 'program_id', v_program_id, 'max_uses', p_max_uses, 'expires_at', p_expires_at,
+          'description', p_description
+        )
+      );
       return query select v_batch_id, v_made;
       return;
     end if;
@@ -10639,6 +10941,10 @@ begin
   if referral_private.insert_campaign_codes(p_org_id, p_program_id, p_batch_id, p_codes) < cardinality(p_codes) then
     perform referral_private.raise_error('busy');
   end if;
+  perform referral_private.record_difference(
+    p_org_id, 'code_batch', p_batch_id, null,
+    jsonb_build_object('made', cardinality(p_codes), 'program_id', p_program_id)
+  );
   if referral_private.is_operator() then
     perform referral_private.settle_keys(
       referral_private.lock_stripe_account_of(p_org_id), p_keys, now() - interval '2 minutes', 'codes imported'
@@ -13446,8 +13752,8 @@ timeout: 10s';
 
 grant execute on function referral_private.explain_commission to authenticated, service_role;
 
--- What can be wrong with the ledger, and two of its checks: the triggers that keep tables append-only, which a restore
--- of data alone can turn into ones that a replica skips; and the stored balances.
+-- What can be wrong with the ledger, and two of its checks: the triggers that guard what is written once, which a
+-- restore of data alone can turn into ones that a replica skips; and the stored balances.
 create type referral.ledger_fault_kind as enum ('trigger', 'balance', 'entries', 'target', 'due');
 
 -- What is wrong. Expected and found are amounts in minor units; of a trigger, how many there are; of a due time,
@@ -13478,18 +13784,26 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
-  select 'trigger'::referral.ledger_fault_kind, null::uuid, null::text, null::boolean, name, null::uuid,
+  select 'trigger'::referral.ledger_fault_kind, null::uuid, null::text, null::boolean, guarded.name, null::uuid,
     null::referral.account_kind, null::text, 1::bigint, 0::bigint
-  from unnest(
-    '{ledger_entries,stripe_events,resolved_events,recorded_facts,code_states,decision_payers}'::text[]
-  ) as name
+  from (
+    -- Once for each statement, before update, delete and truncate.
+    select name, 'referral_private.refuse_change'::regproc as guard, 2 + 8 + 16 + 32 as kind
+    from unnest(
+      '{ledger_entries,stripe_events,resolved_events,recorded_facts,code_states,decision_payers,switches,
+        changes}'::text[]
+    ) as name
+    union all
+    -- For each row, before update and delete.
+    select 'program_terms', 'referral_private.guard_terms'::regproc, 1 + 2 + 8 + 16
+  ) as guarded
   where not exists (
     select from pg_trigger as t
     join pg_class as c on c.oid = t.tgrelid
-    where c.relnamespace = 'referral_private'::regnamespace and c.relname = name
-      and t.tgfoid = 'referral_private.refuse_change'::regproc and t.tgenabled = 'A'
-      -- Once for each statement, before update, delete and truncate, whatever the rows are.
-      and t.tgtype = 2 + 8 + 16 + 32 and t.tgqual is null and t.tgattr = ''
+    where c.relnamespace in ('referral'::regnamespace, 'referral_private'::regnamespace) and c.relname = guarded.name
+      and t.tgfoid = guarded.guard and t.tgenabled = 'A' and t.tgtype = guarded.kind
+      -- Whatever the rows and columns are.
+      and t.tgqual is null and t.tgattr = ''
   );
 end
 $$;
@@ -13707,9 +14021,9 @@ $$;
 comment on function referral_private.verify_ledger is
   'public: Compares a slice of the ledger with itself and with the facts, and returns how many accounts and sales it
 looked at, what is wrong, and next, from which the next slice begins; next is null after the last one. Kinds of faults:
-trigger (an append-only table has lost its trigger), balance (a stored balance is not the sum of its entries), entries
-(what is posted of a sale is not the sum of its entries), target (it is not what the facts say), due (nor is the time at
-which it becomes available). Example: docs/reliability.md.
+trigger (a table whose rows are written once has lost its trigger), balance (a stored balance is not the sum of its
+entries), entries (what is posted of a sale is not the sum of its entries), target (it is not what the facts say), due
+(nor is the time at which it becomes available). Example: docs/reliability.md.
 
 group: Run jobs
 after: next of the slice before; none for the first slice
@@ -14748,6 +15062,48 @@ Callers: anyone.';
 
 grant execute on function referral.link_site to anon, authenticated, service_role;
 
+create function referral.list_changes(
+  org_id uuid,
+  subject_id uuid default null,
+  actor_id uuid default null,
+  after bigint default null,
+  page_size int default 100
+)
+returns setof referral.change
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '10s'
+as $$
+begin
+  return query select x.* from referral_private.list_changes(
+    list_changes.org_id,
+    list_changes.subject_id,
+    list_changes.actor_id,
+    list_changes.after,
+    list_changes.page_size
+  ) as x;
+end
+$$;
+
+comment on function referral.list_changes is
+  'Returns what staff and the operator changed, and the names that members showed, newest first. before and after have
+the columns that changed; before is null where something was made, after where it was removed. actor_id is null for
+the operator. made_as is the role of the database: authenticated for people, service_role for the operator''s server,
+another for the operator''s jobs and SQL.
+
+org_id: the organisation.
+subject_id: of this organisation, member (the user), program, code, batch of codes or decision only; terms are of
+their program, allowed words of the organisation.
+actor_id: by this person only.
+after: the last id of the page before; none for the first page.
+page_size: rows in a page, 1 to 1,000.
+Callers: admins and the operator.
+Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument.';
+
+grant execute on function referral.list_changes to authenticated, service_role;
+
 create function referral.list_parked_events(max_rows int default 100, after_event text default null)
 returns setof referral.parked_event
 language plpgsql
@@ -15731,13 +16087,14 @@ end
 $$;
 
 comment on function referral.set_my_name is
-  'Sets how the caller is called in an organisation, and whether people who open the caller''s link read it.
+  'Sets how the caller is called in an organisation, and whether people who open the caller''s link read it. Names that
+they read are on record (list_changes), and can be changed 50 times in 24 hours.
 
 org_id: the organisation.
 display_name: 1 to 80 characters, or null.
 public_name: true: the link shows the name.
 Callers: members, for themselves.
-Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, invalid_argument, busy.';
+Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, invalid_argument, rate_limited, busy.';
 
 grant execute on function referral.set_my_name to authenticated;
 
@@ -15983,9 +16340,9 @@ $$;
 comment on function referral.verify_ledger is
   'Compares a slice of the ledger with itself and with the facts, and returns how many accounts and sales it looked at,
 what is wrong, and next, from which the next slice begins; next is null after the last one. Kinds of faults: trigger
-(an append-only table has lost its trigger), balance (a stored balance is not the sum of its entries), entries (what
-is posted of a sale is not the sum of its entries), target (it is not what the facts say), due (nor is the time at
-which it becomes available). Example: docs/reliability.md.
+(a table whose rows are written once has lost its trigger), balance (a stored balance is not the sum of its entries),
+entries (what is posted of a sale is not the sum of its entries), target (it is not what the facts say), due (nor is
+the time at which it becomes available). Example: docs/reliability.md.
 
 after: next of the slice before; none for the first slice.
 page_size: accounts or sales in a slice, 1 to 1,000.

@@ -423,3 +423,36 @@ describe('members', () => {
     expect((await staff.codeChanges(code?.id ?? '')).data).toMatchObject([{ to_status: 'active' }])
   })
 })
+
+describe('what is on record', () => {
+  test('is listed for admins and the operator, newest first, page by page', async () => {
+    const { org, admin, mentor } = await sceneOverHttp()
+    const staff = createStaffClient(admin.supabase)
+    await staff.updateOrganisation(org, { code_length: 9 })
+    await createStaffClient(operatorOverHttp()).updateOrganisation(org, { code_length: 10 })
+    const first = await staff.listChanges(org, { pageSize: 1 })
+    expect(first.data).toMatchObject([
+      { subject: 'organisation', actor_id: null, made_as: 'service_role', subject_id: org },
+    ])
+    const [last] = first.data ?? []
+    expect(last).toMatchObject({ before: { code_length: 9 }, after: { code_length: 10 } })
+    const page = { after: last?.id ?? 0, pageSize: 1 }
+    expect((await createStaffClient(operatorOverHttp()).listChanges(org, page)).data).toMatchObject(
+      [{ actor_id: admin.id, made_as: 'authenticated', after: { code_length: 9 } }],
+    )
+    const { data: program } = await admin.supabase
+      .from('programs')
+      .select('id')
+      .eq('org_id', org)
+      .single()
+      .throwOnError()
+    const ofProgram = { subjectId: program.id, actorId: admin.id }
+    const made = (await staff.listChanges(org, ofProgram)).data ?? []
+    expect(made.map(({ subject, before }) => [subject, before])).toEqual([
+      ['terms', null],
+      ['program', null],
+    ])
+    const refused = await createStaffClient(mentor.supabase).listChanges(org)
+    expect(refused.error?.code).toBe('not_allowed')
+  })
+})

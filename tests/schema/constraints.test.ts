@@ -182,7 +182,7 @@ const refused: Record<string, string> = {
   members_display_name_is_1_to_80: "update referral.members set display_name = ''",
   members_public_name_is_set: 'update referral.members set public_name = true',
   members_reason_is_500_at_most: "update referral.members set reason = repeat('x', 501)",
-  member_changes_are_of_a_member: `insert into referral.member_changes (org_id, user_id, role, deactivated, blocked) values (:org, '${nobody}', 'member', false, false)`,
+  changes_belong_to_an_organisation: `insert into referral_private.changes (org_id, made_as, subject, subject_id) values ('${nobody}', 'x', 'code', '${nobody}')`,
   programs_key_is_unique:
     "insert into referral.programs (org_id, key, name) values (:org, 'friends', 'X')",
   programs_one_default: program('is_default', 'true'),

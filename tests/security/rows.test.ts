@@ -16,7 +16,6 @@ const tables = [
   'redemptions',
   'decisions',
   'redemption_changes',
-  'member_changes',
 ]
 
 /** A limited code of the mentor's that the friend has redeemed, and another organisation with its staff. */
@@ -55,7 +54,7 @@ const ofStaff = {
   decisions: 1,
   redemption_changes: 1,
 }
-const everything = { ...ofStaff, members: 4, member_changes: 4 }
+const everything = { ...ofStaff, members: 4 }
 const cases: [
   string,
   (s: Awaited<ReturnType<typeof stage>>, tx: Sql) => Actor,

@@ -95,12 +95,10 @@ describe('end_code', () => {
       expect(await refusal(coordinator.rpc('reactivate_member', unblock))).toBe('not_allowed')
       await admin.rpc('reactivate_member', { ...unblock, reason: 'sorry' })
       expect(await mentor.rpc('create_code', { org_id: org })).toHaveLength(1)
-      const audit = await admin.run(
-        `select blocked, actor_id, reason from referral.member_changes where user_id = '${mentor.id}' order by id`,
-      )
-      expect(audit.slice(1)).toEqual([
-        { blocked: true, actor_id: coordinator.id, reason: 'abuse' },
-        { blocked: false, actor_id: admin.id, reason: 'sorry' },
+      const of = { org_id: org, subject_id: mentor.id, page_size: 2 }
+      expect(await admin.rpc('list_changes', of)).toMatchObject([
+        { actor_id: admin.id, after: { blocked_at: null, reason: 'sorry' } },
+        { actor_id: coordinator.id, after: { reason: 'abuse' }, before: { blocked_at: null } },
       ])
     }))
 

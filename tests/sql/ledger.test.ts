@@ -229,9 +229,11 @@ describe('what is written once', () => {
     'recorded_facts',
     'code_states',
     'switches',
+    'changes',
   ]
   const values: Record<string, string> = {
     switches: 'active = true',
+    changes: 'actor_id = null',
     ledger_entries: 'amount = 1',
     recorded_facts: "provider = 'x'",
     code_states: 'since = now()',

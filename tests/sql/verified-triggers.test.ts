@@ -21,6 +21,7 @@ describe('a table whose rows are written once', async () => {
     expect(triggers.map(({ table, enabled }) => ({ table, enabled }))).toEqual(
       [
         'referral.program_terms',
+        'referral_private.changes',
         'referral_private.code_states',
         'referral_private.decision_payers',
         'referral_private.ledger_entries',

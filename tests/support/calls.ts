@@ -145,6 +145,11 @@ export const calls: Record<string, Call> = {
   },
   ingest_stripe_event: { args: ({ event }) => ({ event }), answers: operatorOnly, rows: applied },
   link_site: { args: () => ({ host: 'go.example.org' }), answers: everybody },
+  list_changes: {
+    args: ({ org, forfeit }) => ({ org_id: org, subject_id: forfeit }),
+    answers: adminOnly,
+    rows: ({ forfeit }) => [{ subject: 'decision', subject_id: forfeit, actor_id: null }],
+  },
   list_parked_events: {
     args: nothing,
     answers: operatorOnly,
