@@ -1,6 +1,7 @@
 /**
  * `npm run lock`: completes package-lock.json, so that `npm ci` accepts it on every platform. npm leaves out optional
- * packages that the registry did not have when the lock was made, and later refuses a lock without them. `--check` writes
+ * packages that the registry did not have when the lock was made, and later refuses a lock without them. What the registry
+ * has by now is entered by npm, with its hash; what it still lacks is entered by its name, without one. `--check` writes
  * nothing, and fails if an entry is missing.
  */
 import { spawnSync } from 'node:child_process'
@@ -11,6 +12,9 @@ import { root } from './stack/root.ts'
 
 type Entry = {
   resolved?: string
+  integrity?: string
+  inBundle?: boolean
+  link?: boolean
   version?: string
   optional?: boolean
   dev?: boolean
@@ -40,6 +44,16 @@ export function missingEntries(packages: Record<string, Entry>): Record<string, 
     }
   }
   return missing
+}
+
+/**
+ * The paths of entries without a hash, with which npm could compare what it downloads. The project itself, links and
+ * what is bundled in another package are not downloaded.
+ */
+export function unverifiedEntries(packages: Record<string, Entry>): string[] {
+  return Object.entries(packages)
+    .filter(([path, { integrity, inBundle, link }]) => path && !integrity && !inBundle && !link)
+    .map(([path]) => path)
 }
 
 const systems = {
@@ -80,29 +94,61 @@ function platformOf(name: string): Pick<Entry, 'os' | 'cpu' | 'libc'> {
 function requireInstallable(packages: Record<string, Entry>): void {
   const [named] = Object.entries(packages).find(([, { resolved }]) => resolved) ?? []
   if (named) throw new CliError(`package-lock.json names a host for ${named}: remove "resolved".`)
-  const npm = ['ci', '--dry-run', '--ignore-scripts', '--no-audit', '--no-fund']
-  const { status, stderr } = spawnSync('npm', npm, { cwd: root, encoding: 'utf8' })
+  const { status, stderr } = npm('ci', '--dry-run')
   if (status === 0) return
   const reason = stderr.split('\n').find((line) => /Missing|Invalid|EUSAGE/.test(line))
   throw new CliError(`npm ci refuses package-lock.json: ${reason ?? stderr}`)
 }
 
+function npm(...args: string[]) {
+  const always = ['--ignore-scripts', '--no-audit', '--no-fund']
+  return spawnSync('npm', [...args, ...always], { cwd: root, encoding: 'utf8' })
+}
+
+const file = join(root, 'package-lock.json')
+type Lock = { packages: Record<string, Entry> }
+const readLock = async () => JSON.parse(await readFile(file, 'utf8')) as Lock
+
+async function writeLock(lock: Lock): Promise<void> {
+  const entries = Object.entries(lock.packages).sort(([a], [b]) => (a < b ? -1 : 1))
+  const sorted = { ...lock, packages: Object.fromEntries(entries) }
+  await writeFile(file, `${JSON.stringify(sorted, null, 2)}\n`)
+}
+
+/** Lets npm enter what the registry has, then enters the rest by name. Returns the paths of these. */
+async function complete(): Promise<string[]> {
+  const before = await readLock()
+  const packages = { ...before.packages }
+  for (const path of unverifiedEntries(packages)) delete packages[path]
+  await writeLock({ ...before, packages })
+  const { status, stderr } = npm(
+    'install',
+    '--package-lock-only',
+    '--omit-lockfile-registry-resolved',
+  )
+  if (status !== 0) {
+    await writeLock(before)
+    throw new CliError(`npm cannot complete package-lock.json: ${stderr}`)
+  }
+  const lock = await readLock()
+  const missing = missingEntries(lock.packages)
+  await writeLock({ ...lock, packages: { ...lock.packages, ...missing } })
+  return Object.keys(missing)
+}
+
 if (import.meta.main) {
   await runMain(async () => {
-    const file = join(root, 'package-lock.json')
-    const lock = JSON.parse(await readFile(file, 'utf8')) as { packages: Record<string, Entry> }
-    const missing = missingEntries(lock.packages)
-    const names = Object.keys(missing)
     if (process.argv.includes('--check')) {
+      const { packages } = await readLock()
+      const names = Object.keys(missingEntries(packages))
       if (names.length) {
         throw new CliError(`package-lock.json lacks ${names.join(', ')}: run "npm run lock".`)
       }
-      requireInstallable(lock.packages)
+      requireInstallable(packages)
       return
     }
-    const all = Object.entries({ ...lock.packages, ...missing })
-    lock.packages = Object.fromEntries(all.sort(([a], [b]) => (a < b ? -1 : 1)))
-    await writeFile(file, `${JSON.stringify(lock, null, 2)}\n`)
-    process.stdout.write(`package-lock.json: ${names.length} entries added\n`)
+    const unverified = await complete()
+    process.stdout.write(`package-lock.json is complete; ${unverified.length} without a hash\n`)
+    for (const path of unverified) process.stdout.write(`  ${path}\n`)
   })
 }

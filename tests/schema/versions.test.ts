@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { missingEntries } from '../../scripts/lock.ts'
+import { missingEntries, unverifiedEntries } from '../../scripts/lock.ts'
 import { functionEnvironment } from '../../scripts/stack/functions.ts'
 
 const json = (file: string) => JSON.parse(readFileSync(file, 'utf8'))
@@ -60,4 +60,33 @@ test('a lock file without an optional package of another platform is completed',
     },
   })
   expect(missingEntries(json('package-lock.json').packages)).toEqual({})
+})
+
+/** What the registry had not when the lock was made: the CLI's binaries for other platforms, see docs/decisions.md. */
+const withoutHash = [
+  'darwin-arm64',
+  'darwin-x64',
+  'linux-arm64',
+  'linux-arm64-musl',
+  'linux-x64-musl',
+  'windows-arm64',
+  'windows-x64',
+].map((platform) => `node_modules/@supabase/cli-${platform}`)
+
+test('every entry of the lock file has the hash of its package, but for those that are explained', () => {
+  const { packages } = json('package-lock.json')
+  expect(unverifiedEntries(packages)).toEqual(withoutHash)
+  for (const path of withoutHash)
+    expect(packages[path], path).toMatchObject({ optional: true, dev: true })
+})
+
+test('an entry without a hash is found, unless nothing is downloaded for it', () => {
+  const packages = {
+    '': {},
+    'node_modules/kept': { version: '1.0.0', integrity: 'sha512-…' },
+    'node_modules/bare': { version: '1.0.0' },
+    'node_modules/bare/node_modules/part': { version: '1.0.0', inBundle: true },
+    'node_modules/linked': { link: true },
+  }
+  expect(unverifiedEntries(packages)).toEqual(['node_modules/bare'])
 })
