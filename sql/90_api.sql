@@ -174,7 +174,7 @@ comment on function referral.confirm_redemption is
 longer limits which sales the redemption wins.
 
 redemption_id: the redemption.
-reason: up to 500 characters, kept in the audit.
+reason: one line of up to 500 characters, kept in the audit.
 Callers: coordinators, admins and the operator, but nobody for a redemption of their own, of a code that is theirs,
 benefits them or was made by them, or where they would earn more by it.
 Errors: not_a_member, not_allowed, redemption_not_found, redemption_rejected, invalid_argument, busy.';
@@ -252,7 +252,7 @@ program_id: the default program unless given.
 beneficiary_id: the user who earns; nobody unless given.
 max_uses: redemptions at most, not purchases that carry the code; no limit unless given.
 expires_at: when the code ends; never unless given.
-description: up to 500 characters.
+description: one line of up to 500 characters.
 Callers: coordinators, admins and the operator.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
 program_inactive, too_many_codes, code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, busy.';
@@ -307,7 +307,7 @@ code: the text of the code, 3 to 32 letters and digits; drawn unless given.
 program_id: the default program unless given.
 max_uses: redemptions at most, not purchases that carry the code; no limit unless given.
 expires_at: when the code ends; never unless given.
-description: up to 500 characters.
+description: one line of up to 500 characters.
 Callers: the referrer; coordinators, admins and the operator for any member.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, member_blocked, not_invited,
 organisation_not_found, member_not_found, program_not_found, program_inactive, active_code_exists, too_many_codes,
@@ -344,7 +344,7 @@ $$;
 comment on function referral.create_organisation is
   'Creates an organisation and its first admin.
 
-name: 1 to 120 characters.
+name: one line of 1 to 120 characters.
 slug: a lower-case label, unique.
 admin_id: the user who becomes admin.
 Callers: the operator.
@@ -384,7 +384,7 @@ comment on function referral.create_program is
 
 org_id: the organisation.
 key: a lower-case label, unique in the organisation.
-name: 1 to 120 characters.
+name: one line of 1 to 120 characters.
 terms: see docs/terms.md; unknown keys are refused.
 Callers: admins and the operator.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_exists,
@@ -424,7 +424,7 @@ comment on function referral.deactivate_code is
 
 org_id: the organisation.
 referrer_id: the caller unless given.
-reason: up to 500 characters, kept in the audit.
+reason: one line of up to 500 characters, kept in the audit.
 Callers: the referrer; coordinators, admins and the operator for any member.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
 invalid_argument, busy.';
@@ -468,7 +468,7 @@ comment on function referral.deactivate_member is
 
 org_id: the organisation.
 user_id: the member.
-reason: up to 500 characters, kept in the audit.
+reason: one line of up to 500 characters, kept in the audit.
 block: true: the member gets no code again, and what is paid from now on earns nothing for them, and by their codes
 nothing for others; nobody blocks themself.
 Callers: coordinators for members; admins and the operator for anyone but the last admin; with block nobody who would
@@ -505,7 +505,7 @@ comment on function referral.end_code is
 returned as it is. What was redeemed before still earns, unless block is true.
 
 code_id: the code.
-reason: up to 500 characters, kept in the audit.
+reason: one line of up to 500 characters, kept in the audit.
 block: true: the referrer gets no code again, and what is paid from now on earns nothing for them, and by their codes
 nothing for others; of a campaign code: by this code nobody.
 Callers: coordinators, admins and the operator; with block, who may forfeit_from the code.
@@ -662,7 +662,7 @@ member_id: the member; either this or code_id.
 code_id: the code, of any status.
 since: from when, past or future; now unless given; rounded down to a second.
 until: before when, later than since; for ever unless given; rounded down to a second.
-reason: up to 500 characters, kept in the audit.
+reason: one line of up to 500 characters, kept in the audit.
 Callers: coordinators for members; admins and the operator for anyone; but nobody for themself, for a code that is
 theirs, benefits them or was made by them, or where they would earn more by it.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
@@ -716,7 +716,7 @@ count: 1 to 10,000.
 program_id: the default program unless given.
 max_uses: redemptions of each code at most; no limit unless given.
 expires_at: when the codes end; never unless given.
-description: up to 500 characters.
+description: one line of up to 500 characters.
 Callers: coordinators, admins and the operator.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
 program_inactive, invalid_argument, rate_limited, busy.';
@@ -1283,7 +1283,7 @@ comment on function referral.reactivate_code is
   'Makes a suspended code active again.
 
 code_id: the code.
-reason: up to 500 characters, kept in the audit.
+reason: one line of up to 500 characters, kept in the audit.
 Callers: coordinators, admins and the operator.
 Errors: not_a_member, not_allowed, code_not_found, code_ended, invalid_argument, busy.';
 
@@ -1328,7 +1328,7 @@ org_id: the organisation.
 user_id: the member.
 unblock: true, for admins: the member may have codes again, and what is paid from now on earns again; nobody unblocks
 themself, a member with a code that benefits them or was made by them, or where they would earn more by it.
-reason: up to 500 characters, kept in the audit.
+reason: one line of up to 500 characters, kept in the audit.
 Callers: coordinators for members; admins and the operator for anyone.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
 invalid_argument, busy.';
@@ -1684,7 +1684,7 @@ comment on function referral.reject_redemption is
 person has still used their redemption in the program.
 
 redemption_id: the redemption.
-reason: up to 500 characters, kept in the audit.
+reason: one line of up to 500 characters, kept in the audit.
 Callers: coordinators, admins and the operator, but nobody for a redemption of their own, for a referral of a code
 that is theirs, benefits them or was made by them, or where they would earn more by it.
 Errors: not_a_member, not_allowed, redemption_not_found, invalid_argument, busy.';
@@ -1734,7 +1734,7 @@ org_id: the organisation.
 program_id: the program.
 person_id: whose referral it is; either this or payer_id.
 payer_id: a customer of Stripe, or the invoice or payment of a guest.
-reason: up to 500 characters, kept in the audit.
+reason: one line of up to 500 characters, kept in the audit.
 Callers: coordinators, admins and the operator, but nobody for a referral of their own, of a code that is theirs,
 benefits them or was made by them, or where they would earn more by it.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
@@ -1874,7 +1874,7 @@ org_id: the organisation.
 referrer_id: the caller unless given.
 code: the text of the new code, for staff; drawn unless given.
 grace: an interval from 0 to the organisation''s rotation_grace; 0 unless given.
-reason: up to 500 characters, kept in the audit.
+reason: one line of up to 500 characters, kept in the audit.
 Callers: the referrer; coordinators, admins and the operator for any member.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, member_blocked, not_invited,
 organisation_not_found, member_not_found, program_not_found, no_active_code, program_inactive, too_many_codes,
@@ -1943,7 +1943,7 @@ comment on function referral.set_my_name is
 they read are on record (list_changes), and can be changed 50 times in 24 hours.
 
 org_id: the organisation.
-display_name: 1 to 80 characters, or null.
+display_name: one line of 1 to 80 characters, or null.
 public_name: true: the link shows the name.
 Callers: members, for themselves.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, invalid_argument, rate_limited, busy.';
@@ -1977,7 +1977,7 @@ comment on function referral.suspend_code is
 earlier codes ends for good. What was redeemed before still earns.
 
 code_id: the code.
-reason: up to 500 characters, kept in the audit.
+reason: one line of up to 500 characters, kept in the audit.
 Callers: coordinators, admins and the operator.
 Errors: not_a_member, not_allowed, code_not_found, code_ended, invalid_argument, busy.';
 
@@ -2230,7 +2230,7 @@ comment on function referral.withdraw_decision is
 is returned as it is.
 
 decision_id: the decision.
-reason: up to 500 characters, kept in the audit.
+reason: one line of up to 500 characters, kept in the audit.
 Callers: admins and the operator, but nobody for a decision on themself, on a code that is theirs, benefits them or
 was made by them, also if that became known later, or where they would earn more by it.
 Errors: not_a_member, not_allowed, decision_not_found, invalid_argument, busy.';

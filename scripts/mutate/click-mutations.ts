@@ -53,8 +53,8 @@ export const clickMutations: TextMutation[] = [
   {
     name: 'click: printable parameters',
     in: 'utm_of',
-    replace: "and given.value #>> '{}' !~",
-    by: "and 'x' !~",
+    replace: "and referral_private.is_one_line(given.value #>> '{}')",
+    by: '',
   },
   {
     name: 'click: parameters of 100 characters',

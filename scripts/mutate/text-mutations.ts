@@ -16,6 +16,7 @@ import { moneyRowMutations } from './money-row-mutations.ts'
 import type { Mutation } from './mutation.ts'
 import { oracleMutations } from './oracle-mutations.ts'
 import { organisationMutations } from './organisation-mutations.ts'
+import { privacyMutations } from './privacy-mutations.ts'
 import { isolationMutations, roleMutations } from './role-mutations.ts'
 import { refusalMutations, sessionMutations } from './session-mutations.ts'
 import { signUpMutations } from './sign-up-mutations.ts'
@@ -36,6 +37,7 @@ export async function textMutations(sql: postgres.Sql): Promise<Mutation[]> {
     ...changeMutations,
     ...creditMutations,
     ...organisationMutations,
+    ...privacyMutations,
     ...knownMutations,
     ...amountMutations,
     ...decisionMutations,

@@ -83,6 +83,21 @@ as $$
     );
 $$;
 
+-- One line of text that shows as it is written: without control characters, line and paragraph separators, and
+-- bidirectional controls, which reorder the text around them. Joiners stay: some languages and emoji need them.
+create function referral_private.is_one_line(p_text text)
+returns boolean
+language plpgsql
+immutable
+parallel safe
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return p_text !~ e'[\\u0001-\\u001F\\u007F-\\u009F\\u061C\\u200E\\u200F\\u2028-\\u202E\\u2066-\\u2069]';
+end
+$$;
+
 -- How many rows a page has: 100 unless asked for less or more, 1,000 at most.
 create function referral_private.page_size(p_wanted int)
 returns int

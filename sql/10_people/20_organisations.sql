@@ -35,6 +35,7 @@ create table referral.organisations (
   constraint organisations_link_origin_is_unique unique (link_origin),
   constraint organisations_slug_is_a_label check (slug ~ '^[a-z0-9](-?[a-z0-9]){0,62}$'),
   constraint organisations_name_is_1_to_120 check (length(name) between 1 and 120),
+  constraint organisations_name_is_one_line check (referral_private.is_one_line(name)),
   constraint organisations_stripe_account_is_an_id check (stripe_account_id ~ '^acct_[A-Za-z0-9]{1,64}$'),
   constraint organisations_link_origin_is_https
     check (referral_private.is_https_url(link_origin) and link_origin collate "C" ~ '^https://[a-z0-9.-]+(:[0-9]+)?$'),
@@ -80,6 +81,8 @@ update_organisation.';
 comment on constraint organisations_slug_is_a_label on referral.organisations is
   'slug: lower-case letters and digits, with single hyphens between them';
 comment on constraint organisations_name_is_1_to_120 on referral.organisations is 'name: 1 to 120 characters';
+comment on constraint organisations_name_is_one_line on referral.organisations is
+  'name: one line, without control and bidirectional characters';
 comment on constraint organisations_stripe_account_is_an_id on referral.organisations is
   'stripe_account_id: acct_ and what follows at Stripe';
 comment on constraint organisations_link_origin_is_unique on referral.organisations is

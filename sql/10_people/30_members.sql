@@ -17,7 +17,9 @@ create table referral.members (
     foreign key (org_id) references referral.organisations (id)
       on delete restrict,
   constraint members_display_name_is_1_to_80 check (length(display_name) between 1 and 80),
+  constraint members_display_name_is_one_line check (referral_private.is_one_line(display_name)),
   constraint members_reason_is_500_at_most check (length(reason) <= 500),
+  constraint members_reason_is_one_line check (referral_private.is_one_line(reason)),
   constraint members_public_name_is_set check (not public_name or display_name is not null)
 );
 
@@ -32,7 +34,11 @@ add_member, set_member_role, deactivate_member, reactivate_member and get_or_cre
 
 -- What an argument that a constraint refuses must be.
 comment on constraint members_display_name_is_1_to_80 on referral.members is 'display_name: 1 to 80 characters';
+comment on constraint members_display_name_is_one_line on referral.members is
+  'display_name: one line, without control and bidirectional characters';
 comment on constraint members_reason_is_500_at_most on referral.members is 'reason: up to 500 characters';
+comment on constraint members_reason_is_one_line on referral.members is
+  'reason: one line, without control and bidirectional characters';
 comment on constraint members_public_name_is_set on referral.members is 'public_name: true only with a display_name';
 
 alter table referral.members enable row level security;

@@ -15,7 +15,8 @@ create table referral.programs (
     foreign key (org_id) references referral.organisations (id)
       on delete restrict,
   constraint programs_key_is_a_label check (key ~ '^[a-z0-9]([_-]?[a-z0-9]){0,62}$'),
-  constraint programs_name_is_1_to_120 check (length(name) between 1 and 120)
+  constraint programs_name_is_1_to_120 check (length(name) between 1 and 120),
+  constraint programs_name_is_one_line check (referral_private.is_one_line(name))
 );
 
 create unique index programs_one_default on referral.programs (org_id) where is_default;
@@ -27,6 +28,8 @@ comment on table referral.programs is
 comment on constraint programs_key_is_a_label on referral.programs is
   'key: lower-case letters and digits, with single hyphens or underscores between them';
 comment on constraint programs_name_is_1_to_120 on referral.programs is 'name: 1 to 120 characters';
+comment on constraint programs_name_is_one_line on referral.programs is
+  'name: one line, without control and bidirectional characters';
 
 alter table referral.programs enable row level security;
 

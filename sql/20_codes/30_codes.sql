@@ -74,7 +74,9 @@ create table referral.codes (
       on delete restrict
       deferrable initially immediate,
   constraint codes_description_is_500_at_most check (length(description) <= 500),
+  constraint codes_description_is_one_line check (referral_private.is_one_line(description)),
   constraint codes_reason_is_500_at_most check (length(reason) <= 500),
+  constraint codes_reason_is_one_line check (referral_private.is_one_line(reason)),
   constraint codes_expire_at_a_time check (isfinite(expires_at)),
   constraint codes_rotation_is_counted check (rotation >= 0),
   constraint codes_unrotated_begin_their_chain check ((rotation = 0) = (chain_id is null)),
@@ -123,7 +125,11 @@ create, rotate, suspend, update, end, expire.';
 
 -- What an argument that a constraint refuses must be.
 comment on constraint codes_description_is_500_at_most on referral.codes is 'description: up to 500 characters';
+comment on constraint codes_description_is_one_line on referral.codes is
+  'description: one line, without control and bidirectional characters';
 comment on constraint codes_reason_is_500_at_most on referral.codes is 'reason: up to 500 characters';
+comment on constraint codes_reason_is_one_line on referral.codes is
+  'reason: one line, without control and bidirectional characters';
 comment on constraint codes_expire_at_a_time on referral.codes is 'expires_at: a time, or null, but not infinity';
 
 alter table referral.codes enable row level security;

@@ -1,7 +1,7 @@
 -- How a click is recorded: the code's limit comes first, and past it nothing at all is stored; then the visitor; the
 -- row that all clicks on a code share is locked last.
 
--- The campaign parameters among these, each of 1 to 100 printable characters; null where there is none.
+-- The campaign parameters among these, each one line of 1 to 100 characters; null where there is none.
 create function referral_private.utm_of(p_parameters jsonb)
 returns jsonb
 language plpgsql
@@ -19,7 +19,7 @@ begin
     where given.key in ('utm_source', 'utm_medium', 'utm_campaign', 'utm_term', 'utm_content')
       and jsonb_typeof(given.value) = 'string'
       and length(given.value #>> '{}') between 1 and 100
-      and given.value #>> '{}' !~ e'[\\u0001-\\u001F\\u007F-\\u009F\\u2028\\u2029]'
+      and referral_private.is_one_line(given.value #>> '{}')
   );
 end
 $$;

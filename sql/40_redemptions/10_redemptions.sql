@@ -43,6 +43,7 @@ create table referral.redemptions (
   constraint redemptions_decided_say_when check ((decision is null) = (decided_at is null)),
   constraint redemptions_rejected_by_decision check ((status = 'rejected') = coalesce(decision = 'rejected', false)),
   constraint redemptions_decision_reason_is_500_at_most check (length(decision_reason) <= 500),
+  constraint redemptions_decision_reason_is_one_line check (referral_private.is_one_line(decision_reason)),
   constraint redemptions_confirmed_say_when check (status != 'confirmed' or confirmed_at is not null),
   constraint redemptions_pending_are_unconfirmed check (status != 'pending' or confirmed_at is null)
 );
@@ -81,6 +82,8 @@ comment on constraint redemptions_channel_is_a_label on referral.redemptions is
   'channel: 1 to 32 of a to z, 0 to 9 and _';
 comment on constraint redemptions_decision_reason_is_500_at_most on referral.redemptions is
   'reason: up to 500 characters';
+comment on constraint redemptions_decision_reason_is_one_line on referral.redemptions is
+  'reason: one line, without control and bidirectional characters';
 
 alter table referral.redemptions enable row level security;
 

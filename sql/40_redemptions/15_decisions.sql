@@ -54,7 +54,9 @@ create table referral.decisions (
   constraint decisions_name_the_referee check (redemption_id is null or person_id is not null),
   constraint decisions_of_a_person_in_a_program check (person_id is null or program_id is not null),
   constraint decisions_reason_is_500_at_most check (length(reason) <= 500),
+  constraint decisions_reason_is_one_line check (referral_private.is_one_line(reason)),
   constraint decisions_withdrawal_reason_is_500_at_most check (length(withdrawal_reason) <= 500),
+  constraint decisions_withdrawal_reason_is_one_line check (referral_private.is_one_line(withdrawal_reason)),
   constraint decisions_withdrawn_say_when
     check (withdrawn_at is not null or num_nonnulls(withdrawn_by, withdrawal_reason) = 0)
 );
@@ -82,8 +84,12 @@ comment on constraint decisions_forfeit_until_later on referral.decisions is
 comment on constraint decisions_forfeit_in_whole_seconds on referral.decisions is
   'since, until: times, but not infinity';
 comment on constraint decisions_reason_is_500_at_most on referral.decisions is 'reason: up to 500 characters';
+comment on constraint decisions_reason_is_one_line on referral.decisions is
+  'reason: one line, without control and bidirectional characters';
 comment on constraint decisions_withdrawal_reason_is_500_at_most on referral.decisions is
   'reason: up to 500 characters';
+comment on constraint decisions_withdrawal_reason_is_one_line on referral.decisions is
+  'reason: one line, without control and bidirectional characters';
 
 alter table referral.decisions enable row level security;
 

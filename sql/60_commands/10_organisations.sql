@@ -36,7 +36,7 @@ comment on function referral_private.create_organisation is
   'public: Creates an organisation and its first admin.
 
 group: Set up organisations and programs
-name: 1 to 120 characters
+name: one line of 1 to 120 characters
 slug: a lower-case label, unique
 admin_id: the user who becomes admin
 callers: the operator

@@ -238,7 +238,7 @@ Names that they read are on record (list_changes), and can be changed 50 times i
 
 group: Manage members
 org_id: the organisation
-display_name: 1 to 80 characters, or null
+display_name: one line of 1 to 80 characters, or null
 public_name: true: the link shows the name
 callers: members, for themselves
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, invalid_argument, rate_limited, busy

@@ -33,7 +33,7 @@ comment on function referral_private.create_program is
 group: Set up organisations and programs
 org_id: the organisation
 key: a lower-case label, unique in the organisation
-name: 1 to 120 characters
+name: one line of 1 to 120 characters
 terms: see docs/terms.md; unknown keys are refused
 callers: admins and the operator
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_exists,

@@ -120,7 +120,7 @@ code: the text of the code, 3 to 32 letters and digits; drawn unless given
 program_id: the default program unless given
 max_uses: redemptions at most, not purchases that carry the code; no limit unless given
 expires_at: when the code ends; never unless given
-description: up to 500 characters
+description: one line of up to 500 characters
 callers: the referrer; coordinators, admins and the operator for any member
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, member_blocked, not_invited,
   organisation_not_found, member_not_found, program_not_found, program_inactive, active_code_exists, too_many_codes,

@@ -79,7 +79,7 @@ org_id: the organisation
 referrer_id: the caller unless given
 code: the text of the new code, for staff; drawn unless given
 grace: an interval from 0 to the organisation''s rotation_grace; 0 unless given
-reason: up to 500 characters, kept in the audit
+reason: one line of up to 500 characters, kept in the audit
 callers: the referrer; coordinators, admins and the operator for any member
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, member_blocked, not_invited,
   organisation_not_found, member_not_found, program_not_found, no_active_code, program_inactive, too_many_codes,
@@ -117,7 +117,7 @@ no row.
 group: Have a code
 org_id: the organisation
 referrer_id: the caller unless given
-reason: up to 500 characters, kept in the audit
+reason: one line of up to 500 characters, kept in the audit
 callers: the referrer; coordinators, admins and the operator for any member
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
   invalid_argument, busy

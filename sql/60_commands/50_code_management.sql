@@ -76,7 +76,7 @@ referrer''s earlier codes ends for good. What was redeemed before still earns.
 
 group: Manage codes
 code_id: the code
-reason: up to 500 characters, kept in the audit
+reason: one line of up to 500 characters, kept in the audit
 callers: coordinators, admins and the operator
 errors: not_a_member, not_allowed, code_not_found, code_ended, invalid_argument, busy
 timeout: 10s';
@@ -101,7 +101,7 @@ comment on function referral_private.reactivate_code is
 
 group: Manage codes
 code_id: the code
-reason: up to 500 characters, kept in the audit
+reason: one line of up to 500 characters, kept in the audit
 callers: coordinators, admins and the operator
 errors: not_a_member, not_allowed, code_not_found, code_ended, invalid_argument, busy
 timeout: 10s';
@@ -172,7 +172,7 @@ is returned as it is. What was redeemed before still earns, unless block is true
 
 group: Manage codes
 code_id: the code
-reason: up to 500 characters, kept in the audit
+reason: one line of up to 500 characters, kept in the audit
 block: true: the referrer gets no code again, and what is paid from now on earns nothing for them, and by their codes
   nothing for others; of a campaign code: by this code nobody
 callers: coordinators, admins and the operator; with block, who may forfeit_from the code

@@ -55,7 +55,7 @@ program_id: the default program unless given
 beneficiary_id: the user who earns; nobody unless given
 max_uses: redemptions at most, not purchases that carry the code; no limit unless given
 expires_at: when the code ends; never unless given
-description: up to 500 characters
+description: one line of up to 500 characters
 callers: coordinators, admins and the operator
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
   program_inactive, too_many_codes, code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code,
@@ -183,7 +183,7 @@ count: 1 to 10,000
 program_id: the default program unless given
 max_uses: redemptions of each code at most; no limit unless given
 expires_at: when the codes end; never unless given
-description: up to 500 characters
+description: one line of up to 500 characters
 callers: coordinators, admins and the operator
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
   program_inactive, invalid_argument, rate_limited, busy

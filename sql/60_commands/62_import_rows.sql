@@ -53,8 +53,13 @@ begin
       return next (p_place, 'expires_at', 'invalid_argument', 'in the past')::referral_private.row_fault;
     end if;
   end if;
-  if jsonb_typeof(p_row -> 'description') not in ('string', 'null') or length(p_row ->> 'description') > 500 then
-    return next (p_place, 'description', 'invalid_argument', 'up to 500 characters')::referral_private.row_fault;
+  if jsonb_typeof(p_row -> 'description') not in ('string', 'null') or length(p_row ->> 'description') > 500
+    or not referral_private.is_one_line(p_row ->> 'description')
+  then
+    return next (
+      p_place, 'description', 'invalid_argument',
+      'one line of up to 500 characters, without control and bidirectional characters'
+    )::referral_private.row_fault;
   end if;
   if jsonb_typeof(p_row -> 'beneficiary_id') <> 'null' and referral_private.as_uuid(p_row ->> 'beneficiary_id') is null
   then

@@ -152,7 +152,7 @@ window no longer limits which sales the redemption wins.
 
 group: Manage redemptions
 redemption_id: the redemption
-reason: up to 500 characters, kept in the audit
+reason: one line of up to 500 characters, kept in the audit
 callers: coordinators, admins and the operator, but nobody for a redemption of their own, of a code that is theirs,
   benefits them or was made by them, or where they would earn more by it
 errors: not_a_member, not_allowed, redemption_not_found, redemption_rejected, invalid_argument, busy
@@ -190,7 +190,7 @@ withdrawn. The person has still used their redemption in the program.
 
 group: Manage redemptions
 redemption_id: the redemption
-reason: up to 500 characters, kept in the audit
+reason: one line of up to 500 characters, kept in the audit
 callers: coordinators, admins and the operator, but nobody for a redemption of their own, for a referral of a code
   that is theirs, benefits them or was made by them, or where they would earn more by it
 errors: not_a_member, not_allowed, redemption_not_found, invalid_argument, busy

@@ -39,7 +39,7 @@ decision is returned as it is.
 
 group: Manage redemptions
 decision_id: the decision
-reason: up to 500 characters, kept in the audit
+reason: one line of up to 500 characters, kept in the audit
 callers: admins and the operator, but nobody for a decision on themself, on a code that is theirs, benefits them or
   was made by them, also if that became known later, or where they would earn more by it
 errors: not_a_member, not_allowed, decision_not_found, invalid_argument, busy

@@ -279,6 +279,21 @@ as $$
     );
 $$;
 
+-- One line of text that shows as it is written: without control characters, line and paragraph separators, and
+-- bidirectional controls, which reorder the text around them. Joiners stay: some languages and emoji need them.
+create function referral_private.is_one_line(p_text text)
+returns boolean
+language plpgsql
+immutable
+parallel safe
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return p_text !~ e'[\\u0001-\\u001F\\u007F-\\u009F\\u061C\\u200E\\u200F\\u2028-\\u202E\\u2066-\\u2069]';
+end
+$$;
+
 -- How many rows a page has: 100 unless asked for less or more, 1,000 at most.
 create function referral_private.page_size(p_wanted int)
 returns int
@@ -591,6 +606,7 @@ create table referral.organisations (
   constraint organisations_link_origin_is_unique unique (link_origin),
   constraint organisations_slug_is_a_label check (slug ~ '^[a-z0-9](-?[a-z0-9]){0,62}$'),
   constraint organisations_name_is_1_to_120 check (length(name) between 1 and 120),
+  constraint organisations_name_is_one_line check (referral_private.is_one_line(name)),
   constraint organisations_stripe_account_is_an_id check (stripe_account_id ~ '^acct_[A-Za-z0-9]{1,64}$'),
   constraint organisations_link_origin_is_https
     check (referral_private.is_https_url(link_origin) and link_origin collate "C" ~ '^https://[a-z0-9.-]+(:[0-9]+)?$'),
@@ -636,6 +652,8 @@ update_organisation.';
 comment on constraint organisations_slug_is_a_label on referral.organisations is
   'slug: lower-case letters and digits, with single hyphens between them';
 comment on constraint organisations_name_is_1_to_120 on referral.organisations is 'name: 1 to 120 characters';
+comment on constraint organisations_name_is_one_line on referral.organisations is
+  'name: one line, without control and bidirectional characters';
 comment on constraint organisations_stripe_account_is_an_id on referral.organisations is
   'stripe_account_id: acct_ and what follows at Stripe';
 comment on constraint organisations_link_origin_is_unique on referral.organisations is
@@ -866,7 +884,9 @@ create table referral.members (
     foreign key (org_id) references referral.organisations (id)
       on delete restrict,
   constraint members_display_name_is_1_to_80 check (length(display_name) between 1 and 80),
+  constraint members_display_name_is_one_line check (referral_private.is_one_line(display_name)),
   constraint members_reason_is_500_at_most check (length(reason) <= 500),
+  constraint members_reason_is_one_line check (referral_private.is_one_line(reason)),
   constraint members_public_name_is_set check (not public_name or display_name is not null)
 );
 
@@ -881,7 +901,11 @@ add_member, set_member_role, deactivate_member, reactivate_member and get_or_cre
 
 -- What an argument that a constraint refuses must be.
 comment on constraint members_display_name_is_1_to_80 on referral.members is 'display_name: 1 to 80 characters';
+comment on constraint members_display_name_is_one_line on referral.members is
+  'display_name: one line, without control and bidirectional characters';
 comment on constraint members_reason_is_500_at_most on referral.members is 'reason: up to 500 characters';
+comment on constraint members_reason_is_one_line on referral.members is
+  'reason: one line, without control and bidirectional characters';
 comment on constraint members_public_name_is_set on referral.members is 'public_name: true only with a display_name';
 
 alter table referral.members enable row level security;
@@ -996,7 +1020,8 @@ create table referral.programs (
     foreign key (org_id) references referral.organisations (id)
       on delete restrict,
   constraint programs_key_is_a_label check (key ~ '^[a-z0-9]([_-]?[a-z0-9]){0,62}$'),
-  constraint programs_name_is_1_to_120 check (length(name) between 1 and 120)
+  constraint programs_name_is_1_to_120 check (length(name) between 1 and 120),
+  constraint programs_name_is_one_line check (referral_private.is_one_line(name))
 );
 
 create unique index programs_one_default on referral.programs (org_id) where is_default;
@@ -1008,6 +1033,8 @@ comment on table referral.programs is
 comment on constraint programs_key_is_a_label on referral.programs is
   'key: lower-case letters and digits, with single hyphens or underscores between them';
 comment on constraint programs_name_is_1_to_120 on referral.programs is 'name: 1 to 120 characters';
+comment on constraint programs_name_is_one_line on referral.programs is
+  'name: one line, without control and bidirectional characters';
 
 alter table referral.programs enable row level security;
 
@@ -1846,7 +1873,9 @@ create table referral.codes (
       on delete restrict
       deferrable initially immediate,
   constraint codes_description_is_500_at_most check (length(description) <= 500),
+  constraint codes_description_is_one_line check (referral_private.is_one_line(description)),
   constraint codes_reason_is_500_at_most check (length(reason) <= 500),
+  constraint codes_reason_is_one_line check (referral_private.is_one_line(reason)),
   constraint codes_expire_at_a_time check (isfinite(expires_at)),
   constraint codes_rotation_is_counted check (rotation >= 0),
   constraint codes_unrotated_begin_their_chain check ((rotation = 0) = (chain_id is null)),
@@ -1895,7 +1924,11 @@ create, rotate, suspend, update, end, expire.';
 
 -- What an argument that a constraint refuses must be.
 comment on constraint codes_description_is_500_at_most on referral.codes is 'description: up to 500 characters';
+comment on constraint codes_description_is_one_line on referral.codes is
+  'description: one line, without control and bidirectional characters';
 comment on constraint codes_reason_is_500_at_most on referral.codes is 'reason: up to 500 characters';
+comment on constraint codes_reason_is_one_line on referral.codes is
+  'reason: one line, without control and bidirectional characters';
 comment on constraint codes_expire_at_a_time on referral.codes is 'expires_at: a time, or null, but not infinity';
 
 alter table referral.codes enable row level security;
@@ -2956,7 +2989,7 @@ $$;
 -- How a click is recorded: the code's limit comes first, and past it nothing at all is stored; then the visitor; the
 -- row that all clicks on a code share is locked last.
 
--- The campaign parameters among these, each of 1 to 100 printable characters; null where there is none.
+-- The campaign parameters among these, each one line of 1 to 100 characters; null where there is none.
 create function referral_private.utm_of(p_parameters jsonb)
 returns jsonb
 language plpgsql
@@ -2974,7 +3007,7 @@ begin
     where given.key in ('utm_source', 'utm_medium', 'utm_campaign', 'utm_term', 'utm_content')
       and jsonb_typeof(given.value) = 'string'
       and length(given.value #>> '{}') between 1 and 100
-      and given.value #>> '{}' !~ e'[\\u0001-\\u001F\\u007F-\\u009F\\u2028\\u2029]'
+      and referral_private.is_one_line(given.value #>> '{}')
   );
 end
 $$;
@@ -3359,6 +3392,7 @@ create table referral.redemptions (
   constraint redemptions_decided_say_when check ((decision is null) = (decided_at is null)),
   constraint redemptions_rejected_by_decision check ((status = 'rejected') = coalesce(decision = 'rejected', false)),
   constraint redemptions_decision_reason_is_500_at_most check (length(decision_reason) <= 500),
+  constraint redemptions_decision_reason_is_one_line check (referral_private.is_one_line(decision_reason)),
   constraint redemptions_confirmed_say_when check (status != 'confirmed' or confirmed_at is not null),
   constraint redemptions_pending_are_unconfirmed check (status != 'pending' or confirmed_at is null)
 );
@@ -3397,6 +3431,8 @@ comment on constraint redemptions_channel_is_a_label on referral.redemptions is
   'channel: 1 to 32 of a to z, 0 to 9 and _';
 comment on constraint redemptions_decision_reason_is_500_at_most on referral.redemptions is
   'reason: up to 500 characters';
+comment on constraint redemptions_decision_reason_is_one_line on referral.redemptions is
+  'reason: one line, without control and bidirectional characters';
 
 alter table referral.redemptions enable row level security;
 
@@ -3524,7 +3560,9 @@ create table referral.decisions (
   constraint decisions_name_the_referee check (redemption_id is null or person_id is not null),
   constraint decisions_of_a_person_in_a_program check (person_id is null or program_id is not null),
   constraint decisions_reason_is_500_at_most check (length(reason) <= 500),
+  constraint decisions_reason_is_one_line check (referral_private.is_one_line(reason)),
   constraint decisions_withdrawal_reason_is_500_at_most check (length(withdrawal_reason) <= 500),
+  constraint decisions_withdrawal_reason_is_one_line check (referral_private.is_one_line(withdrawal_reason)),
   constraint decisions_withdrawn_say_when
     check (withdrawn_at is not null or num_nonnulls(withdrawn_by, withdrawal_reason) = 0)
 );
@@ -3552,8 +3590,12 @@ comment on constraint decisions_forfeit_until_later on referral.decisions is
 comment on constraint decisions_forfeit_in_whole_seconds on referral.decisions is
   'since, until: times, but not infinity';
 comment on constraint decisions_reason_is_500_at_most on referral.decisions is 'reason: up to 500 characters';
+comment on constraint decisions_reason_is_one_line on referral.decisions is
+  'reason: one line, without control and bidirectional characters';
 comment on constraint decisions_withdrawal_reason_is_500_at_most on referral.decisions is
   'reason: up to 500 characters';
+comment on constraint decisions_withdrawal_reason_is_one_line on referral.decisions is
+  'reason: one line, without control and bidirectional characters';
 
 alter table referral.decisions enable row level security;
 
@@ -8613,7 +8655,7 @@ comment on function referral_private.create_organisation is
   'public: Creates an organisation and its first admin.
 
 group: Set up organisations and programs
-name: 1 to 120 characters
+name: one line of 1 to 120 characters
 slug: a lower-case label, unique
 admin_id: the user who becomes admin
 callers: the operator
@@ -9315,7 +9357,7 @@ Names that they read are on record (list_changes), and can be changed 50 times i
 
 group: Manage members
 org_id: the organisation
-display_name: 1 to 80 characters, or null
+display_name: one line of 1 to 80 characters, or null
 public_name: true: the link shows the name
 callers: members, for themselves
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, invalid_argument, rate_limited, busy
@@ -9398,7 +9440,7 @@ true.
 group: Manage members
 org_id: the organisation
 user_id: the member
-reason: up to 500 characters, kept in the audit
+reason: one line of up to 500 characters, kept in the audit
 block: true: the member gets no code again, and what is paid from now on earns nothing for them, and by their codes
   nothing for others; nobody blocks themself
 callers: coordinators for members; admins and the operator for anyone but the last admin; with block nobody who would
@@ -9450,7 +9492,7 @@ org_id: the organisation
 user_id: the member
 unblock: true, for admins: the member may have codes again, and what is paid from now on earns again; nobody unblocks
   themself, a member with a code that benefits them or was made by them, or where they would earn more by it
-reason: up to 500 characters, kept in the audit
+reason: one line of up to 500 characters, kept in the audit
 callers: coordinators for members; admins and the operator for anyone
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
   invalid_argument, busy
@@ -9493,7 +9535,7 @@ comment on function referral_private.create_program is
 group: Set up organisations and programs
 org_id: the organisation
 key: a lower-case label, unique in the organisation
-name: 1 to 120 characters
+name: one line of 1 to 120 characters
 terms: see docs/terms.md; unknown keys are refused
 callers: admins and the operator
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_exists,
@@ -9911,7 +9953,7 @@ code: the text of the code, 3 to 32 letters and digits; drawn unless given
 program_id: the default program unless given
 max_uses: redemptions at most, not purchases that carry the code; no limit unless given
 expires_at: when the code ends; never unless given
-description: up to 500 characters
+description: one line of up to 500 characters
 callers: the referrer; coordinators, admins and the operator for any member
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, member_blocked, not_invited,
   organisation_not_found, member_not_found, program_not_found, program_inactive, active_code_exists, too_many_codes,
@@ -10064,7 +10106,7 @@ org_id: the organisation
 referrer_id: the caller unless given
 code: the text of the new code, for staff; drawn unless given
 grace: an interval from 0 to the organisation''s rotation_grace; 0 unless given
-reason: up to 500 characters, kept in the audit
+reason: one line of up to 500 characters, kept in the audit
 callers: the referrer; coordinators, admins and the operator for any member
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, member_blocked, not_invited,
   organisation_not_found, member_not_found, program_not_found, no_active_code, program_inactive, too_many_codes,
@@ -10102,7 +10144,7 @@ no row.
 group: Have a code
 org_id: the organisation
 referrer_id: the caller unless given
-reason: up to 500 characters, kept in the audit
+reason: one line of up to 500 characters, kept in the audit
 callers: the referrer; coordinators, admins and the operator for any member
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
   invalid_argument, busy
@@ -10188,7 +10230,7 @@ referrer''s earlier codes ends for good. What was redeemed before still earns.
 
 group: Manage codes
 code_id: the code
-reason: up to 500 characters, kept in the audit
+reason: one line of up to 500 characters, kept in the audit
 callers: coordinators, admins and the operator
 errors: not_a_member, not_allowed, code_not_found, code_ended, invalid_argument, busy
 timeout: 10s';
@@ -10213,7 +10255,7 @@ comment on function referral_private.reactivate_code is
 
 group: Manage codes
 code_id: the code
-reason: up to 500 characters, kept in the audit
+reason: one line of up to 500 characters, kept in the audit
 callers: coordinators, admins and the operator
 errors: not_a_member, not_allowed, code_not_found, code_ended, invalid_argument, busy
 timeout: 10s';
@@ -10284,7 +10326,7 @@ is returned as it is. What was redeemed before still earns, unless block is true
 
 group: Manage codes
 code_id: the code
-reason: up to 500 characters, kept in the audit
+reason: one line of up to 500 characters, kept in the audit
 block: true: the referrer gets no code again, and what is paid from now on earns nothing for them, and by their codes
   nothing for others; of a campaign code: by this code nobody
 callers: coordinators, admins and the operator; with block, who may forfeit_from the code
@@ -10520,7 +10562,7 @@ program_id: the default program unless given
 beneficiary_id: the user who earns; nobody unless given
 max_uses: redemptions at most, not purchases that carry the code; no limit unless given
 expires_at: when the code ends; never unless given
-description: up to 500 characters
+description: one line of up to 500 characters
 callers: coordinators, admins and the operator
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
   program_inactive, too_many_codes, code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code,
@@ -10648,7 +10690,7 @@ count: 1 to 10,000
 program_id: the default program unless given
 max_uses: redemptions of each code at most; no limit unless given
 expires_at: when the codes end; never unless given
-description: up to 500 characters
+description: one line of up to 500 characters
 callers: coordinators, admins and the operator
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
   program_inactive, invalid_argument, rate_limited, busy
@@ -10712,8 +10754,13 @@ begin
       return next (p_place, 'expires_at', 'invalid_argument', 'in the past')::referral_private.row_fault;
     end if;
   end if;
-  if jsonb_typeof(p_row -> 'description') not in ('string', 'null') or length(p_row ->> 'description') > 500 then
-    return next (p_place, 'description', 'invalid_argument', 'up to 500 characters')::referral_private.row_fault;
+  if jsonb_typeof(p_row -> 'description') not in ('string', 'null') or length(p_row ->> 'description') > 500
+    or not referral_private.is_one_line(p_row ->> 'description')
+  then
+    return next (
+      p_place, 'description', 'invalid_argument',
+      'one line of up to 500 characters, without control and bidirectional characters'
+    )::referral_private.row_fault;
   end if;
   if jsonb_typeof(p_row -> 'beneficiary_id') <> 'null' and referral_private.as_uuid(p_row ->> 'beneficiary_id') is null
   then
@@ -11503,7 +11550,7 @@ window no longer limits which sales the redemption wins.
 
 group: Manage redemptions
 redemption_id: the redemption
-reason: up to 500 characters, kept in the audit
+reason: one line of up to 500 characters, kept in the audit
 callers: coordinators, admins and the operator, but nobody for a redemption of their own, of a code that is theirs,
   benefits them or was made by them, or where they would earn more by it
 errors: not_a_member, not_allowed, redemption_not_found, redemption_rejected, invalid_argument, busy
@@ -11541,7 +11588,7 @@ withdrawn. The person has still used their redemption in the program.
 
 group: Manage redemptions
 redemption_id: the redemption
-reason: up to 500 characters, kept in the audit
+reason: one line of up to 500 characters, kept in the audit
 callers: coordinators, admins and the operator, but nobody for a redemption of their own, for a referral of a code
   that is theirs, benefits them or was made by them, or where they would earn more by it
 errors: not_a_member, not_allowed, redemption_not_found, invalid_argument, busy
@@ -11596,7 +11643,7 @@ org_id: the organisation
 program_id: the program
 person_id: whose referral it is; either this or payer_id
 payer_id: a customer of Stripe, or the invoice or payment of a guest
-reason: up to 500 characters, kept in the audit
+reason: one line of up to 500 characters, kept in the audit
 callers: coordinators, admins and the operator, but nobody for a referral of their own, of a code that is theirs,
   benefits them or was made by them, or where they would earn more by it
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
@@ -11682,7 +11729,7 @@ member_id: the member; either this or code_id
 code_id: the code, of any status
 since: from when, past or future; now unless given; rounded down to a second
 until: before when, later than since; for ever unless given; rounded down to a second
-reason: up to 500 characters, kept in the audit
+reason: one line of up to 500 characters, kept in the audit
 callers: coordinators for members; admins and the operator for anyone; but nobody for themself, for a code that is
   theirs, benefits them or was made by them, or where they would earn more by it
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
@@ -11732,7 +11779,7 @@ decision is returned as it is.
 
 group: Manage redemptions
 decision_id: the decision
-reason: up to 500 characters, kept in the audit
+reason: one line of up to 500 characters, kept in the audit
 callers: admins and the operator, but nobody for a decision on themself, on a code that is theirs, benefits them or
   was made by them, also if that became known later, or where they would earn more by it
 errors: not_a_member, not_allowed, decision_not_found, invalid_argument, busy
@@ -14322,7 +14369,7 @@ comment on function referral.confirm_redemption is
 longer limits which sales the redemption wins.
 
 redemption_id: the redemption.
-reason: up to 500 characters, kept in the audit.
+reason: one line of up to 500 characters, kept in the audit.
 Callers: coordinators, admins and the operator, but nobody for a redemption of their own, of a code that is theirs,
 benefits them or was made by them, or where they would earn more by it.
 Errors: not_a_member, not_allowed, redemption_not_found, redemption_rejected, invalid_argument, busy.';
@@ -14400,7 +14447,7 @@ program_id: the default program unless given.
 beneficiary_id: the user who earns; nobody unless given.
 max_uses: redemptions at most, not purchases that carry the code; no limit unless given.
 expires_at: when the code ends; never unless given.
-description: up to 500 characters.
+description: one line of up to 500 characters.
 Callers: coordinators, admins and the operator.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
 program_inactive, too_many_codes, code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, busy.';
@@ -14455,7 +14502,7 @@ code: the text of the code, 3 to 32 letters and digits; drawn unless given.
 program_id: the default program unless given.
 max_uses: redemptions at most, not purchases that carry the code; no limit unless given.
 expires_at: when the code ends; never unless given.
-description: up to 500 characters.
+description: one line of up to 500 characters.
 Callers: the referrer; coordinators, admins and the operator for any member.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, member_blocked, not_invited,
 organisation_not_found, member_not_found, program_not_found, program_inactive, active_code_exists, too_many_codes,
@@ -14492,7 +14539,7 @@ $$;
 comment on function referral.create_organisation is
   'Creates an organisation and its first admin.
 
-name: 1 to 120 characters.
+name: one line of 1 to 120 characters.
 slug: a lower-case label, unique.
 admin_id: the user who becomes admin.
 Callers: the operator.
@@ -14532,7 +14579,7 @@ comment on function referral.create_program is
 
 org_id: the organisation.
 key: a lower-case label, unique in the organisation.
-name: 1 to 120 characters.
+name: one line of 1 to 120 characters.
 terms: see docs/terms.md; unknown keys are refused.
 Callers: admins and the operator.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_exists,
@@ -14572,7 +14619,7 @@ comment on function referral.deactivate_code is
 
 org_id: the organisation.
 referrer_id: the caller unless given.
-reason: up to 500 characters, kept in the audit.
+reason: one line of up to 500 characters, kept in the audit.
 Callers: the referrer; coordinators, admins and the operator for any member.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
 invalid_argument, busy.';
@@ -14616,7 +14663,7 @@ comment on function referral.deactivate_member is
 
 org_id: the organisation.
 user_id: the member.
-reason: up to 500 characters, kept in the audit.
+reason: one line of up to 500 characters, kept in the audit.
 block: true: the member gets no code again, and what is paid from now on earns nothing for them, and by their codes
 nothing for others; nobody blocks themself.
 Callers: coordinators for members; admins and the operator for anyone but the last admin; with block nobody who would
@@ -14653,7 +14700,7 @@ comment on function referral.end_code is
 returned as it is. What was redeemed before still earns, unless block is true.
 
 code_id: the code.
-reason: up to 500 characters, kept in the audit.
+reason: one line of up to 500 characters, kept in the audit.
 block: true: the referrer gets no code again, and what is paid from now on earns nothing for them, and by their codes
 nothing for others; of a campaign code: by this code nobody.
 Callers: coordinators, admins and the operator; with block, who may forfeit_from the code.
@@ -14810,7 +14857,7 @@ member_id: the member; either this or code_id.
 code_id: the code, of any status.
 since: from when, past or future; now unless given; rounded down to a second.
 until: before when, later than since; for ever unless given; rounded down to a second.
-reason: up to 500 characters, kept in the audit.
+reason: one line of up to 500 characters, kept in the audit.
 Callers: coordinators for members; admins and the operator for anyone; but nobody for themself, for a code that is
 theirs, benefits them or was made by them, or where they would earn more by it.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
@@ -14864,7 +14911,7 @@ count: 1 to 10,000.
 program_id: the default program unless given.
 max_uses: redemptions of each code at most; no limit unless given.
 expires_at: when the codes end; never unless given.
-description: up to 500 characters.
+description: one line of up to 500 characters.
 Callers: coordinators, admins and the operator.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
 program_inactive, invalid_argument, rate_limited, busy.';
@@ -15431,7 +15478,7 @@ comment on function referral.reactivate_code is
   'Makes a suspended code active again.
 
 code_id: the code.
-reason: up to 500 characters, kept in the audit.
+reason: one line of up to 500 characters, kept in the audit.
 Callers: coordinators, admins and the operator.
 Errors: not_a_member, not_allowed, code_not_found, code_ended, invalid_argument, busy.';
 
@@ -15476,7 +15523,7 @@ org_id: the organisation.
 user_id: the member.
 unblock: true, for admins: the member may have codes again, and what is paid from now on earns again; nobody unblocks
 themself, a member with a code that benefits them or was made by them, or where they would earn more by it.
-reason: up to 500 characters, kept in the audit.
+reason: one line of up to 500 characters, kept in the audit.
 Callers: coordinators for members; admins and the operator for anyone.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
 invalid_argument, busy.';
@@ -15832,7 +15879,7 @@ comment on function referral.reject_redemption is
 person has still used their redemption in the program.
 
 redemption_id: the redemption.
-reason: up to 500 characters, kept in the audit.
+reason: one line of up to 500 characters, kept in the audit.
 Callers: coordinators, admins and the operator, but nobody for a redemption of their own, for a referral of a code
 that is theirs, benefits them or was made by them, or where they would earn more by it.
 Errors: not_a_member, not_allowed, redemption_not_found, invalid_argument, busy.';
@@ -15882,7 +15929,7 @@ org_id: the organisation.
 program_id: the program.
 person_id: whose referral it is; either this or payer_id.
 payer_id: a customer of Stripe, or the invoice or payment of a guest.
-reason: up to 500 characters, kept in the audit.
+reason: one line of up to 500 characters, kept in the audit.
 Callers: coordinators, admins and the operator, but nobody for a referral of their own, of a code that is theirs,
 benefits them or was made by them, or where they would earn more by it.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
@@ -16022,7 +16069,7 @@ org_id: the organisation.
 referrer_id: the caller unless given.
 code: the text of the new code, for staff; drawn unless given.
 grace: an interval from 0 to the organisation''s rotation_grace; 0 unless given.
-reason: up to 500 characters, kept in the audit.
+reason: one line of up to 500 characters, kept in the audit.
 Callers: the referrer; coordinators, admins and the operator for any member.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, member_blocked, not_invited,
 organisation_not_found, member_not_found, program_not_found, no_active_code, program_inactive, too_many_codes,
@@ -16091,7 +16138,7 @@ comment on function referral.set_my_name is
 they read are on record (list_changes), and can be changed 50 times in 24 hours.
 
 org_id: the organisation.
-display_name: 1 to 80 characters, or null.
+display_name: one line of 1 to 80 characters, or null.
 public_name: true: the link shows the name.
 Callers: members, for themselves.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, invalid_argument, rate_limited, busy.';
@@ -16125,7 +16172,7 @@ comment on function referral.suspend_code is
 earlier codes ends for good. What was redeemed before still earns.
 
 code_id: the code.
-reason: up to 500 characters, kept in the audit.
+reason: one line of up to 500 characters, kept in the audit.
 Callers: coordinators, admins and the operator.
 Errors: not_a_member, not_allowed, code_not_found, code_ended, invalid_argument, busy.';
 
@@ -16378,7 +16425,7 @@ comment on function referral.withdraw_decision is
 is returned as it is.
 
 decision_id: the decision.
-reason: up to 500 characters, kept in the audit.
+reason: one line of up to 500 characters, kept in the audit.
 Callers: admins and the operator, but nobody for a decision on themself, on a code that is theirs, benefits them or
 was made by them, also if that became known later, or where they would earn more by it.
 Errors: not_a_member, not_allowed, decision_not_found, invalid_argument, busy.';

@@ -180,6 +180,10 @@ describe('record_click', () => {
     [{ utm: { utm_source: '', utm_term: 'x'.repeat(101) } }, { utm: null }],
     [{ utm: { utm_content: 'ä'.repeat(100) } }, { utm: { utm_content: 'ä'.repeat(100) } }],
     [{ utm: { utm_campaign: 'a\r\nb', utm_term: 'a\u0085b' } }, { utm: null }],
+    [
+      { utm: { utm_campaign: 'a\u202eb', utm_term: 'a👩\u200d👧' } },
+      { utm: { utm_term: 'a👩\u200d👧' } },
+    ],
     [{ platform: 'android' }, { platform: 'android' }],
     [{}, { platform: 'web' }],
   ] as const)('keeps of %o what is known: %o', ([given, kept]) =>
