@@ -1228,7 +1228,8 @@ end
 $$;
 
 comment on function referral.purge_rate_limits is
-  'Deletes rate-limit counts of past hours and returns how many. Call again while that is max_rows.
+  'Deletes rate-limit counts of past hours and returns how many. Call again while that is max_rows. Deletes the keys of
+past days too, under which addresses were hashed.
 
 max_rows: how many rows at most in this call.
 Callers: the operator.';

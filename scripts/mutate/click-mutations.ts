@@ -64,8 +64,8 @@ export const clickMutations: TextMutation[] = [
   },
   {
     name: 'click: a key for the visitor',
-    in: 'visitor_of',
-    replace: 'referral_private.visitor_key(p_day) ||',
+    in: 'hash_of_day',
+    replace: 'referral_private.day_key(p_day) ||',
     by: "'' ||",
   },
   {
@@ -82,15 +82,16 @@ export const clickMutations: TextMutation[] = [
   },
   {
     name: 'click: the key of the day before is removed',
-    in: 'visitor_key',
-    replace: 'delete from referral_private.visitor_keys as k where k.day < p_day;',
+    in: 'day_key',
+    replace: 'perform referral_private.forget_keys_before(p_day);',
     by: '',
   },
   {
     name: 'click: one key a day',
-    in: 'visitor_key',
+    in: 'day_key',
     replace: 'on conflict do nothing',
     by: '',
+    tests: ['tests/concurrency/clicks'],
   },
   {
     name: 'click: of this very code',
@@ -179,8 +180,8 @@ export const clickMutations: TextMutation[] = [
   {
     name: 'click partitions: keys go',
     in: 'maintain_clicks',
-    replace: 'delete from referral_private.visitor_keys as k where',
-    by: 'delete from referral_private.visitor_keys as k where false and',
+    replace: 'perform referral_private.forget_keys_before(v_today);',
+    by: '',
   },
   {
     name: 'click counts: whose they are',

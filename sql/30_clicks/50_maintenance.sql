@@ -130,7 +130,7 @@ begin
   where (k.org_id, k.click_id, k.clicked_at) = (past.org_id, past.click_id, past.clicked_at);
   get diagnostics v_done.clicks_removed = row_count;
 
-  delete from referral_private.visitor_keys as k where k.day < v_today;
+  perform referral_private.forget_keys_before(v_today);
   with
     past as materialized (
       select d.org_id, d.code_id, d.visitor from referral_private.visitors as d

@@ -32,7 +32,26 @@ begin
 end
 $$;
 
--- Counts a redemption by user and by address; an address is stored as a hash. Raises `rate_limited`.
+-- The bucket of an address on a day, in one organisation: a hash under the key of the day. Null without an address.
+create function referral_private.address_bucket(p_day date, p_org_id uuid, p_address text)
+returns text
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_network text := referral_private.network_of(p_address, 32);
+begin
+  if v_network is null then
+    return null;
+  end if;
+  return 'address:' || encode(referral_private.hash_of_day(p_day, p_org_id || ' ' || v_network), 'hex');
+end
+$$;
+
+-- Counts a redemption by user and by address. The day's first redemption draws a key, for which others wait: before
+-- they lock a bucket. Raises `rate_limited`.
 create function referral_private.count_redemption(p_org_id uuid, p_user_id uuid)
 returns void
 language plpgsql
@@ -42,15 +61,14 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_organisation referral.organisations;
-  v_address text := referral_private.network_of(referral_private.client_address(), 32);
+  v_address_bucket text := referral_private.address_bucket(
+    (clock_timestamp() at time zone 'utc')::date, p_org_id, referral_private.client_address()
+  );
 begin
   select * into strict v_organisation from referral.organisations as o where o.id = p_org_id;
   perform referral_private.count_within(p_org_id, 'user:' || p_user_id, v_organisation.redemptions_per_user);
-  if v_address is not null then
-    perform referral_private.count_within(
-      p_org_id, 'address:' || encode(sha256(convert_to(p_org_id || v_address, 'UTF8')), 'hex'),
-      v_organisation.redemptions_per_address
-    );
+  if v_address_bucket is not null then
+    perform referral_private.count_within(p_org_id, v_address_bucket, v_organisation.redemptions_per_address);
   end if;
 end
 $$;
@@ -65,6 +83,7 @@ as $$
 declare
   v_removed int;
 begin
+  perform referral_private.forget_keys_before((clock_timestamp() at time zone 'utc')::date);
   with
     past as materialized (
       select d.org_id, d.bucket, d.hour from referral_private.rate_limit_buckets as d
@@ -81,7 +100,8 @@ end
 $$;
 
 comment on function referral_private.purge_rate_limits is
-  'public: Deletes rate-limit counts of past hours and returns how many. Call again while that is max_rows.
+  'public: Deletes rate-limit counts of past hours and returns how many. Call again while that is max_rows. Deletes the
+keys of past days too, under which addresses were hashed.
 
 group: Run jobs
 max_rows: how many rows at most in this call

@@ -421,6 +421,70 @@ exception
 end
 $$;
 
+-- Who called, without knowing who: what tells people apart, such as an address, is stored only as a hash under a random
+-- key of the day. Hashes of two days have nothing in common, and once the key is gone nobody can tell whose they were.
+
+-- Not logged, so that the key is in no archive of the write-ahead log. After a crash there is a new one.
+create unlogged table referral_private.day_keys (
+  day date not null,
+  key bytea not null,
+  constraint day_keys_pkey primary key (day)
+);
+
+alter table referral_private.day_keys enable row level security;
+
+-- Removes the keys of the days before this one, for good.
+create function referral_private.forget_keys_before(p_day date)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from referral_private.day_keys as k where k.day < p_day;
+end
+$$;
+
+-- The key of a day in UTC, drawn when it is first asked for: 244 random bits. Drawing it removes those of the days
+-- before.
+create function referral_private.day_key(p_day date)
+returns bytea
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key bytea;
+begin
+  select k.key into v_key from referral_private.day_keys as k where k.day = p_day;
+  if found then
+    return v_key;
+  end if;
+  perform referral_private.forget_keys_before(p_day);
+  insert into referral_private.day_keys (day, key)
+  values (p_day, uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))
+  on conflict do nothing;
+  select k.key into strict v_key from referral_private.day_keys as k where k.day = p_day;
+  return v_key;
+end
+$$;
+
+-- The hash of a text under the key of a day. A hash follows the key, always of one length: only the key's holder can
+-- compute the outer hash.
+create function referral_private.hash_of_day(p_day date, p_text text)
+returns bytea
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return sha256(referral_private.day_key(p_day) || sha256(convert_to(p_text, 'UTF8')));
+end
+$$;
+
 -- Who is calling, and what they may do. Every policy and every check of a caller goes through this file.
 create type referral.member_role as enum ('member', 'coordinator', 'admin');
 
@@ -2833,17 +2897,7 @@ end
 $$;
 
 -- Who clicked, without knowing who: within a day and a code, clicks from one network with one user agent are one
--- visitor's. Neither is stored, only their hash under a key of the day. Once the key is gone, nobody can tell whose
--- it was.
-
--- Not logged, so that the key is in no archive of the write-ahead log. After a crash there is a new one.
-create unlogged table referral_private.visitor_keys (
-  day date not null,
-  key bytea not null,
-  constraint visitor_keys_pkey primary key (day)
-);
-
-alter table referral_private.visitor_keys enable row level security;
+-- visitor's. Neither is stored, only their hash under the key of the day.
 
 -- How many clicks on a code are stored of a visitor: the first one counts.
 create table referral_private.visitors (
@@ -2859,35 +2913,9 @@ create index visitors_by_day on referral_private.visitors (day);
 
 alter table referral_private.visitors enable row level security;
 
--- The key of a day in UTC, drawn when it is first asked for: 244 random bits. Drawing it removes those of the days
--- before.
-create function referral_private.visitor_key(p_day date)
-returns bytea
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_key bytea;
-begin
-  select k.key into v_key from referral_private.visitor_keys as k where k.day = p_day;
-  if found then
-    return v_key;
-  end if;
-  delete from referral_private.visitor_keys as k where k.day < p_day;
-  insert into referral_private.visitor_keys (day, key)
-  values (p_day, uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))
-  on conflict do nothing;
-  select k.key into strict v_key from referral_private.visitor_keys as k where k.day = p_day;
-  return v_key;
-end
-$$;
-
 -- A visitor of one code has nothing in common with one of another: a person who redeems is known by their click, and
 -- must not show on which other links they clicked that day. Without an address nothing tells visitors apart, and each
--- click has a visitor of its own. A hash follows the key, always of one length: only the key's holder can compute the
--- outer hash.
+-- click has a visitor of its own.
 create function referral_private.visitor_of(
   p_day date,
   p_code_id uuid,
@@ -2901,12 +2929,13 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_known text := p_code_id || ' ' || coalesce(
-    referral_private.network_of(p_address, 24) || ' ' || coalesce(p_user_agent, ''), p_click_id::text
-  );
 begin
-  return sha256(referral_private.visitor_key(p_day) || sha256(convert_to(v_known, 'UTF8')));
+  return referral_private.hash_of_day(
+    p_day,
+    p_code_id || ' ' || coalesce(
+      referral_private.network_of(p_address, 24) || ' ' || coalesce(p_user_agent, ''), p_click_id::text
+    )
+  );
 end
 $$;
 
@@ -3315,7 +3344,7 @@ begin
   where (k.org_id, k.click_id, k.clicked_at) = (past.org_id, past.click_id, past.clicked_at);
   get diagnostics v_done.clicks_removed = row_count;
 
-  delete from referral_private.visitor_keys as k where k.day < v_today;
+  perform referral_private.forget_keys_before(v_today);
   with
     past as materialized (
       select d.org_id, d.code_id, d.visitor from referral_private.visitors as d
@@ -3774,7 +3803,26 @@ begin
 end
 $$;
 
--- Counts a redemption by user and by address; an address is stored as a hash. Raises `rate_limited`.
+-- The bucket of an address on a day, in one organisation: a hash under the key of the day. Null without an address.
+create function referral_private.address_bucket(p_day date, p_org_id uuid, p_address text)
+returns text
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_network text := referral_private.network_of(p_address, 32);
+begin
+  if v_network is null then
+    return null;
+  end if;
+  return 'address:' || encode(referral_private.hash_of_day(p_day, p_org_id || ' ' || v_network), 'hex');
+end
+$$;
+
+-- Counts a redemption by user and by address. The day's first redemption draws a key, for which others wait: before
+-- they lock a bucket. Raises `rate_limited`.
 create function referral_private.count_redemption(p_org_id uuid, p_user_id uuid)
 returns void
 language plpgsql
@@ -3784,15 +3832,14 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_organisation referral.organisations;
-  v_address text := referral_private.network_of(referral_private.client_address(), 32);
+  v_address_bucket text := referral_private.address_bucket(
+    (clock_timestamp() at time zone 'utc')::date, p_org_id, referral_private.client_address()
+  );
 begin
   select * into strict v_organisation from referral.organisations as o where o.id = p_org_id;
   perform referral_private.count_within(p_org_id, 'user:' || p_user_id, v_organisation.redemptions_per_user);
-  if v_address is not null then
-    perform referral_private.count_within(
-      p_org_id, 'address:' || encode(sha256(convert_to(p_org_id || v_address, 'UTF8')), 'hex'),
-      v_organisation.redemptions_per_address
-    );
+  if v_address_bucket is not null then
+    perform referral_private.count_within(p_org_id, v_address_bucket, v_organisation.redemptions_per_address);
   end if;
 end
 $$;
@@ -3807,6 +3854,7 @@ as $$
 declare
   v_removed int;
 begin
+  perform referral_private.forget_keys_before((clock_timestamp() at time zone 'utc')::date);
   with
     past as materialized (
       select d.org_id, d.bucket, d.hour from referral_private.rate_limit_buckets as d
@@ -3823,7 +3871,8 @@ end
 $$;
 
 comment on function referral_private.purge_rate_limits is
-  'public: Deletes rate-limit counts of past hours and returns how many. Call again while that is max_rows.
+  'public: Deletes rate-limit counts of past hours and returns how many. Call again while that is max_rows. Deletes the
+keys of past days too, under which addresses were hashed.
 
 group: Run jobs
 max_rows: how many rows at most in this call
@@ -15423,7 +15472,8 @@ end
 $$;
 
 comment on function referral.purge_rate_limits is
-  'Deletes rate-limit counts of past hours and returns how many. Call again while that is max_rows.
+  'Deletes rate-limit counts of past hours and returns how many. Call again while that is max_rows. Deletes the keys of
+past days too, under which addresses were hashed.
 
 max_rows: how many rows at most in this call.
 Callers: the operator.';

@@ -2,10 +2,17 @@
 import { describe, expect, test } from 'vitest'
 import { operator, person, refusal } from '../support/actors.ts'
 import { linkScene, recordClick, redeem, visitor } from '../support/clicks.ts'
-import { testDatabase } from '../support/database.ts'
+import { type Sql, testDatabase } from '../support/database.ts'
 import { sessions } from '../support/sessions.ts'
 
 const sql = await testDatabase()
+/** Redeems as somebody new from this address. */
+async function redeemFrom(tx: Sql, address: string, code: string): Promise<void> {
+  const headers = JSON.stringify({ 'cf-connecting-ip': address })
+  await tx`select set_config('request.headers', ${headers}, true)`
+  await person(tx).rpc('redeem_code', { code })
+}
+
 const times = (count: number) => Array.from({ length: count }, (_, i) => i)
 
 describe('one click', () => {
@@ -115,12 +122,22 @@ describe('a click that waits too long', () => {
 
 describe('the first clicks of a day', () => {
   test('by 32 visitors at once draw one key, and all count', async () => {
-    await sql`truncate referral_private.visitor_keys`
+    await sql`truncate referral_private.day_keys`
     const { id, mentor, click } = await linkScene(sql)
     const answers = await Promise.all(times(32).map((n) => click({ address: `10.1.${n}.1` })))
     expect(answers.every(Boolean)).toBe(true)
-    expect(await sql`select from referral_private.visitor_keys`).toHaveLength(1)
+    expect(await sql`select from referral_private.day_keys`).toHaveLength(1)
     expect(await mentor.rpc('code_clicks', { code_id: id })).toMatchObject([{ clicks: 32 }])
+  })
+
+  test('by 16 people who redeem from one address at once draw one key, and one count has all', async () => {
+    await sql`truncate referral_private.day_keys, referral_private.rate_limit_buckets`
+    const { code } = await linkScene(sql)
+    await Promise.all(times(16).map(() => sql.begin((tx) => redeemFrom(tx, '10.3.1.1', code))))
+    expect(await sql`select from referral_private.day_keys`).toHaveLength(1)
+    const counts = await sql`
+      select redemptions from referral_private.rate_limit_buckets where bucket like 'address:%'`
+    expect(counts).toEqual([{ redemptions: 16 }])
   })
 })
 

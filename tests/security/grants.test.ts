@@ -60,7 +60,7 @@ const tables = {
   'referral_private.sign_up_claims': [],
   'referral_private.sign_up_reservations': [],
   'referral_private.stripe_events': [],
-  'referral_private.visitor_keys': [],
+  'referral_private.day_keys': [],
   'referral_private.visitors': [],
 }
 

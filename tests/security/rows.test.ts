@@ -127,7 +127,7 @@ test('clicks, and what tells visitors apart, are shown to nobody, the operator i
   undone(sql, async (tx) => {
     const { admin, mentor } = await stage(tx)
     for (const actor of [anonymous(tx), mentor, admin, operator(tx)]) {
-      for (const table of ['clicks', 'clicks_default', 'click_days', 'visitors', 'visitor_keys'])
+      for (const table of ['clicks', 'clicks_default', 'click_days', 'visitors', 'day_keys'])
         expect(await refusal(actor.run(`select from referral_private.${table}`)), table).toBe(
           '42501',
         )

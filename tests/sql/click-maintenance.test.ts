@@ -100,13 +100,13 @@ describe('maintain_clicks', () => {
       const { click } = await linkScene(tx)
       for (const n of [1, 2, 3]) await click({ address: `203.0.${n}.1` })
       await tx`update referral_private.visitors set day = day - 1`
-      await tx`update referral_private.visitor_keys set day = day - 1`
+      await tx`update referral_private.day_keys set day = day - 1`
       expect(await maintain(tx, { max_rows: 2 })).toMatchObject({ visitors_removed: 2 })
-      expect(await tx`select from referral_private.visitor_keys`).toEqual([])
+      expect(await tx`select from referral_private.day_keys`).toEqual([])
       await click()
       expect(await maintain(tx)).toMatchObject({ visitors_removed: 1 })
       expect(await tx`select from referral_private.visitors`).toHaveLength(1)
-      expect(await tx`select from referral_private.visitor_keys`).toHaveLength(1)
+      expect(await tx`select from referral_private.day_keys`).toHaveLength(1)
     }))
 
   test('keeps the counts per day of clicks that are forgotten', () =>

@@ -93,11 +93,11 @@ describe('record_click', () => {
       const { click } = await linkScene(tx)
       await click()
       const [yesterday] = await tx`
-        update referral_private.visitor_keys set day = day - 1 returning key`
+        update referral_private.day_keys set day = day - 1 returning key`
       expect(await click()).toBe(true)
       const visitors = await tx`select distinct visitor from referral_private.visitors`
       expect(visitors).toHaveLength(2)
-      const keys = await tx`select key from referral_private.visitor_keys`
+      const keys = await tx`select key from referral_private.day_keys`
       expect(keys).toHaveLength(1)
       expect(keys[0]?.key).not.toEqual(yesterday?.key)
     }))
@@ -165,7 +165,7 @@ describe('record_click', () => {
       await admin.rpc('update_organisation', { org_id: org, changes })
       expect([await click(), await click()]).toEqual([true, false])
       await tx`update referral_private.click_days set day = day - 1`
-      await tx`update referral_private.visitor_keys set day = day - 1`
+      await tx`update referral_private.day_keys set day = day - 1`
       expect(await click()).toBe(true)
     }))
 
