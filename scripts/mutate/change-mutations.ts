@@ -24,7 +24,7 @@ export const changeMutations: TextMutation[] = [
   difference(
     'the columns that differ',
     "is_now.value, 'null') or key",
-    "is_now.value, 'x') or key",
+    "is_now.value, '0') or key",
   ),
   difference('a reason that stays', 'or key = p_with', 'or false'),
   difference('a reason that was given', "and is_now.value <> 'null'", ''),

@@ -62,6 +62,11 @@ after update of role, admitted_by, deactivated_at, blocked_at on referral.member
 for each row
 execute function referral_private.record_change('member', 'user_id', 'reason');
 
+create trigger members_removed_are_on_record
+after delete on referral.members
+for each row
+execute function referral_private.record_change('member', 'user_id');
+
 -- A name that nobody but the organisation is shown is not kept.
 create trigger members_public_names_are_on_record
 after update of display_name, public_name on referral.members

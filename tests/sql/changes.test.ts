@@ -124,12 +124,11 @@ describe('a batch', () => {
       const { org, coordinator } = await scene(tx)
       await tx`
         insert into referral_private.reserved_words (word)
-        select 'A' || chr(65 + n) || 'A' from generate_series(0, 7) as n
-        union all select 'B' || chr(65 + n) || n from generate_series(2, 9) as n`
+        select 'A' || chr(65 + n) || chr(65 + m) from generate_series(0, 7) as n, generate_series(0, 7) as m`
       const found = await recorded(tx, () =>
-        coordinator.rpc('generate_codes', { org_id: org, count: 10_000 }),
+        coordinator.rpc('generate_codes', { org_id: org, count: 1000 }),
       )
-      expect(found).toMatchObject([{ subject: 'code_batch', after: { made: 10_000 } }])
+      expect(found).toMatchObject([{ subject: 'code_batch', after: { made: 1000 } }])
     }))
 
   test('whose codes end by themselves puts nothing on record, but what staff do to one of them', () =>
@@ -247,23 +246,33 @@ describe('a reason', () => {
 
 test('what the operator changes by SQL is on record, with times in UTC and intervals as ever', () =>
   undone(sql, async (tx) => {
-    const { org, mentor } = await scene(tx)
+    const { org, mentor, coordinator } = await scene(tx)
     const { id } = await codeOf(mentor, org)
     await tx`set local timezone = 'Asia/Kathmandu'`
     await tx`set local intervalstyle = 'iso_8601'`
+    const expires_at = '2099-01-01T00:00:00+00:00'
     const found = await recorded(tx, async () => {
       await tx`update referral.organisations set click_window = '2 days', updated_at = '2020-01-01' where id = ${org}`
-      await tx`update referral.codes set expires_at = '2099-01-01Z', beneficiary_id = ${mentor.id} where id = ${id}`
+      await tx`update referral.members set blocked_at = ${expires_at} where user_id = ${mentor.id}`
+      await tx`update referral.codes set expires_at = ${expires_at}, beneficiary_id = ${mentor.id} where id = ${id}`
+      await tx`select referral.generate_codes(${org}, 1, expires_at => ${expires_at})`
+      await tx`delete from referral.members where user_id = ${coordinator.id}`
       await tx`update referral.programs set name = name where org_id = ${org}`
     })
     const by = { actor_id: null, made_as: 'postgres' }
-    expect([...found]).toEqual([
+    expect(found).toMatchObject([
       { ...by, ...changed('organisation', org, { click_window: ['30 days', '2 days'] }) },
+      { ...by, ...changed('member', mentor.id, { blocked_at: [null, expires_at] }) },
       {
         ...by,
         ...changed('code', id, {
-          ...{ expires_at: [null, '2099-01-01T00:00:00+00:00'], beneficiary_id: [null, mentor.id] },
+          ...{ expires_at: [null, expires_at], beneficiary_id: [null, mentor.id] },
         }),
+      },
+      { ...by, subject: 'code_batch', after: { made: 1, expires_at } },
+      {
+        ...{ ...by, subject: 'member', subject_id: coordinator.id },
+        ...{ before: { role: 'coordinator', public_name: false }, after: null },
       },
     ])
   }))

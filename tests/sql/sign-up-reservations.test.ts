@@ -124,6 +124,27 @@ describe('a sign-up with a limited code', () => {
       expect(await reserved()).toEqual([])
     }))
 
+  test('is asked about by a role with no more rights than docs/sign-up.md grants', () =>
+    undone(sql, async (tx) => {
+      const { ask } = await limitedScene(tx, 1)
+      const role = `auth_${crypto.randomUUID().replaceAll('-', '')}`
+      await tx.unsafe(`
+        create role ${role};
+        grant ${role} to postgres;
+        grant usage on schema referral_private to ${role};
+        grant execute on function referral_private.require_code_at_sign_up to ${role};
+        set local role ${role}`)
+      expect([await ask(crypto.randomUUID()), await ask(crypto.randomUUID())]).toEqual([
+        true,
+        false,
+      ])
+      const direct = tx.savepoint(
+        (point) => point`select from referral_private.sign_up_reservations`,
+      )
+      expect(await refusal(direct)).toBe('42501')
+      await tx`reset role`
+    }))
+
   test('without an id reserves nothing, and goes no further', () =>
     undone(sql, async (tx) => {
       const { ask } = await limitedScene(tx, 1)
