@@ -47,7 +47,7 @@ export function codeCalls(referral: ReferralSchema, activeCodes: Cache) {
      * Returns the signed-in person's active code, or creates one. If the program's enrolment is open, the call makes them a
      * member. The program is the default one unless `programId` is given.
      *
-     * Errors: `organisation_not_found`, `not_invited`, `active_in_other_program`, and the errors of `createCode`.
+     * Errors: `not_invited`, `active_in_other_program`, and the errors of `createCode`.
      */
     async getOrCreateCode(orgId: string, programId?: string): Promise<Result<Code>> {
       const args = given({ org_id: orgId }, { program_id: programId })

@@ -773,14 +773,15 @@ end
 $$;
 
 comment on function referral.get_or_create_code is
-  'Returns the caller''s active code, or makes one. In a program with open enrolment the caller becomes a member.
+  'Returns the caller''s active code, or makes one. In a program with open enrolment the caller becomes a member. Who is
+no member gets not_invited wherever they cannot enrol: the error does not tell whether the organisation or the program
+exists.
 
 org_id: the organisation.
 program_id: the default program unless given.
 Callers: signed-in people.
-Errors: not_signed_in, anonymous_user, member_deactivated, member_blocked, not_invited, organisation_not_found,
-program_not_found, program_inactive, active_in_other_program, too_many_codes, code_suspended, invalid_argument,
-rate_limited, busy.';
+Errors: not_signed_in, anonymous_user, member_deactivated, member_blocked, not_invited, program_not_found,
+program_inactive, active_in_other_program, too_many_codes, code_suspended, invalid_argument, rate_limited, busy.';
 
 grant execute on function referral.get_or_create_code to authenticated;
 

@@ -186,7 +186,7 @@ export const clickMutations: TextMutation[] = [
   {
     name: 'click counts: whose they are',
     in: 'require_readable_code',
-    replace: 'v_code.referrer_id is not distinct from referral_private.require_person()',
+    replace: 'v_code.referrer_id is not distinct from auth.uid()',
     by: 'v_code.referrer_id is not distinct from v_code.referrer_id',
   },
   {

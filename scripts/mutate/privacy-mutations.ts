@@ -1,6 +1,7 @@
 import type { TextMutation } from './mutation.ts'
 
 const days = ['tests/sql/day-keys']
+const strangers = ['tests/security/strangers']
 const texts = ['tests/sql/one-line-texts']
 
 /** What people may write, and what they learn of others. */
@@ -39,5 +40,48 @@ export const privacyMutations: TextMutation[] = [
     replace: 'perform referral_private.forget_keys_before(',
     by: 'perform (',
     tests: days,
+  },
+  {
+    name: 'privacy: enrolment tells of no organisation',
+    in: 'get_or_create_code',
+    replace: 'perform referral_private.require_open_program(',
+    by: `perform referral_private.program_for_code(p_org_id, p_program_id);
+      perform referral_private.require_open_program(`,
+    tests: strangers,
+  },
+  {
+    name: 'privacy: a member who enrolled by themself learns of no program',
+    in: 'program_for_member',
+    replace: 'referral_private.named_program(',
+    by: 'referral_private.program_for_code(',
+    tests: strangers,
+  },
+  ...['rotate_code', 'deactivate_code'].map((rpc) => ({
+    name: `privacy: a stranger does not wait for ${rpc}`,
+    in: rpc,
+    replace: 'perform referral_private.require_member(p_org_id, v_referrer_id);',
+    by: '',
+    tests: strangers,
+  })),
+  {
+    name: 'privacy: a page begins after a referral of one’s own',
+    in: 'position_after',
+    replace: 'and (p_referrer_id is null or r.referrer_id = p_referrer_id)',
+    by: '',
+    tests: strangers,
+  },
+  {
+    name: 'privacy: a page begins after an entry of one’s own',
+    in: 'my_statement',
+    replace: 'and a.earner_id = v_earner_id\n  )',
+    by: ')',
+    tests: strangers,
+  },
+  {
+    name: 'privacy: an anonymous sign-in learns of no code',
+    in: 'require_readable_code',
+    replace: 'perform referral_private.require_person();',
+    by: '',
+    tests: strangers,
   },
 ]

@@ -102,8 +102,8 @@ export const refusalMutations: TextMutation[] = [
   {
     name: 'page: of another organisation',
     in: 'position_after',
-    replace: 'where r.org_id = p_org_id and r.id = p_after;',
-    by: 'where r.id = p_after;',
+    replace: 'where r.org_id = p_org_id and r.id = p_after',
+    by: 'where r.id = p_after',
   },
   {
     name: 'page: an unknown event',

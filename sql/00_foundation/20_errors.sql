@@ -16,7 +16,7 @@ as $$
     ('not_allowed', 403, 'You are not allowed to do this in this organisation.'),
     ('member_deactivated', 403, 'This member is deactivated.'),
     ('member_blocked', 403, 'This member is blocked from having codes.'),
-    ('not_invited', 403, 'This program is for members whom staff have added.'),
+    ('not_invited', 403, 'There is no program here that you can join by yourself.'),
     ('self_referral', 403, 'Nobody can redeem a code that is theirs.'),
     ('new_users_only', 403, 'This program is for new users only.'),
     ('organisation_not_found', 404, 'There is no such organisation.'),

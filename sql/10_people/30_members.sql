@@ -74,6 +74,24 @@ for each row
 when (old.public_name or new.public_name)
 execute function referral_private.record_change('member', 'user_id');
 
+-- Refuses who is and was no member, without a lock. Raises `not_a_member` of the caller, `member_not_found` of anyone
+-- else.
+create function referral_private.require_member(p_org_id uuid, p_user_id uuid)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (select from referral.members as m where m.org_id = p_org_id and m.user_id = p_user_id) then
+    perform referral_private.raise_error(
+      case when p_user_id is not distinct from auth.uid() then 'not_a_member' else 'member_not_found' end
+    );
+  end if;
+end
+$$;
+
 -- Locks a member row until the transaction ends. Raises `not_a_member` of the caller, `member_not_found` of anyone
 -- else.
 create function referral_private.lock_member(p_org_id uuid, p_user_id uuid)
@@ -91,9 +109,7 @@ begin
   where m.org_id = p_org_id and m.user_id = p_user_id
   for no key update;
   if not found then
-    perform referral_private.raise_error(
-      case when p_user_id is not distinct from auth.uid() then 'not_a_member' else 'member_not_found' end
-    );
+    perform referral_private.require_member(p_org_id, p_user_id);
   end if;
   -- A caller who acts for another person may have lost that right while this waited.
   if p_user_id is distinct from auth.uid() then

@@ -45,9 +45,8 @@ after insert or update on referral.programs
 for each row
 execute function referral_private.record_change('program', 'id');
 
--- The program that a new code belongs to: the given one, or else the organisation's default. Raises
--- `program_not_found`, `program_inactive`.
-create function referral_private.program_for_code(p_org_id uuid, p_program_id uuid)
+-- The given program of an organisation, or else its default; null where there is none.
+create function referral_private.named_program(p_org_id uuid, p_program_id uuid)
 returns referral.programs
 language plpgsql
 stable
@@ -60,12 +59,41 @@ begin
   select p.* into v_program
   from referral.programs as p
   where p.org_id = p_org_id and case when p_program_id is null then p.is_default else p.id = p_program_id end;
-  if not found then
+  return v_program;
+end
+$$;
+
+-- Are a program and its organisation switched on?
+create function referral_private.is_switched_on(p_program referral.programs)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return p_program.active and (select o.active from referral.organisations as o where o.id = p_program.org_id);
+end
+$$;
+
+-- The program that a new code belongs to: the given one, or else the organisation's default. Raises
+-- `program_not_found`, `program_inactive`.
+create function referral_private.program_for_code(p_org_id uuid, p_program_id uuid)
+returns referral.programs
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_program referral.programs := referral_private.named_program(p_org_id, p_program_id);
+begin
+  if v_program.id is null then
     perform referral_private.raise_error(
       'program_not_found', case when p_program_id is null then 'none: an admin calls create_program first' end
     );
   end if;
-  if not v_program.active or not (select o.active from referral.organisations as o where o.id = p_org_id) then
+  if not referral_private.is_switched_on(v_program) then
     perform referral_private.raise_error('program_inactive');
   end if;
   return v_program;

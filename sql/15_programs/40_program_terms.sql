@@ -101,7 +101,7 @@ begin
 end
 $$;
 
--- May people enrol by themselves?
+-- May people enrol by themselves? Null where there is no such program.
 create function referral_private.has_open_enrolment(p_org_id uuid, p_program_id uuid)
 returns boolean
 language plpgsql
@@ -114,7 +114,8 @@ begin
 end
 $$;
 
--- Lets people pass who enrol by themselves, where the terms in force say so. Raises `not_invited`.
+-- Lets people pass who enrol by themselves, where the terms in force say so. Raises `not_invited`, which does not tell
+-- whether there is such a program.
 create function referral_private.require_open_enrolment(p_org_id uuid, p_program_id uuid)
 returns void
 language plpgsql
@@ -123,9 +124,9 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if not referral_private.has_open_enrolment(p_org_id, p_program_id) then
+  if referral_private.has_open_enrolment(p_org_id, p_program_id) is not true then
     perform referral_private.raise_error(
-      'not_invited', 'enrolment: staff call add_member for the person, or the program''s terms say "open"'
+      'not_invited', 'enrolment: no program with these ids whose terms say "open"; or staff call add_member'
     );
   end if;
 end

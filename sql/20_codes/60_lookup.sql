@@ -148,10 +148,13 @@ as $$
 declare
   v_code referral.codes;
 begin
+  if not referral_private.is_operator() then
+    perform referral_private.require_person();
+  end if;
   select * into v_code from referral.codes as c where c.id = p_code_id;
   if v_code.id is null or not (
     referral_private.acts_with_role(v_code.org_id, 'coordinator')
-    or v_code.referrer_id is not distinct from referral_private.require_person()
+    or v_code.referrer_id is not distinct from auth.uid()
   ) then
     perform referral_private.raise_error('code_not_found');
   end if;

@@ -3,9 +3,9 @@
 -- Where a page begins: after this redemption.
 create type referral_private.page_position as (redeemed_at timestamptz, redemption_id uuid);
 
--- The position after this redemption of the organisation; without one, that of the first page. Raises
--- `invalid_argument`.
-create function referral_private.position_after(p_org_id uuid, p_after uuid)
+-- The position after this redemption of the organisation, or, where a referrer is given, of theirs there; without one,
+-- that of the first page. Raises `invalid_argument`.
+create function referral_private.position_after(p_org_id uuid, p_after uuid, p_referrer_id uuid default null)
 returns referral_private.page_position
 language plpgsql
 stable
@@ -20,7 +20,7 @@ begin
   end if;
   select r.redeemed_at, r.id into v_position
   from referral.redemptions as r
-  where r.org_id = p_org_id and r.id = p_after;
+  where r.org_id = p_org_id and r.id = p_after and (p_referrer_id is null or r.referrer_id = p_referrer_id);
   if not found then
     perform referral_private.raise_error('invalid_argument', 'after: the id of the last row of the page before');
   end if;
@@ -50,7 +50,7 @@ begin
   if p_org_id is null then
     perform referral_private.raise_error('invalid_argument', 'org_id: required');
   end if;
-  v_position := referral_private.position_after(p_org_id, p_after);
+  v_position := referral_private.position_after(p_org_id, p_after, v_user_id);
   return query
   select r.id, r.status, r.redeemed_at, r.confirmed_at, r.channel
   from referral.redemptions as r

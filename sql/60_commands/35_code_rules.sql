@@ -29,9 +29,27 @@ begin
 end
 $$;
 
--- The program of a referrer's code: the given one, or else the organisation's default. Where enrolment is by
--- invitation, a member who enrolled by themself elsewhere is refused. Raises `program_not_found`, `program_inactive`,
--- `not_invited`.
+-- Lets somebody enrol by themself in the given program, or else in the organisation's default. Raises `not_invited`,
+-- which does not tell whether there is such an organisation or program, is switched off, or takes invited members only.
+create function referral_private.require_open_program(p_org_id uuid, p_program_id uuid)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_program referral.programs := referral_private.named_program(p_org_id, p_program_id);
+begin
+  perform referral_private.require_open_enrolment(
+    p_org_id, case when referral_private.is_switched_on(v_program) then v_program.id end
+  );
+end
+$$;
+
+-- The program of a referrer's code: the given one, or else the organisation's default. A member who enrolled by
+-- themself is refused where enrolment is not open, and does not learn whether there is such a program. Raises
+-- `program_not_found`, `program_inactive`, `not_invited`.
 create function referral_private.program_for_member(p_member referral.members, p_program_id uuid)
 returns uuid
 language plpgsql
@@ -39,13 +57,13 @@ stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_program referral.programs := referral_private.program_for_code(p_member.org_id, p_program_id);
 begin
   if p_member.admitted_by = p_member.user_id then
-    perform referral_private.require_open_enrolment(p_member.org_id, v_program.id);
+    perform referral_private.require_open_enrolment(
+      p_member.org_id, (referral_private.named_program(p_member.org_id, p_program_id)).id
+    );
   end if;
-  return v_program.id;
+  return (referral_private.program_for_code(p_member.org_id, p_program_id)).id;
 end
 $$;
 

@@ -146,12 +146,7 @@ begin
   select * into v_code from referral_private.get_active_code(p_org_id, null);
   if v_code.id is null then
     if not exists (select from referral.members as m where m.org_id = p_org_id and m.user_id = v_user_id) then
-      if not exists (select from referral.organisations as o where o.id = p_org_id) then
-        perform referral_private.raise_error('organisation_not_found');
-      end if;
-      perform referral_private.require_open_enrolment(
-        p_org_id, (referral_private.program_for_code(p_org_id, p_program_id)).id
-      );
+      perform referral_private.require_open_program(p_org_id, p_program_id);
       perform referral_private.recognise_user(v_user_id);
       insert into referral.members (org_id, user_id, admitted_by) values (p_org_id, v_user_id, v_user_id)
       on conflict on constraint members_pkey do nothing;
@@ -179,15 +174,15 @@ $$;
 
 comment on function referral_private.get_or_create_code is
   'public: Returns the caller''s active code, or makes one. In a program with open enrolment the caller becomes a
-member.
+member. Who is no member gets not_invited wherever they cannot enrol: the error does not tell whether the organisation
+or the program exists.
 
 group: Have a code
 org_id: the organisation
 program_id: the default program unless given
 callers: signed-in people
-errors: not_signed_in, anonymous_user, member_deactivated, member_blocked, not_invited, organisation_not_found,
-  program_not_found, program_inactive, active_in_other_program, too_many_codes, code_suspended, invalid_argument,
-  rate_limited, busy
+errors: not_signed_in, anonymous_user, member_deactivated, member_blocked, not_invited, program_not_found,
+  program_inactive, active_in_other_program, too_many_codes, code_suspended, invalid_argument, rate_limited, busy
 timeout: 10s';
 
 grant execute on function referral_private.get_or_create_code to authenticated;

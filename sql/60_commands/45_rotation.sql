@@ -25,6 +25,7 @@ begin
   if p_code is not null then
     perform referral_private.ready_to_choose(p_org_id);
   end if;
+  perform referral_private.require_member(p_org_id, v_referrer_id);
   perform referral_private.share_stripe_account_of(p_org_id);
   v_member := referral_private.ready_for_code(p_org_id, v_referrer_id);
   if p_code is not null then
@@ -104,6 +105,8 @@ as $$
 declare
   v_referrer_id uuid := referral_private.acting_for(p_org_id, p_referrer_id);
 begin
+  -- Before the lock, by whose wait a stranger would learn that the organisation exists.
+  perform referral_private.require_member(p_org_id, v_referrer_id);
   perform referral_private.share_stripe_account_of(p_org_id);
   perform referral_private.lock_member(p_org_id, v_referrer_id);
   return query select c.* from referral_private.end_codes_of(p_org_id, v_referrer_id, '{active}', p_reason) as c;

@@ -27,8 +27,12 @@ as $$
 declare
   v_earner_id uuid := referral_private.earner_to_read(p_org_id, p_earner_id);
 begin
+  -- Of this person: entries are numbered in one row, and by those of others one would learn of others' sales.
   if p_after is not null and not exists (
-    select from referral_private.ledger_entries as e where e.org_id = p_org_id and e.entry_id = p_after
+    select from referral_private.ledger_entries as e
+    join referral_private.ledger_accounts as a
+      on a.org_id = e.org_id and a.account_id in (e.debit_account_id, e.credit_account_id)
+    where e.org_id = p_org_id and e.entry_id = p_after and a.earner_id = v_earner_id
   ) then
     perform referral_private.raise_error('invalid_argument', 'after: the entry_id of the last row of the page before');
   end if;

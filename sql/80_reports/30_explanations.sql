@@ -123,6 +123,8 @@ declare
 begin
   if p_earner_id is not null or not referral_private.acts_with_role(p_org_id, 'admin') then
     v_earner_id := referral_private.earner_to_read(p_org_id, p_earner_id);
+  else
+    perform referral_private.require_role(p_org_id, 'admin');
   end if;
   return query
   select (t.sale).sale_id, s.livemode, t.earner_id, t.kind, t.amount, (t.sale).currency, t.refusal,

@@ -35,7 +35,7 @@ as $$
     ('not_allowed', 403, 'You are not allowed to do this in this organisation.'),
     ('member_deactivated', 403, 'This member is deactivated.'),
     ('member_blocked', 403, 'This member is blocked from having codes.'),
-    ('not_invited', 403, 'This program is for members whom staff have added.'),
+    ('not_invited', 403, 'There is no program here that you can join by yourself.'),
     ('self_referral', 403, 'Nobody can redeem a code that is theirs.'),
     ('new_users_only', 403, 'This program is for new users only.'),
     ('organisation_not_found', 404, 'There is no such organisation.'),
@@ -1005,6 +1005,24 @@ for each row
 when (old.public_name or new.public_name)
 execute function referral_private.record_change('member', 'user_id');
 
+-- Refuses who is and was no member, without a lock. Raises `not_a_member` of the caller, `member_not_found` of anyone
+-- else.
+create function referral_private.require_member(p_org_id uuid, p_user_id uuid)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (select from referral.members as m where m.org_id = p_org_id and m.user_id = p_user_id) then
+    perform referral_private.raise_error(
+      case when p_user_id is not distinct from auth.uid() then 'not_a_member' else 'member_not_found' end
+    );
+  end if;
+end
+$$;
+
 -- Locks a member row until the transaction ends. Raises `not_a_member` of the caller, `member_not_found` of anyone
 -- else.
 create function referral_private.lock_member(p_org_id uuid, p_user_id uuid)
@@ -1022,9 +1040,7 @@ begin
   where m.org_id = p_org_id and m.user_id = p_user_id
   for no key update;
   if not found then
-    perform referral_private.raise_error(
-      case when p_user_id is not distinct from auth.uid() then 'not_a_member' else 'member_not_found' end
-    );
+    perform referral_private.require_member(p_org_id, p_user_id);
   end if;
   -- A caller who acts for another person may have lost that right while this waited.
   if p_user_id is distinct from auth.uid() then
@@ -1119,9 +1135,8 @@ after insert or update on referral.programs
 for each row
 execute function referral_private.record_change('program', 'id');
 
--- The program that a new code belongs to: the given one, or else the organisation's default. Raises
--- `program_not_found`, `program_inactive`.
-create function referral_private.program_for_code(p_org_id uuid, p_program_id uuid)
+-- The given program of an organisation, or else its default; null where there is none.
+create function referral_private.named_program(p_org_id uuid, p_program_id uuid)
 returns referral.programs
 language plpgsql
 stable
@@ -1134,12 +1149,41 @@ begin
   select p.* into v_program
   from referral.programs as p
   where p.org_id = p_org_id and case when p_program_id is null then p.is_default else p.id = p_program_id end;
-  if not found then
+  return v_program;
+end
+$$;
+
+-- Are a program and its organisation switched on?
+create function referral_private.is_switched_on(p_program referral.programs)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return p_program.active and (select o.active from referral.organisations as o where o.id = p_program.org_id);
+end
+$$;
+
+-- The program that a new code belongs to: the given one, or else the organisation's default. Raises
+-- `program_not_found`, `program_inactive`.
+create function referral_private.program_for_code(p_org_id uuid, p_program_id uuid)
+returns referral.programs
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_program referral.programs := referral_private.named_program(p_org_id, p_program_id);
+begin
+  if v_program.id is null then
     perform referral_private.raise_error(
       'program_not_found', case when p_program_id is null then 'none: an admin calls create_program first' end
     );
   end if;
-  if not v_program.active or not (select o.active from referral.organisations as o where o.id = p_org_id) then
+  if not referral_private.is_switched_on(v_program) then
     perform referral_private.raise_error('program_inactive');
   end if;
   return v_program;
@@ -1498,7 +1542,7 @@ begin
 end
 $$;
 
--- May people enrol by themselves?
+-- May people enrol by themselves? Null where there is no such program.
 create function referral_private.has_open_enrolment(p_org_id uuid, p_program_id uuid)
 returns boolean
 language plpgsql
@@ -1511,7 +1555,8 @@ begin
 end
 $$;
 
--- Lets people pass who enrol by themselves, where the terms in force say so. Raises `not_invited`.
+-- Lets people pass who enrol by themselves, where the terms in force say so. Raises `not_invited`, which does not tell
+-- whether there is such a program.
 create function referral_private.require_open_enrolment(p_org_id uuid, p_program_id uuid)
 returns void
 language plpgsql
@@ -1520,9 +1565,9 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if not referral_private.has_open_enrolment(p_org_id, p_program_id) then
+  if referral_private.has_open_enrolment(p_org_id, p_program_id) is not true then
     perform referral_private.raise_error(
-      'not_invited', 'enrolment: staff call add_member for the person, or the program''s terms say "open"'
+      'not_invited', 'enrolment: no program with these ids whose terms say "open"; or staff call add_member'
     );
   end if;
 end
@@ -2847,10 +2892,13 @@ as $$
 declare
   v_code referral.codes;
 begin
+  if not referral_private.is_operator() then
+    perform referral_private.require_person();
+  end if;
   select * into v_code from referral.codes as c where c.id = p_code_id;
   if v_code.id is null or not (
     referral_private.acts_with_role(v_code.org_id, 'coordinator')
-    or v_code.referrer_id is not distinct from referral_private.require_person()
+    or v_code.referrer_id is not distinct from auth.uid()
   ) then
     perform referral_private.raise_error('code_not_found');
   end if;
@@ -4069,9 +4117,9 @@ grant execute on function referral_private.has_redeemed to authenticated;
 -- Where a page begins: after this redemption.
 create type referral_private.page_position as (redeemed_at timestamptz, redemption_id uuid);
 
--- The position after this redemption of the organisation; without one, that of the first page. Raises
--- `invalid_argument`.
-create function referral_private.position_after(p_org_id uuid, p_after uuid)
+-- The position after this redemption of the organisation, or, where a referrer is given, of theirs there; without one,
+-- that of the first page. Raises `invalid_argument`.
+create function referral_private.position_after(p_org_id uuid, p_after uuid, p_referrer_id uuid default null)
 returns referral_private.page_position
 language plpgsql
 stable
@@ -4086,7 +4134,7 @@ begin
   end if;
   select r.redeemed_at, r.id into v_position
   from referral.redemptions as r
-  where r.org_id = p_org_id and r.id = p_after;
+  where r.org_id = p_org_id and r.id = p_after and (p_referrer_id is null or r.referrer_id = p_referrer_id);
   if not found then
     perform referral_private.raise_error('invalid_argument', 'after: the id of the last row of the page before');
   end if;
@@ -4116,7 +4164,7 @@ begin
   if p_org_id is null then
     perform referral_private.raise_error('invalid_argument', 'org_id: required');
   end if;
-  v_position := referral_private.position_after(p_org_id, p_after);
+  v_position := referral_private.position_after(p_org_id, p_after, v_user_id);
   return query
   select r.id, r.status, r.redeemed_at, r.confirmed_at, r.channel
   from referral.redemptions as r
@@ -9749,9 +9797,27 @@ begin
 end
 $$;
 
--- The program of a referrer's code: the given one, or else the organisation's default. Where enrolment is by
--- invitation, a member who enrolled by themself elsewhere is refused. Raises `program_not_found`, `program_inactive`,
--- `not_invited`.
+-- Lets somebody enrol by themself in the given program, or else in the organisation's default. Raises `not_invited`,
+-- which does not tell whether there is such an organisation or program, is switched off, or takes invited members only.
+create function referral_private.require_open_program(p_org_id uuid, p_program_id uuid)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_program referral.programs := referral_private.named_program(p_org_id, p_program_id);
+begin
+  perform referral_private.require_open_enrolment(
+    p_org_id, case when referral_private.is_switched_on(v_program) then v_program.id end
+  );
+end
+$$;
+
+-- The program of a referrer's code: the given one, or else the organisation's default. A member who enrolled by
+-- themself is refused where enrolment is not open, and does not learn whether there is such a program. Raises
+-- `program_not_found`, `program_inactive`, `not_invited`.
 create function referral_private.program_for_member(p_member referral.members, p_program_id uuid)
 returns uuid
 language plpgsql
@@ -9759,13 +9825,13 @@ stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_program referral.programs := referral_private.program_for_code(p_member.org_id, p_program_id);
 begin
   if p_member.admitted_by = p_member.user_id then
-    perform referral_private.require_open_enrolment(p_member.org_id, v_program.id);
+    perform referral_private.require_open_enrolment(
+      p_member.org_id, (referral_private.named_program(p_member.org_id, p_program_id)).id
+    );
   end if;
-  return v_program.id;
+  return (referral_private.program_for_code(p_member.org_id, p_program_id)).id;
 end
 $$;
 
@@ -10033,12 +10099,7 @@ begin
   select * into v_code from referral_private.get_active_code(p_org_id, null);
   if v_code.id is null then
     if not exists (select from referral.members as m where m.org_id = p_org_id and m.user_id = v_user_id) then
-      if not exists (select from referral.organisations as o where o.id = p_org_id) then
-        perform referral_private.raise_error('organisation_not_found');
-      end if;
-      perform referral_private.require_open_enrolment(
-        p_org_id, (referral_private.program_for_code(p_org_id, p_program_id)).id
-      );
+      perform referral_private.require_open_program(p_org_id, p_program_id);
       perform referral_private.recognise_user(v_user_id);
       insert into referral.members (org_id, user_id, admitted_by) values (p_org_id, v_user_id, v_user_id)
       on conflict on constraint members_pkey do nothing;
@@ -10066,15 +10127,15 @@ $$;
 
 comment on function referral_private.get_or_create_code is
   'public: Returns the caller''s active code, or makes one. In a program with open enrolment the caller becomes a
-member.
+member. Who is no member gets not_invited wherever they cannot enrol: the error does not tell whether the organisation
+or the program exists.
 
 group: Have a code
 org_id: the organisation
 program_id: the default program unless given
 callers: signed-in people
-errors: not_signed_in, anonymous_user, member_deactivated, member_blocked, not_invited, organisation_not_found,
-  program_not_found, program_inactive, active_in_other_program, too_many_codes, code_suspended, invalid_argument,
-  rate_limited, busy
+errors: not_signed_in, anonymous_user, member_deactivated, member_blocked, not_invited, program_not_found,
+  program_inactive, active_in_other_program, too_many_codes, code_suspended, invalid_argument, rate_limited, busy
 timeout: 10s';
 
 grant execute on function referral_private.get_or_create_code to authenticated;
@@ -10106,6 +10167,7 @@ begin
   if p_code is not null then
     perform referral_private.ready_to_choose(p_org_id);
   end if;
+  perform referral_private.require_member(p_org_id, v_referrer_id);
   perform referral_private.share_stripe_account_of(p_org_id);
   v_member := referral_private.ready_for_code(p_org_id, v_referrer_id);
   if p_code is not null then
@@ -10185,6 +10247,8 @@ as $$
 declare
   v_referrer_id uuid := referral_private.acting_for(p_org_id, p_referrer_id);
 begin
+  -- Before the lock, by whose wait a stranger would learn that the organisation exists.
+  perform referral_private.require_member(p_org_id, v_referrer_id);
   perform referral_private.share_stripe_account_of(p_org_id);
   perform referral_private.lock_member(p_org_id, v_referrer_id);
   return query select c.* from referral_private.end_codes_of(p_org_id, v_referrer_id, '{active}', p_reason) as c;
@@ -13635,8 +13699,12 @@ as $$
 declare
   v_earner_id uuid := referral_private.earner_to_read(p_org_id, p_earner_id);
 begin
+  -- Of this person: entries are numbered in one row, and by those of others one would learn of others' sales.
   if p_after is not null and not exists (
-    select from referral_private.ledger_entries as e where e.org_id = p_org_id and e.entry_id = p_after
+    select from referral_private.ledger_entries as e
+    join referral_private.ledger_accounts as a
+      on a.org_id = e.org_id and a.account_id in (e.debit_account_id, e.credit_account_id)
+    where e.org_id = p_org_id and e.entry_id = p_after and a.earner_id = v_earner_id
   ) then
     perform referral_private.raise_error('invalid_argument', 'after: the entry_id of the last row of the page before');
   end if;
@@ -13819,6 +13887,8 @@ declare
 begin
   if p_earner_id is not null or not referral_private.acts_with_role(p_org_id, 'admin') then
     v_earner_id := referral_private.earner_to_read(p_org_id, p_earner_id);
+  else
+    perform referral_private.require_role(p_org_id, 'admin');
   end if;
   return query
   select (t.sale).sale_id, s.livemode, t.earner_id, t.kind, t.amount, (t.sale).currency, t.refusal,
@@ -15022,14 +15092,15 @@ end
 $$;
 
 comment on function referral.get_or_create_code is
-  'Returns the caller''s active code, or makes one. In a program with open enrolment the caller becomes a member.
+  'Returns the caller''s active code, or makes one. In a program with open enrolment the caller becomes a member. Who is
+no member gets not_invited wherever they cannot enrol: the error does not tell whether the organisation or the program
+exists.
 
 org_id: the organisation.
 program_id: the default program unless given.
 Callers: signed-in people.
-Errors: not_signed_in, anonymous_user, member_deactivated, member_blocked, not_invited, organisation_not_found,
-program_not_found, program_inactive, active_in_other_program, too_many_codes, code_suspended, invalid_argument,
-rate_limited, busy.';
+Errors: not_signed_in, anonymous_user, member_deactivated, member_blocked, not_invited, program_not_found,
+program_inactive, active_in_other_program, too_many_codes, code_suspended, invalid_argument, rate_limited, busy.';
 
 grant execute on function referral.get_or_create_code to authenticated;
 

@@ -114,19 +114,20 @@ test('a sale of one id in both modes is explained for each', () =>
     expect(await modes({ livemode: false })).toEqual(['false pending'])
   }))
 
-test('a page of a statement begins after an entry of the organisation', () =>
+test('a page of a statement begins after an entry of the person in the organisation', () =>
   undone(sql, async (tx) => {
-    const { referrer } = actors(tx, staged)
-    const first = async (of: string) => {
-      const [row] = await tx`
-        select min(entry_id)::int as id from referral_private.ledger_entries where org_id = ${of}`
-      return Number(row?.id)
+    const { referrer, operator } = actors(tx, staged)
+    const first = async (org_id: string, earner_id: string) => {
+      const entries = await operator.rpc('my_statement', { org_id, earner_id })
+      return Number(entries.at(-1)?.entry_id)
     }
     const of = (after: number) => ({ org_id: org, after })
-    expect(await first(org)).toBeLessThan(await first(there.org))
-    expect(await referrer.rpc('my_statement', of(await first(org)))).toEqual([])
-    const elsewhere = referrer.rpc('my_statement', of(await first(there.org)))
-    expect(await refusal(elsewhere)).toBe('invalid_argument')
+    const own = await first(org, mentor.id)
+    expect(await referrer.rpc('my_statement', of(own))).toEqual([])
+    for (const after of [await first(there.org, mentor.id), await first(org, staged.friend.id)]) {
+      expect(after).toBeGreaterThan(own)
+      expect(await refusal(referrer.rpc('my_statement', of(after)))).toBe('invalid_argument')
+    }
   }))
 
 describe('coordinators read nothing of the money of others', () => {

@@ -181,12 +181,6 @@ describe('get_or_create_code', () => {
       const call = mentor.rpc('get_or_create_code', { org_id: org, program_id: other?.id })
       expect(await refusal(call)).toBe('active_in_other_program')
     }))
-
-  test('refuses the id of no organisation, with organisation_not_found', () =>
-    undone(sql, async (tx) => {
-      const call = person(tx).rpc('get_or_create_code', { org_id: crypto.randomUUID() })
-      expect(await refusal(call)).toBe('organisation_not_found')
-    }))
 })
 
 describe('update_program', () => {

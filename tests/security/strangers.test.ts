@@ -1,0 +1,211 @@
+/**
+ * To people outside it, an organisation that does not take them is like one that there is not: every RPC answers the same
+ * about its ids and about ids that nobody has, in code, status, message and details, and waits for no lock of it.
+ */
+import postgres from 'postgres'
+import { describe, expect, test } from 'vitest'
+import { type Actor, operator, refusal } from '../support/actors.ts'
+import { answerOf, calls } from '../support/calls.ts'
+import { testDatabase, undone } from '../support/database.ts'
+import { scene } from '../support/scene.ts'
+import { sessions } from '../support/sessions.ts'
+import { actors, type Caller, type Stage, stage } from '../support/stage.ts'
+
+const sql = await testDatabase()
+const staged = await stage(sql)
+for (const { admin, program } of [staged, staged.there]) {
+  const changes = { terms: { enrolment: 'invited' } }
+  await admin.rpc('update_program', { program_id: program, changes })
+}
+const [entry] = await sql`
+  select min(entry_id)::int as id from referral_private.ledger_entries where org_id = ${staged.org}`
+
+/** What an optional argument can name, of the organisation. */
+const named: Record<string, (stage: Stage) => unknown> = {
+  'program_id uuid': ({ program }) => program,
+  'code_id uuid': ({ codeId }) => codeId,
+  'member_id uuid': ({ mentor }) => mentor.id,
+  'referrer_id uuid': ({ mentor }) => mentor.id,
+  'earner_id uuid': ({ mentor }) => mentor.id,
+  'person_id uuid': ({ friend }) => friend.id,
+  'beneficiary_id uuid': ({ mentor }) => mentor.id,
+  'click_id uuid': () => crypto.randomUUID(),
+  'after uuid': ({ redemption }) => redemption,
+  'after bigint': () => entry?.id,
+}
+
+type Args = Record<string, unknown>
+
+/** The arguments of an RPC, those that it requires, and with each optional one that names something. */
+async function variantsOf(rpc: string): Promise<Args[]> {
+  const args = calls[rpc]?.args(staged) ?? {}
+  const rows = await sql`
+    select a.name, format_type(a.type, null) as type, a.place <= p.pronargs - p.pronargdefaults as required
+    from pg_proc as p, unnest(p.proargnames, p.proargtypes::oid[]) with ordinality as a (name, type, place)
+    where p.pronamespace = 'referral'::regnamespace and p.proname = ${rpc}`
+  const required = new Set(rows.filter((row) => row.required).map(({ name }) => name))
+  const optional = rows.filter(
+    ({ name, type }) => !(name in args) && ['uuid', 'bigint'].includes(type),
+  )
+  return [
+    args,
+    Object.fromEntries(Object.entries(args).filter(([name]) => required.has(name))),
+    ...optional.map(({ name, type }) => {
+      const value = named[`${name} ${type}`]
+      if (!value) throw new Error(`${rpc}: say what the argument ${name} ${type} can name`)
+      return { ...args, [name]: value(staged) }
+    }),
+  ]
+}
+
+/** The same arguments, about what there is not. */
+const unreal = (args: Args): Args =>
+  JSON.parse(
+    JSON.stringify(args).replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, (id) =>
+      id === staged.there.codeId ? id : crypto.randomUUID(),
+    ),
+  )
+
+/** All that a caller is shown. */
+const shown = (actor: Actor, rpc: string, args: Args) =>
+  actor.rpc(rpc, args).then(
+    (rows) => JSON.stringify(rows, (_, value) => (typeof value === 'bigint' ? `${value}` : value)),
+    (error: unknown) => {
+      if (!(error instanceof postgres.PostgresError)) throw error
+      return [error.code, error.message, error.detail, error.hint].join('\n')
+    },
+  )
+
+const people = await sql`
+  select proname as name from pg_proc
+  where pronamespace = 'referral'::regnamespace and has_function_privilege('authenticated', oid, 'execute')
+  order by proname`
+const rpcs = people.map(({ name }) => String(name))
+
+const outsiders = ['anon', 'guest', 'stranger', 'elsewhere'] satisfies Caller[]
+
+/** What outsiders are answered in an organisation that takes invited members only, where it is not what the matrix says. */
+const ofInvited: Record<string, Partial<Record<Caller, string>>> = {
+  get_or_create_code: { stranger: 'not_invited', elsewhere: 'not_invited' },
+}
+
+describe.for(rpcs)('%s', (rpc) => {
+  test('says the same of an organisation and of none, also while its rows are locked', () =>
+    sessions(sql, async (holder) => {
+      await holder.tx`
+        select pg_advisory_xact_lock(referral_private.stripe_account_lock_key(''))`
+      for (const table of ['organisations', 'members', 'codes', 'redemptions'])
+        await holder.tx`select from referral.${holder.tx(table)} for update`
+      for (const args of await variantsOf(rpc))
+        for (const caller of outsiders)
+          await undone(sql, async (tx) => {
+            const actor = actors(tx, staged)[caller]
+            expect(await shown(actor, rpc, args), `${caller} ${JSON.stringify(args)}`).toBe(
+              await shown(actor, rpc, unreal(args)),
+            )
+          })
+    }))
+
+  test.for(outsiders)('answers %s as the table says', (caller) =>
+    undone(sql, async (tx) => {
+      const { args, answers } = calls[rpc] as (typeof calls)[string]
+      const seen = await answerOf(actors(tx, staged)[caller].rpc(rpc, args(staged)))
+      expect(seen).toBe(ofInvited[rpc]?.[caller] ?? answers[caller])
+    }),
+  )
+})
+
+describe('get_or_create_code', () => {
+  /** Where nobody can enrol: what to call with. */
+  const closed: [string, (place: Awaited<ReturnType<typeof scene>>) => Promise<Args>][] = [
+    [
+      'enrolment is by invitation',
+      async ({ org, admin, program }) => {
+        const changes = { terms: { enrolment: 'invited' } }
+        await admin.rpc('update_program', { program_id: program, changes })
+        return { org_id: org }
+      },
+    ],
+    [
+      'the program is switched off',
+      async ({ org, admin, program }) => {
+        await admin.rpc('update_program', { program_id: program, changes: { active: false } })
+        return { org_id: org }
+      },
+    ],
+    [
+      'the organisation is switched off',
+      async ({ org, admin }) => {
+        await admin.rpc('update_organisation', { org_id: org, changes: { active: false } })
+        return { org_id: org }
+      },
+    ],
+    [
+      'the program is another organisation’s',
+      async ({ org }) => ({
+        org_id: org,
+        program_id: staged.program,
+      }),
+    ],
+    [
+      'there is no such program',
+      async ({ org }) => ({
+        org_id: org,
+        program_id: crypto.randomUUID(),
+      }),
+    ],
+  ]
+
+  test.for(closed)('tells a stranger nothing where %s', ([, prepare]) =>
+    undone(sql, async (tx) => {
+      const args = await prepare(await scene(tx))
+      const { stranger } = actors(tx, staged)
+      const none = await shown(stranger, 'get_or_create_code', { org_id: crypto.randomUUID() })
+      expect(await shown(stranger, 'get_or_create_code', args)).toBe(none)
+      expect(none).toContain('"not_invited"')
+    }),
+  )
+
+  test('tells a member who enrolled by themself nothing of programs by invitation', () =>
+    undone(sql, async (tx) => {
+      const { org, admin, friend } = await scene(tx)
+      await friend.rpc('get_or_create_code', { org_id: org })
+      await friend.rpc('deactivate_code', { org_id: org })
+      const program = { org_id: org, key: 'closed', name: 'Closed' }
+      const [invited] = await admin.rpc('create_program', program)
+      for (const rpc of ['get_or_create_code', 'create_code']) {
+        const of = (program_id: unknown) => shown(friend, rpc, { org_id: org, program_id })
+        expect(await of(invited?.id)).toBe(await of(crypto.randomUUID()))
+        expect(await of(invited?.id)).toContain('"not_invited"')
+      }
+    }))
+
+  test('says program_inactive to a member, and program_not_found to one whom staff added', () =>
+    undone(sql, async (tx) => {
+      const { org, admin, program, friend, mentor } = await scene(tx)
+      await friend.rpc('get_or_create_code', { org_id: org })
+      await friend.rpc('deactivate_code', { org_id: org })
+      await admin.rpc('update_program', { program_id: program, changes: { active: false } })
+      for (const member of [friend, mentor])
+        expect(await refusal(member.rpc('get_or_create_code', { org_id: org }))).toBe(
+          'program_inactive',
+        )
+      const none = { org_id: org, program_id: crypto.randomUUID() }
+      expect(await refusal(mentor.rpc('get_or_create_code', none))).toBe('program_not_found')
+    }))
+})
+
+const operators = await sql`
+  select proname as name from pg_proc
+  where pronamespace = 'referral'::regnamespace and has_function_privilege('service_role', oid, 'execute')
+    and 'org_id' = any (proargnames)
+  order by proname`
+
+test.for(operators.map(({ name }) => String(name)))(
+  '%s tells the operator that there is no such organisation',
+  (rpc) =>
+    undone(sql, async (tx) => {
+      const args = { ...calls[rpc]?.args(staged), org_id: crypto.randomUUID() }
+      expect(await refusal(operator(tx).rpc(rpc, args))).toBe('organisation_not_found')
+    }),
+)
