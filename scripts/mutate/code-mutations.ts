@@ -108,8 +108,8 @@ export const codeMutations: TextMutation[] = [
   {
     name: 'codes: enrolment',
     in: 'program_for_member',
-    replace: 'perform referral_private.require_open_enrolment(p_member.org_id, v_program.id);',
-    by: '',
+    replace: 'if p_member.admitted_by = p_member.user_id then',
+    by: 'if false then',
     tests: ['tests/sql/members'],
   },
   {

@@ -94,7 +94,7 @@ describe('a code in a program that is not open', () => {
 })
 
 describe('an organisation without a program', () => {
-  test('is program_not_found to everybody, and says who makes one', () =>
+  test('is program_not_found to its people, and says who makes one', () =>
     undone(sql, async (tx) => {
       const admin = person(tx)
       const [org] = await operator(tx).rpc('create_organisation', {
@@ -107,7 +107,7 @@ describe('an organisation without a program', () => {
           'none: an admin calls create_program first',
         )
       const stranger = person(tx).rpc('get_or_create_code', { org_id: org?.id })
-      expect(await refusal(stranger)).toBe('program_not_found')
+      expect(await refusal(stranger)).toBe('not_invited')
     }))
 })
 
