@@ -1,3 +1,4 @@
+import { given } from './given.ts'
 import { type Result, type SupabaseResponse, toResult } from './result.ts'
 import type { Change } from './rows.ts'
 import type { ReferralSchema } from './schema.ts'
@@ -26,13 +27,8 @@ export function staffChangeCalls(referral: ReferralSchema) {
         pageSize,
       }: { subjectId?: string; actorId?: string; after?: number; pageSize?: number } = {},
     ): Promise<Result<Change[]>> {
-      const response = await referral.rpc('list_changes', {
-        org_id: orgId,
-        ...(subjectId === undefined ? {} : { subject_id: subjectId }),
-        ...(actorId === undefined ? {} : { actor_id: actorId }),
-        ...(after === undefined ? {} : { after }),
-        ...(pageSize === undefined ? {} : { page_size: pageSize }),
-      })
+      const optional = { subject_id: subjectId, actor_id: actorId, after, page_size: pageSize }
+      const response = await referral.rpc('list_changes', given({ org_id: orgId }, optional))
       return toResult(response as SupabaseResponse<Change[]>)
     },
   }

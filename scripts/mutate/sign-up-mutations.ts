@@ -61,7 +61,7 @@ export const signUpMutations: TextMutation[] = [
   },
   {
     name: 'sign-up: a claim is kept while uses are reserved',
-    in: 'quota_refusal',
+    in: 'refuse_use',
     replace: "'code_uses_reserved'",
     by: "'code_limit_reached'",
   },

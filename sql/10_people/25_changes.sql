@@ -126,7 +126,7 @@ begin
   if p_after is not null and not exists (
     select from referral_private.changes as c where c.org_id = p_org_id and c.id = p_after
   ) then
-    perform referral_private.raise_error('invalid_argument', 'after');
+    perform referral_private.raise_error('invalid_argument', 'after: the id of a change of the organisation');
   end if;
   return query
   select c.id, c.changed_at, c.actor_id, c.made_as, c.subject, c.subject_id, c.before, c.after

@@ -41,22 +41,23 @@ begin
 end
 $$;
 
--- Why a limited code has no use for somebody, as an error code: all are used, or sign-ups have reserved the rest.
-create function referral_private.quota_refusal(p_code referral.codes)
-returns text
+-- Says why a limited code has no use for somebody: all are used, or sign-ups have reserved the rest. Raises
+-- `code_limit_reached`, `code_uses_reserved`.
+create function referral_private.refuse_use(p_code referral.codes)
+returns void
 language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return case
-    when exists (
-      select from referral.code_quotas as q
-      where q.org_id = p_code.org_id and q.quota_id = p_code.quota_id and q.used < q.max_uses
-    ) then 'code_uses_reserved'
-    else 'code_limit_reached'
-  end;
+  if exists (
+    select from referral.code_quotas as q
+    where q.org_id = p_code.org_id and q.quota_id = p_code.quota_id and q.used < q.max_uses
+  ) then
+    perform referral_private.raise_error('code_uses_reserved');
+  end if;
+  perform referral_private.raise_error('code_limit_reached');
 end
 $$;
 
@@ -74,7 +75,7 @@ begin
     return;
   end if;
   if referral_private.lock_uses_left(p_code, p_user_id) < 1 then
-    perform referral_private.raise_error(referral_private.quota_refusal(p_code));
+    perform referral_private.refuse_use(p_code);
   end if;
   update referral.code_quotas as q
   set used = q.used + 1

@@ -81,7 +81,7 @@ begin
   perform referral_private.require_redeemable(v_code, v_user_id);
   return query select r.* from referral_private.resolve_code(p_code) as r;
   if not found then
-    perform referral_private.raise_error(referral_private.quota_refusal(v_code));
+    perform referral_private.refuse_use(v_code);
   end if;
 end
 $$;

@@ -213,8 +213,8 @@ provenance: typed without a click; link, install_referrer or clipboard with one
 channel: a lower-case label of up to 32 characters; the click''s own channel counts instead, where it has one
 callers: signed-in people
 errors: not_signed_in, anonymous_user, self_referral, new_users_only, code_not_found, program_inactive,
-  code_suspended, code_inactive, code_expired, code_limit_reached, code_uses_reserved, already_redeemed, mutual_referral,
-  invalid_argument, invalid_code, invalid_click, rate_limited, busy
+  code_suspended, code_inactive, code_expired, code_limit_reached, code_uses_reserved, already_redeemed,
+  mutual_referral, invalid_argument, invalid_code, invalid_click, rate_limited, busy
 returns: a row
 timeout: 10s';
 

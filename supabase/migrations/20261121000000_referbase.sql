@@ -897,7 +897,7 @@ begin
   if p_after is not null and not exists (
     select from referral_private.changes as c where c.org_id = p_org_id and c.id = p_after
   ) then
-    perform referral_private.raise_error('invalid_argument', 'after');
+    perform referral_private.raise_error('invalid_argument', 'after: the id of a change of the organisation');
   end if;
   return query
   select c.id, c.changed_at, c.actor_id, c.made_as, c.subject, c.subject_id, c.before, c.after
@@ -2343,22 +2343,23 @@ begin
 end
 $$;
 
--- Why a limited code has no use for somebody, as an error code: all are used, or sign-ups have reserved the rest.
-create function referral_private.quota_refusal(p_code referral.codes)
-returns text
+-- Says why a limited code has no use for somebody: all are used, or sign-ups have reserved the rest. Raises
+-- `code_limit_reached`, `code_uses_reserved`.
+create function referral_private.refuse_use(p_code referral.codes)
+returns void
 language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return case
-    when exists (
-      select from referral.code_quotas as q
-      where q.org_id = p_code.org_id and q.quota_id = p_code.quota_id and q.used < q.max_uses
-    ) then 'code_uses_reserved'
-    else 'code_limit_reached'
-  end;
+  if exists (
+    select from referral.code_quotas as q
+    where q.org_id = p_code.org_id and q.quota_id = p_code.quota_id and q.used < q.max_uses
+  ) then
+    perform referral_private.raise_error('code_uses_reserved');
+  end if;
+  perform referral_private.raise_error('code_limit_reached');
 end
 $$;
 
@@ -2376,7 +2377,7 @@ begin
     return;
   end if;
   if referral_private.lock_uses_left(p_code, p_user_id) < 1 then
-    perform referral_private.raise_error(referral_private.quota_refusal(p_code));
+    perform referral_private.refuse_use(p_code);
   end if;
   update referral.code_quotas as q
   set used = q.used + 1
@@ -4018,7 +4019,7 @@ begin
   perform referral_private.require_redeemable(v_code, v_user_id);
   return query select r.* from referral_private.resolve_code(p_code) as r;
   if not found then
-    perform referral_private.raise_error(referral_private.quota_refusal(v_code));
+    perform referral_private.refuse_use(v_code);
   end if;
 end
 $$;
@@ -11460,8 +11461,8 @@ provenance: typed without a click; link, install_referrer or clipboard with one
 channel: a lower-case label of up to 32 characters; the click''s own channel counts instead, where it has one
 callers: signed-in people
 errors: not_signed_in, anonymous_user, self_referral, new_users_only, code_not_found, program_inactive,
-  code_suspended, code_inactive, code_expired, code_limit_reached, code_uses_reserved, already_redeemed, mutual_referral,
-  invalid_argument, invalid_code, invalid_click, rate_limited, busy
+  code_suspended, code_inactive, code_expired, code_limit_reached, code_uses_reserved, already_redeemed,
+  mutual_referral, invalid_argument, invalid_code, invalid_click, rate_limited, busy
 returns: a row
 timeout: 10s';
 

@@ -78,7 +78,8 @@ test('only errors of redeem_code are final, and those that may pass are not', as
   const kinds = Map.groupBy(list.split(/,\s+/), final)
   expect(kinds.get('final')).toHaveLength(9)
   expect(kinds.get('may pass')?.sort()).toEqual(
-    ['anonymous_user', 'busy', 'code_suspended', 'invalid_argument', 'invalid_click'].concat([
+    ['anonymous_user', 'busy', 'code_suspended', 'code_uses_reserved', 'invalid_argument'].concat([
+      'invalid_click',
       'not_signed_in',
       'program_inactive',
       'rate_limited',

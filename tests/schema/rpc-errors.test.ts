@@ -56,6 +56,7 @@ const unreachable: Record<string, [codes: string[], reason: string]> = {
       'code_not_found',
       'code_inactive',
       'code_expired',
+      'code_limit_reached',
       'already_redeemed',
       'mutual_referral',
       'invalid_argument',

@@ -125,7 +125,6 @@ test('a page of a statement begins after an entry of the person in the organisat
     const own = await first(org, mentor.id)
     expect(await referrer.rpc('my_statement', of(own))).toEqual([])
     for (const after of [await first(there.org, mentor.id), await first(org, staged.friend.id)]) {
-      expect(after).toBeGreaterThan(own)
       expect(await refusal(referrer.rpc('my_statement', of(after)))).toBe('invalid_argument')
     }
   }))

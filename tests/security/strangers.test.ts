@@ -27,6 +27,8 @@ const named: Record<string, (stage: Stage) => unknown> = {
   'member_id uuid': ({ mentor }) => mentor.id,
   'referrer_id uuid': ({ mentor }) => mentor.id,
   'earner_id uuid': ({ mentor }) => mentor.id,
+  'actor_id uuid': ({ admin }) => admin.id,
+  'subject_id uuid': ({ program }) => program,
   'person_id uuid': ({ friend }) => friend.id,
   'beneficiary_id uuid': ({ mentor }) => mentor.id,
   'click_id uuid': () => crypto.randomUUID(),

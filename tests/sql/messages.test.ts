@@ -18,7 +18,7 @@ describe('a setting that only the operator sets', () => {
       const call = () => admin.rpc('update_organisation', { org_id: org, changes })
       expect(await refusal(call())).toBe('not_allowed')
       expect(await details(call())).toBe(
-        'stripe_account_id and link_origin are set by the operator, with the secret key',
+        'stripe_account_id, link_origin, batch_rows_per_day are set by the operator, with the secret key',
       )
     }),
   )
@@ -37,7 +37,7 @@ describe('a setting that only the operator sets', () => {
       const change = (changes: unknown) =>
         details(admin.rpc('update_organisation', { org_id: org, changes }))
       expect(await change({ slug: 'x', colour: 'red' })).toMatch(
-        /^changes: unknown slug, colour; known are name, active, .*, stripe_account_id, link_origin$/,
+        /^changes: unknown slug, colour; known are name, active, .*, stripe_account_id, link_origin, batch_rows_per_day$/,
       )
       expect(await change([])).toMatch(/^changes: an object with some of name, /)
       expect(await change({ code_length: 'ten' })).toMatch(/^changes: .*"ten"/)
