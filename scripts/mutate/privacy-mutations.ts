@@ -1,6 +1,7 @@
 import type { TextMutation } from './mutation.ts'
 
 const days = ['tests/sql/day-keys']
+const programs = ['tests/security/own-programs']
 const strangers = ['tests/security/strangers']
 const texts = ['tests/sql/one-line-texts']
 
@@ -83,5 +84,47 @@ export const privacyMutations: TextMutation[] = [
     replace: 'perform referral_private.require_person();',
     by: '',
     tests: strangers,
+  },
+  {
+    name: 'privacy: programs of open enrolment',
+    in: 'readable_programs',
+    replace: 'or referral_private.has_open_enrolment(p.org_id, p.id)',
+    by: '',
+    tests: programs,
+  },
+  {
+    name: 'privacy: programs of their code',
+    in: 'readable_programs',
+    replace: 'c.referrer_id = v_user_id',
+    by: 'false',
+    tests: programs,
+  },
+  {
+    name: 'privacy: programs of their redemption',
+    in: 'readable_programs',
+    replace: 'r.referee_id = v_user_id',
+    by: 'false',
+    tests: programs,
+  },
+  {
+    name: 'privacy: programs of others’ redemptions',
+    in: 'readable_programs',
+    replace: 'and r.referee_id = v_user_id',
+    by: '',
+    tests: programs,
+  },
+  {
+    name: 'privacy: programs all',
+    in: 'readable_programs',
+    replace: 'p.org_id <> all (v_open_org_ids)',
+    by: 'true',
+    tests: programs,
+  },
+  {
+    name: 'privacy: programs of staff who enrolled by themselves',
+    in: 'readable_programs',
+    replace: "except\n    select referral_private.orgs_with_role('coordinator')",
+    by: '',
+    tests: programs,
   },
 ]

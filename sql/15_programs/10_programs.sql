@@ -22,7 +22,9 @@ create table referral.programs (
 create unique index programs_one_default on referral.programs (org_id) where is_default;
 
 comment on table referral.programs is
-  'Programs of an organisation. Read by its members. Written by create_program and update_program.';
+  'Programs of an organisation. Read by its staff and the members whom they have added; by members who enrolled by
+themselves those with open enrolment, and those in which they have a code or a redemption. Written by create_program and
+update_program.';
 
 -- What an argument that a constraint refuses must be.
 comment on constraint programs_key_is_a_label on referral.programs is
@@ -32,11 +34,6 @@ comment on constraint programs_name_is_one_line on referral.programs is
   'name: one line, without control and bidirectional characters';
 
 alter table referral.programs enable row level security;
-
-create policy programs_members_read on referral.programs
-for select
-to authenticated
-using (org_id in (select referral_private.orgs_with_role('member')));
 
 grant select on referral.programs to authenticated, service_role;
 

@@ -17,15 +17,10 @@ create table referral.program_terms (
 create unique index program_terms_one_in_force on referral.program_terms (org_id, program_id) where valid_to is null;
 
 comment on table referral.program_terms is
-  'Versions of a program''s terms, each immutable, with the time it was in force. Read by the organisation''s members.
+  'Versions of a program''s terms, each immutable, with the time it was in force. Read by those who read the program.
 Written by create_program and update_program.';
 
 alter table referral.program_terms enable row level security;
-
-create policy program_terms_members_read on referral.program_terms
-for select
-to authenticated
-using (org_id in (select referral_private.orgs_with_role('member')));
 
 grant select on referral.program_terms to authenticated, service_role;
 

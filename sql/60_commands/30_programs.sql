@@ -102,7 +102,9 @@ declare
   v_now timestamptz;
 begin
   select * into v_program from referral.programs as p where p.id = p_program_id;
-  if v_program.id is null or not referral_private.acts_with_role(v_program.org_id, 'member') then
+  if v_program.id is null or not (
+    referral_private.is_operator() or v_program.id in (select referral_private.readable_programs())
+  ) then
     perform referral_private.raise_error('program_not_found');
   end if;
   perform referral_private.require_role(v_program.org_id, 'admin');

@@ -2,13 +2,13 @@
  * To people outside it, an organisation that does not take them is like one that there is not: every RPC answers the same
  * about its ids and about ids that nobody has, in code, status, message and details, and waits for no lock of it.
  */
-import postgres from 'postgres'
 import { describe, expect, test } from 'vitest'
-import { type Actor, operator, refusal } from '../support/actors.ts'
+import { operator, refusal } from '../support/actors.ts'
 import { answerOf, calls } from '../support/calls.ts'
 import { testDatabase, undone } from '../support/database.ts'
 import { scene } from '../support/scene.ts'
 import { sessions } from '../support/sessions.ts'
+import { shown } from '../support/shown.ts'
 import { actors, type Caller, type Stage, stage } from '../support/stage.ts'
 
 const sql = await testDatabase()
@@ -66,16 +66,6 @@ const unreal = (args: Args): Args =>
     JSON.stringify(args).replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, (id) =>
       id === staged.there.codeId ? id : crypto.randomUUID(),
     ),
-  )
-
-/** All that a caller is shown. */
-const shown = (actor: Actor, rpc: string, args: Args) =>
-  actor.rpc(rpc, args).then(
-    (rows) => JSON.stringify(rows, (_, value) => (typeof value === 'bigint' ? `${value}` : value)),
-    (error: unknown) => {
-      if (!(error instanceof postgres.PostgresError)) throw error
-      return [error.code, error.message, error.detail, error.hint].join('\n')
-    },
   )
 
 const people = await sql`
