@@ -1112,7 +1112,9 @@ create table referral.programs (
 create unique index programs_one_default on referral.programs (org_id) where is_default;
 
 comment on table referral.programs is
-  'Programs of an organisation. Read by its members. Written by create_program and update_program.';
+  'Programs of an organisation. Read by its staff and the members whom they have added; by members who enrolled by
+themselves those with open enrolment, and those in which they have a code or a redemption. Written by create_program and
+update_program.';
 
 -- What an argument that a constraint refuses must be.
 comment on constraint programs_key_is_a_label on referral.programs is
@@ -1122,11 +1124,6 @@ comment on constraint programs_name_is_one_line on referral.programs is
   'name: one line, without control and bidirectional characters';
 
 alter table referral.programs enable row level security;
-
-create policy programs_members_read on referral.programs
-for select
-to authenticated
-using (org_id in (select referral_private.orgs_with_role('member')));
 
 grant select on referral.programs to authenticated, service_role;
 
@@ -1458,15 +1455,10 @@ create table referral.program_terms (
 create unique index program_terms_one_in_force on referral.program_terms (org_id, program_id) where valid_to is null;
 
 comment on table referral.program_terms is
-  'Versions of a program''s terms, each immutable, with the time it was in force. Read by the organisation''s members.
+  'Versions of a program''s terms, each immutable, with the time it was in force. Read by those who read the program.
 Written by create_program and update_program.';
 
 alter table referral.program_terms enable row level security;
-
-create policy program_terms_members_read on referral.program_terms
-for select
-to authenticated
-using (org_id in (select referral_private.orgs_with_role('member')));
 
 grant select on referral.program_terms to authenticated, service_role;
 
@@ -3586,6 +3578,59 @@ create trigger redemptions_record_their_changes
 after update of status, decision on referral.redemptions
 for each row
 execute function referral_private.record_redemption_change();
+
+-- Who reads programs and their terms. Staff may have offered some people more than others, so who enrolled by themself
+-- reads what is offered to everybody, and what they take part in.
+
+-- The programs that the caller may read: all of an organisation for its staff and for members whom staff have added;
+-- for a member who enrolled by themself those with open enrolment, switched on or off, and those in which they have or
+-- had a code, or have redeemed one.
+create function referral_private.readable_programs()
+returns setof uuid
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_user_id constant uuid := auth.uid();
+  v_org_ids constant uuid[] := array(select referral_private.orgs_with_role('member'));
+  v_open_org_ids constant uuid[] := array(
+    select m.org_id from referral.members as m
+    where m.user_id = v_user_id and m.admitted_by = m.user_id
+    except
+    select referral_private.orgs_with_role('coordinator')
+  );
+begin
+  return query
+  select p.id
+  from referral.programs as p
+  where p.org_id = any (v_org_ids) and (
+    p.org_id <> all (v_open_org_ids)
+    or referral_private.has_open_enrolment(p.org_id, p.id)
+    or exists (
+      select from referral.codes as c
+      where c.org_id = p.org_id and c.program_id = p.id and c.referrer_id = v_user_id
+    )
+    or exists (
+      select from referral.redemptions as r
+      where r.org_id = p.org_id and r.program_id = p.id and r.referee_id = v_user_id
+    )
+  );
+end
+$$;
+
+grant execute on function referral_private.readable_programs to authenticated;
+
+create policy programs_members_read on referral.programs
+for select
+to authenticated
+using (id in (select referral_private.readable_programs()));
+
+create policy program_terms_members_read on referral.program_terms
+for select
+to authenticated
+using (program_id in (select referral_private.readable_programs()));
 
 -- What staff decide: a fact with actor, reason and time, which ends what should not earn. A decision stands until it is
 -- withdrawn, and then counts as never made. The row is its own audit.
@@ -9707,7 +9752,9 @@ declare
   v_now timestamptz;
 begin
   select * into v_program from referral.programs as p where p.id = p_program_id;
-  if v_program.id is null or not referral_private.acts_with_role(v_program.org_id, 'member') then
+  if v_program.id is null or not (
+    referral_private.is_operator() or v_program.id in (select referral_private.readable_programs())
+  ) then
     perform referral_private.raise_error('program_not_found');
   end if;
   perform referral_private.require_role(v_program.org_id, 'admin');
