@@ -948,7 +948,13 @@ export type Database = {
       expire_codes: { Args: { max_rows?: number }; Returns: number }
       expire_redemptions: { Args: { max_rows?: number }; Returns: number }
       explain_commission: {
-        Args: { earner_id?: string; livemode?: boolean; org_id: string; sale_id: string }
+        Args: {
+          earner_id?: string
+          livemode?: boolean
+          org_id: string
+          sale_id?: string
+          sale_number?: number
+        }
         Returns: Database['referral']['CompositeTypes']['commission_explanation'][]
         SetofOptions: {
           from: '*'
@@ -1847,6 +1853,7 @@ export type Database = {
         max_uses: number | null
       }
       commission_explanation: {
+        sale_number: number | null
         sale_id: string | null
         livemode: boolean | null
         earner_id: string | null
@@ -1984,6 +1991,7 @@ export type Database = {
         amount: number | null
         currency: string | null
         livemode: boolean | null
+        sale_number: number | null
         sale_id: string | null
         caused_by: string | null
       }

@@ -1,4 +1,4 @@
-import { given } from './given.ts'
+import { given, required } from './given.ts'
 import { type Result, type SupabaseResponse, toResult } from './result.ts'
 import type { CommissionExplanation, Earnings, StatementEntry } from './rows.ts'
 import type { ReferralSchema } from './schema.ts'
@@ -29,7 +29,7 @@ export function earningCalls(referral: ReferralSchema) {
 
     /**
      * Returns the ledger entries of a person, newest first. Each entry moves an amount from one kind of account to another;
-     * `expense` is the organisation's. `pageSize` is 100 unless given, 1,000 at most. For the next page, pass the last
+     * `expense` is the organisation's. `sale_number` is the same in all entries of a sale. `pageSize` is 100 unless given, 1,000 at most. For the next page, pass the last
      * `entry_id` as `after`.
      */
     async myStatement(
@@ -42,17 +42,19 @@ export function earningCalls(referral: ReferralSchema) {
     },
 
     /**
-     * Explains the commission of a sale: the facts, the terms, the calculation, and the ids of the events. An earner sees
-     * their own commission or reward, admins see all. To people who are not staff, `code_id` is the first code of its chain of
-     * rotations.
+     * Explains the commission of a sale: the facts, the terms and the calculation. An earner sees their own commission or
+     * reward, admins see all, with the ids of the events. `sale` is a `sale_number` of `myStatement`; admins may also pass a
+     * `sale_id`, such as Stripe's invoice. Errors: `not_allowed` (a `sale_id`, or somebody else's money, is for admins). To
+     * people who are not staff, `code_id` is the first code of its chain of rotations.
      */
     async explainCommission(
       orgId: string,
-      saleId: string,
+      sale: number | string,
       of: MoneyOf = {},
     ): Promise<Result<CommissionExplanation[]>> {
-      const args = given({ ...moneyOf(orgId, of), sale_id: saleId })
-      const response = await referral.rpc('explain_commission', args)
+      const which =
+        typeof sale === 'number' ? { sale_number: sale } : { sale_id: required('sale', sale) }
+      const response = await referral.rpc('explain_commission', given(moneyOf(orgId, of), which))
       return toResult(response as SupabaseResponse<CommissionExplanation[]>)
     },
   }

@@ -94,16 +94,32 @@ export type CodeImport = { batch_id: string | null; made: number; rows: PlannedC
 /** A person's earnings in one currency and mode, in minor units. */
 export type Earnings = Composite<'earnings'>
 
-/** A ledger entry: an amount that moved from one account of a person to another. `sale_id` is null for a payout. */
-export type StatementEntry = Nullable<Composite<'statement_entry'>, 'sale_id'>
+/**
+ * A ledger entry: an amount that moved from one account of a person to another. `sale_number` is null for a payout. `sale_id`
+ * and `caused_by` are null for all but admins.
+ */
+export type StatementEntry = Nullable<
+  Composite<'statement_entry'>,
+  'sale_number' | 'sale_id' | 'caused_by'
+>
 
 /** The amount that an organisation owes one person in one currency and mode, in minor units. */
 export type Liability = Composite<'liability'>
 
-/** The explanation of a commission. `refusal` is the reason if the commission is zero. */
+/**
+ * The explanation of a commission. `refusal` is the reason if the commission is zero. `sale_number` is null where nothing was
+ * ever posted, `sale_id` and `event_ids` for all but admins.
+ */
 export type CommissionExplanation = Nullable<
   Composite<'commission_explanation'>,
-  'refusal' | 'total_excluding_tax' | 'available_at' | 'redemption_id' | 'rank'
+  | 'sale_number'
+  | 'sale_id'
+  | 'event_ids'
+  | 'refusal'
+  | 'total_excluding_tax'
+  | 'available_at'
+  | 'redemption_id'
+  | 'rank'
 >
 
 /** What is wrong with the ledger. Amounts in minor units; for the kind `due`, seconds since 1970. */

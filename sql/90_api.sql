@@ -558,9 +558,10 @@ grant execute on function referral.expire_redemptions to service_role;
 
 create function referral.explain_commission(
   org_id uuid,
-  sale_id text,
+  sale_number bigint default null,
   earner_id uuid default null,
-  livemode boolean default null
+  livemode boolean default null,
+  sale_id text default null
 )
 returns setof referral.commission_explanation
 language plpgsql
@@ -572,22 +573,26 @@ as $$
 begin
   return query select x.* from referral_private.explain_commission(
     explain_commission.org_id,
-    explain_commission.sale_id,
+    explain_commission.sale_number,
     explain_commission.earner_id,
-    explain_commission.livemode
+    explain_commission.livemode,
+    explain_commission.sale_id
   ) as x;
 end
 $$;
 
 comment on function referral.explain_commission is
-  'Returns why a sale earned what it did: facts, terms, arithmetic, and the ids of the events that stated the facts.
-Admins see every person''s part. No row where the sale had no evidence when it was paid. To people who are not staff
-code_id is the first code of its chain, not the rotated one that the friend used.
+  'Returns why a sale earned what it did: facts, terms, arithmetic; for admins and the operator the sale''s id and the ids
+of the events that stated the facts, too. Admins see every person''s part. No row where the sale had no evidence when
+it was paid, or no part is the person''s. To people who are not staff code_id is the first code of its chain, not the
+rotated one that the friend used.
 
 org_id: the organisation.
-sale_id: Stripe''s invoice or payment intent; of a recorded payment provider:org_id:payment_ref, as in my_statement.
+sale_number: the sale, as in my_statement; either this or sale_id.
 earner_id: the caller unless given; for admins and the operator, everyone unless given.
 livemode: true for live money, false for that of test mode; both unless given.
+sale_id: for admins and the operator: Stripe''s invoice or payment intent; of a recorded payment
+provider:org_id:payment_ref, as in my_statement.
 Callers: the person; admins and the operator for anyone.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument.';
 
@@ -1167,7 +1172,9 @@ $$;
 
 comment on function referral.my_statement is
   'Returns every entry of a person''s ledger accounts, newest first: an amount in minor units that went from one kind of
-account to another; expense is the organisation. An entry of a payout or an adjustment has no sale_id.
+account to another; expense is the organisation. sale_number is the same in all entries of a sale; an entry of a
+payout or an adjustment has none. sale_id, which is Stripe''s or another provider''s, and caused_by, the event or the
+job, are for admins and the operator, and null for others.
 
 org_id: the organisation.
 earner_id: the caller unless given.

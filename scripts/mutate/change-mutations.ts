@@ -1,6 +1,6 @@
 import type { TextMutation } from './mutation.ts'
 
-const tests = ['tests/sql/changes']
+const tests = ['tests/sql/changes', 'tests/security/calls']
 
 const change = (name: string, target: string, replace: string, by: string): TextMutation => ({
   name: `changes: ${name}`,
@@ -23,9 +23,10 @@ export const changeMutations: TextMutation[] = [
   difference('the role of the database', "nullif(current_setting('role'), 'none')", 'null'),
   difference(
     'the columns that differ',
-    "is_now.value, 'null') or key",
-    "is_now.value, '0') or key",
+    "where coalesce(was.value, 'null') <> coalesce(is_now.value, 'null') or",
+    'where true or',
   ),
+  difference('columns that were null', "is_now.value, 'null') or key", "is_now.value, '0') or key"),
   difference('a reason that stays', 'or key = p_with', 'or false'),
   difference('a reason that was given', "and is_now.value <> 'null'", ''),
   difference('a change that changes nothing', 'having bool_or(', 'having true or bool_or('),

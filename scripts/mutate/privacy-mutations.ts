@@ -2,6 +2,7 @@ import type { TextMutation } from './mutation.ts'
 
 const days = ['tests/sql/day-keys']
 const programs = ['tests/security/own-programs']
+const refs = ['tests/security/payment-refs']
 const strangers = ['tests/security/strangers']
 const texts = ['tests/sql/one-line-texts']
 
@@ -126,5 +127,49 @@ export const privacyMutations: TextMutation[] = [
     replace: "except\n    select referral_private.orgs_with_role('coordinator')",
     by: '',
     tests: programs,
+  },
+  {
+    name: 'privacy: ids of sales in a statement',
+    in: 'my_statement',
+    replace: 'case when v_is_admin then f.sale_id end',
+    by: 'f.sale_id',
+    tests: refs,
+  },
+  {
+    name: 'privacy: events in a statement',
+    in: 'my_statement',
+    replace: 'case when v_is_admin then f.caused_by end',
+    by: 'f.caused_by',
+    tests: refs,
+  },
+  {
+    name: 'privacy: ids of sales in an explanation',
+    in: 'explain_commission',
+    replace: 'case when v_is_admin then s.sale_id end',
+    by: 's.sale_id',
+    tests: refs,
+  },
+  {
+    name: 'privacy: events in an explanation',
+    in: 'explain_commission',
+    replace:
+      'case when v_is_admin then referral_private.events_of_sale(v_stripe_account, s.livemode, s.sale_id) end',
+    by: 'referral_private.events_of_sale(v_stripe_account, s.livemode, s.sale_id)',
+    tests: refs,
+  },
+  {
+    name: 'privacy: a sale is explained by its id to admins only',
+    in: 'explain_commission',
+    replace: 'if v_is_admin or p_sale_id is not null then',
+    by: 'if v_is_admin then',
+    tests: ['tests/sql/ledger'],
+  },
+  {
+    name: 'privacy: a sale is known by its first entry only',
+    in: 'sale_numbered',
+    replace:
+      'and e.entry_id = referral_private.sale_number(e.org_id, e.stripe_account, e.livemode, e.sale_id)',
+    by: '',
+    tests: ['tests/sql/ledger'],
   },
 ]

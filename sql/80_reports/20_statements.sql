@@ -1,4 +1,24 @@
--- Statements: every entry of an earner's ledger accounts.
+-- Statements: every entry of an earner's ledger accounts. Ids of a customer's purchases are for admins: an earner knows
+-- a sale by its number.
+
+-- The number of a sale in an organisation: that of its first entry, which says nothing of the purchase. Null where it
+-- has no entry.
+create function referral_private.sale_number(p_org_id uuid, p_stripe_account text, p_livemode boolean, p_sale_id text)
+returns bigint
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select min(e.entry_id) from referral_private.ledger_entries as e
+    where e.sale_id = p_sale_id and e.stripe_account = p_stripe_account and e.livemode = p_livemode
+      and e.org_id = p_org_id
+  );
+end
+$$;
+
 create type referral.statement_entry as (
   entry_id bigint,
   posted_at timestamptz,
@@ -7,6 +27,7 @@ create type referral.statement_entry as (
   amount bigint,
   currency text,
   livemode boolean,
+  sale_number bigint,
   sale_id text,
   caused_by text
 );
@@ -26,6 +47,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_earner_id uuid := referral_private.earner_to_read(p_org_id, p_earner_id);
+  v_is_admin constant boolean := referral_private.acts_with_role(p_org_id, 'admin');
 begin
   -- Of this person: entries are numbered in one row, and by those of others one would learn of others' sales.
   if p_after is not null and not exists (
@@ -62,8 +84,9 @@ begin
         limit referral_private.page_size(p_page_size)
       ) as e
     )
-  select f.entry_id, f.posted_at, debit.kind, credit.kind, f.amount, f.currency, f.livemode, f.sale_id,
-    f.caused_by
+  select f.entry_id, f.posted_at, debit.kind, credit.kind, f.amount, f.currency, f.livemode,
+    referral_private.sale_number(p_org_id, f.stripe_account, f.livemode, f.sale_id),
+    case when v_is_admin then f.sale_id end, case when v_is_admin then f.caused_by end
   from found as f
   join referral_private.ledger_accounts as debit
     on debit.org_id = f.org_id and debit.account_id = f.debit_account_id
@@ -76,7 +99,9 @@ $$;
 
 comment on function referral_private.my_statement is
   'public: Returns every entry of a person''s ledger accounts, newest first: an amount in minor units that went from one
-kind of account to another; expense is the organisation. An entry of a payout or an adjustment has no sale_id.
+kind of account to another; expense is the organisation. sale_number is the same in all entries of a sale; an entry of
+a payout or an adjustment has none. sale_id, which is Stripe''s or another provider''s, and caused_by, the event or the
+job, are for admins and the operator, and null for others.
 
 group: See referrals and earnings
 org_id: the organisation

@@ -1,5 +1,6 @@
 -- How each amount came about: the facts, the terms, the arithmetic, and the events that stated the facts.
 create type referral.commission_explanation as (
+  sale_number bigint,
   sale_id text,
   livemode boolean,
   earner_id uuid,
@@ -104,11 +105,31 @@ begin
 end
 $$;
 
+-- The sale that a number means in an organisation, by one of its entries; null where it means none.
+create function referral_private.sale_numbered(p_org_id uuid, p_sale_number bigint)
+returns referral_private.ledger_entries
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_entry referral_private.ledger_entries;
+begin
+  select * into v_entry
+  from referral_private.ledger_entries as e
+  where e.org_id = p_org_id and e.entry_id = p_sale_number
+    and e.entry_id = referral_private.sale_number(e.org_id, e.stripe_account, e.livemode, e.sale_id);
+  return v_entry;
+end
+$$;
+
 create function referral_private.explain_commission(
   p_org_id uuid,
-  p_sale_id text,
+  p_sale_number bigint default null,
   p_earner_id uuid default null,
-  p_livemode boolean default null
+  p_livemode boolean default null,
+  p_sale_id text default null
 )
 returns setof referral.commission_explanation
 language plpgsql
@@ -120,39 +141,51 @@ declare
   v_earner_id uuid := p_earner_id;
   v_stripe_account text := referral_private.stripe_account_of(p_org_id);
   v_is_staff boolean := referral_private.acts_with_role(p_org_id, 'coordinator');
+  v_is_admin constant boolean := coalesce(referral_private.acts_with_role(p_org_id, 'admin'), false);
+  v_entry referral_private.ledger_entries;
 begin
-  if p_earner_id is not null or not referral_private.acts_with_role(p_org_id, 'admin') then
-    v_earner_id := referral_private.earner_to_read(p_org_id, p_earner_id);
-  else
+  if v_is_admin or p_sale_id is not null then
     perform referral_private.require_role(p_org_id, 'admin');
   end if;
+  if p_earner_id is not null or not v_is_admin then
+    v_earner_id := referral_private.earner_to_read(p_org_id, p_earner_id);
+  end if;
+  if num_nonnulls(p_sale_number, p_sale_id) <> 1 then
+    perform referral_private.raise_error('invalid_argument', 'sale_number: it, or sale_id, and not both');
+  end if;
+  v_entry := referral_private.sale_numbered(p_org_id, p_sale_number);
   return query
-  select (t.sale).sale_id, s.livemode, t.earner_id, t.kind, t.amount, (t.sale).currency, t.refusal,
-    referral_private.arithmetic_of(t), (t.sale).paid, (t.sale).reversed, (t.sale).total,
+  select referral_private.sale_number(p_org_id, v_stripe_account, s.livemode, s.sale_id),
+    case when v_is_admin then s.sale_id end, s.livemode, t.earner_id, t.kind, t.amount, (t.sale).currency,
+    t.refusal, referral_private.arithmetic_of(t), (t.sale).paid, (t.sale).reversed, (t.sale).total,
     (t.sale).total_excluding_tax, (t.sale).sale_at, t.available_at,
     (t.evidence).program_id, (t.evidence).terms_version, t.terms, (t.evidence).at, (t.evidence).redemption_id,
     case when v_is_staff then (t.evidence).code_id else (t.evidence).chain_id end, t.rank,
-    referral_private.events_of_sale(v_stripe_account, s.livemode, s.sale_id)
+    case when v_is_admin then referral_private.events_of_sale(v_stripe_account, s.livemode, s.sale_id) end
   from referral_private.sales as s
   cross join lateral referral_private.targets_at(
     v_stripe_account, s.livemode, array[s.payer_id], clock_timestamp()
   ) as t
-  where s.stripe_account = v_stripe_account and s.sale_id = p_sale_id and (t.sale).sale_id = p_sale_id
+  where s.stripe_account = v_stripe_account and s.sale_id = coalesce(p_sale_id, v_entry.sale_id)
+    and (v_entry.livemode is null or s.livemode = v_entry.livemode) and (t.sale).sale_id = s.sale_id
     and (t.evidence).org_id = p_org_id and (v_earner_id is null or t.earner_id = v_earner_id)
     and (p_livemode is null or s.livemode = p_livemode);
 end
 $$;
 
 comment on function referral_private.explain_commission is
-  'public: Returns why a sale earned what it did: facts, terms, arithmetic, and the ids of the events that stated the
-facts. Admins see every person''s part. No row where the sale had no evidence when it was paid. To people who are not
+  'public: Returns why a sale earned what it did: facts, terms, arithmetic; for admins and the operator the sale''s id
+and the ids of the events that stated the facts, too. Admins see every person''s part. No row where the sale had no
+evidence when it was paid, or no part is the person''s. To people who are not
 staff code_id is the first code of its chain, not the rotated one that the friend used.
 
 group: See referrals and earnings
 org_id: the organisation
-sale_id: Stripe''s invoice or payment intent; of a recorded payment provider:org_id:payment_ref, as in my_statement
+sale_number: the sale, as in my_statement; either this or sale_id
 earner_id: the caller unless given; for admins and the operator, everyone unless given
 livemode: true for live money, false for that of test mode; both unless given
+sale_id: for admins and the operator: Stripe''s invoice or payment intent; of a recorded payment
+  provider:org_id:payment_ref, as in my_statement
 callers: the person; admins and the operator for anyone
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument
 timeout: 10s';

@@ -324,13 +324,17 @@ describe('earnings', () => {
     expect((await clientOf(friend).myEarnings(org, ofMentor)).error?.code).toBe('not_a_member')
     const statement = await referrals.myStatement(org, { pageSize: 1 })
     expect(statement.data).toMatchObject([
-      { from_kind: 'expense', to_kind: 'pending', amount: 100, caused_by: event.id },
+      { from_kind: 'expense', to_kind: 'pending', amount: 100, sale_id: null, caused_by: null },
     ])
     const after = statement.data?.at(-1)?.entry_id ?? 0
     expect((await referrals.myStatement(org, { after })).data).toEqual([])
-    const why = await referrals.explainCommission(org, `in_${org.slice(0, 8)}`)
-    expect(why.data).toMatchObject([
-      { amount: 100, livemode: false, refusal: null, event_ids: [event.id] },
+    const number = statement.data?.[0]?.sale_number ?? 0
+    const why = await referrals.explainCommission(org, number)
+    expect(why.data).toMatchObject([{ amount: 100, refusal: null, sale_id: null, event_ids: null }])
+    const [sale_id, asked] = [`in_${org.slice(0, 8)}`, { livemode: false }]
+    expect((await referrals.explainCommission(org, sale_id, asked)).error?.code).toBe('not_allowed')
+    expect((await clientOf(admin).explainCommission(org, sale_id, asked)).data).toMatchObject([
+      { amount: 100, livemode: false, sale_id, sale_number: number, event_ids: [event.id] },
     ])
     const { data: owed } = await staff.orgLiabilities(org, { pageSize: 1 })
     expect(owed).toMatchObject([{ earner_id: mentor.id, livemode: false, pending: 100 }])

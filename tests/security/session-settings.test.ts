@@ -90,13 +90,13 @@ async function told(tx: Sql, staged: Awaited<ReturnType<typeof stageStory>>, und
   const explained = []
   for (const { sale_id } of sales)
     explained.push(
-      await rowsUnder(tx, under, mentor, 'explain_commission', { org_id: org, sale_id }),
+      await rowsUnder(tx, under, admin, 'explain_commission', { org_id: org, sale_id }),
     )
   const statement = await rowsUnder(tx, under, mentor, 'my_statement', { org_id: org })
   const ending = {
     sales,
-    explained,
-    statement: statement.map((row) => ({ ...row, entry_id: null })),
+    explained: explained.map((rows) => rows.map((row) => ({ ...row, sale_number: null }))),
+    statement: statement.map((row) => ({ ...row, entry_id: null, sale_number: null })),
     earnings: await rowsUnder(tx, under, mentor, 'my_earnings', { org_id: org }),
     liabilities: await rowsUnder(tx, under, admin, 'org_liabilities', { org_id: org }),
     postings: await tx`select * from referral_private.postings order by sale_id, earner_id, kind`,

@@ -79,11 +79,11 @@ describe('in New York, while clocks change', () => {
   test('a hold of seven days is explained as such', () =>
     undone(sql, async (tx) => {
       const terms = { hold_days: 7 }
-      const { org, mentor, friend } = await redeemedIn2025(tx, '2025-03-01T10:00Z', terms)
+      const { org, admin, friend } = await redeemedIn2025(tx, '2025-03-01T10:00Z', terms)
       const sale = paidInvoice({ userId: friend.id, at: seconds('2025-03-05T12:00Z') })
       await ingest(tx, sale)
       const args = { org_id: org, sale_id: sale.data.object.id }
-      expect(await rowsUnder(tx, newYork, mentor, 'explain_commission', args)).toMatchObject([
+      expect(await rowsUnder(tx, newYork, admin, 'explain_commission', args)).toMatchObject([
         { available_at: new Date('2025-03-12T12:00Z') },
       ])
     }))

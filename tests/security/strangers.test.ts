@@ -9,7 +9,8 @@ import { testDatabase, undone } from '../support/database.ts'
 import { scene } from '../support/scene.ts'
 import { sessions } from '../support/sessions.ts'
 import { shown } from '../support/shown.ts'
-import { actors, type Caller, type Stage, stage } from '../support/stage.ts'
+import { actors, type Caller, stage } from '../support/stage.ts'
+import { type Args, rpcsOfPeople, variantsOf } from '../support/variants.ts'
 
 const sql = await testDatabase()
 const staged = await stage(sql)
@@ -17,49 +18,6 @@ for (const { admin, program } of [staged, staged.there]) {
   const changes = { terms: { enrolment: 'invited' } }
   await admin.rpc('update_program', { program_id: program, changes })
 }
-const [entry] = await sql`
-  select min(entry_id)::int as id from referral_private.ledger_entries where org_id = ${staged.org}`
-
-/** What an optional argument can name, of the organisation. */
-const named: Record<string, (stage: Stage) => unknown> = {
-  'program_id uuid': ({ program }) => program,
-  'code_id uuid': ({ codeId }) => codeId,
-  'member_id uuid': ({ mentor }) => mentor.id,
-  'referrer_id uuid': ({ mentor }) => mentor.id,
-  'earner_id uuid': ({ mentor }) => mentor.id,
-  'actor_id uuid': ({ admin }) => admin.id,
-  'subject_id uuid': ({ program }) => program,
-  'person_id uuid': ({ friend }) => friend.id,
-  'beneficiary_id uuid': ({ mentor }) => mentor.id,
-  'click_id uuid': () => crypto.randomUUID(),
-  'after uuid': ({ redemption }) => redemption,
-  'after bigint': () => entry?.id,
-}
-
-type Args = Record<string, unknown>
-
-/** The arguments of an RPC, those that it requires, and with each optional one that names something. */
-async function variantsOf(rpc: string): Promise<Args[]> {
-  const args = calls[rpc]?.args(staged) ?? {}
-  const rows = await sql`
-    select a.name, format_type(a.type, null) as type, a.place <= p.pronargs - p.pronargdefaults as required
-    from pg_proc as p, unnest(p.proargnames, p.proargtypes::oid[]) with ordinality as a (name, type, place)
-    where p.pronamespace = 'referral'::regnamespace and p.proname = ${rpc}`
-  const required = new Set(rows.filter((row) => row.required).map(({ name }) => name))
-  const optional = rows.filter(
-    ({ name, type }) => !(name in args) && ['uuid', 'bigint'].includes(type),
-  )
-  return [
-    args,
-    Object.fromEntries(Object.entries(args).filter(([name]) => required.has(name))),
-    ...optional.map(({ name, type }) => {
-      const value = named[`${name} ${type}`]
-      if (!value) throw new Error(`${rpc}: say what the argument ${name} ${type} can name`)
-      return { ...args, [name]: value(staged) }
-    }),
-  ]
-}
-
 /** The same arguments, about what there is not. */
 const unreal = (args: Args): Args =>
   JSON.parse(
@@ -68,11 +26,7 @@ const unreal = (args: Args): Args =>
     ),
   )
 
-const people = await sql`
-  select proname as name from pg_proc
-  where pronamespace = 'referral'::regnamespace and has_function_privilege('authenticated', oid, 'execute')
-  order by proname`
-const rpcs = people.map(({ name }) => String(name))
+const rpcs = await rpcsOfPeople(sql)
 
 const outsiders = ['anon', 'guest', 'stranger', 'elsewhere'] satisfies Caller[]
 
@@ -88,14 +42,16 @@ describe.for(rpcs)('%s', (rpc) => {
         select pg_advisory_xact_lock(referral_private.stripe_account_lock_key(''))`
       for (const table of ['organisations', 'members', 'codes', 'redemptions'])
         await holder.tx`select from referral.${holder.tx(table)} for update`
-      for (const args of await variantsOf(rpc))
-        for (const caller of outsiders)
-          await undone(sql, async (tx) => {
+      const variants = await variantsOf(sql, staged, rpc)
+      await undone(sql, async (tx) => {
+        for (const args of variants)
+          for (const caller of outsiders) {
             const actor = actors(tx, staged)[caller]
             expect(await shown(actor, rpc, args), `${caller} ${JSON.stringify(args)}`).toBe(
               await shown(actor, rpc, unreal(args)),
             )
-          })
+          }
+      })
     }))
 
   test.for(outsiders)('answers %s as the table says', (caller) =>

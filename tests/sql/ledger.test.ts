@@ -1,13 +1,14 @@
 /** The ledger as people read it, and that nobody can change it. */
 import { describe, expect, test } from 'vitest'
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
-import { anonymous, operator, refusal } from '../support/actors.ts'
+import { anonymous, details, operator, refusal } from '../support/actors.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
 import { rewriteTerms } from '../support/histories.ts'
 import { ingest } from '../support/ingest.ts'
 import { checkLedger } from '../support/ledger.ts'
 import { ending, stageStory, stories } from '../support/money.ts'
 import { codeOf, scene } from '../support/scene.ts'
+import { numberOf } from '../support/stage.ts'
 
 const sql = await testDatabase()
 
@@ -24,7 +25,7 @@ async function told(tx: Sql, name: string) {
 describe('my_statement', () => {
   test('adds up to the balance, page by page', () =>
     undone(sql, async (tx) => {
-      const { mentor, org } = await told(
+      const { mentor, admin, org } = await told(
         tx,
         'a cap per referral, and room for others when a sale below it is refunded',
       )
@@ -43,7 +44,10 @@ describe('my_statement', () => {
         0,
       )
       expect(sum).toBe(250)
-      expect(whole.every(({ caused_by }) => String(caused_by).startsWith('evt_'))).toBe(true)
+      const ofMentor = { org_id: org, earner_id: mentor.id }
+      const causes = (await admin.rpc('my_statement', ofMentor)).map(({ caused_by }) => caused_by)
+      expect(causes).toHaveLength(whole.length)
+      expect(causes.every((cause) => String(cause).startsWith('evt_'))).toBe(true)
     }))
 
   test('shows moves between pending and available as such', () =>
@@ -65,9 +69,9 @@ describe('my_statement', () => {
 describe('explain_commission', () => {
   test('gives facts, terms, arithmetic and events', () =>
     undone(sql, async (tx) => {
-      const { mentor, org, events, redemption } = await told(tx, 'three partial refunds')
+      const { admin, org, events, redemption } = await told(tx, 'three partial refunds')
       const sale = (events[1] as { data: { object: { id: string } } }).data.object.id
-      const [row, ...more] = await mentor.rpc('explain_commission', { org_id: org, sale_id: sale })
+      const [row, ...more] = await admin.rpc('explain_commission', { org_id: org, sale_id: sale })
       expect(more).toEqual([])
       expect(row).toMatchObject({
         amount: 70n,
@@ -89,24 +93,68 @@ describe('explain_commission', () => {
   ] as const)('of a flat amount of %i and a price without tax of %s', ([flat, withoutTax, text]) =>
     undone(sql, async (tx) => {
       const commission = { kind: 'flat', amount: { usd: flat } }
-      const { org, mentor } = await scene(tx, { enrolment: 'open', commission })
+      const { org, mentor, admin } = await scene(tx, { enrolment: 'open', commission })
       const { code } = await codeOf(mentor, org)
       await ingest(tx, paidInvoice({ id: 'in_1', code, withoutTax }))
       const call = { org_id: org, sale_id: 'in_1' }
-      expect(await mentor.rpc('explain_commission', call)).toMatchObject([{ arithmetic: text }])
+      expect(await admin.rpc('explain_commission', call)).toMatchObject([{ arithmetic: text }])
     }),
   )
 
-  test('says why a sale earns nothing, to admins and the owner only', () =>
+  test('says by its id why a sale earns nothing, to admins only', () =>
     undone(sql, async (tx) => {
       const { mentor, admin, coordinator, friend, org, events } = await told(tx, 'a minimum sale')
       const sale = (events[0] as { data: { object: { id: string } } }).data.object.id
+      const call = { org_id: org, sale_id: sale }
+      expect(await admin.rpc('explain_commission', call)).toMatchObject([
+        { ...{ sale_id: sale, sale_number: null, amount: 0n, refusal: 'minimum_sale' } },
+      ])
+      for (const reader of [mentor, coordinator])
+        expect(await refusal(reader.rpc('explain_commission', call))).toBe('not_allowed')
+      expect(await refusal(friend.rpc('explain_commission', call))).toBe('not_a_member')
+    }))
+
+  test('says by its number why a sale earns nothing any more, to admins and the owner only', () =>
+    undone(sql, async (tx) => {
+      const { mentor, admin, coordinator, friend, org, redemption } = await told(
+        tx,
+        'a one-off checkout',
+      )
+      await admin.rpc('reject_redemption', { redemption_id: redemption })
+      const numbers = (await mentor.rpc('my_statement', { org_id: org })).map(
+        ({ sale_number }) => sale_number,
+      )
+      expect(numbers).toEqual([numbers[0], numbers[0]])
+      const call = { org_id: org, sale_number: String(numbers[0]) }
       for (const reader of [mentor, admin])
-        expect(
-          await reader.rpc('explain_commission', { org_id: org, sale_id: sale }),
-        ).toMatchObject([{ amount: 0n, refusal: 'minimum_sale', arithmetic: '0: minimum_sale' }])
+        expect(await reader.rpc('explain_commission', call)).toMatchObject([
+          { ...{ amount: 0n, refusal: 'rejected', arithmetic: '0: rejected' } },
+        ])
       for (const reader of [friend, coordinator])
-        expect(await reader.rpc('explain_commission', { org_id: org, sale_id: sale })).toEqual([])
+        expect(await reader.rpc('explain_commission', call)).toEqual([])
+    }))
+
+  test.for([
+    [{}, 'neither'],
+    [{ sale_number: 1, sale_id: 'in_1' }, 'both'],
+  ] as const)('asks for a number or an id, and refuses %o, which is %s', ([sale]) =>
+    undone(sql, async (tx) => {
+      const { admin, org } = await scene(tx)
+      const call = () => admin.rpc('explain_commission', { org_id: org, ...sale })
+      expect(await refusal(call())).toBe('invalid_argument')
+      expect(await details(call())).toBe('sale_number')
+    }),
+  )
+
+  test('knows a sale by its first entry only, and no entry of a payout', () =>
+    undone(sql, async (tx) => {
+      const { mentor, org } = await told(tx, 'a fraud warning holds what was available')
+      const [later, first] = await mentor.rpc('my_statement', { org_id: org })
+      const explained = (sale_number: unknown) =>
+        mentor.rpc('explain_commission', { org_id: org, sale_number: String(sale_number) })
+      expect(first?.entry_id).toBe(first?.sale_number)
+      expect(await explained(first?.entry_id)).toHaveLength(1)
+      expect(await explained(later?.entry_id)).toEqual([])
     }))
 })
 
@@ -147,7 +195,8 @@ test('a friend sees their reward, on hold as long as the commission, and then av
       return [row?.reward_pending, row?.reward_available, row?.pending, line?.to_kind]
     }
     expect(await shown()).toEqual([300n, 0n, 0n, 'reward_pending'])
-    const args = { org_id: org, sale_id: sale.data.object.id }
+    const number = await numberOf(tx, org, String(sale.data.object.id))
+    const args = { org_id: org, sale_number: number }
     expect(await friend.rpc('explain_commission', args)).toMatchObject([
       { kind: 'reward_pending', amount: 300n, available_at: new Date((at + 7 * 86_400) * 1000) },
     ])
@@ -202,9 +251,9 @@ test('an entry of a payout, which has no sale, is a line of the statement', () =
       amount: 50n,
       from_kind: 'available',
       to_kind: 'in_transit',
-      sale_id: null,
+      sale_number: null,
     })
-    expect(more.every(({ sale_id }) => typeof sale_id === 'string')).toBe(true)
+    expect(more.every(({ sale_number }) => typeof sale_number === 'bigint')).toBe(true)
   }))
 
 test('an entry of nothing is refused', () =>

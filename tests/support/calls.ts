@@ -105,10 +105,14 @@ export const calls: Record<string, Call> = {
   expire_codes: { args: nothing, answers: operatorOnly },
   expire_redemptions: { args: nothing, answers: operatorOnly },
   explain_commission: {
-    args: ({ org, sale }) => ({ org_id: org, sale_id: sale.here }),
+    args: ({ org, saleNumber }) => ({ org_id: org, sale_number: saleNumber }),
     answers: { ...signedIn, operator: 'ok', ...to('none', 'stranger', 'coordinator', 'elsewhere') },
-    rows: ({ mentor, friend, program, sale }, caller) => {
-      const of = { sale_id: sale.here, livemode: true, program_id: program }
+    rows: ({ mentor, friend, program, sale, saleNumber }, caller) => {
+      const isEarner = caller === 'referrer' || caller === 'referee'
+      const of = {
+        ...{ sale_number: BigInt(saleNumber), sale_id: isEarner ? null : sale.here },
+        ...{ livemode: true, program_id: program },
+      }
       const commission = { ...of, earner_id: mentor.id, kind: 'pending', amount: 100n }
       const reward = { ...of, earner_id: friend.id, kind: 'reward_pending', amount: 300n }
       if (caller === 'referrer') return [commission]
@@ -186,10 +190,14 @@ export const calls: Record<string, Call> = {
   my_statement: {
     args: (s) => ({ ...earningsOfMentor(s), livemode: true }),
     answers: earnerAndAdmins,
-    rows: ({ sale, org }) => [
-      { amount: 200n, sale_id: `play:${org}:P1`, from_kind: 'expense', to_kind: 'pending' },
-      { amount: 100n, sale_id: sale.here, from_kind: 'expense', to_kind: 'pending' },
-    ],
+    rows: ({ sale, org, saleNumber }, caller) => {
+      const from = { from_kind: 'expense', to_kind: 'pending' }
+      const id = (of: string) => (caller === 'referrer' ? null : of)
+      return [
+        { ...from, amount: 200n, sale_id: id(`play:${org}:P1`) },
+        { ...from, amount: 100n, sale_id: id(sale.here), sale_number: BigInt(saleNumber) },
+      ]
+    },
   },
   org_liabilities: {
     args: (s) => ({ ...org(s), livemode: true }),

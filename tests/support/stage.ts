@@ -63,6 +63,7 @@ export async function stage(sql: Sql) {
     buyersRedemption,
     forfeit: String(forfeit?.id),
     sale,
+    saleNumber: await numberOf(sql, here.org, sale.here),
     parked: await reduced(later),
     event: await reduced(paidInvoice({ userId: here.friend.id, orgId: here.org })),
     guest: crypto.randomUUID(),
@@ -99,6 +100,12 @@ export async function sold(
   const event = paidInvoice({ userId: friend.id, orgId: org, paid, livemode, at })
   await ingest(sql, event)
   return String(event.data.object.id)
+}
+
+/** The number that people know a sale by. */
+export async function numberOf(sql: Sql, org: string, sale: string): Promise<number> {
+  const [row] = await operator(sql).rpc('explain_commission', { org_id: org, sale_id: sale })
+  return Number(row?.sale_number)
 }
 
 /** A payment of 2,000 that the app's server records. */
