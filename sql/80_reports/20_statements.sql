@@ -2,19 +2,25 @@
 -- a sale by its number.
 
 -- The number of a sale in an organisation: that of its first entry, which says nothing of the purchase. Null where it
--- has no entry.
+-- has no entry. The inner query keeps Postgres from looking for it through all entries of the organisation.
 create function referral_private.sale_number(p_org_id uuid, p_stripe_account text, p_livemode boolean, p_sale_id text)
 returns bigint
 language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+-- A session keeps the plan of a small table.
+set enable_seqscan = off
 as $$
 begin
   return (
-    select min(e.entry_id) from referral_private.ledger_entries as e
-    where e.sale_id = p_sale_id and e.stripe_account = p_stripe_account and e.livemode = p_livemode
-      and e.org_id = p_org_id
+    select min(of_sale.entry_id)
+    from (
+      select e.entry_id from referral_private.ledger_entries as e
+      where e.sale_id = p_sale_id and e.stripe_account = p_stripe_account and e.livemode = p_livemode
+        and e.org_id = p_org_id
+      offset 0
+    ) as of_sale
   );
 end
 $$;
