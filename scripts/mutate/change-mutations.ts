@@ -33,6 +33,7 @@ export const changeMutations: TextMutation[] = [
   difference('nothing before what is made', ' filter (where p_before is not null)', ''),
   difference('nothing after what is removed', ' filter (where p_after is not null)', ''),
   change('a time of the record’s own', 'record_change', "'created_at', 'updated_at'", "'x'"),
+  change('no name of who is removed', 'record_change', "|| 'display_name'::text", ''),
   change('intervals as ever', 'record_change', 'SET "IntervalStyle" TO \'postgres\'', ''),
   change('times of rows in UTC', 'record_change', zone, ''),
   change('times of codes in UTC', 'recorded_code', zone, ''),

@@ -82,6 +82,10 @@ declare
   v_row jsonb := to_jsonb(coalesce(new, old));
   v_left_out text[] := array['id', 'org_id', 'created_at', 'updated_at', tg_argv[1]];
 begin
+  -- A name is on record while a link shows it; a member who is removed leaves none.
+  if tg_op <> 'UPDATE' then
+    v_left_out := v_left_out || 'display_name'::text;
+  end if;
   perform referral_private.record_difference(
     coalesce(v_row ->> 'org_id', v_row ->> 'id')::uuid, tg_argv[0]::referral.change_subject,
     (v_row ->> tg_argv[1])::uuid,

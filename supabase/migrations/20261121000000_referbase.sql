@@ -853,6 +853,10 @@ declare
   v_row jsonb := to_jsonb(coalesce(new, old));
   v_left_out text[] := array['id', 'org_id', 'created_at', 'updated_at', tg_argv[1]];
 begin
+  -- A name is on record while a link shows it; a member who is removed leaves none.
+  if tg_op <> 'UPDATE' then
+    v_left_out := v_left_out || 'display_name'::text;
+  end if;
   perform referral_private.record_difference(
     coalesce(v_row ->> 'org_id', v_row ->> 'id')::uuid, tg_argv[0]::referral.change_subject,
     (v_row ->> tg_argv[1])::uuid,
@@ -13722,19 +13726,25 @@ grant execute on function referral_private.org_liabilities to authenticated, ser
 -- a sale by its number.
 
 -- The number of a sale in an organisation: that of its first entry, which says nothing of the purchase. Null where it
--- has no entry.
+-- has no entry. The inner query keeps Postgres from looking for it through all entries of the organisation.
 create function referral_private.sale_number(p_org_id uuid, p_stripe_account text, p_livemode boolean, p_sale_id text)
 returns bigint
 language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+-- A session keeps the plan of a small table.
+set enable_seqscan = off
 as $$
 begin
   return (
-    select min(e.entry_id) from referral_private.ledger_entries as e
-    where e.sale_id = p_sale_id and e.stripe_account = p_stripe_account and e.livemode = p_livemode
-      and e.org_id = p_org_id
+    select min(of_sale.entry_id)
+    from (
+      select e.entry_id from referral_private.ledger_entries as e
+      where e.sale_id = p_sale_id and e.stripe_account = p_stripe_account and e.livemode = p_livemode
+        and e.org_id = p_org_id
+      offset 0
+    ) as of_sale
   );
 end
 $$;

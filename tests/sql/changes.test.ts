@@ -249,6 +249,7 @@ test('what the operator changes by SQL is on record, with times in UTC and inter
   undone(sql, async (tx) => {
     const { org, program, admin, mentor, coordinator } = await scene(tx)
     const { id } = await codeOf(mentor, org)
+    await coordinator.rpc('set_my_name', { org_id: org, display_name: 'Kim' })
     await tx`set local timezone = 'Asia/Kathmandu'`
     await tx`set local intervalstyle = 'iso_8601'`
     const expires_at = '2099-01-01T00:00:00+00:00'
