@@ -142,7 +142,7 @@ describe('explain_commission', () => {
       const { admin, org } = await scene(tx)
       const call = () => admin.rpc('explain_commission', { org_id: org, ...sale })
       expect(await refusal(call())).toBe('invalid_argument')
-      expect(await details(call())).toBe('sale_number')
+      expect(await details(call())).toBe('sale_number: it, or sale_id, and not both')
     }),
   )
 

@@ -243,8 +243,10 @@ describe('to a referrer with a code for each friend', () => {
       const first = await codeOf(mentor, org)
       const [next] = await mentor.rpc('rotate_code', { org_id: org, grace: '7 days' })
       await ingest(tx, paidInvoice({ id: 'in_1', code: String(next?.code) }))
+      const [entry] = await mentor.rpc('my_statement', { org_id: org })
       const named = async (by: Actor) => {
-        const rows = await by.rpc('explain_commission', { org_id: org, sale_id: 'in_1' })
+        const of = { org_id: org, sale_number: String(entry?.sale_number) }
+        const rows = await by.rpc('explain_commission', of)
         return rows.map(({ amount, code_id }) => [amount, code_id])
       }
       expect(await named(mentor)).toEqual([[100n, first.id]])

@@ -10,5 +10,5 @@ export const shown = (actor: Actor, rpc: string, args: Record<string, unknown>):
   })
 
 /** Rows as one text. */
-const textOf = (rows: object[]): string =>
+export const textOf = (rows: object[]): string =>
   JSON.stringify(rows, (_, value) => (typeof value === 'bigint' ? `${value}` : value))
