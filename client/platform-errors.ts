@@ -38,7 +38,7 @@ const schema: Meaning = [
 ]
 const migrations: Meaning = [
   'misconfigured',
-  'The database has no such function or table, or not with these arguments. Apply the migrations of this version: npx supabase db push --remote. If they are applied, correct the arguments.',
+  'The database has no such function or table, or not with these arguments. Check the names of the arguments. If they are right, apply the migrations of this version: npx supabase db push --remote.',
 ]
 
 /** What the codes of PostgREST and Postgres mean. */

@@ -1,10 +1,13 @@
-/** `npm run codes:export -- --org ID [--program ID] FILE`: writes the organisation's codes to a CSV file, newest first. */
-
+/**
+ * `npm run codes:export -- --org ID [--program ID] FILE`: writes the organisation's codes to a CSV file, newest first. An
+ * older file is replaced when all codes are written.
+ */
 import { once } from 'node:events'
-import { createWriteStream } from 'node:fs'
+import { createWriteStream, renameSync, rmSync } from 'node:fs'
+import type { SupabaseClient } from '@supabase/supabase-js'
 import { SingleBar } from 'cli-progress'
 import { stringify } from 'csv-stringify'
-import { type Code, createReferralClient } from '../../client/index.ts'
+import { type Code, createReferralClient, type ReferralError } from '../../client/index.ts'
 import { CliError, runMain } from '../stack/cli-error.ts'
 import { readArguments } from './arguments.ts'
 
@@ -25,9 +28,33 @@ const columns = [
 
 await runMain(async () => {
   const { supabase, org, program, file } = readArguments(usage)
-  const referrals = createReferralClient(supabase)
+  await requireOrganisation(supabase, org)
+  const partial = `${file}.new`
+  try {
+    const written = await writeCodes(createReferralClient(supabase), org, program, partial)
+    renameSync(partial, file)
+    process.stdout.write(`${written} codes written to ${file}\n`)
+  } finally {
+    rmSync(partial, { force: true })
+  }
+})
+
+async function requireOrganisation(supabase: SupabaseClient, org: string): Promise<void> {
+  const organisations = supabase.schema('referral').from('organisations')
+  const { data, error } = await organisations.select('id').eq('id', org).maybeSingle()
+  if (error) throw new CliError(`The organisation cannot be read: ${error.message}`)
+  if (!data) throw new CliError(`There is no organisation ${org}.`)
+}
+
+async function writeCodes(
+  referrals: ReturnType<typeof createReferralClient>,
+  org: string,
+  program: string | undefined,
+  file: string,
+): Promise<number> {
   const csv = stringify({ header: true, columns: [...columns], escape_formulas: true })
   const target = createWriteStream(file)
+  await once(target, 'open')
   csv.pipe(target)
   const bar = new SingleBar({ format: '{bar} {value} codes', stream: process.stderr })
   bar.start(0, 0)
@@ -35,10 +62,9 @@ await runMain(async () => {
   for (let after: Code | undefined; ; ) {
     const filter = { limit: 1000, ...(after && { after }), ...(program && { programId: program }) }
     const { data, error } = await referrals.listCodesByOrganisation(org, filter)
-    if (error) throw new CliError(`The codes cannot be read: ${error.code}. ${error.message}`)
+    if (error) throw unread('codes', error)
     const uses = await referrals.codeUses(data.map(({ id }) => id))
-    if (uses.error)
-      throw new CliError(`The uses cannot be read: ${uses.error.code}. ${uses.error.message}`)
+    if (uses.error) throw unread('uses', uses.error)
     const usesOf = new Map(uses.data.map((row) => [row.code_id, row]))
     for (const code of data) csv.write({ ...code, ...usesOf.get(code.id) })
     written += data.length
@@ -50,5 +76,10 @@ await runMain(async () => {
   csv.end()
   await once(target, 'finish')
   bar.stop()
-  process.stdout.write(`${written} codes written to ${file}\n`)
-})
+  return written
+}
+
+function unread(what: string, { code, message, details }: ReferralError): CliError {
+  const why = [message, details].filter(Boolean).join(' ')
+  return new CliError(`The ${what} cannot be read: ${code}. ${why}`)
+}

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, inject, test } from 'vitest'
@@ -138,6 +138,18 @@ test('a key of another project is named as what it is', async () => {
     expect([script, code]).toEqual([script, 1])
     expect(stderr).toContain('misconfigured. The API key is missing or not one of this project')
   }
+})
+
+test.for([
+  ['that is no id', 'ID', /^The organisation cannot be read: .*"ID"/],
+  ['that there is not', crypto.randomUUID(), /^There is no organisation /],
+] as const)('an export of an organisation %s leaves the file as it was', async ([, org, why]) => {
+  const target = file('code\nKEPT-1\n')
+  const { code, stdout, stderr } = await run('export.ts', ['--org', org, target])
+  expect([code, stdout]).toEqual([1, ''])
+  expect(stderr).toMatch(why)
+  expect(readFileSync(target, 'utf8')).toBe('code\nKEPT-1\n')
+  expect(existsSync(`${target}.new`)).toBe(false)
 })
 
 test('an export has no dry run', async () => {
