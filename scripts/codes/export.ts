@@ -8,6 +8,7 @@ import type { SupabaseClient } from '@supabase/supabase-js'
 import { SingleBar } from 'cli-progress'
 import { stringify } from 'csv-stringify'
 import { type Code, createReferralClient, type ReferralError } from '../../client/index.ts'
+import { toReferralError } from '../../client/platform-errors.ts'
 import { CliError, runMain } from '../stack/cli-error.ts'
 import { readArguments } from './arguments.ts'
 
@@ -41,8 +42,8 @@ await runMain(async () => {
 
 async function requireOrganisation(supabase: SupabaseClient, org: string): Promise<void> {
   const organisations = supabase.schema('referral').from('organisations')
-  const { data, error } = await organisations.select('id').eq('id', org).maybeSingle()
-  if (error) throw new CliError(`The organisation cannot be read: ${error.message}`)
+  const { data, error, status } = await organisations.select('id').eq('id', org).maybeSingle()
+  if (error) throw unread('organisation', toReferralError(error, status))
   if (!data) throw new CliError(`There is no organisation ${org}.`)
 }
 

@@ -852,7 +852,16 @@ as $$
 declare
   v_row jsonb := to_jsonb(coalesce(new, old));
   v_left_out text[] := array['id', 'org_id', 'created_at', 'updated_at', tg_argv[1]];
+  v_before jsonb := to_jsonb(old);
+  v_after jsonb := to_jsonb(new);
 begin
+  -- A name that no link shows is nobody's business but the organisation's.
+  if v_before ->> 'public_name' = 'false' then
+    v_before := v_before - 'display_name';
+  end if;
+  if v_after ->> 'public_name' = 'false' then
+    v_after := v_after - 'display_name';
+  end if;
   -- A name is on record while a link shows it; a member who is removed leaves none.
   if tg_op <> 'UPDATE' then
     v_left_out := v_left_out || 'display_name'::text;
@@ -860,7 +869,7 @@ begin
   perform referral_private.record_difference(
     coalesce(v_row ->> 'org_id', v_row ->> 'id')::uuid, tg_argv[0]::referral.change_subject,
     (v_row ->> tg_argv[1])::uuid,
-    to_jsonb(old) - v_left_out, to_jsonb(new) - v_left_out, tg_argv[2]
+    v_before - v_left_out, v_after - v_left_out, tg_argv[2]
   );
   return null;
 end

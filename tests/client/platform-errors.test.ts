@@ -133,7 +133,7 @@ describe('the stack itself', () => {
     const staff = createStaffClient(operatorOverHttp())
     const wrong = { maxUses: 5 } as object
     const { error } = await staff.createCampaignCode(crypto.randomUUID(), wrong)
-    expect(error?.message).toContain('correct the arguments')
+    expect(error?.message).toContain('Check the names of the arguments')
     expect(error?.details).toContain('maxUses')
   })
 

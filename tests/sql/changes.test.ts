@@ -197,7 +197,7 @@ describe('a name', () => {
       })
       expect(found).toMatchObject([
         changed('member', mentor.id, {
-          ...{ display_name: ['Kim', 'Olivia'], public_name: [false, true] },
+          ...{ display_name: [null, 'Olivia'], public_name: [false, true] },
         }),
         changed('member', mentor.id, { display_name: ['Olivia', 'Coach'] }),
         changed('member', mentor.id, {
