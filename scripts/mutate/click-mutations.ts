@@ -188,6 +188,7 @@ export const clickMutations: TextMutation[] = [
     in: 'require_readable_code',
     replace: 'v_code.referrer_id is not distinct from auth.uid()',
     by: 'v_code.referrer_id is not distinct from v_code.referrer_id',
+    tests: ['tests/security/calls', 'tests/sql/clicks'],
   },
   {
     name: 'click counts: without repeats',
