@@ -21,8 +21,8 @@ comment on table referral_private.code_batches is
   'Batches of codes that were asked for: drawn, imported, refused or tried. asked is the number of rows; asked_by is
 null for the operator.';
 
--- Begins a batch of so many rows, and returns its id. The operator's are neither refused nor counted. Raises
--- `busy` while another batch of the organisation is under way, and `rate_limited`.
+-- Begins a batch of so many rows, and returns its id. The operator has no limit of rows. A call that fails later takes
+-- its count back. Raises `busy` while another batch of the organisation is under way, and `rate_limited`.
 create function referral_private.begin_batch(p_org_id uuid, p_rows int)
 returns uuid
 language plpgsql

@@ -58,8 +58,8 @@ begin
 end
 $$;
 
--- Which texts are taken is said only where nothing else is wrong, and it is counted: nobody asks for free. A refusal is
--- returned and not raised, because an error would undo the count.
+-- Which texts are taken is said only where nothing else is wrong. A refusal is returned and not raised, because an
+-- error would undo the count of its rows.
 create function referral_private.import_codes(
   p_org_id uuid,
   p_rows jsonb,
