@@ -18,7 +18,7 @@ declare
 begin
   return referral_private.add_member(add_member.org_id, add_member.user_id, add_member.role);
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -52,7 +52,7 @@ declare
 begin
   return referral_private.allow_word(allow_word.org_id, allow_word.word, allow_word.allowed);
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -162,7 +162,7 @@ declare
 begin
   return referral_private.confirm_redemption(confirm_redemption.redemption_id, confirm_redemption.reason);
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -235,7 +235,7 @@ begin
     create_campaign_code.description
   );
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -290,7 +290,7 @@ begin
     create_code.description
   );
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -334,7 +334,7 @@ begin
     create_organisation.admin_id
   );
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -372,7 +372,7 @@ begin
     create_program.terms
   );
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -412,7 +412,7 @@ begin
     deactivate_code.reason
   ) as x;
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -456,7 +456,7 @@ begin
     deactivate_member.block
   );
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -493,7 +493,7 @@ declare
 begin
   return referral_private.end_code(end_code.code_id, end_code.reason, end_code.block);
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -650,7 +650,7 @@ begin
     forfeit_from.reason
   );
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -705,7 +705,7 @@ begin
     generate_codes.description
   ) as x;
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -770,7 +770,7 @@ declare
 begin
   return referral_private.get_or_create_code(get_or_create_code.org_id, get_or_create_code.program_id);
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -838,7 +838,7 @@ begin
     import_codes.dry_run
   ) as x;
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -880,7 +880,7 @@ declare
 begin
   return query select x.* from referral_private.ingest_stripe_event(ingest_stripe_event.event) as x;
 exception
-  when lock_not_available then
+  when lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -1045,7 +1045,7 @@ begin
     maintain_clicks.max_rows
   ) as x;
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -1281,7 +1281,7 @@ declare
 begin
   return referral_private.reactivate_code(reactivate_code.code_id, reactivate_code.reason);
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -1323,7 +1323,7 @@ begin
     reactivate_member.reason
   );
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -1359,7 +1359,7 @@ declare
 begin
   return referral_private.recognise_users(recognise_users.max_rows);
 exception
-  when lock_not_available then
+  when lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -1407,7 +1407,7 @@ begin
     record_click.utm
   );
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -1470,7 +1470,7 @@ begin
     record_payment.options
   ) as x;
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -1525,7 +1525,7 @@ begin
     record_refund.options
   ) as x;
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -1567,7 +1567,7 @@ begin
     record_refund_reversed.options
   ) as x;
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -1612,7 +1612,7 @@ begin
     redeem_code.channel
   ) as x;
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -1649,7 +1649,7 @@ declare
 begin
   return query select x.* from referral_private.redeem_sign_up_code() as x;
 exception
-  when lock_not_available then
+  when lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -1681,7 +1681,7 @@ declare
 begin
   return referral_private.reject_redemption(reject_redemption.redemption_id, reject_redemption.reason);
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -1727,7 +1727,7 @@ begin
     reject_referral.reason
   );
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -1766,7 +1766,7 @@ declare
 begin
   return referral_private.release_due_commissions(release_due_commissions.max_rows);
 exception
-  when lock_not_available then
+  when lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -1822,7 +1822,7 @@ declare
 begin
   return query select x.* from referral_private.resolve_parked_event(resolve_parked_event.event) as x;
 exception
-  when lock_not_available then
+  when lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -1866,7 +1866,7 @@ begin
     rotate_code.reason
   );
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -1906,7 +1906,7 @@ declare
 begin
   return referral_private.set_member_role(set_member_role.org_id, set_member_role.user_id, set_member_role.role);
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -1940,7 +1940,7 @@ declare
 begin
   return referral_private.set_my_name(set_my_name.org_id, set_my_name.display_name, set_my_name.public_name);
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -1974,7 +1974,7 @@ declare
 begin
   return referral_private.suspend_code(suspend_code.code_id, suspend_code.reason);
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -2007,7 +2007,7 @@ declare
 begin
   return referral_private.update_code(update_code.code_id, update_code.changes);
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -2040,7 +2040,7 @@ declare
 begin
   return referral_private.update_organisation(update_organisation.org_id, update_organisation.changes);
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -2081,7 +2081,7 @@ declare
 begin
   return referral_private.update_program(update_program.program_id, update_program.changes);
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -2227,7 +2227,7 @@ declare
 begin
   return referral_private.withdraw_decision(withdraw_decision.decision_id, withdraw_decision.reason);
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;

@@ -69,7 +69,7 @@ function handledBy({ errors, volatility }: Face): string[] {
   if (volatility !== 'volatile') return []
   return [
     ...(errors.some((code) => violations.includes(code)) ? ['integrity_constraint_violation'] : []),
-    ...(errors.includes('busy') ? ['lock_not_available'] : []),
+    ...(errors.includes('busy') ? ['lock_not_available', 'deadlock_detected'] : []),
   ]
 }
 

@@ -128,9 +128,9 @@ begin
 end
 $$;
 
--- Raises the error for a violated constraint, or `busy` for a lock time-out. The public functions call it from their
--- exception handlers, and raise the original error again if it returns: a violation that is no fault of the caller is
--- not hidden.
+-- Raises the error for a violated constraint, or `busy` for a lock time-out or a deadlock. The public functions call it
+-- from their exception handlers, and raise the original error again if it returns: a violation that is no fault of the
+-- caller is not hidden.
 create function referral_private.raise_violation(p_sqlstate text, p_schema text, p_constraint text, p_column text)
 returns void
 language plpgsql
@@ -142,7 +142,7 @@ declare
   v_code text;
 begin
   case p_sqlstate
-    when '55P03' then
+    when '55P03', '40P01' then
       v_code := 'busy';
     when '23505' then
       v_code := case p_constraint

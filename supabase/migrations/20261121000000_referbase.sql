@@ -147,9 +147,9 @@ begin
 end
 $$;
 
--- Raises the error for a violated constraint, or `busy` for a lock time-out. The public functions call it from their
--- exception handlers, and raise the original error again if it returns: a violation that is no fault of the caller is
--- not hidden.
+-- Raises the error for a violated constraint, or `busy` for a lock time-out or a deadlock. The public functions call it
+-- from their exception handlers, and raise the original error again if it returns: a violation that is no fault of the
+-- caller is not hidden.
 create function referral_private.raise_violation(p_sqlstate text, p_schema text, p_constraint text, p_column text)
 returns void
 language plpgsql
@@ -161,7 +161,7 @@ declare
   v_code text;
 begin
   case p_sqlstate
-    when '55P03' then
+    when '55P03', '40P01' then
       v_code := 'busy';
     when '23505' then
       v_code := case p_constraint
@@ -14462,7 +14462,7 @@ declare
 begin
   return referral_private.add_member(add_member.org_id, add_member.user_id, add_member.role);
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -14496,7 +14496,7 @@ declare
 begin
   return referral_private.allow_word(allow_word.org_id, allow_word.word, allow_word.allowed);
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -14606,7 +14606,7 @@ declare
 begin
   return referral_private.confirm_redemption(confirm_redemption.redemption_id, confirm_redemption.reason);
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -14679,7 +14679,7 @@ begin
     create_campaign_code.description
   );
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -14734,7 +14734,7 @@ begin
     create_code.description
   );
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -14778,7 +14778,7 @@ begin
     create_organisation.admin_id
   );
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -14816,7 +14816,7 @@ begin
     create_program.terms
   );
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -14856,7 +14856,7 @@ begin
     deactivate_code.reason
   ) as x;
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -14900,7 +14900,7 @@ begin
     deactivate_member.block
   );
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -14937,7 +14937,7 @@ declare
 begin
   return referral_private.end_code(end_code.code_id, end_code.reason, end_code.block);
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -15094,7 +15094,7 @@ begin
     forfeit_from.reason
   );
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -15149,7 +15149,7 @@ begin
     generate_codes.description
   ) as x;
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -15214,7 +15214,7 @@ declare
 begin
   return referral_private.get_or_create_code(get_or_create_code.org_id, get_or_create_code.program_id);
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -15282,7 +15282,7 @@ begin
     import_codes.dry_run
   ) as x;
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -15324,7 +15324,7 @@ declare
 begin
   return query select x.* from referral_private.ingest_stripe_event(ingest_stripe_event.event) as x;
 exception
-  when lock_not_available then
+  when lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -15489,7 +15489,7 @@ begin
     maintain_clicks.max_rows
   ) as x;
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -15725,7 +15725,7 @@ declare
 begin
   return referral_private.reactivate_code(reactivate_code.code_id, reactivate_code.reason);
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -15767,7 +15767,7 @@ begin
     reactivate_member.reason
   );
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -15803,7 +15803,7 @@ declare
 begin
   return referral_private.recognise_users(recognise_users.max_rows);
 exception
-  when lock_not_available then
+  when lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -15851,7 +15851,7 @@ begin
     record_click.utm
   );
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -15914,7 +15914,7 @@ begin
     record_payment.options
   ) as x;
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -15969,7 +15969,7 @@ begin
     record_refund.options
   ) as x;
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -16011,7 +16011,7 @@ begin
     record_refund_reversed.options
   ) as x;
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -16056,7 +16056,7 @@ begin
     redeem_code.channel
   ) as x;
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -16093,7 +16093,7 @@ declare
 begin
   return query select x.* from referral_private.redeem_sign_up_code() as x;
 exception
-  when lock_not_available then
+  when lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -16125,7 +16125,7 @@ declare
 begin
   return referral_private.reject_redemption(reject_redemption.redemption_id, reject_redemption.reason);
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -16171,7 +16171,7 @@ begin
     reject_referral.reason
   );
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -16210,7 +16210,7 @@ declare
 begin
   return referral_private.release_due_commissions(release_due_commissions.max_rows);
 exception
-  when lock_not_available then
+  when lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -16266,7 +16266,7 @@ declare
 begin
   return query select x.* from referral_private.resolve_parked_event(resolve_parked_event.event) as x;
 exception
-  when lock_not_available then
+  when lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -16310,7 +16310,7 @@ begin
     rotate_code.reason
   );
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -16350,7 +16350,7 @@ declare
 begin
   return referral_private.set_member_role(set_member_role.org_id, set_member_role.user_id, set_member_role.role);
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -16384,7 +16384,7 @@ declare
 begin
   return referral_private.set_my_name(set_my_name.org_id, set_my_name.display_name, set_my_name.public_name);
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -16418,7 +16418,7 @@ declare
 begin
   return referral_private.suspend_code(suspend_code.code_id, suspend_code.reason);
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -16451,7 +16451,7 @@ declare
 begin
   return referral_private.update_code(update_code.code_id, update_code.changes);
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -16484,7 +16484,7 @@ declare
 begin
   return referral_private.update_organisation(update_organisation.org_id, update_organisation.changes);
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -16525,7 +16525,7 @@ declare
 begin
   return referral_private.update_program(update_program.program_id, update_program.changes);
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;
@@ -16671,7 +16671,7 @@ declare
 begin
   return referral_private.withdraw_decision(withdraw_decision.decision_id, withdraw_decision.reason);
 exception
-  when integrity_constraint_violation or lock_not_available then
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
     perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
     raise;

@@ -86,3 +86,21 @@ test('a purchase under way beside an import of its text: staff are refused at th
       { made: 0, rows: [{ faults: [{ code: 'code_taken' }] }] },
     ])
   }))
+
+test('staff who choose a text that an import of the operator stores: one is busy, and nobody sees a deadlock', () =>
+  sessions(sql, async (staff, importer) => {
+    const { org, coordinator } = await scene(sql)
+    const choose = (code: string) =>
+      person(staff.tx, coordinator.id).rpc('create_campaign_code', { org_id: org, code })
+    const code = text()
+    await choose(text())
+    const imported = outcome(
+      operator(importer.tx).rpc('import_codes', { org_id: org, rows: [{ code }] }),
+    )
+    await importer.blocked()
+    const chosen = await outcome(choose(code))
+    await staff.commit()
+    expect([chosen, await imported].toSorted()).toEqual(['busy', 'done'])
+  }))
+
+const outcome = (call: Promise<unknown>) => refusal(call).catch(() => 'done')
