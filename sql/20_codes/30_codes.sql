@@ -188,6 +188,8 @@ before update or delete on referral.codes
 for each row
 execute function referral_private.guard_code();
 
+alter table referral.codes enable always trigger codes_keep_what_they_are;
+
 create trigger codes_are_never_truncated
 before truncate on referral.codes
 for each statement

@@ -41,6 +41,22 @@ begin
 end
 $$;
 
+-- Whether a limited code has uses, reserved ones too.
+create function referral_private.has_uses(p_code referral.codes)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from referral.code_quotas as q
+    where q.org_id = p_code.org_id and q.quota_id = p_code.quota_id and q.used < q.max_uses
+  );
+end
+$$;
+
 -- Says why a limited code has no use for somebody: all are used, or sign-ups have reserved the rest. Raises
 -- `code_limit_reached`, `code_uses_reserved`.
 create function referral_private.refuse_use(p_code referral.codes)
@@ -51,10 +67,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if exists (
-    select from referral.code_quotas as q
-    where q.org_id = p_code.org_id and q.quota_id = p_code.quota_id and q.used < q.max_uses
-  ) then
+  if referral_private.has_uses(p_code) then
     perform referral_private.raise_error('code_uses_reserved');
   end if;
   perform referral_private.raise_error('code_limit_reached');

@@ -131,6 +131,8 @@ before update or delete on referral.decisions
 for each row
 execute function referral_private.guard_decision();
 
+alter table referral.decisions enable always trigger decisions_keep_what_they_are;
+
 create trigger decisions_are_on_record
 after insert or update on referral.decisions
 for each row

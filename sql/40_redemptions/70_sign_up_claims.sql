@@ -142,7 +142,14 @@ begin
     return '{}';
   end if;
   return jsonb_build_object(
-    'error', jsonb_build_object('http_code', 403, 'message', 'A valid referral code is needed to sign up.')
+    'error', jsonb_build_object(
+      'http_code', 403,
+      'message', case
+        when found and referral_private.has_uses(v_code)
+          then 'Other sign-ups have reserved the uses of this code. Try again in an hour.'
+        else 'A valid referral code is needed to sign up.'
+      end
+    )
   );
 exception
   when lock_not_available then

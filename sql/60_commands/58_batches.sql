@@ -42,7 +42,9 @@ begin
     select coalesce(sum(b.asked), 0) from referral_private.code_batches as b
     where b.org_id = p_org_id and b.asked_by is not null and b.asked_at > clock_timestamp() - 24 * interval '1 hour'
   ) > v_limit then
-    perform referral_private.raise_error('rate_limited', v_limit || ' rows of batches in 24 hours');
+    perform referral_private.raise_error(
+      'rate_limited', v_limit || ' rows of batches in 24 hours; the operator can raise batch_rows_per_day'
+    );
   end if;
   insert into referral_private.code_batches (org_id, asked, asked_by)
   values (p_org_id, p_rows, auth.uid())

@@ -41,7 +41,13 @@ begin
     ) as name
     union all
     -- For each row, before update and delete.
-    select 'program_terms', 'referral_private.guard_terms'::regproc, 1 + 2 + 8 + 16
+    select written.name, written.guard::regproc, 1 + 2 + 8 + 16
+    from (
+      values
+        ('program_terms', 'referral_private.guard_terms'),
+        ('codes', 'referral_private.guard_code'),
+        ('decisions', 'referral_private.guard_decision')
+    ) as written (name, guard)
   ) as guarded
   where not exists (
     select from pg_trigger as t

@@ -2106,6 +2106,8 @@ before update or delete on referral.codes
 for each row
 execute function referral_private.guard_code();
 
+alter table referral.codes enable always trigger codes_keep_what_they_are;
+
 create trigger codes_are_never_truncated
 before truncate on referral.codes
 for each statement
@@ -2348,6 +2350,22 @@ begin
 end
 $$;
 
+-- Whether a limited code has uses, reserved ones too.
+create function referral_private.has_uses(p_code referral.codes)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from referral.code_quotas as q
+    where q.org_id = p_code.org_id and q.quota_id = p_code.quota_id and q.used < q.max_uses
+  );
+end
+$$;
+
 -- Says why a limited code has no use for somebody: all are used, or sign-ups have reserved the rest. Raises
 -- `code_limit_reached`, `code_uses_reserved`.
 create function referral_private.refuse_use(p_code referral.codes)
@@ -2358,10 +2376,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if exists (
-    select from referral.code_quotas as q
-    where q.org_id = p_code.org_id and q.quota_id = p_code.quota_id and q.used < q.max_uses
-  ) then
+  if referral_private.has_uses(p_code) then
     perform referral_private.raise_error('code_uses_reserved');
   end if;
   perform referral_private.raise_error('code_limit_reached');
@@ -3778,6 +3793,8 @@ before update or delete on referral.decisions
 for each row
 execute function referral_private.guard_decision();
 
+alter table referral.decisions enable always trigger decisions_keep_what_they_are;
+
 create trigger decisions_are_on_record
 after insert or update on referral.decisions
 for each row
@@ -4730,7 +4747,14 @@ begin
     return '{}';
   end if;
   return jsonb_build_object(
-    'error', jsonb_build_object('http_code', 403, 'message', 'A valid referral code is needed to sign up.')
+    'error', jsonb_build_object(
+      'http_code', 403,
+      'message', case
+        when found and referral_private.has_uses(v_code)
+          then 'Other sign-ups have reserved the uses of this code. Try again in an hour.'
+        else 'A valid referral code is needed to sign up.'
+      end
+    )
   );
 exception
   when lock_not_available then
@@ -10675,7 +10699,9 @@ begin
     select coalesce(sum(b.asked), 0) from referral_private.code_batches as b
     where b.org_id = p_org_id and b.asked_by is not null and b.asked_at > clock_timestamp() - 24 * interval '1 hour'
   ) > v_limit then
-    perform referral_private.raise_error('rate_limited', v_limit || ' rows of batches in 24 hours');
+    perform referral_private.raise_error(
+      'rate_limited', v_limit || ' rows of batches in 24 hours; the operator can raise batch_rows_per_day'
+    );
   end if;
   insert into referral_private.code_batches (org_id, asked, asked_by)
   values (p_org_id, p_rows, auth.uid())
@@ -14091,7 +14117,13 @@ begin
     ) as name
     union all
     -- For each row, before update and delete.
-    select 'program_terms', 'referral_private.guard_terms'::regproc, 1 + 2 + 8 + 16
+    select written.name, written.guard::regproc, 1 + 2 + 8 + 16
+    from (
+      values
+        ('program_terms', 'referral_private.guard_terms'),
+        ('codes', 'referral_private.guard_code'),
+        ('decisions', 'referral_private.guard_decision')
+    ) as written (name, guard)
   ) as guarded
   where not exists (
     select from pg_trigger as t

@@ -259,7 +259,7 @@ async function suspended() {
   ])
   await sql`alter table referral.codes disable trigger user`
   await sql`update referral.codes set status = 'suspended' where id = ${made.id}`
-  await sql`alter table referral.codes enable trigger user`
+  await sql`alter table referral.codes enable trigger user, enable always trigger codes_keep_what_they_are`
   const pending = async () => {
     const [row] = await people.mentor.rpc('my_earnings', { org_id: people.org })
     return Number(row?.pending ?? 0)

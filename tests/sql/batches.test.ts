@@ -38,7 +38,9 @@ describe('batch_rows_per_day', () => {
         () => take(admin, org, ['BATCH-C1']),
         () => take(admin, org, ['BATCH-C1'], { dry_run: true }),
       ]) {
-        expect(await details(call())).toBe('10 rows of batches in 24 hours')
+        expect(await details(call())).toBe(
+          '10 rows of batches in 24 hours; the operator can raise batch_rows_per_day',
+        )
         expect(await refusal(call())).toBe('rate_limited')
       }
     }))

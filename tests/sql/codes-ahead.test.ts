@@ -79,7 +79,7 @@ describe('a code that is active again', () => {
         set constraints all immediate;
         alter table referral.codes disable trigger user;
         update referral.codes set status = 'suspended' where id = '${id}';
-        alter table referral.codes enable trigger user`)
+        alter table referral.codes enable trigger user, enable always trigger codes_keep_what_they_are`)
       await ingest(tx, paidInvoice({ customer: 'cus_1', code, at: now() - ago }))
       expect(await earned()).toBe(0)
       await operator(tx).rpc('reactivate_code', { code_id: id })

@@ -66,7 +66,7 @@ describe('a decision', () => {
         set constraints all immediate;
         alter table referral.codes disable trigger user;
         update referral.codes set ${column} = '${coordinator.id}' where code = '${code}';
-        alter table referral.codes enable trigger user`)
+        alter table referral.codes enable trigger user, enable always trigger codes_keep_what_they_are`)
       for (const rpc of ['confirm_redemption', 'reject_redemption'])
         expect(await refusal(coordinator.rpc(rpc, { redemption_id: id })), rpc).toBe('not_allowed')
       expect(await tx`select from referral.decisions`).toEqual([])

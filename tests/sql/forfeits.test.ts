@@ -128,7 +128,7 @@ describe('forfeit_from', () => {
           alter table referral.codes disable trigger user;
           update referral.codes set beneficiary_id = '${mentor.id}';
           update referral.codes set ${column} = '${coordinator.id}' where id = '${id}';
-          alter table referral.codes enable trigger user`)
+          alter table referral.codes enable trigger user, enable always trigger codes_keep_what_they_are`)
         const [next] = await tx`select id from referral.codes where id <> ${id}`
         for (const of of [{ member_id: mentor.id }, { code_id: id }, { code_id: next?.id }]) {
           const call = { org_id: org, ...of }

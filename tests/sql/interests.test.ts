@@ -153,7 +153,7 @@ describe('end_code with block', () => {
         set constraints all immediate;
         alter table referral.codes disable trigger user;
         update referral.codes set ${column} = '${coordinator.id}' where id = '${id}';
-        alter table referral.codes enable trigger user`)
+        alter table referral.codes enable trigger user, enable always trigger codes_keep_what_they_are`)
       for (const code_id of [id, next?.id]) await refused(coordinator, code_id)
       expect(await coordinator.rpc('end_code', { code_id: next?.id })).toHaveLength(1)
       expect(await admin.rpc('end_code', { code_id: next?.id, block: true })).toHaveLength(1)

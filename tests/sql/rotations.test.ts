@@ -24,7 +24,7 @@ async function later(tx: Sql, change: string) {
   await tx`set constraints all immediate`
   await tx`alter table referral.codes disable trigger user`
   await tx.unsafe(`update referral.codes set ${change} where status = 'rotated'`)
-  await tx`alter table referral.codes enable trigger user`
+  await tx`alter table referral.codes enable trigger user, enable always trigger codes_keep_what_they_are`
   await tx`set constraints all deferred`
 }
 

@@ -18,16 +18,17 @@ async function limitedScene(tx: Sql, max_uses: number | null) {
   await tx.unsafe(trigger)
   const code = String(row?.code)
 
-  /** Asks the hook as Auth does before it creates a user, and says whether the sign-up may go on. */
-  const ask = async (id: string, referral_code = code, more: object = {}): Promise<boolean> => {
+  /** Asks the hook as Auth does before it creates a user. Gives the message of a refusal, and null if the sign-up may go on. */
+  const told = async (id: string, referral_code = code, more: object = {}) => {
     const user = { id, aud: 'authenticated', role: '', user_metadata: { referral_code }, ...more }
     const event = { metadata: { name: 'before-user-created' }, user }
     const [answer] = await tx`
       select referral_private.require_code_at_sign_up(${tx.json(event as never)}) as answer`
     const { error } = answer?.answer ?? {}
     if (error) expect(error.http_code).toBe(403)
-    return !error
+    return error ? String(error.message) : null
   }
+  const ask = async (...of: Parameters<typeof told>) => (await told(...of)) === null
   /** Asks the hook, and creates the user if it agrees. */
   const signUp = async (referral_code = code, is_anonymous = false) => {
     const user = person(tx)
@@ -43,7 +44,7 @@ async function limitedScene(tx: Sql, max_uses: number | null) {
       ?.used
   const hourPassed = () =>
     tx`update referral_private.sign_up_reservations set expires_at = clock_timestamp()`
-  return { ...here, code, id: String(row?.id), ask, signUp, reserved, used, hourPassed }
+  return { ...here, code, id: String(row?.id), told, ask, signUp, reserved, used, hourPassed }
 }
 
 describe('a sign-up with a limited code', () => {
@@ -53,6 +54,15 @@ describe('a sign-up with a limited code', () => {
       const people = await Promise.all(Array.from({ length: 20 }, () => signUp()))
       expect(people.filter(Boolean)).toHaveLength(3)
       expect(await reserved()).toHaveLength(3)
+    }))
+
+  test('is told whether the uses are reserved or gone', () =>
+    undone(sql, async (tx) => {
+      const { code, told, signUp } = await limitedScene(tx, 1)
+      const user = await signUp()
+      expect(await told(crypto.randomUUID())).toContain('Try again in an hour.')
+      await user?.rpc('redeem_code', { code })
+      expect(await told(crypto.randomUUID())).toBe('A valid referral code is needed to sign up.')
     }))
 
   test('takes what is used into account, and what is reserved from those who only redeem', () =>

@@ -14,12 +14,17 @@ describe('a table whose rows are written once', async () => {
       case when (tgtype & 1) = 1 then 'row' else 'statement' end as level,
       case when (tgtype & 32) = 32 then 'delete or truncate' else 'delete' end as events
     from pg_trigger
-    where tgfoid in ('referral_private.refuse_change'::regproc, 'referral_private.guard_terms'::regproc)
+    where tgfoid in (
+      'referral_private.refuse_change'::regproc, 'referral_private.guard_terms'::regproc,
+      'referral_private.guard_code'::regproc, 'referral_private.guard_decision'::regproc
+    ) and tgname <> 'codes_are_never_truncated'
     order by 2`
 
   test('is one of these, and no replica skips its trigger', () => {
     expect(triggers.map(({ table, enabled }) => ({ table, enabled }))).toEqual(
       [
+        'referral.codes',
+        'referral.decisions',
         'referral.program_terms',
         'referral_private.changes',
         'referral_private.code_states',

@@ -14,7 +14,7 @@ export async function dateCodes(sql: Sql, org: string, at: string): Promise<void
     set constraints all immediate;
     alter table referral.codes disable trigger user;
     update referral.codes set created_at = '${at}' where org_id = '${org}';
-    alter table referral.codes enable trigger user;
+    alter table referral.codes enable trigger user, enable always trigger codes_keep_what_they_are;
     alter table referral_private.code_states disable trigger user;
     update referral_private.code_states as s set since = '${at}'
     where s.org_id = '${org}' and s.state_id = (

@@ -102,7 +102,7 @@ async function dateCodes(
     update referral.codes set created_at = '${at(now, -90)}' where id in ('${first}', '${second}', '${third}');
     update referral.codes set created_at = '${at(now, -7 + half)}' where id = '${fourth}';
     update referral.codes set beneficiary_id = '${beneficiary}' where id = '${second}';
-    alter table referral.codes enable trigger user;
+    alter table referral.codes enable trigger user, enable always trigger codes_keep_what_they_are;
     alter table referral_private.code_states disable trigger user;
     delete from referral_private.code_states where code_id in ('${first}', '${second}', '${third}', '${fourth}');
     alter table referral_private.code_states enable trigger user`)

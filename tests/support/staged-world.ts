@@ -60,7 +60,9 @@ export async function stageWorld(sql: Sql, world: World): Promise<void> {
       ),
     ),
   )
-  await sql.unsafe('set constraints all immediate; alter table referral.codes enable trigger user')
+  await sql.unsafe(
+    'set constraints all immediate; alter table referral.codes enable trigger user, enable always trigger codes_keep_what_they_are',
+  )
   const orgs = new Map(codes.map(({ id, org }) => [id, org]))
   await insert(
     'referral_private.code_states',
