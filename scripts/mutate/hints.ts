@@ -25,6 +25,7 @@ const areas: [area: RegExp, tests: string[]][] = [
   [/^trigger .*append_only$/, ['tests/sql/ledger']],
   [/^trigger .*immutable$/, ['tests/sql/programs']],
   [/^trigger .*on_record$/, ['tests/sql/changes']],
+  [/^trigger .*keep_what_they_are$/, ['tests/sql/verified-triggers']],
   [/^trigger .*states$/, ['tests/sql/code-states']],
   [/^trigger .*switch$/, ['tests/sql/commissions']],
   [/^trigger /, ['tests/sql/codes', 'tests/sql/code-management', 'tests/security/rows']],

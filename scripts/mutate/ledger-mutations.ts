@@ -37,8 +37,14 @@ export const verificationMutations: TextMutation[] = [
   triggers('a trigger of every change', 't.tgtype = guarded.kind', 'true'),
   triggers(
     'the trigger of program_terms',
-    "select 'program_terms', 'referral_private.guard_terms'::regproc, 1 + 2 + 8 + 16",
-    "select 'switches', 'referral_private.refuse_change'::regproc, 2 + 8 + 16 + 32",
+    "('program_terms', 'referral_private.guard_terms'),",
+    '',
+  ),
+  triggers('the trigger of codes', "('codes', 'referral_private.guard_code'),", ''),
+  triggers(
+    'the trigger of decisions',
+    "('decisions', 'referral_private.guard_decision')",
+    "('codes', 'referral_private.guard_code')",
   ),
   triggers('a trigger for some rows', 't.tgqual is null and', ''),
   triggers('a trigger of some columns', "and t.tgattr = ''", ''),

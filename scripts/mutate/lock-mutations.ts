@@ -38,8 +38,15 @@ export const lockMutations: TextMutation[] = [
   {
     name: 'busy instead of 55P03',
     in: 'raise_violation',
-    replace: "when '55P03' then\n      v_code := 'busy';",
-    by: "when '55P03' then\n      return;",
+    replace: "when '55P03', '40P01' then",
+    by: "when '40P01' then",
+  },
+  {
+    name: 'busy instead of 40P01',
+    in: 'raise_violation',
+    replace: "when '55P03', '40P01' then",
+    by: "when '55P03' then",
+    tests: ['tests/concurrency/batches'],
   },
   {
     name: 'lock: the account, by staff who choose a text',
