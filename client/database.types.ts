@@ -1512,6 +1512,16 @@ export type Database = {
           isSetofReturn: false
         }
       }
+      run_maintenance: {
+        Args: { max_seconds?: number }
+        Returns: Database['referral']['CompositeTypes']['maintenance'][]
+        SetofOptions: {
+          from: '*'
+          to: 'maintenance'
+          isOneToOne: false
+          isSetofReturn: true
+        }
+      }
       set_member_role: {
         Args: { org_id: string; role: string; user_id: string }
         Returns: {
@@ -1933,6 +1943,11 @@ export type Database = {
         ios_app_ids: string[] | null
         android_package: string | null
         android_fingerprints: string[] | null
+      }
+      maintenance: {
+        job: string | null
+        done: number | null
+        more: boolean | null
       }
       parked_event: {
         stripe_account: string | null

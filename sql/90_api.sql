@@ -1891,6 +1891,40 @@ code_suspended, code_taken, code_reserved, code_looks_alike, invalid_argument, i
 
 grant execute on function referral.rotate_code to authenticated, service_role;
 
+create function referral.run_maintenance(max_seconds int default 5)
+returns setof referral.maintenance
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '60s'
+as $$
+declare
+  v_schema text;
+  v_constraint text;
+  v_column text;
+begin
+  return query select x.* from referral_private.run_maintenance(run_maintenance.max_seconds) as x;
+exception
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
+    get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
+    perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
+    raise;
+end
+$$;
+
+comment on function referral.run_maintenance is
+  'Runs all jobs: keeps the storage of clicks, expires codes and redemptions, purges rate limits and sign-up claims,
+recognises users, and releases commissions and rewards whose hold is over. Call it every minute, or at least every
+hour; call it again at once while a row has more. Returns, for each job, how much it did, and whether something is
+left; no rows while another call is under way.
+
+max_seconds: 1 to 30: no batch begins later.
+Callers: the operator.
+Errors: invalid_argument, busy.';
+
+grant execute on function referral.run_maintenance to service_role;
+
 create function referral.set_member_role(org_id uuid, user_id uuid, role text)
 returns referral.members
 language plpgsql

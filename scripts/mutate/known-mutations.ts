@@ -91,7 +91,8 @@ export const knownMutations: TextMutation[] = [
   {
     name: 'known: the job settles under the account lock',
     in: 'recognise_users',
-    replace: 'perform referral_private.lock_stripe_account(v_unknown.stripe_account);',
+    replace:
+      'continue when not pg_try_advisory_xact_lock(referral_private.stripe_account_lock_key(v_unknown.stripe_account));',
     by: '',
     tests: ['tests/concurrency/recognition'],
   },

@@ -49,6 +49,35 @@ export const lockMutations: TextMutation[] = [
     tests: ['tests/concurrency/batches'],
   },
   {
+    name: 'maintenance: one call at a time',
+    in: 'run_maintenance',
+    replace: "pg_try_advisory_xact_lock(hashtextextended('referral.maintenance', 0))",
+    by: 'true',
+    tests: ['tests/concurrency/maintenance'],
+  },
+  {
+    name: 'maintenance: nothing beside a locked table of clicks',
+    in: 'run_maintenance',
+    replace: "if v_job = 'maintain_clicks'",
+    by: 'if false',
+    tests: ['tests/sql/maintenance'],
+  },
+  {
+    name: 'maintenance: clicks that are locked are left',
+    in: 'run_batch',
+    replace: 'when lock_not_available then',
+    by: 'when division_by_zero then',
+    tests: ['tests/concurrency/maintenance'],
+  },
+  {
+    name: 'maintenance: an account that is busy is left',
+    in: 'recognise_users',
+    replace:
+      'continue when not pg_try_advisory_xact_lock(referral_private.stripe_account_lock_key(v_unknown.stripe_account));',
+    by: 'perform pg_advisory_xact_lock(referral_private.stripe_account_lock_key(v_unknown.stripe_account));',
+    tests: ['tests/concurrency/recognition'],
+  },
+  {
     name: 'lock: the account, by staff who choose a text',
     in: 'ready_to_choose',
     replace: 'referral_private.share_stripe_account_of(p_org_id)',

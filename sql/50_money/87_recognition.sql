@@ -64,7 +64,8 @@ begin
     group by l.stripe_account
     order by l.stripe_account
   loop
-    perform referral_private.lock_stripe_account(v_unknown.stripe_account);
+    -- A Stripe account that is busy is left for the next call.
+    continue when not pg_try_advisory_xact_lock(referral_private.stripe_account_lock_key(v_unknown.stripe_account));
     foreach v_user_id in array referral_private.know_users(v_unknown.stripe_account, v_unknown.user_ids) loop
       perform referral_private.settle_user(v_unknown.stripe_account, v_user_id, 'user ' || v_user_id);
       v_recognised := v_recognised + 1;

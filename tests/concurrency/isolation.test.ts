@@ -50,6 +50,7 @@ describe('everything that takes the account lock is refused', () => {
     [
       ['redeem_code', 'friend', ({ code }) => ({ code })],
       ['release_due_commissions', 'operator', () => ({})],
+      ['run_maintenance', 'operator', () => ({})],
       [
         'update_program',
         'admin',

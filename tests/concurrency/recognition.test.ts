@@ -3,10 +3,10 @@ import { expect, test } from 'vitest'
 import { completedSession } from '../fixtures/stripe/checkout-session-completed.ts'
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
 import { operator, person } from '../support/actors.ts'
-import { type Sql, testDatabase } from '../support/database.ts'
+import { testDatabase } from '../support/database.ts'
 import { ingest } from '../support/ingest.ts'
 import { codeOf, type Scene, scene } from '../support/scene.ts'
-import { sessions } from '../support/sessions.ts'
+import { type Session, sessions } from '../support/sessions.ts'
 
 const sql = await testDatabase()
 const at = Math.floor(Date.now() / 1000) + 1000
@@ -17,14 +17,10 @@ const earned = async ({ org, mentor }: Scene) => {
   return Number(row?.available ?? 0) + Number(row?.pending ?? 0)
 }
 
-test.for([
-  [
-    'a new member',
-    (tx: Sql, { org, admin }: Scene, userId: string) =>
-      person(tx, admin.id).rpc('add_member', { org_id: org, user_id: userId }),
-  ],
-  ['a user whom the job finds', (tx: Sql) => operator(tx).rpc('recognise_users')],
-] as const)('%s waits for an event of one of their payers', ([, recognise]) =>
+/** A purchase with a code names a user who signs up later, and an event of the same user is under way. */
+const namedBeside = (
+  work: (event: Session, other: Session, userId: string, people: Scene) => Promise<void>,
+) =>
   sessions(sql, async (event, other) => {
     const people = await scene(sql, terms)
     const { code } = await codeOf(people.mentor, people.org)
@@ -34,15 +30,28 @@ test.for([
     await sql`insert into auth.users (id) values (${userId})`
     await sql`delete from referral_private.known_users where user_id = ${userId}`
     await ingest(event.tx, paidInvoice({ ...of(2), userId: undefined, at }))
-    const call = recognise(other.tx, people, userId)
+    await work(event, other, userId, people)
+    await ingest(sql, completedSession({ ...of(2), at: at - 8 }))
+    expect(await earned(people)).toBe(100)
+  })
+
+test('a new member waits for an event of one of their payers', () =>
+  namedBeside(async (event, other, user_id, { org, admin }) => {
+    const call = person(other.tx, admin.id).rpc('add_member', { org_id: org, user_id })
     await other.blocked()
     await event.commit()
     await call
     await other.commit()
-    await ingest(sql, completedSession({ ...of(2), at: at - 8 }))
-    expect(await earned(people)).toBe(100)
-  }),
-)
+  }))
+
+test('the job that finds users leaves an account that is busy for the next call', () =>
+  namedBeside(async (event, other) => {
+    const found = async () => (await operator(other.tx).rpc('recognise_users'))[0]?.recognise_users
+    expect(await found()).toBe(0)
+    await event.commit()
+    expect(await found()).toBe(1)
+    await other.commit()
+  }))
 
 test('a code that changes while its purchases are settled is busy', () =>
   sessions(sql, async (event) => {

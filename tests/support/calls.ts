@@ -247,6 +247,7 @@ export const calls: Record<string, Call> = {
   },
   recognise_users: { args: nothing, answers: operatorOnly },
   release_due_commissions: { args: nothing, answers: operatorOnly },
+  run_maintenance: { args: nothing, answers: operatorOnly },
   resolve_code: { args: byText, answers: everybody },
   resolve_parked_event: {
     args: ({ parked }) => ({ event: parked }),

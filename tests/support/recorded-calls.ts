@@ -308,5 +308,6 @@ export const unrecorded = new Map([
   ['redeem_code', own],
   ['redeem_sign_up_code', own],
   ['release_due_commissions', job],
+  ['run_maintenance', job],
   ['resolve_parked_event', fact],
 ])
