@@ -19,6 +19,7 @@ import { operatorOverHttp, sceneOverHttp, stackDatabase } from '../support/http.
 const stack = inject('stack')
 const sql = stackDatabase()
 const blocks = blocksOf(join(root, 'docs/mobile.md'))
+const files = blocks.filter(({ name, language }) => name && language.startsWith('ts'))
 
 /** Records a click on the code, as the function does, and gives its id. */
 async function click(code: string): Promise<string> {
@@ -32,9 +33,7 @@ describe('the TypeScript', () => {
   const app = join(root, '.referbase', `mobile-${crypto.randomUUID()}`)
   beforeAll(() => {
     mkdirSync(app, { recursive: true })
-    for (const { name, language, text } of blocks) {
-      if (name && language.startsWith('ts')) writeFileSync(join(app, name), text)
-    }
+    for (const { name = '', text } of files) writeFileSync(join(app, name), text)
     cpSync('tests/fixtures/react-native', app, { recursive: true })
     for (const name of [
       'react-native',
@@ -57,7 +56,6 @@ describe('the TypeScript', () => {
   })
 
   test('is three files', () => {
-    const files = blocks.filter(({ language }) => language.startsWith('ts'))
     expect(files.map(({ name }) => name)).toEqual([
       'referral.ts',
       'PasteReferral.tsx',
@@ -85,6 +83,7 @@ describe('the TypeScript', () => {
       PATH: process.env.PATH,
       EXPO_PUBLIC_SUPABASE_URL: SUPABASE_URL,
       EXPO_PUBLIC_SUPABASE_PUBLISHABLE_KEY: SUPABASE_PUBLISHABLE_KEY,
+      EXPO_PUBLIC_REFERRAL_ORG_ID: crypto.randomUUID(),
       ...settings,
     }
     const options = { cwd: app, env, encoding: 'utf8', timeout: 20_000 } as const
