@@ -27,7 +27,7 @@ test('the examples print what their comments say', async () => {
     .throwOnError()
   const program = programOf(file)
   expect(promisedBy(program)).toHaveLength(2)
-  const values = { staff: createStaffClient(supabase), orgId: org.id }
+  const values = { staff: createStaffClient(supabase, { orgId: org.id }) }
   expect(await printedBy(program, values)).toEqual(promisedBy(program))
 })
 
