@@ -1,4 +1,4 @@
-/** What is generated from the functions of sql/: sql/90_api.sql, docs/api.md and client/call-errors.ts. */
+/** What is generated from sql/ and the client's comments: sql/90_api.sql, docs/api.md, docs/client.md, client/call-errors.ts. */
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import postgres from 'postgres'
@@ -10,6 +10,7 @@ import { root } from '../stack/root.ts'
 import { formatTypes } from '../types.ts'
 import { callErrorsOf } from './call-errors.ts'
 import { clientMethods } from './client-methods.ts'
+import { clientReferenceOf } from './client-reference.ts'
 import { readFaces } from './faces.ts'
 import { referenceOf } from './reference.ts'
 import { enumTypes, rowTypes } from './row-types.ts'
@@ -17,6 +18,7 @@ import { sourceFiles } from './sources.ts'
 import { wrappersOf } from './wrappers.ts'
 
 const apiDocument = 'docs/api.md'
+const clientDocument = 'docs/client.md'
 const callErrorsFile = 'client/call-errors.ts'
 
 /** The texts of the files, by path, as the other files of sql/ have them now. Loads those into a database of the server. */
@@ -35,6 +37,7 @@ export async function generateApi(server: Postgres): Promise<Record<string, stri
     return {
       [apiFile]: format(apiFile, wrappersOf(faces)),
       [callErrorsFile]: formatTypes(callErrorsFile, callErrorsOf(codes, faces)),
+      [clientDocument]: clientReferenceOf(faces),
       [apiDocument]: referenceOf({
         faces,
         methods: await clientMethods(),

@@ -9,7 +9,8 @@ import { freePort } from '../../scripts/stack/ports.ts'
 import { root } from '../../scripts/stack/root.ts'
 import { blocksOf } from '../support/blocks.ts'
 import { operatorOverHttp, sceneOverHttp } from '../support/http.ts'
-import { eventsOf, renewalOf, startStripeApi } from '../support/stripe-api.ts'
+import { startStripeApi } from '../support/stripe-api.ts'
+import { eventsOf, renewalOf } from '../support/stripe-purchases.ts'
 
 const stack = inject('stack')
 const files = blocksOf(join(root, 'docs/backend.md')).filter(({ language }) => language === 'ts')

@@ -11,7 +11,7 @@ import { openWorkshop } from '../support/workshop.ts'
 /** What the examples use and do not make. */
 const given = `
 import { createClient, type SupabaseClient } from '@supabase/supabase-js'
-import type { createReferralClient as Make, OperatorClient, StaffClient } from 'referbase'
+import type * as Client from 'referbase'
 import type Stripe from 'stripe'
 
 const theirs = createClient('', '').schema('referral')
@@ -19,17 +19,33 @@ const theirs = createClient('', '').schema('referral')
 declare global {
   const supabase: SupabaseClient
   const operator: typeof theirs
-  const referrals: ReturnType<typeof Make>
-  const staff: StaffClient
+  const referrals: Client.ReferralClient
+  const staff: Client.StaffClient
+  const links: ReturnType<typeof Client.createReferralLinks>
   const stripe: Stripe
-  const createReferralClient: typeof Make
-  const createOperatorClient: (supabase: SupabaseClient) => OperatorClient
+  type LedgerSlice = Client.LedgerSlice
   const url: string, secretKey: string, publishableKey: string
   const orgId: string, userId: string, mentorId: string, oldCustomerId: string, yourOwnUserId: string
-  const customer: string, price: string, coupon: string, code: string
+  const customer: string, price: string, coupon: string, code: string & { id: string }
+  const programId: string, memberId: string, openedUrl: string
   const email: string, password: string
 }
 `
+
+/** Examples with what they leave out: imports, the operator's client, and what dots stand for. */
+function importing(text: string): string {
+  if (text.includes('import ')) return text
+  const names = [...new Set(text.match(/(?<!\.)\b(?:create|share|parse)\w+(?=\()/g))]
+  const ours = names.filter((name) => name !== 'createClient')
+  return [
+    text.includes('createClient(') ? "import { createClient } from '@supabase/supabase-js'" : '',
+    /\boperator\.\w+\(/.test(text) && !text.includes('operator.rpc')
+      ? "import type { OperatorClient } from 'referbase'\ndeclare const operator: OperatorClient"
+      : '',
+    ours.length ? `import { ${ours.join(', ')} } from 'referbase'` : '',
+    text.replace(/ …$/gm, ' {}').replace(/^ *…$/gm, ''),
+  ].join('\n')
+}
 
 const workshop = openWorkshop('examples')
 afterAll(workshop.close)
@@ -47,15 +63,18 @@ test('every example compiles', () => {
   const programs = documents
     // Its examples have placeholders for arguments, and are made from the database.
     .filter((document) => document !== 'docs/api.md')
-    .map((document) => {
+    .flatMap((document) => {
       // A block with a file name is compiled by the test of its document.
       const blocks = blocksOf(join(root, document)).filter(({ language }) => language === 'ts')
-      const text = blocks.filter(({ name }) => !name).map(({ text }) => text)
-      return { name: document.replace('/', '-').replace('.md', '.ts'), text: text.join('\n') }
+      const texts = blocks.filter(({ name }) => !name).map(({ text }) => text)
+      const name = document.replace('/', '-').replace('.md', '')
+      // Those of comments stand alone.
+      const parts = document === 'docs/client.md' ? texts : [texts.join('\n')]
+      return parts.map((text, n) => ({ name: `${name}-${n}`, text: importing(text) }))
     })
     .filter(({ text }) => text !== '')
   expect(programs.length).toBeGreaterThan(9)
-  for (const { name, text } of programs) workshop.write(name, `${text}\nexport {}\n`)
+  for (const { name, text } of programs) workshop.write(`${name}.ts`, `${text}\nexport {}\n`)
   workshop.write('given.ts', given)
   const { compilerOptions } = JSON.parse(readFileSync(join(root, 'tsconfig.json'), 'utf8'))
   const options = { ...compilerOptions, noUnusedLocals: false }
