@@ -1,4 +1,5 @@
 /** Every command in the documents: the program exists here, knows the command and its options, and names its target. */
+import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -17,11 +18,12 @@ const optionsOf = ({ words }: Command) =>
 const of = (program: string) => commands.filter((command) => programOf(command) === program)
 
 test('the documents have commands, and each is of a program that is checked here or comes with the system', () => {
-  const checked = ['supabase', 'npm', 'node', 'vitest', 'stripe', 'wrangler', 'expo']
+  const checked = ['supabase', 'npm', 'node', 'vitest', 'deno', 'stripe']
+  const notHere = ['wrangler', 'expo']
   const ofSystem =
-    'cd cp curl echo git grep install mkdir nginx openssl set systemctl . psql'.split(' ')
+    'cd cp curl echo export git grep install mkdir nginx openssl set systemctl . psql'.split(' ')
   const unknown = commands.filter(
-    (command) => ![...checked, ...ofSystem].includes(String(programOf(command))),
+    (command) => ![...checked, ...notHere, ...ofSystem].includes(String(programOf(command))),
   )
   expect(commands.length).toBeGreaterThan(60)
   expect(unknown.map(({ document, text }) => `${document}: ${text}`)).toEqual([])
@@ -118,6 +120,15 @@ test('node and vitest are given files that exist, or that the document has the r
     const [file = ''] = command.words.filter((word) => /\.(ts|js|mjs)$/.test(word))
     const written = readFileSync(join(root, command.document), 'utf8').includes(`\`${file}\``)
     expect(existsSync(join(root, file)) || written, command.text).toBe(true)
+  }
+})
+
+test('deno is asked for what it has', () => {
+  for (const command of of('deno')) {
+    const name = command.words.find((word) => /^[a-z]+$/.test(word) && !/^(npx|deno)$/.test(word))
+    const deno = join(root, 'node_modules/deno/deno')
+    const help = execFileSync(deno, [String(name), '--help=full'], { encoding: 'utf8' })
+    expect(optionsOf(command).filter((option) => !help.includes(option))).toEqual([])
   }
 })
 
