@@ -12,6 +12,10 @@ export type Forms = Record<string, 0 | 1 | 2 | string | string[]>
 /** Arguments by their names in the database. */
 export type Values = Record<string, unknown>
 
+const isText = (value: unknown) => typeof value === 'string'
+const isPageSize = (value: unknown) =>
+  Number.isInteger(value) && (value as number) > 0 && (value as number) <= 1000
+
 /** What the database would not refuse, but take for something else. */
 const rules: Record<string, [isValid: (value: unknown) => boolean, must: string]> = {
   code: [isText, 'a text'],
@@ -54,14 +58,6 @@ function faultOf(name: string, form: Forms[string], value: unknown): string | fa
     return 'the last row of the previous page'
   const [isValid, must] = rules[name] ?? []
   return isValid?.(value) === false && must
-}
-
-function isText(value: unknown): boolean {
-  return typeof value === 'string'
-}
-
-function isPageSize(value: unknown): boolean {
-  return Number.isInteger(value) && Number(value) > 0 && Number(value) <= 1000
 }
 
 /** `maxUses` as the database has it: `max_uses`. */

@@ -57,7 +57,7 @@ type Read<Found> = (code: string | undefined, parameters: URLSearchParams) => Fo
 /** Characters that cannot be part of a URL in running text, and characters that can follow one. */
 const edges =
   /[\s<>()[\]{}"`“”„«»‹›\u200b-\u200f\u202a-\u202e\u2060-\u206f、。〈-】！（），：；？｛｝]+/
-const endings = ".,;:!?*_~'’…"
+const endings = /[.,;:!?*_~'’…]+$/
 
 function findLink<Found>(text: string, isOurs: IsOurs, read: Read<Found>): Found | null {
   const whole = text.trim()
@@ -90,9 +90,7 @@ function readAddress<Found>(text: string, isOurs: IsOurs, read: Read<Found>): Fo
  */
 function addressIn(word: string): URL | null {
   if (word.length > 4096 || !/\/link\/|[?&]ref=/.test(word)) return null
-  let end = word.length
-  while (endings.includes(word.charAt(end - 1)) && end > 0) end -= 1
-  const text = word.slice(0, end).replace(/^[^\da-z]+/i, '')
+  const text = word.replace(endings, '').replace(/^[^\da-z]+/i, '')
   const [, scheme] = /^([a-z][\da-z+.-]*):\/\//i.exec(text) ?? []
   if (scheme && !/^https?$/i.test(scheme)) return null
   try {

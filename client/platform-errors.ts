@@ -38,12 +38,12 @@ const migrations: Meaning = [
 
 /** What the codes of PostgREST and Postgres mean. */
 const byCode: [RegExp, Meaning][] = [
-  [/^PGRST00[0-3]$|^25006$|^(?:08|40|53|55|57|58)\w{3}$/, busy],
+  [/^(PGRST00[0-3]|25006|(08|40|53|55|57|58)...)$/, busy],
   [/^PGRST106$/, schema],
-  [/^PGRST20\d$|^42P01$|^42703$|^42883$|^3F000$/, migrations],
+  [/^(PGRST20.|42(P01|703|883)|3F000)$/, migrations],
   [/^PGRST300$/, ['misconfigured', 'The API has no JWT secret.']],
   [/^PGRST30[1-3]$/, signIn],
-  [/^PGRST10[0-3]$|^22P02$|^22P05$|^22021$|^22007$|^22003$|^22008$|^22015$/, argument],
+  [/^(PGRST10[0-3]|22(P02|P05|0(03|07|08|15|21)))$/, argument],
 ]
 
 /** What the status of a response means that has no such code: the gateway's, a proxy's, another server's. */
@@ -81,13 +81,13 @@ export function toReferralError(body: ErrorBody, status = 0): ReferralError {
 const isOwn = (code: string, body: ErrorBody): code is ReferralErrorCode =>
   /^[a-z_]+$/.test(code) && body.hint === null && !ofGateway.test(code)
 
-const ofGateway = /^not_found$|^starting$|gateway|too_large/
+const ofGateway = /^(not_found|starting)$|gateway|large/
 
 function meaningOf(code: string, status: number): Meaning {
   if (code === denied) return status === 403 ? role : signIn
   const known = byCode.find(([pattern]) => pattern.test(code))
   if (known) return known[1]
-  const isOfDatabase = /^PGRST\w+$|^[0-9A-Z]{5}$/.test(code)
+  const isOfDatabase = /^(PGRST.+|[0-9A-Z]{5})$/.test(code)
   if (status < 400 && !isOfDatabase) return byStatus[status] ?? address
   if (status >= 500) return byStatus[status] ?? busy
   return (isOfDatabase ? undefined : byStatus[status]) ?? unexpected

@@ -86,10 +86,10 @@ export function redemptionCalls({ rpc }: Calls): RedemptionCalls {
         'set_my_name',
         { orgId: required, name: nullable, isPublic: optional },
         options,
-        ({ name, is_public, ...args }) => ({
+        ({ name: display_name, is_public: public_name, ...args }) => ({
           ...args,
-          display_name: name,
-          public_name: is_public ?? false,
+          display_name,
+          public_name,
         }),
       ),
 
