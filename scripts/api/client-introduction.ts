@@ -30,4 +30,6 @@ else console.log(data.code)
 - **Lists.** Pass the last row of a page as \`after\` for the next one. \`pageSize\` is 100 unless given, 1,000 at most. A list has the rows that
   the person may see. It is empty, and no error, where there are none, and also **where \`orgId\` is wrong**.
 - **Names.** Arguments are in camel case. Rows are as in the database: \`max_uses\`, \`created_at\`. So are the keys of a program's terms.
+- **Versions.** The package takes supabase-js 2.45.0 and newer, by \`import\` or \`require\`, on Node 20.19 and newer, in React Native and in
+  browsers. supabase-js itself needs Node 22 from 2.110 on.
 - Times are ISO 8601. Amounts are whole numbers in minor units: 500 is 5.00 USD.`

@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { root } from '../../scripts/stack/root.ts'
 import { blocksOf } from '../support/blocks.ts'
-import { documents } from '../support/documents.ts'
+import { documents, textOf } from '../support/documents.ts'
+import { stackDatabase } from '../support/http.ts'
 import { openWorkshop } from '../support/workshop.ts'
 
 /** What the examples use and do not make. */
@@ -47,6 +48,7 @@ function importing(text: string): string {
   ].join('\n')
 }
 
+const sql = stackDatabase()
 const workshop = openWorkshop('examples')
 afterAll(workshop.close)
 
@@ -82,4 +84,17 @@ test('every example compiles', () => {
   const tsc = join(root, 'node_modules/typescript/bin/tsc')
   const { stdout } = spawnSync(process.execPath, [tsc], { cwd: workshop.folder, encoding: 'utf8' })
   expect(stdout).toBe('')
+})
+
+test('every function of the database that a document calls exists', async () => {
+  const rows = await sql`
+    select n.nspname || '.' || p.proname as name from pg_proc as p join pg_namespace as n on n.oid = p.pronamespace`
+  const known = new Set(rows.map(({ name }) => name))
+  // Of the files of sql/ that decisions.md and CONTRIBUTING.md write about, some are gone or are yours.
+  const guides = documents.filter((name) => !/decisions|CONTRIBUTING|CHANGELOG/.test(name))
+  const named = guides.flatMap((document) => [
+    ...textOf(document).matchAll(/\b(referral(?:_private)?\.\w+)\(/g),
+  ])
+  expect(named.length).toBeGreaterThan(8)
+  expect(named.map(([, name]) => name).filter((name) => !known.has(name))).toEqual([])
 })
