@@ -17,7 +17,7 @@ const long = [
   'properties/mixed-events',
   'stack/replay',
   'sql/plans',
-  'stack/documents',
+  'stack/commands',
   'hosts/nginx',
   'functions/link-outage',
 ]

@@ -1,19 +1,22 @@
 /** The typed client for an app: codes, redemptions and earnings, over supabase-js. */
 import { createCache } from './cache.ts'
-import { codeCalls } from './codes.ts'
-import { earningCalls } from './earnings.ts'
-import { guarded } from './guarded.ts'
-import { redemptionCalls } from './redemptions.ts'
+import { createCalls } from './calls.ts'
+import { codeCalls } from './code-calls.ts'
+import type { CodeCalls } from './codes.ts'
+import { type EarningCalls, earningCalls } from './earnings.ts'
+import { requireOrgId } from './org-id.ts'
+import { type RedemptionCalls, redemptionCalls } from './redemptions.ts'
 import type { Code } from './rows.ts'
-import { type AnySupabaseClient, referralSchema } from './schema.ts'
+import type { AnySupabaseClient } from './schema.ts'
 
-export type { CodeSettings } from './codes.ts'
+export type { CodeFilter, CodeSettings, NewCode, Rotation } from './codes.ts'
 export type { MoneyOf } from './earnings.ts'
 export type { ReferralError, ReferralErrorCode } from './errors.ts'
 export { parseInstallReferrer } from './install-referrer.ts'
 export { parseReferralLink } from './link-text.ts'
 export { createReferralLinks, type ShareText, shareText, shareUrl } from './links.ts'
 export { createOperatorClient, type OperatorClient } from './operator.ts'
+export type { Page } from './page.ts'
 export type { RedeemOptions } from './redemptions.ts'
 export { type ReferralLink, type ShareChannel, shareChannels } from './referral-link.ts'
 export type { Result } from './result.ts'
@@ -47,35 +50,42 @@ export type {
 } from './rows.ts'
 export { createStaffClient, type StaffClient } from './staff.ts'
 export type { CampaignCode, ImportedCode } from './staff-codes.ts'
-export type { Forfeited, RejectedReferral } from './staff-decisions.ts'
+export type { DecisionFilter, Forfeit, RejectedReferral } from './staff-decisions.ts'
+export type { OrganisationSettings, ProgramChanges } from './staff-settings.ts'
+export type { Amounts, ProgramTerms, Reward } from './terms.ts'
 
-export type ReferralClient = ReturnType<typeof createReferralClient>
+export type ReferralClient = CodeCalls &
+  RedemptionCalls &
+  EarningCalls & {
+    /** Clears the cache. Apps that pass `accessToken` to supabase-js call it when another person signs in. */
+    clearCache(): void
+  }
 
 /**
- * Wraps a supabase-js client. The person who is signed in there is the caller. `cacheSeconds` is how long `getActiveCode`
- * caches a code, for QR screens that poll it: 10 unless given, 0 switches the cache off. A write by this client and a
- * change of the session clear the cache.
+ * Wraps a supabase-js client for one organisation. The person who is signed in there is the caller. `cacheSeconds` is how
+ * long `getActiveCode` caches a code, for QR screens that poll it: 10 unless given, 0 switches the cache off. A write by this
+ * client and a change of the session clear the cache. Throws without an `orgId`.
  *
  * @example
- * const referrals = createReferralClient(createClient(url, publishableKey))
- * const { data, error } = await referrals.redeem('7kq2 m9xt')
- * if (error?.code === 'already_redeemed') …
+ * const referrals = createReferralClient(createClient(url, publishableKey), { orgId })
+ * const { data, error } = await referrals.getOrCreateCode()
  */
-export function createReferralClient(supabase: AnySupabaseClient, { cacheSeconds = 10 } = {}) {
-  const referral = referralSchema(supabase)
-  const activeCodes = createCache<Code>(cacheSeconds)
+export function createReferralClient(
+  supabase: AnySupabaseClient,
+  options: { orgId: string; cacheSeconds?: number },
+): ReferralClient {
+  const calls = createCalls(supabase, requireOrgId('createReferralClient', options))
+  const activeCodes = createCache<Code>(options.cacheSeconds ?? 10)
+  const clearCache = () => activeCodes.clear()
   try {
-    supabase.auth.onAuthStateChange(() => activeCodes.clear())
+    supabase.auth.onAuthStateChange(clearCache as never)
   } catch {
     // A client with the option `accessToken` has no session, and `auth` throws. The app calls `clearCache` then.
   }
   return {
-    ...guarded({
-      ...codeCalls(referral, activeCodes),
-      ...redemptionCalls(referral),
-      ...earningCalls(referral),
-    }),
-    /** Clears the cache. Apps that pass `accessToken` to supabase-js call it when another person signs in. */
-    clearCache: () => activeCodes.clear(),
+    ...codeCalls(calls, activeCodes),
+    ...redemptionCalls(calls),
+    ...earningCalls(calls),
+    clearCache,
   }
 }

@@ -1,4 +1,5 @@
 import { type ReferralLink, referralLink } from './referral-link.ts'
+import { writtenCode } from './written-code.ts'
 
 /**
  * Finds your link in a text that was opened, pasted or scanned, or a code that is the whole text. Null for any other text,
@@ -23,7 +24,8 @@ export function parseReferralLink(
         url.host === host && (path === undefined || path === url.pathname.replace(/\/$/, '')),
     )
   return (
-    findLink(text, isOurs) ?? (isOneCode(text.normalize('NFKC').trim()) ? referralLink(text) : null)
+    findLink(text, isOurs, referralLink) ??
+    (isOneCode(text.normalize('NFKC').trim()) ? referralLink(text) : null)
   )
 }
 
@@ -37,46 +39,49 @@ const isOneCode = (text: string) =>
     : /^[^\W_]{4}(?:\s[^\W_]{4}){1,3}$/.test(text) && /[a-z]/i.test(text)
 
 /**
- * Returns the code in a text that the app passes as a code: the code of a link on any host, or else the trimmed text.
- * Throws if it is no text.
+ * Returns the code in a text that the app passes as a code: the code of a link on any host, or else the trimmed text. What
+ * is no text is returned as it is, and refused by the call.
  *
  * @example codeText(' go.example.org/link/7KQ2-M9XT ') // '7KQ2-M9XT'
  */
 export function codeText(text: string): string {
-  if (typeof text !== 'string') throw new TypeError('code: a text')
-  return findLink(text, () => true)?.code ?? text.trim()
+  if (typeof text !== 'string') return text
+  return findLink(text, () => true, writtenCode) ?? text.trim()
 }
 
 type IsOurs = (host: string, path?: string) => boolean
 
+/** Reads the code of a link, and the parameters beside it. */
+type Read<Found> = (code: string | undefined, parameters: URLSearchParams) => Found | null
+
 /** Characters that cannot be part of a URL in running text, and characters that can follow one. */
 const edges =
   /[\s<>()[\]{}"`“”„«»‹›\u200b-\u200f\u202a-\u202e\u2060-\u206f、。〈-】！（），：；？｛｝]+/
-const endings = ".,;:!?*_~'’…"
+const endings = /[.,;:!?*_~'’…]+$/
 
-function findLink(text: string, isOurs: IsOurs): ReferralLink | null {
+function findLink<Found>(text: string, isOurs: IsOurs, read: Read<Found>): Found | null {
   const whole = text.trim()
   if (!/\s/.test(whole)) {
-    const link = readAddress(whole, isOurs)
+    const link = readAddress(whole, isOurs, read)
     if (link) return link
   }
   for (const word of whole.split(edges)) {
-    const link = readAddress(word, isOurs)
+    const link = readAddress(word, isOurs, read)
     if (link) return link
   }
   return null
 }
 
 /** Reads the link of one URL. A code in the path counts before one in the query, as in `functions/link`. */
-function readAddress(text: string, isOurs: IsOurs): ReferralLink | null {
+function readAddress<Found>(text: string, isOurs: IsOurs, read: Read<Found>): Found | null {
   const url = addressIn(text)
   if (!url) return null
   const [, path, segment] = /^(.*)\/link\/([^/]+)\/?$/.exec(url.pathname) ?? []
   if (segment !== undefined && isOurs(url.host, path)) {
-    return referralLink(decoded(segment), url.searchParams)
+    return read(decoded(segment), url.searchParams)
   }
   if (!isOurs(url.host)) return null
-  return referralLink(url.searchParams.getAll('ref').at(-1), url.searchParams)
+  return read(url.searchParams.getAll('ref').at(-1), url.searchParams)
 }
 
 /**
@@ -85,9 +90,7 @@ function readAddress(text: string, isOurs: IsOurs): ReferralLink | null {
  */
 function addressIn(word: string): URL | null {
   if (word.length > 4096 || !/\/link\/|[?&]ref=/.test(word)) return null
-  let end = word.length
-  while (endings.includes(word.charAt(end - 1)) && end > 0) end -= 1
-  const text = word.slice(0, end).replace(/^[^\da-z]+/i, '')
+  const text = word.replace(endings, '').replace(/^[^\da-z]+/i, '')
   const [, scheme] = /^([a-z][\da-z+.-]*):\/\//i.exec(text) ?? []
   if (scheme && !/^https?$/i.test(scheme)) return null
   try {

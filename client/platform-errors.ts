@@ -1,12 +1,7 @@
-import {
-  type ReferralError,
-  type ReferralErrorCode,
-  referralError,
-  referralErrorCodes,
-} from './errors.ts'
+import { type ReferralError, type ReferralErrorCode, referralError } from './errors.ts'
 
 /** The body of an error response. A gateway's or a proxy's can have any form. */
-type ErrorBody = { code?: unknown; message?: unknown; details?: unknown }
+type ErrorBody = { code?: unknown; message?: unknown; details?: unknown; hint?: unknown }
 
 /** One of our codes, and the message that says what to do. */
 type Meaning = [code: ReferralErrorCode, message: string]
@@ -26,7 +21,7 @@ const role: Meaning = [
 ]
 const key: Meaning = [
   'misconfigured',
-  'The API key is missing or not one of this project, or it is the secret key in a browser. An app needs the publishable key, a server the secret key: project settings, API keys.',
+  'The API key is missing or not one of this project, or the secret key in a browser. In an app, use the publishable key, on a server the secret key: project settings, API keys.',
 ]
 const address: Meaning = [
   'misconfigured',
@@ -38,25 +33,25 @@ const schema: Meaning = [
 ]
 const migrations: Meaning = [
   'misconfigured',
-  'The database has no such function or table, or not with these arguments. Check the names of the arguments. If they are right, apply the migrations of this version: npx supabase db push --remote.',
+  'The database has no such function or table, or not with these arguments. Apply the migrations of this version: npx supabase db push --remote.',
 ]
 
 /** What the codes of PostgREST and Postgres mean. */
 const byCode: [RegExp, Meaning][] = [
-  [/^PGRST00[0-3]$|^25006$|^(?:08|40|53|55|57|58)\w{3}$/, busy],
+  [/^(PGRST00[0-3]|25006|(08|40|53|55|57|58)...)$/, busy],
   [/^PGRST106$/, schema],
-  [/^PGRST20\d$|^42P01$|^42703$|^42883$|^3F000$/, migrations],
-  [/^PGRST300$/, ['misconfigured', 'The API has no JWT secret. Set it in its configuration.']],
+  [/^(PGRST20.|42(P01|703|883)|3F000)$/, migrations],
+  [/^PGRST300$/, ['misconfigured', 'The API has no JWT secret.']],
   [/^PGRST30[1-3]$/, signIn],
-  [/^PGRST10[0-3]$|^22P02$|^22P05$|^22021$|^22007$|^22003$|^22008$|^22015$/, argument],
+  [/^(PGRST10[0-3]|22(P02|P05|0(03|07|08|15|21)))$/, argument],
 ]
 
 /** What the status of a response means that has no such code: the gateway's, a proxy's, another server's. */
 const byStatus: Record<number, Meaning> = {
-  0: ['unreachable', 'No response came. Check the network, and try again.'],
+  0: ['unreachable', 'No response came. Check the network. Try again.'],
   204: address,
   401: key,
-  402: ['misconfigured', 'The project is restricted. Its dashboard says why: billing, usage.'],
+  402: ['misconfigured', 'The project is restricted. Its dashboard says why.'],
   403: key,
   404: address,
   408: busy,
@@ -65,24 +60,34 @@ const byStatus: Record<number, Meaning> = {
   540: ['misconfigured', 'The project is paused. Restore it in its dashboard.'],
 }
 
-const unexpected: Meaning = ['unexpected', 'The response is unknown to this client. Report it.']
+const unexpected: Meaning = ['unexpected', 'This response is unknown. Report it.']
 
 /** SQL's `insufficient_privilege`. The status is 401 for the anonymous role, and 403 for the others. */
 const denied = '42501'
 
 /** The error of a response, or, with status 0, of a request without a response, with one of our codes. */
 export function toReferralError(body: ErrorBody, status = 0): ReferralError {
-  const own = referralErrorCodes.find((code) => code === body.code)
-  if (own) return referralError(own, textOf(body.message), textOf(body.details) || null)
-  const [code, message] = meaningOf(textOf(body.code), status)
+  const raised = textOf(body.code)
+  if (isOwn(raised, body))
+    return referralError(raised, textOf(body.message), textOf(body.details) || null)
+  const [code, message] = meaningOf(raised, status)
   return referralError(code, message, whatThePlatformSays(body))
 }
+
+/**
+ * Whether the database raised it, also one that is newer than this client: in lower case, and as PostgREST relays it. The
+ * gateway of the local stack has the same form.
+ */
+const isOwn = (code: string, body: ErrorBody): code is ReferralErrorCode =>
+  /^[a-z_]+$/.test(code) && body.hint === null && !ofGateway.test(code)
+
+const ofGateway = /^(not_found|starting)$|gateway|large/
 
 function meaningOf(code: string, status: number): Meaning {
   if (code === denied) return status === 403 ? role : signIn
   const known = byCode.find(([pattern]) => pattern.test(code))
   if (known) return known[1]
-  const isOfDatabase = /^PGRST\w+$|^[0-9A-Z]{5}$/.test(code)
+  const isOfDatabase = /^(PGRST.+|[0-9A-Z]{5})$/.test(code)
   if (status < 400 && !isOfDatabase) return byStatus[status] ?? address
   if (status >= 500) return byStatus[status] ?? busy
   return (isOfDatabase ? undefined : byStatus[status]) ?? unexpected

@@ -1,9 +1,19 @@
-import { Constants } from './database.types.ts'
+import type { Database } from './database.types.ts'
+import { writtenCode } from './written-code.ts'
+
+export type ShareChannel = Database['referral']['Enums']['click_channel']
 
 /** The channels of a link, which are the values of its `via`. Other values are dropped. */
-export const shareChannels = Constants.referral.Enums.click_channel
-
-export type ShareChannel = (typeof shareChannels)[number]
+export const shareChannels: readonly ShareChannel[] = [
+  'qr',
+  'share',
+  'email',
+  'sms',
+  'whatsapp',
+  'social',
+  'web',
+  'print',
+]
 
 /** The content of a link, a pasted text or an install referrer. */
 export type ReferralLink = {
@@ -19,15 +29,15 @@ export type ReferralLink = {
  * redirect appends its own. Of several channels the first counts, as in `functions/link`.
  */
 export function referralLink(
-  code: string | undefined,
+  text: string | undefined,
   parameters?: URLSearchParams,
 ): ReferralLink | null {
-  const written = code?.trim().replace(before, '').replace(after, '') ?? ''
-  if (!canBeCode(written)) return null
+  const code = writtenCode(text)
+  if (code === null || !canBeCode(code)) return null
   const click = parameters?.getAll('click').at(-1) ?? ''
   const via = parameters?.get('via')
   return {
-    code: written,
+    code,
     clickId: uuid.test(click) ? click.toLowerCase() : null,
     channel: shareChannels.find((channel) => channel === via) ?? null,
   }
@@ -45,8 +55,3 @@ function canBeCode(text: string): boolean {
 
 const letters = /^[\da-z](?:[\s\u2010-\u2015-]*[\da-z]){2,31}$/i
 const unseen = /\u00ad|\u061c|[\u200b-\u200f\u202a-\u202e\u2060-\u206f]|[\ufe00-\ufe0f]|\ufeff/g
-
-/** Quotes, brackets and punctuation before and after a code, which chat programs take along into a link. */
-const before = /^[\s!"'(*.<[_`~¡«»¿\u200b-\u206f\u3008-\u301f]{1,32}/
-const after =
-  /[\s!"')*,.:;>?\]_`~«·»\u0589\u060c\u061b\u061f\u06d4\u0964\u0965\u200b-\u206f\u3001-\u301f]{1,32}$/

@@ -1,19 +1,22 @@
-import type { PostgrestError } from '@supabase/supabase-js'
-import type { ReferralError } from './errors.ts'
-import { toReferralError } from './platform-errors.ts'
+import type { CallErrors } from './call-errors.ts'
+import type { ReferralError, ReferralErrorCode } from './errors.ts'
 
 /** Either `data` or `error`, as supabase-js returns them. */
-export type Result<Data> = { data: Data; error: null } | { data: null; error: ReferralError }
+export type Result<Data, Code extends ReferralErrorCode = ReferralErrorCode> =
+  | { data: Data; error: null }
+  | { data: null; error: ReferralError<Code> }
 
-/** A response of supabase-js, with its HTTP status. */
-export type SupabaseResponse<Data> =
-  | { data: Data; error: null; status?: number }
-  | { data: null; error: PostgrestError; status?: number }
+/** What every call can return: an argument that cannot be used, an expired session, a platform that is busy or away. */
+type AnyCallError =
+  | 'invalid_argument'
+  | 'not_signed_in'
+  | 'rate_limited'
+  | 'busy'
+  | 'unreachable'
+  | 'misconfigured'
+  | 'unexpected'
 
-/** Turns a response into a result, and maps its error to one of our codes. */
-export function toResult<Data>(response: SupabaseResponse<Data>): Result<Data> {
-  // supabase-js makes a 204 of a 404 without a body. No call of ours has such a response.
-  if (response.error || response.status === 204)
-    return { data: null, error: toReferralError(response.error ?? {}, response.status) }
-  return { data: response.data, error: null }
-}
+/** The result of a call of an RPC, with the error codes of that RPC. Of a table that is read, `Name` is `never`. */
+export type Call<Name extends keyof CallErrors, Data> = Promise<
+  Result<Data, CallErrors[Name] | AnyCallError>
+>

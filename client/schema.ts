@@ -1,14 +1,30 @@
-import type { SupabaseClient } from '@supabase/supabase-js'
-import type { Database } from './database.types.ts'
+/** A response of supabase-js, with its HTTP status. */
+export type SupabaseResponse = { data: unknown; error: object | null; status: number }
 
-// biome-ignore lint/suspicious/noExplicitAny: the app's client may be typed for any schema
-export type AnySupabaseClient = SupabaseClient<any, any, any>
+/** The rows of a table, as supabase-js filters them. */
+export type Query = PromiseLike<SupabaseResponse> & {
+  eq(column: string, value: unknown): Query
+  is(column: string, value: null): Query
+  or(filters: string): Query
+  order(column: string, options?: { ascending: boolean }): Query
+  limit(rows: number): Query
+}
 
-export type ReferralSchema = ReturnType<typeof referralSchema>
+/** What the calls use of supabase-js. */
+export type ReferralSchema = {
+  rpc(name: string, args: object): PromiseLike<SupabaseResponse>
+  from(table: string): { select(): Query }
+}
 
-/** The app's supabase-js client, typed for schema `referral`. Throws if it is none. */
-export function referralSchema(supabase: AnySupabaseClient) {
+/** A client of supabase-js 2: of any 2.x, typed for any schema, an ES module or CommonJS. */
+export type AnySupabaseClient = {
+  schema(name: never): { rpc(name: never, args: never): unknown; from(table: never): unknown }
+  auth: { onAuthStateChange(callback: never): unknown }
+}
+
+/** The app's supabase-js client for schema `referral`. Throws if it is none. */
+export function referralSchema(supabase: AnySupabaseClient): ReferralSchema {
   if (typeof supabase?.schema !== 'function')
     throw new TypeError('Pass a client of supabase-js: createClient(url, key)')
-  return (supabase as unknown as SupabaseClient<Database, 'referral'>).schema('referral')
+  return supabase.schema('referral' as never) as ReferralSchema
 }

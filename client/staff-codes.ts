@@ -1,101 +1,120 @@
+import { optional, required, toArguments } from './arguments.ts'
+import type { Calls } from './calls.ts'
 import type { CodeSettings } from './codes.ts'
-import { given, required } from './given.ts'
-import { type Result, type SupabaseResponse, toResult } from './result.ts'
+import { first } from './first.ts'
+import type { Call } from './result.ts'
 import type { Batch, Code, CodeChange, CodeImport } from './rows.ts'
-import type { ReferralSchema } from './schema.ts'
 
-/** Settings of a new campaign code. Without `max_uses` there is no limit. `expires_at` is ISO 8601. */
-export type CampaignCode = CodeSettings & { code?: string; beneficiary_id?: string }
+/** A campaign code. The organisation makes up the text unless `code` is given. */
+export type CampaignCode = CodeSettings & {
+  code?: string
+  /** The user who earns by the code. */
+  beneficiaryId?: string
+}
 
 /**
- * A row of an import. `expires_at` is ISO 8601: a date such as `2030-12-31` is the end of that day in the organisation's time
+ * A row of an import. `expiresAt` is ISO 8601: a date such as `2030-12-31` is the end of that day in the organisation's time
  * zone.
  */
-export type ImportedCode = Pick<
-  CampaignCode,
-  'max_uses' | 'expires_at' | 'description' | 'beneficiary_id'
-> & { code: string }
+export type ImportedCode = Omit<CampaignCode, 'programId'> & { code: string }
 
 /** Calls about codes, for staff: campaign codes, and any code by its id. */
-export function staffCodeCalls(referral: ReferralSchema) {
+export type StaffCodeCalls = {
+  /**
+   * Creates a campaign code, which belongs to the organisation. `looks_like_another` warns that a chosen text looks like a
+   * code of another organisation.
+   *
+   * @example
+   * const { data } = await staff.createCampaignCode({ code: 'SPRING FAIR', maxUses: 100 })
+   */
+  createCampaignCode(code?: CampaignCode): Call<'create_campaign_code', Code>
+
+  /** Generates 1 to 10,000 campaign codes. `busy` while another batch of the organisation is under way. */
+  generateCodes(batch: CodeSettings & { count: number }): Call<'generate_codes', Batch>
+
+  /**
+   * Imports up to 50,000 rows, all or none. With `dryRun` nothing is stored: `made` is how many codes an import would make,
+   * and `rows` is what each row would do. After an import `rows` has those that look like another organisation's code. A text
+   * that purchases carry is `code_taken`, except to the operator. `busy` while another batch of the organisation is under way.
+   *
+   * Where a row has a fault nothing is stored: `batch_id` is null, and `rows` has what is wrong. `code_taken` is said only
+   * if no row has another fault.
+   *
+   * @example
+   * const { data } = await staff.importCodes({ rows: [{ code: 'FAIR-1', maxUses: 5 }] })
+   * if (!data?.batch_id) console.log(data?.rows?.filter(({ faults }) => faults.length > 0))
+   */
+  importCodes(options: {
+    rows: ImportedCode[]
+    programId?: string
+    dryRun?: boolean
+  }): Call<'import_codes', CodeImport>
+
+  /** Suspends an active code until `reactivateCode`. The grace of the referrer's earlier codes ends permanently. */
+  suspendCode(options: { codeId: string; reason?: string }): Call<'suspend_code', Code>
+
+  /** Reactivates a suspended code. */
+  reactivateCode(options: { codeId: string; reason?: string }): Call<'reactivate_code', Code>
+
+  /**
+   * Ends a code permanently, and the grace of the referrer's earlier codes. `block` refuses them new codes and ends what
+   * they earn from now on; nobody blocks themself.
+   */
+  endCode(options: { codeId: string; reason?: string; block?: boolean }): Call<'end_code', Code>
+
+  /** Updates a code. Null removes a description, an expiry or a limit. Of an ended code only the description can change. */
+  updateCode(options: {
+    codeId: string
+    description?: string | null
+    expiresAt?: string | null
+    maxUses?: number | null
+  }): Call<'update_code', Code>
+
+  /** Returns the changes of a code, oldest first: status, actor, reason and time. */
+  codeChanges(options: { codeId: string }): Call<never, CodeChange[]>
+}
+
+const ofCode = { codeId: required }
+const decided = { ...ofCode, reason: optional }
+const limits = { maxUses: optional, expiresAt: optional, description: optional }
+const settings = { orgId: required, programId: optional, ...limits }
+const ofRow = { code: optional, ...limits, beneficiaryId: optional }
+
+export function staffCodeCalls({ rpc, read }: Calls): StaffCodeCalls {
   return {
-    /** Creates a campaign code, which belongs to the organisation. `looks_like_another` warns that a chosen text looks like a code of another organisation. Errors: `code_taken`, `code_reserved`, `code_looks_alike`, `invalid_code`, `too_many_codes`, `invalid_argument`. */
-    async createCampaignCode(orgId: string, code: CampaignCode = {}): Promise<Result<Code>> {
-      return toResult(await referral.rpc('create_campaign_code', given({ org_id: orgId }, code)))
-    },
+    createCampaignCode: (code) =>
+      rpc('create_campaign_code', { ...settings, code: optional, beneficiaryId: optional }, code),
 
-    /** Generates 1 to 10,000 campaign codes. Errors: `invalid_argument`, `rate_limited`, `busy` while another batch of the organisation is under way. */
-    async generateCodes(
-      orgId: string,
-      count: number,
-      shared: Omit<CampaignCode, 'code' | 'beneficiary_id'> = {},
-    ): Promise<Result<Batch>> {
-      const args = given({ org_id: orgId, count }, shared)
-      const response = await referral.rpc('generate_codes', args).single()
-      return toResult(response as SupabaseResponse<Batch>)
-    },
+    generateCodes: (batch) => first(rpc('generate_codes', { ...settings, count: required }, batch)),
 
-    /**
-     * Imports up to 50,000 rows, all or none. With `dryRun` nothing is stored: `made` is how many codes an import would make,
-     * and `rows` is what each row would do. After an import `rows` has those that look like another organisation's code. A text that purchases carry is `code_taken`, except to the operator.
-     *
-     * Where a row has a fault nothing is stored: `batch_id` is null, and `rows` has what is wrong. `code_taken` is said only
-     * if no row has another fault.
-     *
-     * Errors: `rate_limited`, `busy` while another batch of the organisation is under way.
-     *
-     * @example
-     * const { data } = await staff.importCodes(org, rows)
-     * if (!data?.batch_id) console.log(data?.rows?.filter(({ faults }) => faults.length > 0))
-     */
-    async importCodes(
-      orgId: string,
-      rows: ImportedCode[],
-      { programId, dryRun = false }: { programId?: string; dryRun?: boolean } = {},
-    ): Promise<Result<CodeImport>> {
-      const args = given({ org_id: orgId, rows }, { program_id: programId, dry_run: dryRun })
-      const response = await referral.rpc('import_codes', args).single()
-      return toResult(response as SupabaseResponse<CodeImport>)
-    },
+    importCodes: (options) =>
+      first(
+        rpc(
+          'import_codes',
+          { orgId: required, rows: required, programId: optional, dryRun: optional },
+          options,
+          ({ rows, ...args }) => {
+            if (!Array.isArray(rows)) return 'rows: a list'
+            const codes = rows.map((row) => toArguments(ofRow, row))
+            const wrong = codes.findIndex((code) => typeof code === 'string')
+            return wrong < 0 ? { ...args, rows: codes } : `rows[${wrong}].${codes[wrong]}`
+          },
+        ),
+      ),
 
-    /**
-     * Suspends an active code until `reactivateCode`. The grace of the referrer's earlier codes ends permanently.
-     * Errors: `code_ended`.
-     */
-    async suspendCode(codeId: string, reason?: string): Promise<Result<Code>> {
-      return toResult(await referral.rpc('suspend_code', given({ code_id: codeId }, { reason })))
-    },
+    suspendCode: (options) => rpc('suspend_code', decided, options),
+    reactivateCode: (options) => rpc('reactivate_code', decided, options),
+    endCode: (options) => rpc('end_code', { ...decided, block: optional }, options),
 
-    /** Reactivates a suspended code. Errors: `code_ended`. */
-    async reactivateCode(codeId: string, reason?: string): Promise<Result<Code>> {
-      return toResult(await referral.rpc('reactivate_code', given({ code_id: codeId }, { reason })))
-    },
+    updateCode: (options) =>
+      rpc('update_code', { ...ofCode, ...limits }, options, ({ code_id, ...changes }) => ({
+        code_id,
+        changes,
+      })),
 
-    /** Ends a code permanently, and the grace of the referrer's earlier codes. `block` refuses them new codes and ends what they earn from now on. Errors: `not_allowed` for oneself. */
-    async endCode(
-      codeId: string,
-      { reason, block = false }: { reason?: string; block?: boolean } = {},
-    ): Promise<Result<Code>> {
-      const args = given({ code_id: codeId, block }, { reason })
-      return toResult(await referral.rpc('end_code', args))
-    },
-
-    /** Updates a code. Null removes a limit or an expiry. Of an ended code only the description can change. Errors: `code_ended`, `invalid_argument`. */
-    async updateCode(
-      codeId: string,
-      changes: {
-        description?: string | null
-        expires_at?: string | null
-        max_uses?: number | null
-      },
-    ): Promise<Result<Code>> {
-      return toResult(await referral.rpc('update_code', given({ code_id: codeId, changes })))
-    },
-
-    /** Returns the changes of a code, oldest first: status, actor, reason and time. */
-    async codeChanges(codeId: string): Promise<Result<CodeChange[]>> {
-      const changes = referral.from('code_changes').select()
-      return toResult(await changes.eq('code_id', required('code_id', codeId)).order('id'))
-    },
+    codeChanges: (options) =>
+      read(ofCode, options, (referral, { code_id }) =>
+        referral.from('code_changes').select().eq('code_id', code_id).order('id'),
+      ),
   }
 }

@@ -1,82 +1,84 @@
-import { given } from './given.ts'
-import { type Page, pageArguments } from './redemptions.ts'
-import { type Result, type SupabaseResponse, toResult } from './result.ts'
+import { optional, required } from './arguments.ts'
+import type { Calls } from './calls.ts'
+import { first } from './first.ts'
+import type { Page } from './page.ts'
+import type { Call } from './result.ts'
 import type { CodeClicks, CodeUsageStats, Liability, Redemption } from './rows.ts'
-import type { ReferralSchema } from './schema.ts'
 
-/** Calls about redemptions, decisions and liabilities, for staff. */
-export function staffRedemptionCalls(referral: ReferralSchema) {
+type RedemptionPage = Page<Pick<Redemption, 'id'>>
+
+/** Calls about redemptions, clicks and liabilities, for staff. */
+export type StaffRedemptionCalls = {
+  /** Returns a page of the redemptions of a code, newest first. */
+  usageForCode(options: RedemptionPage & { codeId: string }): Call<'usage_for_code', Redemption[]>
+
+  /** Returns a page of a person's redemptions in the organisation, newest first. */
+  usageForUser(options: RedemptionPage & { userId: string }): Call<'usage_for_user', Redemption[]>
+
+  /**
+   * Returns the usage figures of a code. The code's referrer may call it too, and gets no identities, and the figures of
+   * the whole chain of rotations.
+   */
+  codeUsageStats(options: { codeId: string }): Call<'code_usage_stats', CodeUsageStats>
+
+  /**
+   * Returns the counted clicks on a code, per day in UTC, platform and channel, oldest first. `fromDay` and `toDay` are
+   * inclusive dates such as `2026-11-21`, 31 days at most. The default is the last 31 days. The code's referrer may call it
+   * too, and gets the clicks of the whole chain of rotations.
+   */
+  codeClicks(options: {
+    codeId: string
+    fromDay?: string
+    toDay?: string
+  }): Call<'code_clicks', CodeClicks[]>
+
+  /** Confirms a redemption, with or without a payment. */
+  confirmRedemption(options: {
+    redemptionId: string
+    reason?: string
+  }): Call<'confirm_redemption', Redemption>
+
+  /** Rejects a redemption and its referral, until the decision is withdrawn. */
+  rejectRedemption(options: {
+    redemptionId: string
+    reason?: string
+  }): Call<'reject_redemption', Redemption>
+
+  /**
+   * Returns a page of the amounts that the organisation owes: commissions of earners and rewards of referees, per person,
+   * currency and mode, in minor units. `livemode` true is live money, false that of test mode; both unless given. Admins only.
+   */
+  orgLiabilities(
+    options?: Page<Pick<Liability, 'earner_id' | 'currency' | 'livemode'>> & {
+      livemode?: boolean
+    },
+  ): Call<'org_liabilities', Liability[]>
+}
+
+const ofCode = { codeId: required }
+const page = { after: 'id', pageSize: optional }
+const decided = { redemptionId: required, reason: optional }
+
+export function staffRedemptionCalls({ rpc }: Calls): StaffRedemptionCalls {
   return {
-    /** Returns a page of the redemptions of a code, newest first. */
-    async usageForCode(codeId: string, page: Page = {}): Promise<Result<Redemption[]>> {
-      const args = given({ code_id: codeId }, pageArguments(page))
-      return toResult(await referral.rpc('usage_for_code', args))
-    },
-
-    /** Returns a page of a person's redemptions in the organisation, newest first. */
-    async usageForUser(
-      orgId: string,
-      userId: string,
-      page: Page = {},
-    ): Promise<Result<Redemption[]>> {
-      const args = given({ org_id: orgId, user_id: userId }, pageArguments(page))
-      return toResult(await referral.rpc('usage_for_user', args))
-    },
-
-    /**
-     * Returns the usage figures of a code. The code's referrer may call it too, and gets no identities, and the figures of
-     * the whole chain of rotations.
-     */
-    async codeUsageStats(codeId: string): Promise<Result<CodeUsageStats>> {
-      const args = given({ code_id: codeId })
-      const response = await referral.rpc('code_usage_stats', args).single()
-      return toResult(response as SupabaseResponse<CodeUsageStats>)
-    },
-
-    /**
-     * Returns the counted clicks on a code, per day in UTC, platform and channel, oldest first. `fromDay` and `toDay` are
-     * inclusive dates such as `2026-11-21`, 31 days at most. The default is the last 31 days. The code's referrer may call it
-     * too, and gets the clicks of the whole chain of rotations.
-     *
-     * Errors: `code_not_found`, `invalid_argument`.
-     */
-    async codeClicks(
-      codeId: string,
-      { fromDay, toDay }: { fromDay?: string; toDay?: string } = {},
-    ): Promise<Result<CodeClicks[]>> {
-      const args = given({ code_id: codeId }, { from_day: fromDay, to_day: toDay })
-      const response = await referral.rpc('code_clicks', args)
-      return toResult(response as SupabaseResponse<CodeClicks[]>)
-    },
-
-    /** Confirms a redemption, with or without a payment. Errors: `redemption_rejected`. */
-    async confirmRedemption(redemptionId: string, reason?: string): Promise<Result<Redemption>> {
-      const args = given({ redemption_id: redemptionId }, { reason })
-      return toResult(await referral.rpc('confirm_redemption', args))
-    },
-
-    /** Rejects a redemption and its referral, until the decision is withdrawn. */
-    async rejectRedemption(redemptionId: string, reason?: string): Promise<Result<Redemption>> {
-      const args = given({ redemption_id: redemptionId }, { reason })
-      return toResult(await referral.rpc('reject_redemption', args))
-    },
-
-    /**
-     * Returns a page of the amounts that the organisation owes: commissions of earners and rewards of referees, per person,
-     * currency and mode, in minor units. For the next page, pass the last row as `after`. `pageSize` is 100 unless given, 1,000
-     * at most. Admins only.
-     */
-    async orgLiabilities(
-      orgId: string,
-      {
-        livemode,
-        after,
-        pageSize,
-      }: { livemode?: boolean; after?: Liability; pageSize?: number } = {},
-    ): Promise<Result<Liability[]>> {
-      const args = given({ org_id: orgId }, { livemode, after, page_size: pageSize })
-      const response = await referral.rpc('org_liabilities', args)
-      return toResult(response as SupabaseResponse<Liability[]>)
-    },
+    usageForCode: (options) => rpc('usage_for_code', { ...ofCode, ...page }, options),
+    usageForUser: (options) =>
+      rpc('usage_for_user', { orgId: required, userId: required, ...page }, options),
+    codeUsageStats: (options) => first(rpc('code_usage_stats', ofCode, options)),
+    codeClicks: (options) =>
+      rpc('code_clicks', { ...ofCode, fromDay: optional, toDay: optional }, options),
+    confirmRedemption: (options) => rpc('confirm_redemption', decided, options),
+    rejectRedemption: (options) => rpc('reject_redemption', decided, options),
+    orgLiabilities: (options) =>
+      rpc(
+        'org_liabilities',
+        {
+          orgId: required,
+          livemode: optional,
+          after: ['earner_id', 'currency', 'livemode'],
+          pageSize: optional,
+        },
+        options,
+      ),
   }
 }

@@ -1,30 +1,41 @@
 /** The typed client for staff: codes by id, campaign codes, redemptions, decisions, members, programs, and the record of changes. */
-import { guarded } from './guarded.ts'
-import { type AnySupabaseClient, referralSchema } from './schema.ts'
-import { staffChangeCalls } from './staff-changes.ts'
-import { staffCodeCalls } from './staff-codes.ts'
-import { staffDecisionCalls } from './staff-decisions.ts'
-import { staffMemberCalls } from './staff-members.ts'
-import { staffRedemptionCalls } from './staff-redemptions.ts'
+import { createCalls } from './calls.ts'
+import { requireOrgId } from './org-id.ts'
+import type { AnySupabaseClient } from './schema.ts'
+import { type StaffChangeCalls, staffChangeCalls } from './staff-changes.ts'
+import { type StaffCodeCalls, staffCodeCalls } from './staff-codes.ts'
+import { type StaffDecisionCalls, staffDecisionCalls } from './staff-decisions.ts'
+import { type StaffMemberCalls, staffMemberCalls } from './staff-members.ts'
+import { type StaffRedemptionCalls, staffRedemptionCalls } from './staff-redemptions.ts'
+import { type StaffSettingCalls, staffSettingCalls } from './staff-settings.ts'
 
-export type StaffClient = ReturnType<typeof createStaffClient>
+export type StaffClient = StaffCodeCalls &
+  StaffRedemptionCalls &
+  StaffDecisionCalls &
+  StaffMemberCalls &
+  StaffSettingCalls &
+  StaffChangeCalls
 
 /**
- * Wraps a supabase-js client. A coordinator or an admin is signed in there, or, on a server, it has the secret key. For a
- * code, a redemption or a decision of another organisation the calls return `code_not_found`, `redemption_not_found` or
- * `decision_not_found`.
+ * Wraps a supabase-js client. A coordinator or an admin of the organisation is signed in there, or, on a server, it has the
+ * secret key. For a code, a redemption or a decision of an organisation where they are not staff the calls return
+ * `code_not_found`, `redemption_not_found` or `decision_not_found`. Throws without an `orgId`.
  *
  * @example
- * const staff = createStaffClient(supabase)
- * await staff.suspendCode(code.id, 'posted as spam')
+ * const staff = createStaffClient(supabase, { orgId })
+ * await staff.suspendCode({ codeId: code.id, reason: 'posted as spam' })
  */
-export function createStaffClient(supabase: AnySupabaseClient) {
-  const referral = referralSchema(supabase)
-  return guarded({
-    ...staffCodeCalls(referral),
-    ...staffRedemptionCalls(referral),
-    ...staffDecisionCalls(referral),
-    ...staffMemberCalls(referral),
-    ...staffChangeCalls(referral),
-  })
+export function createStaffClient(
+  supabase: AnySupabaseClient,
+  options: { orgId: string },
+): StaffClient {
+  const calls = createCalls(supabase, requireOrgId('createStaffClient', options))
+  return {
+    ...staffCodeCalls(calls),
+    ...staffRedemptionCalls(calls),
+    ...staffDecisionCalls(calls),
+    ...staffMemberCalls(calls),
+    ...staffSettingCalls(calls),
+    ...staffChangeCalls(calls),
+  }
 }

@@ -1,6 +1,6 @@
 /**
- * `npm run migrate`: after a change in sql/, writes what is generated from it: sql/90_api.sql, docs/api.md, the migration and
- * client/database.types.ts. Before 0.2.0 there is one migration, and it is the files of sql/ in load order.
+ * `npm run migrate`: after a change in sql/ or in the client's comments, writes what is generated: sql/90_api.sql, docs/api.md,
+ * docs/client.md, the migration, client/database.types.ts and client/call-errors.ts. Before 0.2.0 there is one migration, and it is the files of sql/ in load order.
  */
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -38,7 +38,7 @@ if (import.meta.main) {
       await server.stop()
     }
     process.stdout.write(
-      'wrote sql/90_api.sql, docs/api.md, supabase/migrations and client/database.types.ts\n',
+      "wrote sql/90_api.sql, docs/api.md, docs/client.md, supabase/migrations, and the client's types\n",
     )
   })
 }

@@ -104,7 +104,7 @@ function report({ environment: e, hasDemo }: Stack): string {
         `curl '${e.SUPABASE_URL}/rest/v1/rpc/resolve_code?code=demo2026' -H 'apikey: ${e.SUPABASE_PUBLISHABLE_KEY}' -H 'accept-profile: referral'`,
         'npm run demo',
       ]
-    : ['the five-minute tour in README.md', 'npm run demo', `psql '${e.DATABASE_URL}'`]
+    : ['docs/tour.md', 'npm run demo', `psql '${e.DATABASE_URL}'`]
   return `
 referbase is running${hasDemo ? ', with a demo organisation' : ', empty'}. Stop it with Ctrl-C.
 

@@ -8,11 +8,11 @@ export async function clientMethods(): Promise<Map<string, string>> {
   const files = (await readdir(join(root, 'client'))).filter((name) => name.endsWith('.ts'))
   for (const file of files) {
     const client = ['staff', 'operator'].find((name) => file.startsWith(name)) ?? 'referrals'
+    const text = await readFile(join(root, 'client', file), 'utf8')
     let method = ''
-    for (const line of (await readFile(join(root, 'client', file), 'utf8')).split('\n')) {
-      method = /^ {4}(?:async )?(\w+)[(<]/.exec(line)?.[1] ?? method
-      const [, rpc] = /\.rpc\('(\w+)'/.exec(line) ?? []
-      if (rpc && method) methods.set(rpc, `${client}.${method}`)
+    for (const [, name, rpc] of text.matchAll(/^ {4}(?:async )?(\w+)[(:]|\brpc\(\s*'(\w+)'/gm)) {
+      method = name ?? method
+      if (rpc) methods.set(rpc, `${client}.${method}`)
     }
   }
   return methods

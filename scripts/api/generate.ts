@@ -1,4 +1,4 @@
-/** What is generated from the functions of sql/: sql/90_api.sql and docs/api.md. */
+/** What is generated from sql/ and the client's comments: sql/90_api.sql, docs/api.md, docs/client.md, client/call-errors.ts. */
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import postgres from 'postgres'
@@ -7,7 +7,10 @@ import { CliError } from '../stack/cli-error.ts'
 import { createProject, execute } from '../stack/database.ts'
 import type { Postgres } from '../stack/postgres.ts'
 import { root } from '../stack/root.ts'
+import { formatTypes } from '../types.ts'
+import { callErrorsOf } from './call-errors.ts'
 import { clientMethods } from './client-methods.ts'
+import { clientReferenceOf } from './client-reference.ts'
 import { readFaces } from './faces.ts'
 import { referenceOf } from './reference.ts'
 import { enumTypes, rowTypes } from './row-types.ts'
@@ -15,8 +18,10 @@ import { sourceFiles } from './sources.ts'
 import { wrappersOf } from './wrappers.ts'
 
 const apiDocument = 'docs/api.md'
+const clientDocument = 'docs/client.md'
+const callErrorsFile = 'client/call-errors.ts'
 
-/** The texts of both files, by path, as the other files of sql/ have them now. Loads those into a database of the server. */
+/** The texts of the files, by path, as the other files of sql/ have them now. Loads those into a database of the server. */
 export async function generateApi(server: Postgres): Promise<Record<string, string>> {
   const database = 'without_api'
   await execute(server.url('postgres', 'supabase_admin'), `create database ${database}`)
@@ -27,8 +32,12 @@ export async function generateApi(server: Postgres): Promise<Record<string, stri
   const sql = postgres(server.url(database, 'postgres'), { max: 1 })
   try {
     const faces = await readFaces(sql)
+    const errors = await sql<{ code: string }[]>`select code from referral_private.error_registry()`
+    const codes = errors.map(({ code }) => code)
     return {
       [apiFile]: format(apiFile, wrappersOf(faces)),
+      [callErrorsFile]: formatTypes(callErrorsFile, callErrorsOf(codes, faces)),
+      [clientDocument]: clientReferenceOf(faces),
       [apiDocument]: referenceOf({
         faces,
         methods: await clientMethods(),

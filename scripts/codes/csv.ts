@@ -5,7 +5,7 @@ import { CliError } from '../stack/cli-error.ts'
 /** A row of the file: the line on which it begins, its cells by column, and the row of the import. */
 export type CsvRow = { line: number; cells: Record<string, string>; value: ImportedCode }
 
-/** The columns of a file; `beneficiary` is `beneficiary_id` of the import. */
+/** The columns of a file; `beneficiary` is `beneficiaryId` of the import. */
 const known = ['code', 'max_uses', 'expires_at', 'description', 'beneficiary']
 
 /** As many rows as one import takes. */
@@ -126,10 +126,10 @@ function toCode(cells: Record<string, string>): ImportedCode {
   return {
     code,
     ...(max_uses && {
-      max_uses: /^\d{1,15}$/.test(max_uses) ? Number(max_uses) : (max_uses as unknown as number),
+      maxUses: /^\d{1,15}$/.test(max_uses) ? Number(max_uses) : (max_uses as unknown as number),
     }),
-    ...(expires_at && { expires_at }),
+    ...(expires_at && { expiresAt: expires_at }),
     ...(description && { description }),
-    ...(beneficiary && { beneficiary_id: beneficiary }),
+    ...(beneficiary && { beneficiaryId: beneficiary }),
   }
 }

@@ -7,7 +7,12 @@ import { createWriteStream, renameSync, rmSync } from 'node:fs'
 import type { SupabaseClient } from '@supabase/supabase-js'
 import { SingleBar } from 'cli-progress'
 import { stringify } from 'csv-stringify'
-import { type Code, createReferralClient, type ReferralError } from '../../client/index.ts'
+import {
+  type Code,
+  createReferralClient,
+  type ReferralClient,
+  type ReferralError,
+} from '../../client/index.ts'
 import { toReferralError } from '../../client/platform-errors.ts'
 import { CliError, runMain } from '../stack/cli-error.ts'
 import { readArguments } from './arguments.ts'
@@ -32,7 +37,11 @@ await runMain(async () => {
   await requireOrganisation(supabase, org)
   const partial = `${file}.new`
   try {
-    const written = await writeCodes(createReferralClient(supabase), org, program, partial)
+    const written = await writeCodes(
+      createReferralClient(supabase, { orgId: org }),
+      program,
+      partial,
+    )
     renameSync(partial, file)
     process.stdout.write(`${written} codes written to ${file}\n`)
   } finally {
@@ -48,8 +57,7 @@ async function requireOrganisation(supabase: SupabaseClient, org: string): Promi
 }
 
 async function writeCodes(
-  referrals: ReturnType<typeof createReferralClient>,
-  org: string,
+  referrals: ReferralClient,
   program: string | undefined,
   file: string,
 ): Promise<number> {
@@ -61,10 +69,10 @@ async function writeCodes(
   bar.start(0, 0)
   let written = 0
   for (let after: Code | undefined; ; ) {
-    const filter = { limit: 1000, ...(after && { after }), ...(program && { programId: program }) }
-    const { data, error } = await referrals.listCodesByOrganisation(org, filter)
+    const filter = { pageSize: 1000, after, ...(program && { programId: program }) }
+    const { data, error } = await referrals.listCodes(filter)
     if (error) throw unread('codes', error)
-    const uses = await referrals.codeUses(data.map(({ id }) => id))
+    const uses = await referrals.codeUses({ codeIds: data.map(({ id }) => id) })
     if (uses.error) throw unread('uses', uses.error)
     const usesOf = new Map(uses.data.map((row) => [row.code_id, row]))
     for (const code of data) csv.write({ ...code, ...usesOf.get(code.id) })

@@ -17,11 +17,11 @@ await runMain(async () => {
   const rows = readRows(file)
   const bar = new SingleBar({ format: '{bar} {value}/{total} {step}', stream: process.stderr })
   bar.start(rows.length, 0, { step: 'sending' })
-  const { data, error } = await createStaffClient(supabase).importCodes(
-    org,
-    rows.map(({ value }) => value),
-    { dryRun, ...(program && { programId: program }) },
-  )
+  const { data, error } = await createStaffClient(supabase, { orgId: org }).importCodes({
+    rows: rows.map(({ value }) => value),
+    dryRun,
+    ...(program && { programId: program }),
+  })
   bar.update(data?.made ?? 0, { step: data?.made ? 'taken' : 'refused' })
   bar.stop()
   if (error) {

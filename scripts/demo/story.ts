@@ -55,22 +55,22 @@ export async function* story(environment: StackEnvironment): AsyncGenerator<Step
     happened: program.data?.is_default === true && member.data?.role === 'member',
   }
 
-  const mentors = createReferralClient(mentor.supabase)
-  const first = await mentors.createCode(mentor.id, org)
+  const mentors = createReferralClient(mentor.supabase, { orgId: org })
+  const first = await mentors.createCode()
   yield {
     title: 'The mentor gets a code',
     observed: first.data?.code ?? first.error?.code ?? '',
     happened: first.data?.status === 'active',
   }
 
-  const second = await mentors.createCode(mentor.id, org)
+  const second = await mentors.createCode()
   yield {
     title: 'A second code is refused while the first is active',
     observed: second.error?.code ?? `created ${second.data?.code}`,
     happened: second.error?.code === 'active_code_exists',
   }
 
-  const rotated = await mentors.rotateCode(mentor.id, org)
+  const rotated = await mentors.rotateCode()
   const code = rotated.data?.code ?? ''
   const old = await mentors.findByCode(first.data?.code ?? '')
   yield {
@@ -83,7 +83,7 @@ export async function* story(environment: StackEnvironment): AsyncGenerator<Step
   const retired = first.data?.code ?? ''
   const clickId = yield* followLinks(environment, mentor, { ...rotated.data, retired })
 
-  const friends = createReferralClient(friend.supabase)
+  const friends = createReferralClient(friend.supabase, { orgId: org })
   const redeemed = await redeemClicked(friend, code, clickId)
   yield {
     title: 'The friend redeems it, with the click as the proof of where they came from',
@@ -98,7 +98,7 @@ export async function* story(environment: StackEnvironment): AsyncGenerator<Step
     happened: again.data !== null && again.data.redemption_id === redeemed.data?.redemption_id,
   }
 
-  const adminCode = await createReferralClient(admin.supabase).createCode(admin.id, org)
+  const adminCode = await createReferralClient(admin.supabase, { orgId: org }).createCode()
   const secondRedemption = await friends.redeem(adminCode.data?.code ?? '')
   yield {
     title: 'A second redemption, of somebody else’s code, is refused',
@@ -117,7 +117,7 @@ export async function* story(environment: StackEnvironment): AsyncGenerator<Step
       '200 applied,200 duplicate,200 duplicate',
   }
 
-  const own = await mentors.myReferrals(org)
+  const own = await mentors.myReferrals()
   const confirmed = own.data?.filter(({ status }) => status === 'confirmed') ?? []
   yield {
     title: 'The mentor sees exactly one confirmed referral',
@@ -125,14 +125,14 @@ export async function* story(environment: StackEnvironment): AsyncGenerator<Step
     happened: own.data?.length === 1 && confirmed.length === 1,
   }
 
-  const earned = await mentors.myEarnings(org)
+  const earned = await mentors.myEarnings()
   yield {
     title: 'and has earned 20 percent of what the friend paid, on hold for two weeks',
     observed: JSON.stringify(earned.data ?? earned.error?.code),
     happened: earned.data?.length === 1 && earned.data[0]?.pending === 980,
   }
 
-  const foreign = await createReferralClient(stranger.supabase).myReferrals(org)
+  const foreign = await createReferralClient(stranger.supabase, { orgId: org }).myReferrals()
   const rows = await stranger.supabase.schema('referral').from('redemptions').select()
   yield {
     title: 'A stranger sees none',

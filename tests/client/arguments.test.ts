@@ -1,4 +1,4 @@
-/** Wrong arguments: every method of every client returns an error for them, and throws none. */
+/** Wrong arguments: every method of every client returns an error for them in our words, and throws none. */
 import { describe, expect, inject, test } from 'vitest'
 import {
   createOperatorClient,
@@ -11,62 +11,140 @@ import {
   shareUrl,
 } from '../../client/index.ts'
 import type { Result } from '../../client/result.ts'
-import { operatorOverHttp, personOverHttp } from '../support/http.ts'
+import { operatorOverHttp, personOverHttp, sceneOverHttp } from '../support/http.ts'
 
 const person = await personOverHttp()
-const clients = {
-  referrals: createReferralClient(person.supabase),
-  staff: createStaffClient(person.supabase),
-  operator: createOperatorClient(operatorOverHttp()),
-}
+const orgId = crypto.randomUUID()
+const { clearCache: _, ...referrals } = createReferralClient(person.supabase, { orgId })
+const staff = createStaffClient(person.supabase, { orgId })
+const operator = createOperatorClient(operatorOverHttp())
+const clients = { referrals, staff, operator }
+
 type Method = (...args: unknown[]) => Promise<Result<unknown>>
 const methods = Object.entries(clients).flatMap(([client, calls]) =>
-  Object.entries(calls)
-    .filter(([name]) => name !== 'clearCache')
-    .map(([name, method]) => [`${client}.${name}`, method as Method] as const),
+  Object.entries(calls).map(([name, method]) => [`${client}.${name}`, method as Method] as const),
 )
-/** Those that need no argument. */
-const needNone = ['referrals.redeemSignUpCode', 'operator.verifyLedger']
-needNone.push('operator.listUnattributed', 'operator.countParkedEvents')
+/** The methods whose options can all be missing. */
+const needNone = ['listCodes', 'createCode', 'getOrCreateCode', 'getActiveCode', 'rotateCode']
+  .concat(['deactivateCode', 'redeemSignUpCode', 'myRedemption', 'myReferrals', 'myEarnings'])
+  .concat(['myStatement', 'createCampaignCode', 'orgLiabilities', 'listDecisions', 'listChanges'])
+  .concat(['updateOrganisation', 'verifyLedger', 'listUnattributed', 'countParkedEvents'])
+const takesNothing = 'referrals.redeemSignUpCode'
 
-const times = (value: unknown) => Array.from({ length: 5 }, () => value)
+const invalid = { code: 'invalid_argument', retryable: false, final: false }
 
 test('there are more than forty methods', () => {
   expect(methods.length).toBeGreaterThan(40)
 })
 
-describe('returns an error, and does not throw', () => {
+describe('returns an error in our words, and does not throw', () => {
+  const times = (value: unknown) => Array.from({ length: 5 }, () => value)
+  const ours = /^[\w[\].]+: \S/
+
   test.for(methods)('%s', async ([name, method]) => {
-    for (const wrong of [undefined, null, 5, {}, 'x']) {
+    for (const wrong of [undefined, null, 5, {}, [], 'x']) {
       const { error } = await method(...times(wrong))
-      const codes = ['invalid_argument', 'invalid_code', 'code_not_found', undefined]
-      if (wrong !== undefined && wrong !== null)
-        expect([...codes, 'not_a_member', 'misconfigured']).toContain(error?.code)
-      else if (!needNone.includes(name))
-        expect(error, String(wrong)).toMatchObject({ code: 'invalid_argument', retryable: false })
+      if (wrong === undefined && needNone.includes(name.split('.')[1] ?? '')) continue
+      if (error?.code === 'invalid_argument') expect(error.details).toMatch(ours)
+      if (name === takesNothing || (wrong !== null && error?.code !== 'invalid_argument'))
+        expect([
+          'invalid_code',
+          'code_not_found',
+          'not_a_member',
+          'not_invited',
+          undefined,
+        ]).toContain(error?.code)
+      else expect(error).toMatchObject(invalid)
     }
   })
 })
 
-test.for([
-  [() => clients.referrals.validate(undefined as never), 'code: a text'],
-  [() => clients.referrals.redeem(12345678 as never), 'code: a text'],
-  [() => clients.referrals.findByCode(null as never), 'code: a text'],
-  [() => clients.referrals.myReferrals(undefined as never), 'org_id: required'],
-  [() => clients.referrals.listCodesByOrganisation(undefined as never), 'org_id: required'],
-  [() => clients.staff.suspendCode(undefined as never), 'code_id: required'],
-  [() => clients.staff.usageForUser(person.id, null as never), 'user_id: required'],
-  [() => clients.staff.rejectReferral(person.id, person.id, undefined as never), 'of: required'],
-  [() => clients.staff.updateProgram(person.id, undefined as never), 'changes: required'],
-] as const)('%s names what is missing', async ([call, expected]) => {
-  expect((await call()).error).toMatchObject({ code: 'invalid_argument', details: expected })
+describe('an option that there is not', () => {
+  const optionsOf = methods.filter(([name]) => name !== takesNothing)
+
+  test.for(optionsOf)('is refused by %s', async ([name, method]) => {
+    const isOfCode = /validate|redeem$|findByCode|resolve|hasRedeemed|ByOrganisation/.test(name)
+    const { error } = await (isOfCode ? method('ABC', { no_such: 1 }) : method({ no_such: 1 }))
+    if (isOfCode && !/redeem$|ByOrganisation/.test(name)) expect(error?.code).not.toBe('unexpected')
+    else expect(error?.details).toMatch(/^no_such: no such option. The options are: [a-z]/)
+  })
+
+  test.for([
+    [() => staff.createCampaignCode({ max_uses: 5 } as object), 'max_uses: no such option'],
+    [() => staff.generateCodes({ count: 5, maxUse: 5 } as never), 'maxUse: no such option'],
+    [() => referrals.createCode(person.id, orgId, 'A', { max_uses: 1 } as object), 'max_uses: no'],
+    [() => referrals.listCodesByOrganisation(orgId, { limit: 5 } as object), 'limit: no such opt'],
+    [
+      () => staff.importCodes({ rows: [{ code: 'A' }, { code: 'B', max_uses: 1 }] as never }),
+      'rows[1].max_uses: no such option. The options are: code, maxUses',
+    ],
+  ] as const)('%s is named, with those that there are', async ([call, expected]) => {
+    const { error } = await call()
+    expect(error).toMatchObject(invalid)
+    expect(error?.details).toContain(expected)
+  })
+
+  test('is named by updateOrganisation with the settings that the database accepts', async () => {
+    const { org } = await sceneOverHttp()
+    const args = { org_id: org, changes: { nonsense: 1 } }
+    const { error } = await operatorOverHttp().rpc('update_organisation', args)
+    const [, accepted = ''] = /known are (.*)/.exec(error?.details ?? '') ?? []
+    const refused = await staff.updateOrganisation({ nonsense: 1 } as object)
+    const [, offered = ''] = /The options are: (.*)/.exec(refused.error?.details ?? '') ?? []
+    const columns = offered.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+    expect(columns.split(', ').sort()).toEqual(accepted.split(', ').sort())
+  })
 })
 
-test('an optional argument that is undefined is as if it were left out', async () => {
-  const options = { code: undefined, reason: undefined } as object
-  const org = crypto.randomUUID()
-  const { error } = await clients.referrals.rotateCode(person.id, org, options)
-  expect(error?.code).toBe('not_a_member')
+describe('a value that is not allowed', () => {
+  const row = { id: 'x' }
+  test.for([
+    [() => referrals.validate(undefined as never), 'code: required'],
+    [() => referrals.redeem(12345678 as never), 'code: a text'],
+    [() => referrals.findByCode(null as never), 'code: required'],
+    [() => referrals.createCode({ code: 5 as never }), 'code: a text'],
+    [() => referrals.rotateCode({ grace: 5 as never }), 'grace: an interval, such as "2 days"'],
+    [() => referrals.codeUses(undefined as never), 'codeIds: required'],
+    [() => referrals.explainCommission({} as never), 'sale: required'],
+    [() => referrals.setMyName({} as never), 'name: required'],
+    [() => staff.suspendCode(undefined as never), 'codeId: required'],
+    [() => staff.suspendCode('x' as never), 'options: an object'],
+    [() => staff.usageForUser({ userId: null as never }), 'userId: required'],
+    [() => staff.rejectReferral({} as never), 'programId: required'],
+    [() => staff.updateProgram({ name: 'New' } as never), 'programId: required'],
+    [() => staff.importCodes({ rows: {} as never }), 'rows: a list'],
+    [() => staff.importCodes({ rows: [5 as never] }), 'rows[0].options: an object'],
+    ...[0, 1001, 1.5, '5', Number.NaN].flatMap((pageSize) =>
+      [referrals.listCodes, referrals.myReferrals, staff.listDecisions, operator.verifyLedger].map(
+        (list) => [() => list({ pageSize: pageSize as never }), 'pageSize: 1 to 1,000'] as const,
+      ),
+    ),
+    ...['x', 5, {}].flatMap((after) =>
+      [referrals.listCodes, referrals.myReferrals, staff.orgLiabilities, staff.listChanges].map(
+        (list) =>
+          [
+            () => list({ after: after as never }),
+            'after: the last row of the previous page',
+          ] as const,
+      ),
+    ),
+    [
+      () => staff.listDecisions({ after: row as never }),
+      'after: the last row of the previous page',
+    ],
+  ] as const)('%s is refused', async ([call, expected]) => {
+    const { error } = await call()
+    expect(error).toMatchObject({ ...invalid, details: expected })
+  })
+
+  test('undefined is as if an option were left out, and so is the row after none', async () => {
+    const options = { code: undefined, reason: undefined } as object
+    expect((await referrals.rotateCode(options)).error?.code).toBe('not_a_member')
+    for (const after of [undefined, null]) {
+      expect((await referrals.listCodes({ after })).data).toEqual([])
+      expect((await referrals.myReferrals({ after })).data).toEqual([])
+    }
+  })
 })
 
 describe('the functions of links', () => {
@@ -85,11 +163,24 @@ describe('the functions of links', () => {
   })
 })
 
-test('a client is made of a client of supabase-js', () => {
-  const sentence = 'Pass a client of supabase-js: createClient(url, key)'
-  for (const wrong of [undefined, null, inject('stack').SUPABASE_URL, {}]) {
-    expect(() => createReferralClient(wrong as never)).toThrow(sentence)
-    expect(() => createStaffClient(wrong as never)).toThrow(sentence)
-    expect(() => createOperatorClient(wrong as never)).toThrow(sentence)
-  }
+describe('a client', () => {
+  test('is made of a client of supabase-js', () => {
+    const sentence = 'Pass a client of supabase-js: createClient(url, key)'
+    for (const wrong of [undefined, null, inject('stack').SUPABASE_URL, {}]) {
+      expect(() => createReferralClient(wrong as never, { orgId })).toThrow(sentence)
+      expect(() => createStaffClient(wrong as never, { orgId })).toThrow(sentence)
+      expect(() => createOperatorClient(wrong as never)).toThrow(sentence)
+    }
+  })
+
+  test('is of an organisation', () => {
+    for (const wrong of [undefined, null, {}, { orgId: '' }, { org_id: orgId }]) {
+      expect(() => createReferralClient(person.supabase, wrong as never)).toThrow(
+        'createReferralClient(supabase, { orgId })',
+      )
+      expect(() => createStaffClient(person.supabase, wrong as never)).toThrow(
+        'createStaffClient(supabase, { orgId })',
+      )
+    }
+  })
 })

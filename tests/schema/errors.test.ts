@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { referralError, referralErrorCodes } from '../../client/errors.ts'
+import { type ReferralErrorCode, referralError } from '../../client/errors.ts'
 import { toReferralError } from '../../client/platform-errors.ts'
 import { functionErrors } from '../../functions/_shared/errors.ts'
 import { testDatabase } from '../support/database.ts'
@@ -36,9 +36,22 @@ test('docs/errors.md lists exactly the errors of the edge functions, with their 
   expect(documented['From the edge functions']).toEqual(Object.fromEntries(statuses))
 })
 
-test('the client’s union is the errors of the database and its own', () => {
-  const own = Object.keys(documented['From the client'] ?? {})
-  expect([...referralErrorCodes].sort()).toEqual([...Object.keys(registry), ...own].sort())
+const ofClient = Object.keys(documented['From the client'] ?? {})
+/** The client's union; of the database's part a test says that it is generated from the database. */
+const clientCodes = [...Object.keys(registry), ...ofClient] as ReferralErrorCode[]
+
+test('docs/errors.md lists exactly the errors that are the client’s own', () => {
+  const [, own = ''] = /DatabaseErrorCode\n(.*?)\n\n/s.exec(
+    readFileSync('client/errors.ts', 'utf8'),
+  ) ?? ['', '']
+  expect([...own.matchAll(/'(\w+)'/g)].map(([, code]) => code).sort()).toEqual(ofClient.sort())
+})
+
+test('the client knows an error of the database by its form', () => {
+  for (const code of Object.keys(registry)) {
+    const body = { code, message: 'No.', details: null, hint: null }
+    expect(toReferralError(body, 400)).toEqual(referralError(code as 'busy', 'No.', null))
+  }
 })
 
 /** The cells of the rows of a section, without the heads. */
@@ -65,7 +78,7 @@ test('docs/errors.md and the client mark as final what ends a claim in the datab
       .map(([code]) => code)
       .sort(),
   ).toEqual(final.map((code) => `\`${code}\``).sort())
-  const marked = referralErrorCodes.filter((code) => referralError(code, '', null).final)
+  const marked = clientCodes.filter((code) => referralError(code, '', null).final)
   expect([...marked].sort()).toEqual([...final].sort())
 })
 
@@ -99,7 +112,7 @@ test('docs/errors.md says of the platform’s errors what the client makes of th
 })
 
 test('docs/errors.md says which errors of the client are retryable', () => {
-  const retryable = referralErrorCodes.filter((code) => referralError(code, '', null).retryable)
+  const retryable = clientCodes.filter((code) => referralError(code, '', null).retryable)
   const [, told = ''] = /^\| `retryable` \| ([^|]*) \|/m.exec(document) ?? []
   expect([...told.matchAll(/`(\w+)`/g)].map(([, code]) => code)).toEqual(
     ['busy', 'rate_limited', 'unreachable'].filter((code) =>

@@ -16,9 +16,8 @@ test('the edge functions import exactly the versions that package.json has', () 
 
 test('every dependency has an exact version', () => {
   const versions = Object.values(manifest.devDependencies)
-  expect(versions.filter((version) => !/^\d+\.\d+\.\d+(-[\w.]+)?$/.test(String(version)))).toEqual(
-    [],
-  )
+  const exact = /^(?:npm:[@\w/-]+@)?\d+\.\d+\.\d+(-[\w.]+)?$/
+  expect(versions.filter((version) => !exact.test(String(version)))).toEqual([])
 })
 
 test('every function is listed in config.toml and in the local stack', () => {

@@ -1,10 +1,11 @@
-import { readdirSync, readFileSync } from 'node:fs'
+/** All documents: their tables, their links, and that they advise nothing that does harm. */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { supabase } from '../../scripts/stack/supabase.ts'
+import { root } from '../../scripts/stack/root.ts'
+import { anchorsOf, documents, linksOf, textOf } from '../support/documents.ts'
 
-const names = readdirSync('docs').filter((name) => name.endsWith('.md'))
-const documents = ['README.md', 'CONTRIBUTING.md', ...names.map((name) => `docs/${name}`)]
-const text = documents.map((name) => readFileSync(name, 'utf8')).join('\n')
+const text = documents.map(textOf).join('\n')
 
 test('no table of the documents is padded, and none of its lines is longer than 120 characters', () => {
   const rows = text.match(/^\|.*\|$/gm) ?? []
@@ -13,22 +14,15 @@ test('no table of the documents is padded, and none of its lines is longer than 
   expect(rows.filter((row) => row.length > 120)).toEqual([])
 })
 
-const commands = new Set(
-  [...text.matchAll(/npx supabase ([^\n`#]+)/g)].map(([, command = '']) => command.trim()),
-)
+test.each(documents)('the links of %s lead to files and headings that exist', (document) => {
+  const broken = linksOf(document).filter(({ path, anchor }) => {
+    if (!existsSync(join(root, path))) return true
+    return anchor !== '' && !anchorsOf(path).includes(anchor)
+  })
+  expect(broken.map(({ link }) => link)).toEqual([])
+})
 
-const nameOf = (command: string) => /^[a-z]+( [a-z]+)*/.exec(command)?.[0] ?? ''
-const byName = Map.groupBy(commands, nameOf)
-
-test.each([...byName])('supabase %s: its database and its options', async (name, commands) => {
-  const { stdout: help } = await supabase([...name.split(' '), '--help'])
-  expect(help).toContain(`USAGE\n  supabase ${name} `)
-  for (const command of commands) {
-    const options = command.match(/--[a-z-]+/g) ?? []
-    if (help.includes('Local by default.')) expect(options, command).toContain('--remote')
-    expect(
-      options.filter((option) => !help.includes(`  ${option}`)),
-      command,
-    ).toEqual([])
-  }
+test('no document advises to push the configuration, which would switch off e-mail confirmation', () => {
+  expect(text.match(/(?<!Do not run )`(?:npx )?supabase config push/g) ?? []).toEqual([])
+  expect(text.match(/^\s*npx supabase config push/gm) ?? []).toEqual([])
 })

@@ -47,7 +47,7 @@ test('the examples print what their comments say, and a customer from before ear
   const old = await personOverHttp()
   const program = programOf(file)
   const values = {
-    staff: createStaffClient(admin.supabase),
+    staff: createStaffClient(admin.supabase, { orgId: org }),
     operator: operatorOverHttp(),
     ...{ orgId: org, mentorId: mentor.id, oldCustomerId: old.id },
   }

@@ -11,7 +11,7 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
-import { referralError, referralErrorCodes } from '../../client/errors.ts'
+import { referralError } from '../../client/errors.ts'
 import { root } from '../../scripts/stack/root.ts'
 import { blocksOf } from '../support/blocks.ts'
 import { operatorOverHttp, sceneOverHttp, stackDatabase } from '../support/http.ts'
@@ -19,6 +19,7 @@ import { operatorOverHttp, sceneOverHttp, stackDatabase } from '../support/http.
 const stack = inject('stack')
 const sql = stackDatabase()
 const blocks = blocksOf(join(root, 'docs/mobile.md'))
+const files = blocks.filter(({ name, language }) => name && language.startsWith('ts'))
 
 /** Records a click on the code, as the function does, and gives its id. */
 async function click(code: string): Promise<string> {
@@ -32,9 +33,7 @@ describe('the TypeScript', () => {
   const app = join(root, '.referbase', `mobile-${crypto.randomUUID()}`)
   beforeAll(() => {
     mkdirSync(app, { recursive: true })
-    for (const { name, language, text } of blocks) {
-      if (name && language.startsWith('ts')) writeFileSync(join(app, name), text)
-    }
+    for (const { name = '', text } of files) writeFileSync(join(app, name), text)
     cpSync('tests/fixtures/react-native', app, { recursive: true })
     for (const name of [
       'react-native',
@@ -57,7 +56,6 @@ describe('the TypeScript', () => {
   })
 
   test('is three files', () => {
-    const files = blocks.filter(({ language }) => language.startsWith('ts'))
     expect(files.map(({ name }) => name)).toEqual([
       'referral.ts',
       'PasteReferral.tsx',
@@ -85,6 +83,7 @@ describe('the TypeScript', () => {
       PATH: process.env.PATH,
       EXPO_PUBLIC_SUPABASE_URL: SUPABASE_URL,
       EXPO_PUBLIC_SUPABASE_PUBLISHABLE_KEY: SUPABASE_PUBLISHABLE_KEY,
+      EXPO_PUBLIC_ORG_ID: crypto.randomUUID(),
       ...settings,
     }
     const options = { cwd: app, env, encoding: 'utf8', timeout: 20_000 } as const
@@ -129,7 +128,7 @@ describe('the TypeScript', () => {
     ['one that nobody knows', 409, { code: '23505', message: 'duplicate key' }],
     ['a key that is refused', 401, { message: 'Invalid API key' }],
     ['a schema that is not exposed', 406, { code: 'PGRST106', message: 'Invalid schema' }],
-    ['an argument that is wrong', 400, { code: 'invalid_argument', message: 'No.' }],
+    ['an argument that is wrong', 400, { code: 'invalid_argument', message: 'No.', hint: null }],
     ['a page in place of an answer', 200, '<html>'],
   ] as const)('keeps the code after %s, and redeems it later', async ([, status, body]) => {
     const { code } = await sceneOverHttp()
@@ -199,6 +198,11 @@ describe('the HTTP requests', () => {
 })
 
 describe('its names', () => {
+  const errorCodes = async () => {
+    const rows = await sql`select code from referral_private.error_registry()`
+    return [...rows.map(({ code }) => String(code)), 'unreachable', 'misconfigured', 'unexpected']
+  }
+
   test('of functions are those of the schema', async () => {
     const rows = await sql`
       select proname from pg_proc where pronamespace = 'referral'::regnamespace`
@@ -208,18 +212,18 @@ describe('its names', () => {
     expect(called.map(([, name]) => name).filter((name) => !functions.includes(name))).toEqual([])
   })
 
-  test('of errors are those of the client', () => {
+  test('of errors are those of the client', async () => {
     const document = readFileSync('docs/mobile.md', 'utf8')
     const [, table = ''] = /(\| `invalid_click`[\s\S]*?)\n\n/.exec(document) ?? []
     const inTable = [...table.matchAll(/`(\w+)`/g)].map(([, code]) => String(code))
     expect(inTable.length).toBeGreaterThan(10)
-    expect(inTable.filter((code) => !referralErrorCodes.some((known) => known === code))).toEqual(
-      [],
-    )
+    const codes = await errorCodes()
+    expect(inTable.filter((code) => !codes.includes(code))).toEqual([])
   })
 
-  test('of final refusals are those of the client, in its table and in each language', () => {
-    const final = referralErrorCodes.filter((code) => referralError(code, '', null).final).sort()
+  test('of final refusals are those of the client, in its table and in each language', async () => {
+    const isFinal = (code: string) => referralError(code as 'busy', '', null).final
+    const final = (await errorCodes()).filter(isFinal).sort()
     const document = readFileSync('docs/mobile.md', 'utf8')
     const told = document.match(/^\| .* \| no, final \|/gm)?.join('\n') ?? ''
     expect([...told.matchAll(/`(\w+)`/g)].map(([, code]) => code).sort()).toEqual(final)

@@ -20,14 +20,14 @@ const isTerm = async (key: string, value: string) => {
   return row?.is_term
 }
 
-test('the examples print what their comments say', async () => {
+test('the five programmes are made, and terms changed, as the comments say', async () => {
   const { id: admin_id, supabase } = await personOverHttp()
   const { data: org } = await operatorOverHttp()
     .rpc('create_organisation', { name: 'Org', slug: `terms-${crypto.randomUUID()}`, admin_id })
     .throwOnError()
   const program = programOf(file)
-  expect(promisedBy(program)).toHaveLength(2)
-  const values = { staff: createStaffClient(supabase), orgId: org.id }
+  expect(promisedBy(program)).toHaveLength(6)
+  const values = { staff: createStaffClient(supabase, { orgId: org.id }) }
   expect(await printedBy(program, values)).toEqual(promisedBy(program))
 })
 

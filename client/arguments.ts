@@ -1,0 +1,64 @@
+/** What becomes of an option: it may be missing, is required, or is required and can be null. */
+export const optional = 0 as const
+export const required = 1 as const
+export const nullable = 2 as const
+
+/**
+ * What becomes of each option. Of `after`, the last row of a page: a text is the column that is sent, a list has the columns
+ * that the row needs.
+ */
+export type Forms = Record<string, 0 | 1 | 2 | string | string[]>
+
+/** Arguments by their names in the database. */
+export type Values = Record<string, unknown>
+
+const isText = (value: unknown) => typeof value === 'string'
+const isPageSize = (value: unknown) =>
+  Number.isInteger(value) && (value as number) > 0 && (value as number) <= 1000
+
+/** What the database would not refuse, but take for something else. */
+const rules: Record<string, [isValid: (value: unknown) => boolean, must: string]> = {
+  code: [isText, 'a text'],
+  grace: [isText, 'an interval, such as "2 days"'],
+  pageSize: [isPageSize, '1 to 1,000'],
+}
+
+/**
+ * Turns options into arguments: `maxUses` into `max_uses`. Returns what is wrong with them instead, such as an option that
+ * there is not. `orgId` is the organisation unless the options name one.
+ *
+ * @example toArguments({ codeId: required, reason: optional }, { codeId }) // { code_id: '…' }
+ */
+export function toArguments(forms: Forms, options: unknown = {}, orgId?: string): Values | string {
+  if (typeof options !== 'object' || options === null) return 'options: an object'
+  const values: Values = { ...options }
+  for (const name in values)
+    if (!(name in forms)) {
+      const names = Object.keys(forms).filter((known) => known !== 'orgId')
+      return `${name}: no such option. The options are: ${names.join(', ')}`
+    }
+  values.orgId ??= orgId
+  const args: Values = {}
+  for (const [name, form] of Object.entries(forms)) {
+    const value = values[name]
+    const fault = faultOf(name, form, value)
+    if (fault) return `${name}: ${fault}`
+    if (value !== undefined)
+      args[toColumn(name)] = typeof form === 'string' ? Object(value)[form] : value
+  }
+  return args
+}
+
+/** What a value must be that it is not. */
+function faultOf(name: string, form: Forms[string], value: unknown): string | false | undefined {
+  if (value === undefined || value === null)
+    return (form === required || (form === nullable && value === undefined)) && 'required'
+  const columns = typeof form === 'number' ? [] : [form].flat()
+  if (columns.some((column) => Object(value)[column] === undefined))
+    return 'the last row of the previous page'
+  const [isValid, must] = rules[name] ?? []
+  return isValid?.(value) === false && must
+}
+
+/** `maxUses` as the database has it: `max_uses`. */
+const toColumn = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)

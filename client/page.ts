@@ -1,0 +1,30 @@
+import type { Values } from './arguments.ts'
+import type { Query } from './schema.ts'
+
+/**
+ * A page of a list. `after` is the last row of the previous page. `pageSize` is 100 unless given, 1,000 at most.
+ *
+ * @example
+ * let after: Code | undefined
+ * do {
+ *   const { data, error } = await referrals.listCodes({ after })
+ *   if (error) throw error
+ *   …
+ *   after = data.at(-1)
+ * } while (after)
+ */
+export type Page<Row> = { after?: Row | null | undefined; pageSize?: number }
+
+/** The page of a table's rows, newest first by this column. */
+export function pageOf(query: Query, column: string, { after, page_size }: Values): Query {
+  const last = after as Record<string, string> | undefined
+  const rest = last
+    ? query.or(
+        `${column}.lt."${last[column]}",and(${column}.eq."${last[column]}",id.gt."${last.id}")`,
+      )
+    : query
+  return rest
+    .order(column, { ascending: false })
+    .order('id')
+    .limit(Number(page_size ?? 100))
+}
