@@ -27,7 +27,7 @@ beforeAll(async () => {
 /** A person with a browser of their own. */
 async function newVisitor(): Promise<Page> {
   const page = await (await browser.newContext()).newPage()
-  page.setDefaultTimeout(10_000)
+  page.setDefaultTimeout(30_000)
   page.on('pageerror', (error) => faults.push(String(error)))
   page.on('console', (line) => line.type() === 'error' && faults.push(line.text()))
   page.on('request', (request) => {
@@ -41,7 +41,8 @@ async function signUp(page: Page): Promise<void> {
   await page.getByLabel('E-mail').fill(`${crypto.randomUUID()}@example.org`)
   await page.getByLabel('Password').fill(crypto.randomUUID())
   await page.getByRole('button', { name: 'Sign up' }).click()
-  await page.locator('#account').waitFor()
+  const account = page.locator('#account').waitFor()
+  await account.catch(({ message }) => expect.fail(`${message}\n${faults.join('\n')}`))
 }
 
 /** What a phone reads from the screen. */
