@@ -13,16 +13,19 @@ const address = `http://127.0.0.1:${await freePort()}/welcome`
 /** What browsers report: errors, and requests that leave this machine. */
 const faults: string[] = []
 let browser: Browser
+const stops: (() => Promise<void>)[] = []
 
 beforeAll(async () => {
   const { org, admin } = await sceneOverHttp()
   const changes = { web_destination: address }
   await admin.supabase.rpc('update_organisation', { org_id: org, changes }).throwOnError()
   const variables = { SUPABASE_URL, SUPABASE_PUBLISHABLE_KEY, ORG_ID: org }
-  const [started, page] = await Promise.all([startChromium(), startPage(address, variables)])
-  browser = started
-  afterAll(() => Promise.all([browser.close(), page.stop()]))
+  const page = await startPage(address, variables)
+  stops.push(page.stop)
+  browser = await startChromium()
+  stops.push(() => browser.close())
 })
+afterAll(() => Promise.all(stops.map((stop) => stop())))
 
 /** A person with a browser of their own. */
 async function newVisitor(): Promise<Page> {
