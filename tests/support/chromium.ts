@@ -3,7 +3,8 @@ import { type Browser, chromium } from 'playwright-core'
 
 /** Starts the Chromium of this machine. Nothing is downloaded. */
 export async function startChromium(): Promise<Browser> {
-  const executablePath = spawnSync('which', ['chromium'], { encoding: 'utf8' }).stdout.trim()
+  const found = spawnSync('/bin/sh', ['-c', 'command -v chromium'], { encoding: 'utf8' })
+  const executablePath = found.stdout.trim()
   if (!executablePath)
     throw new Error('Chromium is missing: install it, on Debian with "apt-get install chromium"')
   // As root it runs without its sandbox only, and containers have little shared memory.
