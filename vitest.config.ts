@@ -19,6 +19,8 @@ const long = [
   'sql/plans',
   'stack/commands',
   'hosts/nginx',
+  'stack/page',
+  'stack/auth',
   'functions/link-outage',
 ]
 

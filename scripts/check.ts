@@ -27,7 +27,7 @@ const checks: Step[] = [
   ['nothing unused (knip)', 'knip'],
 ]
 const tests: Step = [
-  'tests, also of the link host behind nginx (on Debian: apt-get install nginx)',
+  'tests, also behind nginx and in a browser (on Debian: apt-get install nginx chromium)',
   'npm run --silent build && vitest run',
 ]
 

@@ -16,8 +16,8 @@ export type Code = {
   destinations: Record<Platform, Destination | null>
 }
 
-/** Looks up codes by the text in a link. */
-export function createCodeLookup(database: ReferralDatabase, now: () => number) {
+/** Looks up codes by the text in a link. If `isLocal`, they lead to pages on the visitor’s own machine, too. */
+export function createCodeLookup(database: ReferralDatabase, now: () => number, isLocal: boolean) {
   return createCachedLookup<Code>({
     now,
     fetchRow: async (text, timeout) => {
@@ -34,7 +34,7 @@ export function createCodeLookup(database: ReferralDatabase, now: () => number) 
         program: data.program_name ?? '',
         referrer: data.referrer_name,
         origin: data.link_origin,
-        destinations: destinationsOf(data.code, data),
+        destinations: destinationsOf(data.code, data, isLocal),
       }
     },
   })

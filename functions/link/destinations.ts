@@ -16,13 +16,19 @@ export type Destination = (visit: Visit) => string
 
 /**
  * The destinations of a code’s link, each validated again. A platform without a destination of its own gets the web
- * destination, or null if there is none.
+ * destination, or null if there is none. Only an `isLocal` function leads to a web page on the visitor’s own machine.
  */
-export function destinationsOf(code: string, stored: Stored): Record<Platform, Destination | null> {
+export function destinationsOf(
+  code: string,
+  stored: Stored,
+  isLocal = false,
+): Record<Platform, Destination | null> {
   // `ref`, not `code`: auth clients read `code` as a login code.
   const ref = `ref=${encodeURIComponent(code)}`
   const android = stored.android_destination ?? playStoreOf(stored.android_package)
-  const web = pageAt(stored.web_destination, ref)
+  const page =
+    safeUrl(stored.web_destination) ?? (isLocal ? localUrl(stored.web_destination) : null)
+  const web = pageAt(page, ref)
   return {
     web,
     ios: appStoreAt(stored.ios_destination) ?? web,
@@ -31,8 +37,7 @@ export function destinationsOf(code: string, stored: Stored): Record<Platform, D
 }
 
 /** A web page. `ref`, `click` and the campaign follow its own query. */
-function pageAt(stored: string | null, ref: string): Destination | null {
-  const url = safeUrl(stored)
+function pageAt(url: URL | null, ref: string): Destination | null {
   if (!url) return null
   const { head, hash } = open(url)
   return (visit) => {
@@ -50,7 +55,7 @@ function appStoreAt(stored: string | null): Destination | null {
 /** Google’s store passes `referrer` to the app at its first start. Any other URL is a web page. */
 function playStoreAt(stored: string | null, ref: string): Destination | null {
   const url = safeUrl(stored)
-  if (url?.host !== 'play.google.com') return pageAt(stored, ref)
+  if (url?.host !== 'play.google.com') return pageAt(url, ref)
   url.searchParams.delete('referrer')
   const { head, hash } = open(url)
   return (visit) => {
@@ -67,6 +72,19 @@ function playStoreOf(name: string | null): string | null {
 export function safeUrl(stored: string | null): URL | null {
   const url = stored === null ? null : URL.parse(stored)
   return url?.protocol === 'https:' && !url.username && !url.password ? url : null
+}
+
+/** Whether the host is the machine that asks. */
+export function isOwnMachine({ hostname }: URL): boolean {
+  return hostname === 'localhost' || hostname === '127.0.0.1'
+}
+
+/** The stored URL if it is an http page on the visitor’s own machine, such as a development server. */
+function localUrl(stored: string | null): URL | null {
+  const url = stored === null ? null : URL.parse(stored)
+  return url?.protocol === 'http:' && isOwnMachine(url) && !url.username && !url.password
+    ? url
+    : null
 }
 
 /** Splits a URL at the place where a parameter can follow. */

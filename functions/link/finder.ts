@@ -15,10 +15,14 @@ export type Finder = {
   siteOf: (visitor: Visitor) => Promise<Found<Site>>
 }
 
-/** Looks up codes and link hosts in the database, within the limits. */
-export function createFinder(database: ReferralDatabase, now: () => number): Finder {
+/** Looks up codes and link hosts in the database, within the limits. `isLocal`: see `createCodeLookup`. */
+export function createFinder(
+  database: ReferralDatabase,
+  now: () => number,
+  isLocal: boolean,
+): Finder {
   const mayQuery = createLimiter({ ...limits, now })
-  const codes = createCodeLookup(database, now)
+  const codes = createCodeLookup(database, now, isLocal)
   const sites = createSiteLookup(database, now)
 
   const siteOf = async ({ host, network }: Visitor) =>

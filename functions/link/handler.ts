@@ -1,6 +1,7 @@
 import type { ReferralDatabase } from '../_shared/database.ts'
 import { errorResponse } from '../_shared/errors.ts'
 import { createClickRecorder } from './click-recorder.ts'
+import { isOwnMachine } from './destinations.ts'
 import { createFinder } from './finder.ts'
 import { createRedirector } from './redirector.ts'
 import { createResources } from './resources.ts'
@@ -15,7 +16,10 @@ type Dependencies = {
   operator: ReferralDatabase
   /** The fallback URL without a link host. */
   fallbackUrl: string
-  /** The address before `/link/…`, for an organisation without a link origin. */
+  /**
+   * The address before `/link/…`, for an organisation without a link origin. If it is of this machine, as in the local stack,
+   * links lead to development servers, too.
+   */
   origin: string
   /** The secrets that authenticate the adopter’s proxy; more than one while a secret is replaced. */
   proxySecrets?: readonly string[]
@@ -38,7 +42,7 @@ export function createLinkHandler({
   waitUntil = () => {},
   now = Date.now,
 }: Dependencies): (request: Request) => Promise<Response> {
-  const finder = createFinder(database, now)
+  const finder = createFinder(database, now, isOwnMachine(new URL(origin)))
   const clicks = createClickRecorder({ operator, waitUntil, now })
   const redirect = createRedirector({ finder, clicks, fallbackUrl })
   const { qr, context, association } = createResources({ finder, origin, now })

@@ -16,6 +16,20 @@ export const privacyMutations: TextMutation[] = [
     tests: texts,
   },
   {
+    name: 'privacy: no plain http but to one’s own machine',
+    in: 'is_page_url',
+    replace: '(localhost|127[.]0[.]0[.]1)',
+    by: '[a-z0-9.-]+',
+    tests: ['tests/sql/organisations'],
+  },
+  {
+    name: 'privacy: nor to an address that is written like it',
+    in: 'is_page_url',
+    replace: '127[.]0[.]0[.]1',
+    by: '127.0.0.1',
+    tests: ['tests/sql/organisations'],
+  },
+  {
     name: 'privacy: descriptions of imported codes',
     in: 'faults_of_row',
     replace: "or not referral_private.is_one_line(p_row ->> 'description')",

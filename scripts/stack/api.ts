@@ -2,6 +2,9 @@
 import { Console } from 'node:console'
 import { createWriteStream } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
+import postgres from 'postgres'
+import { withAuth } from './auth.ts'
+import { configuredApi } from './config.ts'
 import type { Keys } from './keys.ts'
 
 export type Api = { fetch: (request: Request) => Promise<Response>; stop: () => Promise<void> }
@@ -23,7 +26,7 @@ export async function startApi({ databaseUrl, keys, log }: Settings): Promise<Ap
   Object.assign(connection, { ensureRlsContext: async () => true })
   const app = new App({
     connection,
-    api: { schemas: ['public', 'referral'], max_rows: 1000 },
+    api: configuredApi(),
     db: { migrations: { enabled: false } },
     auth: {
       enabled: true,
@@ -33,11 +36,15 @@ export async function startApi({ databaseUrl, keys, log }: Settings): Promise<Ap
       email: { enable_confirmations: false },
     },
   })
+  // Without a peer address the admin mode stays off.
+  const lite = async (request: Request) => app.fetch(request, { peerAddress: null })
+  const sql = postgres(databaseUrl, { max: 4, onnotice: () => {} })
   return {
-    // Without a peer address the admin mode stays off.
-    fetch: async (request) => app.fetch(request, { peerAddress: null }),
+    fetch: withAuth({ lite, sql, keys }),
     // `close` waits for the connections of aborted requests, which Postgres ends when it stops.
-    stop: () => Promise.race([connection.close(), setTimeout(1000)]),
+    stop: async () => {
+      await Promise.race([Promise.all([connection.close(), sql.end()]), setTimeout(1000)])
+    },
   }
 }
 

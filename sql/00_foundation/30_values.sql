@@ -67,6 +67,24 @@ begin
 end
 $$;
 
+-- An https URL, or one of the machine that opens it, so that links can lead to a server on a developer's own machine.
+create function referral_private.is_page_url(p_url text)
+returns boolean
+language plpgsql
+immutable
+parallel safe
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return referral_private.is_https_url(p_url)
+  or length(p_url) <= 2048 and p_url collate "C" ~ (
+    '^http://(localhost|127[.]0[.]0[.]1)'
+    || '(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?([/?#][!-~]*)?$'
+  );
+end
+$$;
+
 -- Up to 20 texts, each of which has this form as a whole.
 create function referral_private.are_all_like(p_texts text[], p_form text)
 returns boolean

@@ -39,7 +39,7 @@ create table referral.organisations (
   constraint organisations_stripe_account_is_an_id check (stripe_account_id ~ '^acct_[A-Za-z0-9]{1,64}$'),
   constraint organisations_link_origin_is_https
     check (referral_private.is_https_url(link_origin) and link_origin collate "C" ~ '^https://[a-z0-9.-]+(:[0-9]+)?$'),
-  constraint organisations_web_destination_is_https check (referral_private.is_https_url(web_destination)),
+  constraint organisations_web_destination_is_a_page check (referral_private.is_page_url(web_destination)),
   constraint organisations_ios_destination_is_https check (referral_private.is_https_url(ios_destination)),
   constraint organisations_android_destination_is_https check (referral_private.is_https_url(android_destination)),
   constraint organisations_android_package_is_a_name
@@ -89,8 +89,8 @@ comment on constraint organisations_link_origin_is_unique on referral.organisati
   'link_origin: a host that no other organisation has; to move a host, set it to null there first';
 comment on constraint organisations_link_origin_is_https on referral.organisations is
   'link_origin: https:// and a host in lower case, and nothing after it but a port';
-comment on constraint organisations_web_destination_is_https on referral.organisations is
-  'web_destination: an https address';
+comment on constraint organisations_web_destination_is_a_page on referral.organisations is
+  'web_destination: an https address, or http://localhost or http://127.0.0.1 with any port';
 comment on constraint organisations_ios_destination_is_https on referral.organisations is
   'ios_destination: an https address';
 comment on constraint organisations_android_destination_is_https on referral.organisations is

@@ -1,6 +1,6 @@
 import { describe, expect, inject, test } from 'vitest'
 import { sceneOverHttp } from '../support/http.ts'
-import { fallbackUrl, linkHandler, linkScene, throughProxy } from '../support/link.ts'
+import { fallbackUrl, leadsTo, linkHandler, linkScene, throughProxy } from '../support/link.ts'
 
 const stack = inject('stack')
 const { code, mentor, org } = await sceneOverHttp()
@@ -142,6 +142,20 @@ describe('a destination', async () => {
     expect([await to(none, iphone), await to(none, android)]).toEqual([page, page])
     expect(await to({ ...none, web_destination: null }, iphone)).toBe(fallbackUrl)
   })
+
+  test.for([
+    ['http://localhost:5173/welcome', 'http://localhost:5173/welcome?ref=CODE'],
+    ['http://127.0.0.1:8080/?lang=en#top', 'http://127.0.0.1:8080/?lang=en&ref=CODE#top'],
+  ] as const)(
+    'on the visitor’s own machine is for links of the local stack: %s',
+    async ([page, location]) => {
+      const { code } = await linkScene({ web_destination: page })
+      const ask = (origin: string) => leadsTo(linkHandler({ origin }).ask(`/link/${code}`))
+      const led = await ask('http://127.0.0.1:54321/functions/v1')
+      expect(led?.replaceAll(code, 'CODE').replace(/&click=[^#]*/, '')).toBe(location)
+      expect(await ask('https://project.example.co/functions/v1')).toBe(fallbackUrl)
+    },
+  )
 
   test('keeps its own query, campaign and fragment', async () => {
     const page = 'https://example.org/p?a=%20b&utm_source=own#top'

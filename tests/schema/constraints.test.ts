@@ -158,7 +158,7 @@ const refused: Record<string, string> = {
   organisations_name_is_one_line: organisation("name = e'one\\ntwo'"),
   organisations_stripe_account_is_an_id: organisation("stripe_account_id = 'me'"),
   organisations_link_origin_is_https: organisation("link_origin = 'https://example.org/path'"),
-  organisations_web_destination_is_https: organisation("web_destination = 'http://example.org'"),
+  organisations_web_destination_is_a_page: organisation("web_destination = 'http://example.org'"),
   organisations_ios_destination_is_https: organisation("ios_destination = 'http://example.org'"),
   organisations_android_destination_is_https: organisation(
     "android_destination = 'http://example.org'",

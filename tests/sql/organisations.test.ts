@@ -126,11 +126,44 @@ describe('update_organisation', () => {
     'https:///x',
     '//example.org',
     `https://example.org/${'x'.repeat(2048)}`,
+    `http://localhost/${'x'.repeat(2048)}`,
+    'http://localhost.example.org',
+    'http://localhost@example.org',
+    'http://localhost:80@example.org',
+    'http://user@localhost',
+    'http://127.0.0.1.example.org',
+    'http://127.0.0.2',
+    'http://127.1',
+    'http://127a0.0.1',
+    'http://[::1]:5173',
+    'http://192.168.0.1:5173',
+    'http://LOCALHOST',
+    'http://localhost:0',
+    'http://localhost:65536',
+    'http://localhost:',
+    'http://localhost\\@example.org',
+    'http://localhost/\nLocation: x',
+    'HTTP://localhost',
+    'ftp://localhost',
   ])('refuses the destination %s with invalid_argument', (web_destination) =>
     undone(sql, async (tx) => {
       const { org, admin } = await scene(tx)
       const call = admin.rpc('update_organisation', { org_id: org, changes: { web_destination } })
       expect(await refusal(call)).toBe('invalid_argument')
+    }),
+  )
+
+  test.for([
+    'http://localhost',
+    'http://localhost:5173/welcome?lang=en#top',
+    'http://127.0.0.1:65535',
+  ])('takes the web destination %s, a server on the developer’s own machine', (page) =>
+    undone(sql, async (tx) => {
+      const { org, admin } = await scene(tx)
+      const set = (changes: object) => admin.rpc('update_organisation', { org_id: org, changes })
+      expect(await set({ web_destination: page })).toMatchObject([{ web_destination: page }])
+      expect(await refusal(set({ ios_destination: page }))).toBe('invalid_argument')
+      expect(await refusal(set({ android_destination: page }))).toBe('invalid_argument')
     }),
   )
 
