@@ -336,6 +336,7 @@ export type CallErrors = {
     | 'invalid_code'
     | 'rate_limited'
     | 'busy'
+  run_maintenance: 'invalid_argument' | 'busy'
   set_member_role:
     | 'not_signed_in'
     | 'anonymous_user'

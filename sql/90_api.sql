@@ -2082,15 +2082,16 @@ end
 $$;
 
 comment on function referral.update_organisation is
-  'Changes settings of an organisation: name, active, web_destination, ios_destination, android_destination (https),
-android_package, ios_app_ids (TEAMID.bundle.id), android_fingerprints (SHA-256, AB:CD:…), code_length,
-codes_per_member (codes in their grace included), max_uses_cap, rotation_grace, rotations_per_day (codes that a member
-may replace themself within 24 hours); redemptions_per_user, redemptions_per_address (per hour); click_window (an
-interval of up to 90 days in which a click proves a redemption), clicks_per_visitor, clicks_per_code (kept of a code
-and day in UTC); time_zone (a name such as Europe/Berlin; a code that expires on a date ends with that day there);
-refuse_look_alikes (true: staff cannot choose a code that looks like one of another organisation on the shared link
-host); and, operator only, stripe_account_id, batch_rows_per_day (of codes that staff generate, import or try to, in
-24 hours) and link_origin (https, lower case, of one organisation only).
+  'Changes settings of an organisation: name, active, web_destination, ios_destination, android_destination (https;
+web_destination also http://localhost and http://127.0.0.1, for the local stack), android_package, ios_app_ids
+(TEAMID.bundle.id), android_fingerprints (SHA-256, AB:CD:…), code_length, codes_per_member (codes in their grace
+included), max_uses_cap, rotation_grace, rotations_per_day (codes that a member may replace themself within 24 hours);
+redemptions_per_user, redemptions_per_address (per hour); click_window (an interval of up to 90 days in which a click
+proves a redemption), clicks_per_visitor, clicks_per_code (kept of a code and day in UTC); time_zone (a name such as
+Europe/Berlin; a code that expires on a date ends with that day there); refuse_look_alikes (true: staff cannot choose
+a code that looks like one of another organisation on the shared link host); and, operator only, stripe_account_id,
+batch_rows_per_day (of codes that staff generate, import or try to, in 24 hours) and link_origin (https, lower case,
+of one organisation only).
 
 org_id: the organisation.
 changes: an object with these keys; unknown keys are refused.

@@ -263,6 +263,24 @@ begin
 end
 $$;
 
+-- An https URL, or one of the machine that opens it, so that links can lead to a server on a developer's own machine.
+create function referral_private.is_page_url(p_url text)
+returns boolean
+language plpgsql
+immutable
+parallel safe
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return referral_private.is_https_url(p_url)
+  or length(p_url) <= 2048 and p_url collate "C" ~ (
+    '^http://(localhost|127[.]0[.]0[.]1)'
+    || '(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?([/?#][!-~]*)?$'
+  );
+end
+$$;
+
 -- Up to 20 texts, each of which has this form as a whole.
 create function referral_private.are_all_like(p_texts text[], p_form text)
 returns boolean
@@ -674,7 +692,7 @@ create table referral.organisations (
   constraint organisations_stripe_account_is_an_id check (stripe_account_id ~ '^acct_[A-Za-z0-9]{1,64}$'),
   constraint organisations_link_origin_is_https
     check (referral_private.is_https_url(link_origin) and link_origin collate "C" ~ '^https://[a-z0-9.-]+(:[0-9]+)?$'),
-  constraint organisations_web_destination_is_https check (referral_private.is_https_url(web_destination)),
+  constraint organisations_web_destination_is_a_page check (referral_private.is_page_url(web_destination)),
   constraint organisations_ios_destination_is_https check (referral_private.is_https_url(ios_destination)),
   constraint organisations_android_destination_is_https check (referral_private.is_https_url(android_destination)),
   constraint organisations_android_package_is_a_name
@@ -724,8 +742,8 @@ comment on constraint organisations_link_origin_is_unique on referral.organisati
   'link_origin: a host that no other organisation has; to move a host, set it to null there first';
 comment on constraint organisations_link_origin_is_https on referral.organisations is
   'link_origin: https:// and a host in lower case, and nothing after it but a port';
-comment on constraint organisations_web_destination_is_https on referral.organisations is
-  'web_destination: an https address';
+comment on constraint organisations_web_destination_is_a_page on referral.organisations is
+  'web_destination: an https address, or http://localhost or http://127.0.0.1 with any port';
 comment on constraint organisations_ios_destination_is_https on referral.organisations is
   'ios_destination: an https address';
 comment on constraint organisations_android_destination_is_https on referral.organisations is
@@ -8996,8 +9014,9 @@ $$;
 
 comment on function referral_private.update_organisation is
   'public: Changes settings of an organisation: name, active, web_destination, ios_destination, android_destination
-(https), android_package, ios_app_ids (TEAMID.bundle.id), android_fingerprints (SHA-256, AB:CD:…), code_length,
-codes_per_member (codes in their grace included), max_uses_cap, rotation_grace, rotations_per_day (codes that a member
+(https; web_destination also http://localhost and http://127.0.0.1, for the local stack), android_package, ios_app_ids
+(TEAMID.bundle.id), android_fingerprints (SHA-256, AB:CD:…), code_length, codes_per_member
+(codes in their grace included), max_uses_cap, rotation_grace, rotations_per_day (codes that a member
 may replace themself within 24 hours); redemptions_per_user, redemptions_per_address (per hour); click_window
 (an interval of up to 90 days in which a click proves a redemption), clicks_per_visitor, clicks_per_code (kept of a
 code and day in UTC); time_zone (a name such as Europe/Berlin; a code that expires on a date ends with that day there);
@@ -16684,15 +16703,16 @@ end
 $$;
 
 comment on function referral.update_organisation is
-  'Changes settings of an organisation: name, active, web_destination, ios_destination, android_destination (https),
-android_package, ios_app_ids (TEAMID.bundle.id), android_fingerprints (SHA-256, AB:CD:…), code_length,
-codes_per_member (codes in their grace included), max_uses_cap, rotation_grace, rotations_per_day (codes that a member
-may replace themself within 24 hours); redemptions_per_user, redemptions_per_address (per hour); click_window (an
-interval of up to 90 days in which a click proves a redemption), clicks_per_visitor, clicks_per_code (kept of a code
-and day in UTC); time_zone (a name such as Europe/Berlin; a code that expires on a date ends with that day there);
-refuse_look_alikes (true: staff cannot choose a code that looks like one of another organisation on the shared link
-host); and, operator only, stripe_account_id, batch_rows_per_day (of codes that staff generate, import or try to, in
-24 hours) and link_origin (https, lower case, of one organisation only).
+  'Changes settings of an organisation: name, active, web_destination, ios_destination, android_destination (https;
+web_destination also http://localhost and http://127.0.0.1, for the local stack), android_package, ios_app_ids
+(TEAMID.bundle.id), android_fingerprints (SHA-256, AB:CD:…), code_length, codes_per_member (codes in their grace
+included), max_uses_cap, rotation_grace, rotations_per_day (codes that a member may replace themself within 24 hours);
+redemptions_per_user, redemptions_per_address (per hour); click_window (an interval of up to 90 days in which a click
+proves a redemption), clicks_per_visitor, clicks_per_code (kept of a code and day in UTC); time_zone (a name such as
+Europe/Berlin; a code that expires on a date ends with that day there); refuse_look_alikes (true: staff cannot choose
+a code that looks like one of another organisation on the shared link host); and, operator only, stripe_account_id,
+batch_rows_per_day (of codes that staff generate, import or try to, in 24 hours) and link_origin (https, lower case,
+of one organisation only).
 
 org_id: the organisation.
 changes: an object with these keys; unknown keys are refused.
