@@ -1,11 +1,11 @@
-/** What becomes of an option: it may be missing, is required, or is required and can be null. */
+/** How an option is treated: it may be missing, it is required, or it is required and can be null. */
 export const optional = 0 as const
 export const required = 1 as const
 export const nullable = 2 as const
 
 /**
- * What becomes of each option. Of `after`, the last row of a page: a text is the column that is sent, a list has the columns
- * that the row needs.
+ * How each option is treated. For `after`, the last row of a page, a text names the column that is sent, and a list names the
+ * columns that the row must have.
  */
 export type Forms = Record<string, 0 | 1 | 2 | string | string[]>
 
@@ -16,7 +16,7 @@ const isText = (value: unknown) => typeof value === 'string'
 const isPageSize = (value: unknown) =>
   Number.isInteger(value) && (value as number) > 0 && (value as number) <= 1000
 
-/** What the database would not refuse, but take for something else. */
+/** Options whose wrong values the database would accept and misread. */
 const rules: Record<string, [isValid: (value: unknown) => boolean, must: string]> = {
   code: [isText, 'a text'],
   grace: [isText, 'an interval, such as "2 days"'],
@@ -24,8 +24,8 @@ const rules: Record<string, [isValid: (value: unknown) => boolean, must: string]
 }
 
 /**
- * Turns options into arguments: `maxUses` into `max_uses`. Returns what is wrong with them instead, such as an option that
- * there is not. `orgId` is the organisation unless the options name one.
+ * Turns options into arguments: `maxUses` into `max_uses`. Returns a text that says what is wrong with them instead, such as
+ * an unknown option. `orgId` is the organisation unless the options name one.
  *
  * @example toArguments({ codeId: required, reason: optional }, { codeId }) // { code_id: '…' }
  */
@@ -49,7 +49,7 @@ export function toArguments(forms: Forms, options: unknown = {}, orgId?: string)
   return args
 }
 
-/** What a value must be that it is not. */
+/** Returns what the value must be, if it is not. */
 function faultOf(name: string, form: Forms[string], value: unknown): string | false | undefined {
   if (value === undefined || value === null)
     return (form === required || (form === nullable && value === undefined)) && 'required'

@@ -1,4 +1,4 @@
-import { type Forms, toArguments, type Values } from './arguments.ts'
+import { type Forms, type required, toArguments, type Values } from './arguments.ts'
 import type { CallErrors } from './call-errors.ts'
 import type { CamelCase } from './camel-case.ts'
 import type { Database } from './database.types.ts'
@@ -18,13 +18,16 @@ type Rpc = keyof Functions & keyof CallErrors
 
 /** A form for every argument of an RPC, and for nothing else. */
 type FormsOf<Name extends Rpc> = {
-  [Argument in keyof Functions[Name]['Args'] as CamelCase<Argument>]: Forms[string]
+  [Argument in keyof Functions[Name]['Args'] as CamelCase<Argument>]: FormOf<
+    Functions[Name]['Args'][Argument]
+  >
 }
+type FormOf<Value> = undefined extends Value ? Forms[string] : typeof required
 
 /** The names that a call's options can have, whichever form they have. */
 type NamesOf<Options> = Options extends unknown ? keyof Options : never
 
-/** Calls an RPC. Its arguments are the options, or what `change` makes of them: arguments, or what is wrong. */
+/** Calls an RPC. Its arguments are the options, or the result of `change`, which is a text where something is wrong. */
 type CallRpc = {
   <Name extends Rpc, Data, Options extends object>(
     name: Name,
@@ -71,7 +74,7 @@ export function createCalls(supabase: AnySupabaseClient, orgId?: string) {
   }
 }
 
-/** Sends a request, unless the arguments are what is wrong with them. */
+/** Sends a request, unless the arguments are a text that says what is wrong. */
 async function request(
   args: Values | string,
   send: (args: Values) => PromiseLike<SupabaseResponse>,

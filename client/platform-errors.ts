@@ -75,8 +75,8 @@ export function toReferralError(body: ErrorBody, status = 0): ReferralError {
 }
 
 /**
- * Whether the database raised it, also one that is newer than this client: in lower case, and as PostgREST relays it. The
- * gateway of the local stack has the same form.
+ * Whether the database raised the error. Such an error has a lower-case code and `hint: null`, also in later versions of the
+ * schema. The gateway of the local stack uses the same form.
  */
 const isOwn = (code: string, body: ErrorBody): code is ReferralErrorCode =>
   /^[a-z_]+$/.test(code) && body.hint === null && !ofGateway.test(code)

@@ -6,7 +6,7 @@ export type Result<Data, Code extends ReferralErrorCode = ReferralErrorCode> =
   | { data: Data; error: null }
   | { data: null; error: ReferralError<Code> }
 
-/** What every call can return: an argument that cannot be used, an expired session, a platform that is busy or away. */
+/** The error codes that every call can return: a wrong argument, an expired session, a platform that is busy or away. */
 type AnyCallError =
   | 'invalid_argument'
   | 'not_signed_in'

@@ -10,7 +10,7 @@ export type Query = PromiseLike<SupabaseResponse> & {
   limit(rows: number): Query
 }
 
-/** What the calls use of supabase-js. */
+/** The part of supabase-js that the calls use. */
 export type ReferralSchema = {
   rpc(name: string, args: object): PromiseLike<SupabaseResponse>
   from(table: string): { select(): Query }

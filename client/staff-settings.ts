@@ -5,7 +5,7 @@ import type { Call } from './result.ts'
 import type { Organisation, Program } from './rows.ts'
 import type { ProgramTerms } from './terms.ts'
 
-/** What is not set by `updateOrganisation`. */
+/** The columns that `updateOrganisation` does not set. */
 type Fixed = 'id' | 'slug' | 'stripe_account_since' | 'created_at' | 'updated_at'
 
 /** Settings of an organisation by the names of its columns. Null removes a setting that may be missing. */

@@ -31,12 +31,23 @@ test('the five programmes are made, and terms changed, as the comments say', asy
   expect(await printedBy(program, values)).toEqual(promisedBy(program))
 })
 
-test('the keys are those that the database knows', async () => {
+/** The keys that the database knows. */
+async function knownKeys() {
   const [row] = await sql`
     select pg_get_functiondef('referral_private.is_term(text,jsonb)'::regprocedure) as text`
   const conditions = [...String(row?.text).matchAll(/when p_key (?:=|in) (.*) then/g)]
   const known = conditions.flatMap(([, text]) => [...String(text).matchAll(/'(\w+)'/g)])
-  expect(rows.map(({ key }) => key).sort()).toEqual(known.map(([, key]) => key).sort())
+  return known.map(([, key]) => key).sort()
+}
+
+test('the keys are those that the database knows', async () => {
+  expect(rows.map(({ key }) => key).sort()).toEqual(await knownKeys())
+})
+
+test('the keys of the client’s type are those that the database knows', async () => {
+  const text = readFileSync('client/terms.ts', 'utf8').split('type ProgramTerms')[1] ?? ''
+  const keys = [...text.matchAll(/^ {2}(\w+)\?:/gm)].map(([, key]) => key)
+  expect(keys.sort()).toEqual(await knownKeys())
 })
 
 test.for(rows)(

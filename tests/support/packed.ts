@@ -5,11 +5,13 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { root } from '../../scripts/stack/root.ts'
 
-/** Packs the client once, and unpacks it. Returns its folder. */
+/** Packs the client as it was built, and unpacks it. Returns its folder. */
 export function unpackedClient(): string {
   const folder = mkdtempSync(join(tmpdir(), 'referbase-package-'))
   const options = { cwd: root, encoding: 'utf8', stdio: 'pipe' } as const
-  const packed = execFileSync('npm', ['pack', '--silent', '--pack-destination', folder], options)
+  // Without the scripts, which would build dist/ anew while other tests use it.
+  const args = ['pack', '--silent', '--ignore-scripts', '--pack-destination', folder]
+  const packed = execFileSync('npm', args, options)
   execFileSync('tar', ['-xzf', join(folder, packed.trim()), '-C', folder])
   return join(folder, 'package')
 }
