@@ -57,9 +57,9 @@ describe('an anonymous user', () => {
   })
 
   test('redeems no code, and does once they have an address', async () => {
-    const { code } = await linkScene()
+    const { code, org } = await linkScene()
     const { supabase, id } = await signIn()
-    const referrals = createReferralClient(supabase)
+    const referrals = createReferralClient(supabase, { orgId: org })
     expect((await referrals.redeem(code)).error?.code).toBe('anonymous_user')
 
     const [email, password] = [anyEmail(), 'a password of twenty']
