@@ -51,7 +51,7 @@ export function codeCalls({ rpc, read }: Calls, activeCodes: Cache): CodeCalls {
 
     async getActiveCode(options?: { referrerId?: string } | string, orgId?: string) {
       const asked = optionsOf<{ referrerId?: string }>(options, orgId)
-      const key = `${JSON.stringify(asked)}`
+      const key = JSON.stringify(asked)
       const cached = activeCodes.get(key)
       if (cached) return { data: cached, error: null }
       const store = activeCodes.prepare(key)

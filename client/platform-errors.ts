@@ -21,11 +21,15 @@ const role: Meaning = [
 ]
 const key: Meaning = [
   'misconfigured',
-  'The API key is missing or not one of this project, or the secret key in a browser. In an app, use the publishable key, on a server the secret key: project settings, API keys.',
+  'The API key is missing, of another project, or the secret key in a browser. Use the publishable key: project settings, API keys.',
 ]
 const address: Meaning = [
   'misconfigured',
   'This is not the address of the project’s API. Pass https://<project>.supabase.co to createClient.',
+]
+const restricted: Meaning = [
+  'misconfigured',
+  'The project is restricted or paused: see its dashboard.',
 ]
 const schema: Meaning = [
   'misconfigured',
@@ -33,7 +37,7 @@ const schema: Meaning = [
 ]
 const migrations: Meaning = [
   'misconfigured',
-  'The database has no such function or table, or not with these arguments. Apply the migrations of this version: npx supabase db push --remote.',
+  'The database has no such function or table. Apply the migrations of this version: npx supabase db push --remote.',
 ]
 
 /** What the codes of PostgREST and Postgres mean. */
@@ -48,19 +52,19 @@ const byCode: [RegExp, Meaning][] = [
 
 /** What the status of a response means that has no such code: the gateway's, a proxy's, another server's. */
 const byStatus: Record<number, Meaning> = {
-  0: ['unreachable', 'No response came. Check the network. Try again.'],
+  0: ['unreachable', 'No response came. Try again.'],
   204: address,
   401: key,
-  402: ['misconfigured', 'The project is restricted. Its dashboard says why.'],
+  402: restricted,
   403: key,
   404: address,
   408: busy,
   413: argument,
-  429: ['rate_limited', 'Too many calls of this kind. Try again later.'],
-  540: ['misconfigured', 'The project is paused. Restore it in its dashboard.'],
+  429: ['rate_limited', 'Too many calls. Try again later.'],
+  540: restricted,
 }
 
-const unexpected: Meaning = ['unexpected', 'This response is unknown. Report it.']
+const unexpected: Meaning = ['unexpected', 'Unknown response. Report it.']
 
 /** SQL's `insufficient_privilege`. The status is 401 for the anonymous role, and 403 for the others. */
 const denied = '42501'
@@ -76,12 +80,10 @@ export function toReferralError(body: ErrorBody, status = 0): ReferralError {
 
 /**
  * Whether the database raised the error. Such an error has a lower-case code and `hint: null`, also in later versions of the
- * schema. The gateway of the local stack uses the same form.
+ * schema.
  */
 const isOwn = (code: string, body: ErrorBody): code is ReferralErrorCode =>
-  /^[a-z_]+$/.test(code) && body.hint === null && !ofGateway.test(code)
-
-const ofGateway = /^(not_found|starting)$|gateway|large/
+  /^[a-z_]+$/.test(code) && body.hint === null
 
 function meaningOf(code: string, status: number): Meaning {
   if (code === denied) return status === 403 ? role : signIn

@@ -33,7 +33,7 @@ export function referralLink(
   parameters?: URLSearchParams,
 ): ReferralLink | null {
   const code = writtenCode(text)
-  if (code === null || !canBeCode(code)) return null
+  if (code === null) return null
   const click = parameters?.getAll('click').at(-1) ?? ''
   const via = parameters?.get('via')
   return {
@@ -44,14 +44,3 @@ export function referralLink(
 }
 
 const uuid = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/i
-
-/**
- * Whether a text is 3 to 32 letters and digits, with any spacing. Other text does not leave the phone. The database decides
- * what a code is.
- */
-function canBeCode(text: string): boolean {
-  return text.length <= 128 && letters.test(text.normalize('NFKC').replace(unseen, ''))
-}
-
-const letters = /^[\da-z](?:[\s\u2010-\u2015-]*[\da-z]){2,31}$/i
-const unseen = /\u00ad|\u061c|[\u200b-\u200f\u202a-\u202e\u2060-\u206f]|[\ufe00-\ufe0f]|\ufeff/g

@@ -106,7 +106,8 @@ const messages = {
 }
 
 function refuse(c: Context, code: keyof typeof messages, status: ContentfulStatusCode): Response {
-  const body = { code, message: messages[code], details: null, hint: null }
+  // Without a hint, which is how a client knows an error of the database.
+  const body = { code, message: messages[code], details: null }
   return c.json(body, status, { 'access-control-allow-origin': '*' })
 }
 

@@ -18,10 +18,10 @@ describe('readCsv', () => {
         2,
         {
           code: 'A-1',
-          max_uses: 5,
-          expires_at: '2030-12-31',
+          maxUses: 5,
+          expiresAt: '2030-12-31',
           description: 'one, "two"',
-          beneficiary_id: id,
+          beneficiaryId: id,
         },
       ],
       [3, { code: 'B-2' }],
@@ -49,9 +49,9 @@ describe('readCsv', () => {
 
   test('passes on what is no number, for the database to refuse', () => {
     expect(read('code,max_uses\nA-1,many\nB-2,1.5\nC-3,"1,000"')).toMatchObject([
-      [2, { max_uses: 'many' }],
-      [3, { max_uses: '1.5' }],
-      [4, { max_uses: '1,000' }],
+      [2, { maxUses: 'many' }],
+      [3, { maxUses: '1.5' }],
+      [4, { maxUses: '1,000' }],
     ])
   })
 
