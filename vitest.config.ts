@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
-// Each file has a Node of its own, which then need not compile what the others have compiled.
+// Each worker has a Node of its own, which then need not compile what the others have compiled.
 process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, 'node_modules/.cache/compiled')
 
 /** The longest test files. They begin first, so that none of them runs alone at the end. */
@@ -44,5 +44,7 @@ export default defineConfig({
     hookTimeout: 30_000,
     // Some wait for processes and for time to pass: a third worker uses the two processors meanwhile.
     maxWorkers: 3,
+    // A worker keeps the modules it has loaded: to load them anew for each file takes a sixth of the time.
+    isolate: false,
   },
 })

@@ -37,15 +37,20 @@ const [locale] = await sql`
   order by collcollate in ('C', 'POSIX'), collcollate ilike 'c.utf%', collcollate ilike 'en%', 1`
 const lc = { lc_monetary: locale?.name, lc_numeric: locale?.name, lc_time: locale?.name }
 
+/** Together: a session has one of each kind, and a difference under any of them shows. */
 const settings: [string, Settings][] = [
-  ['New York', newYork],
-  ['Kathmandu', kathmandu],
-  ['dates in the order of SQL, days first', sqlDates],
-  ['German dates', germanDates],
-  ['intervals of the SQL standard', { IntervalStyle: 'sql_standard' }],
-  ['intervals of ISO 8601', { IntervalStyle: 'iso_8601' }],
-  [`the locale ${locale?.name}`, lc],
-  ['a search path', { search_path: 'pg_temp, referral_private, referral' }],
+  [
+    'New York, dates of SQL with days first, and intervals of the SQL standard',
+    { ...newYork, ...sqlDates, IntervalStyle: 'sql_standard' },
+  ],
+  [
+    `Kathmandu, intervals of ISO 8601, and the locale ${locale?.name}`,
+    { ...kathmandu, IntervalStyle: 'iso_8601', ...lc },
+  ],
+  [
+    'German dates and a search path',
+    { ...germanDates, search_path: 'pg_temp, referral_private, referral' },
+  ],
 ]
 
 const known = JSON.stringify(staged)
