@@ -6,7 +6,7 @@ import { scene } from '../support/scene.ts'
 import { allowed, type Command, createModel, type Outcome } from './model.ts'
 
 const sql = await testDatabase()
-const runs = Number(process.env.MODEL_RUNS ?? 120)
+const runs = Number(process.env.MODEL_RUNS ?? 60)
 const seed = Number(process.env.MODEL_SEED ?? Date.now() % 2 ** 31)
 
 const who = fc.nat({ max: 3 })
