@@ -1,18 +1,25 @@
 import { parseReferralLink } from './link-text.ts'
+import { onlyOptions } from './only-options.ts'
 import type { ReferralLink, ShareChannel } from './referral-link.ts'
 
 /**
  * Returns the link of a code. `origin` is the organisation's link origin, or `https://<project>.supabase.co/functions/v1`
- * if it has none. `channel` is the way in which the person shares the link. Throws if the origin or the code is no text.
+ * if it has none. `channel` is the way in which the person shares the link. Throws if the origin is no such address, or if the
+ * code is no text.
  *
  * @example shareUrl('https://go.example.org', '7KQ2-M9XT', 'email') // 'https://go.example.org/link/7KQ2-M9XT?via=email'
  */
 export function shareUrl(origin: string, code: string, channel?: ShareChannel): string {
-  if (typeof origin !== 'string')
-    throw new TypeError('origin: the link origin, or that of functions')
+  requireAddress('origin', origin)
   if (typeof code !== 'string') throw new TypeError('code: a text')
   const via = channel === undefined ? '' : `?via=${channel}`
   return `${origin.replace(/\/$/, '')}/link/${encodeURIComponent(code)}${via}`
+}
+
+/** Throws unless the value is an address that `/link/…` can follow. */
+function requireAddress(name: string, value: unknown): void {
+  if (typeof value !== 'string' || !/^https?:\/\/[^/\s]/i.test(value) || /\/link\/?$/.test(value))
+    throw new TypeError(`${name}: an address such as https://go.example.org`)
 }
 
 export type ShareText = {
@@ -29,31 +36,27 @@ export type ShareText = {
  * shareText('https://go.example.org', '7KQ2-M9XT', { template: 'Join me with {code}: {url}', channel: 'sms' })
  * // 'Join me with 7KQ2-M9XT: https://go.example.org/link/7KQ2-M9XT?via=sms'
  */
-export function shareText(
-  origin: string,
-  code: string,
-  { template = '{code}\n{url}', channel = 'share' }: ShareText = {},
-): string {
+export function shareText(origin: string, code: string, options: ShareText = {}): string {
+  onlyOptions(options, ['template', 'channel'])
+  const { template = '{code}\n{url}', channel = 'share' } = options
   const values = { code, url: shareUrl(origin, code, channel) }
   return template.replace(/\{(code|url)\}/g, (_, name: keyof typeof values) => values[name])
 }
 
 /**
  * The link functions for one organisation. `origin` is its link origin, and `destinations` are the web destinations of its
- * links. It needs no connection and no session.
+ * links. It needs no connection and no session. Throws if one is no address, or if there is another option.
  *
  * @example
  * const links = createReferralLinks({ origin: 'https://go.example.org', destinations: ['https://example.org/welcome'] })
  * links.shareUrl('7KQ2-M9XT') // 'https://go.example.org/link/7KQ2-M9XT'
  */
-export function createReferralLinks({
-  origin,
-  destinations = [],
-}: {
-  origin: string
-  destinations?: readonly string[]
-}) {
+export function createReferralLinks(options: { origin: string; destinations?: readonly string[] }) {
+  onlyOptions(options, ['origin', 'destinations'])
+  const { origin, destinations = [] } = options
   const origins = [origin, ...destinations]
+  requireAddress('origin', origin)
+  for (const destination of destinations) requireAddress('destinations', destination)
   return {
     /** Calls `shareUrl` with this origin. */
     shareUrl: (code: string, channel?: ShareChannel): string => shareUrl(origin, code, channel),

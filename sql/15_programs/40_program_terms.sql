@@ -121,7 +121,7 @@ as $$
 begin
   if referral_private.has_open_enrolment(p_org_id, p_program_id) is not true then
     perform referral_private.raise_error(
-      'not_invited', 'enrolment: no program with these ids whose terms say "open"; or staff call add_member'
+      'not_invited', 'org_id or program_id: no program of these has enrolment "open"; or staff call add_member'
     );
   end if;
 end

@@ -156,7 +156,7 @@ describe('the functions of links', () => {
   })
 
   test('make no link without an origin or a code', () => {
-    const noOrigin = /^origin: the link origin/
+    const noOrigin = /^origin: an address/
     expect(() => shareUrl(null as never, 'ABC')).toThrow(noOrigin)
     expect(() => shareText(undefined as never, 'ABC')).toThrow(noOrigin)
     expect(() => shareUrl('https://go.example.org', undefined as never)).toThrow('code: a text')

@@ -200,3 +200,32 @@ describe('codeText', () => {
     expect(codeText(text)).toBe(code)
   })
 })
+
+describe('createReferralLinks throws for', () => {
+  const address = 'an address such as https://go.example.org'
+  test.for<[string, object, string]>([
+    ['no origin', {}, `origin: ${address}`],
+    ['an empty origin', { origin: '' }, `origin: ${address}`],
+    ['a host without https', { origin: 'go.example.org' }, `origin: ${address}`],
+    ['an origin that ends in /link', { origin: `${go}/link` }, `origin: ${address}`],
+    ['a scheme alone', { origin: 'https://' }, `origin: ${address}`],
+    [
+      'a destination without https',
+      { origin: go, destinations: ['a.b'] },
+      `destinations: ${address}`,
+    ],
+    [
+      'a misspelt option',
+      { origin: go, destination: [go] },
+      'destination: no such option. The options are: origin, destinations',
+    ],
+  ])('%s', ([, options, message]) => {
+    expect(() => createReferralLinks(options as never)).toThrow(new TypeError(message))
+  })
+})
+
+test('shareText throws for a misspelt option', () => {
+  expect(() => shareText(go, '7KQ2-M9XT', { templat: 'x' } as never)).toThrow(
+    new TypeError('templat: no such option. The options are: template, channel'),
+  )
+})

@@ -73,7 +73,7 @@ test('other taken names name no constraint', () =>
 
 describe('a code in a program that is not open', () => {
   const expected =
-    'enrolment: no program with these ids whose terms say "open"; or staff call add_member'
+    'org_id or program_id: no program of these has enrolment "open"; or staff call add_member'
 
   test('is not_invited for a stranger, and says which term it is', () =>
     undone(sql, async (tx) => {
