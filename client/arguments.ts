@@ -19,6 +19,7 @@ const isPageSize = (value: unknown) =>
 /** Options whose wrong values the database would accept and misread. */
 const rules: Record<string, [isValid: (value: unknown) => boolean, must: string]> = {
   code: [isText, 'a text'],
+  reason: [isText, 'a text'],
   grace: [isText, 'an interval, such as "2 days"'],
   pageSize: [isPageSize, '1 to 1,000'],
 }
@@ -32,11 +33,10 @@ const rules: Record<string, [isValid: (value: unknown) => boolean, must: string]
 export function toArguments(forms: Forms, options: unknown = {}, orgId?: string): Values | string {
   if (typeof options !== 'object' || options === null) return 'options: an object'
   const values: Values = { ...options }
+  const names = Object.keys(forms)
   for (const name in values)
-    if (!(name in forms)) {
-      const names = Object.keys(forms).filter((known) => known !== 'orgId')
-      return `${name}: no such option. The options are: ${names.join(', ')}`
-    }
+    if (!names.includes(name))
+      return `${name}: no such option. The options are: ${names.filter((known) => known !== 'orgId').join(', ')}`
   values.orgId ??= orgId
   const args: Values = {}
   for (const [name, form] of Object.entries(forms)) {
@@ -57,7 +57,9 @@ function faultOf(name: string, form: Forms[string], value: unknown): string | fa
   if (columns.some((column) => Object(value)[column] === undefined))
     return 'the last row of the previous page'
   const [isValid, must] = rules[name] ?? []
-  return isValid?.(value) === false && must
+  if (isValid?.(value) === false) return must
+  // JSON has no such number or date. Null would be sent, which removes a limit.
+  return JSON.stringify(value) === 'null' && 'a valid number or date'
 }
 
 /** `maxUses` as the database has it: `max_uses`. */

@@ -1,6 +1,6 @@
 /**
  * A cache of results, for screens that poll. An entry is valid for `seconds`, or until its value expires. 0 switches the
- * cache off. It holds 100 entries at most, and drops the oldest first. A result that was requested before the last `clear`
+ * cache off. It holds 100 entries at most, and starts anew then. A result that was requested before the last `clear`
  * can be stale, so it is not stored.
  */
 export function createCache<Value>(seconds: number) {
@@ -16,11 +16,9 @@ export function createCache<Value>(seconds: number) {
       const clearsBefore = clears
       return (value, expiresAt) => {
         if (seconds <= 0 || clearsBefore !== clears) return
-        entries.delete(key)
+        if (entries.size > 99) entries.clear()
         const end = expiresAt ? Date.parse(expiresAt) : Number.POSITIVE_INFINITY
         entries.set(key, { value, until: Math.min(Date.now() + seconds * 1000, end) })
-        const [oldest] = entries.keys()
-        if (entries.size > 100 && oldest !== undefined) entries.delete(oldest)
       }
     },
     clear(): void {

@@ -53,7 +53,7 @@ export function codeCalls({ rpc, read }: Calls, activeCodes: Cache): CodeCalls {
       const asked = optionsOf<{ referrerId?: string }>(options, orgId)
       const key = JSON.stringify(asked)
       const cached = activeCodes.get(key)
-      if (cached) return { data: cached, error: null }
+      if (cached) return { data: { ...cached }, error: null }
       const store = activeCodes.prepare(key)
       const call: Call<'get_active_code', Code | null> = rpc('get_active_code', ofReferrer, asked)
       const result = await first(call)

@@ -1513,7 +1513,7 @@ export type Database = {
         }
       }
       run_maintenance: {
-        Args: { max_seconds?: number }
+        Args: { click_retention?: string; max_seconds?: number }
         Returns: Database['referral']['CompositeTypes']['maintenance'][]
         SetofOptions: {
           from: '*'

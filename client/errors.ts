@@ -21,7 +21,7 @@ export type ReferralError<Code extends ReferralErrorCode = ReferralErrorCode> = 
   final: boolean
 }
 
-const retryable: ReferralErrorCode[] = ['unreachable', 'busy', 'rate_limited']
+const retryable: ReferralErrorCode[] = ['unreachable', 'busy', 'rate_limited', 'code_uses_reserved']
 
 /** The same as `referral_private.is_final_refusal`, by a test. */
 const final: ReferralErrorCode[] = [

@@ -28,11 +28,13 @@ function queryOf(
 ): Query {
   let query = referral.from('codes').select()
   for (const column in columns) query = query.eq(column, columns[column])
-  if (usable)
-    query = query
-      .eq('status', 'active')
-      .or(`expires_at.is.null,expires_at.gt."${new Date().toISOString()}"`)
-  return pageOf(query, 'created_at', { after, page_size })
+  return pageOf(
+    query,
+    'created_at',
+    { after, page_size },
+    usable === true &&
+      `status.eq.active,or(expires_at.is.null,expires_at.gt."${new Date().toISOString()}")`,
+  )
 }
 
 /** Shows a code past its expiry as expired, also before the job has stored that. */

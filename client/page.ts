@@ -15,15 +15,23 @@ import type { Query } from './schema.ts'
  */
 export type Page<Row> = { after?: Row | null | undefined; pageSize?: number }
 
-/** The page of a table's rows, newest first by this column. */
-export function pageOf(query: Query, column: string, { after, page_size }: Values): Query {
+/**
+ * The page of a table's rows, newest first by this column. `also` is a condition that they meet: it is in one filter with the
+ * place of the page, because not every server takes two.
+ */
+export function pageOf(
+  query: Query,
+  column: string,
+  { after, page_size }: Values,
+  also?: string | false,
+): Query {
   const last = after as Record<string, string> | undefined
-  const rest = last
-    ? query.or(
-        `${column}.lt."${last[column]}",and(${column}.eq."${last[column]}",id.gt."${last.id}")`,
-      )
-    : query
-  return rest
+  const conditions = [
+    also,
+    last &&
+      `or(${column}.lt."${last[column]}",and(${column}.eq."${last[column]}",id.gt."${last.id}"))`,
+  ].filter(Boolean)
+  return (conditions.length ? query.or(`and(${conditions})`) : query)
     .order(column, { ascending: false })
     .order('id')
     .limit(Number(page_size ?? 100))

@@ -17,20 +17,17 @@ const signIn: Meaning = [
 ]
 const role: Meaning = [
   'misconfigured',
-  'This key may not make this call. In an app, use the publishable key and sign the person in. The operator’s calls need the secret key.',
+  'This key may not make this call. In an app, use the publishable key and sign in. The operator’s calls need the secret key.',
 ]
 const key: Meaning = [
   'misconfigured',
-  'The API key is missing, of another project, or the secret key in a browser. Use the publishable key: project settings, API keys.',
+  'The API key is not one of this project, or the secret key in a browser: project settings, API keys.',
 ]
 const address: Meaning = [
   'misconfigured',
-  'This is not the address of the project’s API. Pass https://<project>.supabase.co to createClient.',
+  'This is not the project’s address. Pass https://<project>.supabase.co to createClient.',
 ]
-const restricted: Meaning = [
-  'misconfigured',
-  'The project is restricted or paused: see its dashboard.',
-]
+const restricted: Meaning = ['misconfigured', 'The project is paused or restricted.']
 const schema: Meaning = [
   'misconfigured',
   'The schema referral is not exposed. Add it to the exposed schemas: project settings, Data API.',
@@ -44,8 +41,8 @@ const migrations: Meaning = [
 const byCode: [RegExp, Meaning][] = [
   [/^(PGRST00[0-3]|25006|(08|40|53|55|57|58)...)$/, busy],
   [/^PGRST106$/, schema],
+  [/^PGRST125$/, address],
   [/^(PGRST20.|42(P01|703|883)|3F000)$/, migrations],
-  [/^PGRST300$/, ['misconfigured', 'The API has no JWT secret.']],
   [/^PGRST30[1-3]$/, signIn],
   [/^(PGRST10[0-3]|22(P02|P05|0(03|07|08|15|21)))$/, argument],
 ]

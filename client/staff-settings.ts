@@ -1,6 +1,7 @@
 import { optional, required } from './arguments.ts'
 import type { Calls } from './calls.ts'
 import type { CamelCase } from './camel-case.ts'
+import { lostNumber } from './lost-number.ts'
 import type { Call } from './result.ts'
 import type { Organisation, Program } from './rows.ts'
 import type { ProgramTerms } from './terms.ts'
@@ -61,6 +62,7 @@ export function staffSettingCalls({ rpc }: Calls): StaffSettingCalls {
         'create_program',
         { orgId: required, key: required, name: required, terms: optional },
         options,
+        (args) => lostNumber('terms', args.terms) ?? args,
       ),
 
     updateProgram: (options) =>
@@ -74,7 +76,8 @@ export function staffSettingCalls({ rpc }: Calls): StaffSettingCalls {
           terms: optional,
         },
         options,
-        ({ program_id, ...changes }) => ({ program_id, changes }),
+        ({ program_id, ...changes }) =>
+          lostNumber('terms', changes.terms) ?? { program_id, changes },
       ),
 
     updateOrganisation: (settings) =>

@@ -1891,7 +1891,7 @@ code_suspended, code_taken, code_reserved, code_looks_alike, invalid_argument, i
 
 grant execute on function referral.rotate_code to authenticated, service_role;
 
-create function referral.run_maintenance(max_seconds int default 5)
+create function referral.run_maintenance(max_seconds int default 5, click_retention interval default '120 days')
 returns setof referral.maintenance
 language plpgsql
 volatile
@@ -1904,7 +1904,10 @@ declare
   v_constraint text;
   v_column text;
 begin
-  return query select x.* from referral_private.run_maintenance(run_maintenance.max_seconds) as x;
+  return query select x.* from referral_private.run_maintenance(
+    run_maintenance.max_seconds,
+    run_maintenance.click_retention
+  ) as x;
 exception
   when integrity_constraint_violation or lock_not_available or deadlock_detected then
     get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
@@ -1917,9 +1920,10 @@ comment on function referral.run_maintenance is
   'Runs all jobs: keeps the storage of clicks, expires codes and redemptions, purges rate limits and sign-up claims,
 recognises users, and releases commissions and rewards whose hold is over. Call it every minute, or at least every
 hour; call it again at once while a row has more. Returns, for each job, how much it did, and whether something is
-left; no rows while another call is under way.
+left; no rows while another call is under way. What another call has locked is left for the next one.
 
-max_seconds: 1 to 30: no batch begins later.
+max_seconds: 1 to 30: after that only the last two jobs begin a batch, which is small.
+click_retention: how long clicks are kept, 90 days at least.
 Callers: the operator.
 Errors: invalid_argument, busy.';
 

@@ -137,9 +137,9 @@ export const clickMutations: TextMutation[] = [
   },
   {
     name: 'click partitions: what the default partition has',
-    in: 'make_click_partition',
-    replace: 'return false;',
-    by: '',
+    in: 'is_kept_by_default',
+    replace: 'return exists (',
+    by: 'return false and exists (',
   },
   {
     name: 'click partitions: the lock before looking',

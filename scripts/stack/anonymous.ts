@@ -14,7 +14,7 @@ const credentials = z.looseObject({
   data: z.record(z.string(), z.unknown()).nullish(),
 })
 const user = z.looseObject({
-  id: z.uuid(),
+  id: z.guid(),
   app_metadata: z.unknown(),
   user_metadata: z.unknown(),
 })
@@ -118,7 +118,7 @@ export function anonymousUsers({ lite, sql, keys }: AuthParts): Hono {
 /** The user of the token, which lite verifies. */
 function callerOf(c: Context): string | undefined {
   try {
-    return z.uuid().parse(decode(c.req.header('authorization')?.slice(7) ?? '').payload.sub)
+    return z.guid().parse(decode(c.req.header('authorization')?.slice(7) ?? '').payload.sub)
   } catch {
     return undefined
   }

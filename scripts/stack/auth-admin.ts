@@ -41,7 +41,7 @@ export function authAdmin(parts: AuthParts): Hono {
   })
   app.use('/users/:id', async (c, next) => {
     const id = c.req.param('id')
-    if (!z.uuid().safeParse(id).success)
+    if (!z.guid().safeParse(id).success)
       return authError(404, 'validation_failed', 'user_id must be an UUID')
     if (!(await users.find(id))) return authError(404, 'user_not_found', 'User not found')
     return next()

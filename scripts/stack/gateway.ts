@@ -46,7 +46,7 @@ export async function startGateway(port: number, host: string) {
   // Functions answer preflights themselves.
   app.use('/rest/v1/*', forPages)
   app.use('/auth/v1/*', forPages)
-  app.use(bodyLimit({ maxSize: 2 * 1024 * 1024, onError: (c) => refuse(c, 'body_too_large', 413) }))
+  app.use(bodyLimit({ maxSize: 2 * 1024 * 1024, onError: refuseBody }))
   app.use((c, next) => (services ? next() : Promise.resolve(refuse(c, 'starting', 503))))
   app.use((c, next) =>
     c.req.method === 'TRACE' ? Promise.resolve(refuse(c, 'method_not_allowed', 405)) : next(),
@@ -109,6 +109,13 @@ function refuse(c: Context, code: keyof typeof messages, status: ContentfulStatu
   // Without a hint, which is how a client knows an error of the database.
   const body = { code, message: messages[code], details: null }
   return c.json(body, status, { 'access-control-allow-origin': '*' })
+}
+
+/** The rest of the body is not read, so the connection cannot carry another request. */
+function refuseBody(c: Context): Response {
+  const response = refuse(c, 'body_too_large', 413)
+  response.headers.set('connection', 'close')
+  return response
 }
 
 function trustworthyHeaders(c: Context<Bindings>): Headers {

@@ -20,8 +20,25 @@ begin
 end
 $$;
 
--- Makes a month's partition, unless the default partition has clicks of that month: then it keeps the month, where a
--- look-up finds them as well, and nothing has to be moved while clicks wait. The table is locked.
+-- Whether the default partition has clicks of this month. Then it keeps the month, where a look-up finds them as well,
+-- and nothing has to be moved while clicks wait.
+create function referral_private.is_kept_by_default(p_month timestamp)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from referral_private.clicks_default as k
+    where k.clicked_at >= p_month at time zone 'utc'
+      and k.clicked_at < (p_month + interval '1 month') at time zone 'utc'
+  );
+end
+$$;
+
+-- Makes a month's partition, unless the default partition keeps the month. The table is locked.
 create function referral_private.make_click_partition(p_month timestamp)
 returns boolean
 language plpgsql
@@ -35,7 +52,7 @@ declare
   v_from constant timestamptz := p_month at time zone 'utc';
   v_to constant timestamptz := (p_month + interval '1 month') at time zone 'utc';
 begin
-  if exists (select from referral_private.clicks_default as k where k.clicked_at >= v_from and k.clicked_at < v_to) then
+  if referral_private.is_kept_by_default(p_month) then
     return false;
   end if;
   execute format(
@@ -57,7 +74,7 @@ create type referral.click_maintenance as (
 
 -- Makes the partitions of this month and the next two, and drops those of months that ended before this time. The
 -- table is locked before its partitions and in its strongest mode at once, so that clicks and redemptions wait and
--- cannot deadlock.
+-- cannot deadlock; not, where there is nothing to make or drop.
 create function referral_private.renew_click_partitions(p_kept_from timestamptz)
 returns referral.click_maintenance
 language plpgsql
@@ -68,7 +85,9 @@ as $$
 declare
   v_this_month constant timestamp := date_trunc('month', clock_timestamp() at time zone 'utc');
   v_missing timestamp[] := array(
-    select v_this_month + n * interval '1 month' from generate_series(0, 2) as n
+    select ahead.month
+    from (select v_this_month + n * interval '1 month' as month from generate_series(0, 2) as n) as ahead
+    where not referral_private.is_kept_by_default(ahead.month)
     except
     select m.month from referral_private.click_months() as m
     order by 1

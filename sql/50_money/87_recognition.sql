@@ -59,14 +59,16 @@ begin
           or exists (select from referral.redemptions as r where r.referee_id = u.user_id)
           or exists (select from referral.members as m where m.user_id = u.user_id)
         )
-      limit greatest(p_max_rows, 0)
     ) as l
     group by l.stripe_account
     order by l.stripe_account
   loop
+    exit when v_recognised >= p_max_rows;
     -- A Stripe account that is busy is left for the next call.
     continue when not pg_try_advisory_xact_lock(referral_private.stripe_account_lock_key(v_unknown.stripe_account));
-    foreach v_user_id in array referral_private.know_users(v_unknown.stripe_account, v_unknown.user_ids) loop
+    foreach v_user_id in array referral_private.know_users(
+      v_unknown.stripe_account, v_unknown.user_ids[1:p_max_rows - v_recognised]
+    ) loop
       perform referral_private.settle_user(v_unknown.stripe_account, v_user_id, 'user ' || v_user_id);
       v_recognised := v_recognised + 1;
     end loop;

@@ -103,6 +103,32 @@ describe('a value that is not allowed', () => {
     [() => referrals.redeem(12345678 as never), 'code: a text'],
     [() => referrals.findByCode(null as never), 'code: required'],
     [() => referrals.createCode({ code: 5 as never }), 'code: a text'],
+    [() => referrals.createCode({ maxUses: Number('many') }), 'maxUses: a valid number or date'],
+    [
+      () => referrals.createCode({ expiresAt: new Date('soon') as never }),
+      'expiresAt: a valid number or date',
+    ],
+    [
+      () => staff.updateCode({ codeId: orgId, maxUses: Number.NaN }),
+      'maxUses: a valid number or date',
+    ],
+    [
+      () => staff.importCodes({ rows: [{ code: 'A', maxUses: Number('5 uses') }] }),
+      'rows[0].maxUses: a valid number or date',
+    ],
+    [
+      () =>
+        staff.updateProgram({
+          programId: orgId,
+          terms: { max_commissions_per_referrer: Number.NaN },
+        }),
+      'terms.max_commissions_per_referrer: a valid number',
+    ],
+    [
+      () => staff.createProgram({ key: 'a', name: 'A', terms: { minimum_sale: { usd: 0 / 0 } } }),
+      'terms.minimum_sale.usd: a valid number',
+    ],
+    [() => referrals.deactivateCode(orgId, orgId, { reason: 'x' } as never), 'reason: a text'],
     [() => referrals.rotateCode({ grace: 5 as never }), 'grace: an interval, such as "2 days"'],
     [() => referrals.codeUses(undefined as never), 'codeIds: required'],
     [() => referrals.explainCommission({} as never), 'sale: required'],

@@ -65,7 +65,7 @@ describe('what may pass is retryable, and what the set-up lacks is not', () => {
     ['misconfigured', 406, { code: 'PGRST106', message: 'Invalid schema: referral' }],
     ['misconfigured', 404, { code: 'PGRST202', message: 'Could not find the function' }],
     ['misconfigured', 404, { code: 'PGRST205', message: 'Could not find the table' }],
-    ['misconfigured', 500, { code: 'PGRST300', message: 'Server lacks JWT secret' }],
+    ['misconfigured', 404, { code: 'PGRST125', message: 'Invalid path specified in request URL' }],
     ['misconfigured', 403, { code: '42501', message: 'permission denied for function x' }],
     ['not_signed_in', 401, { code: '42501', message: 'permission denied for function x' }],
     ['not_signed_in', 401, { code: 'PGRST301', message: 'No suitable key or wrong key type' }],

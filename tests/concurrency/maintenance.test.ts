@@ -50,3 +50,19 @@ test('waits for nothing that a redemption under way has locked', async () => {
   const [done] = await sql`select status from referral.redemptions where referee_id = ${friend.id}`
   expect(done?.status).toBe('expired')
 })
+
+test('locks no table where the default partition keeps this month', async () => {
+  await run(sql)
+  const [month] =
+    await sql`select partition from referral_private.click_months() order by 1 limit 1`
+  await sql.unsafe(`drop table referral_private.${month?.partition}`)
+  await sql`insert into referral_private.clicks (org_id, code_id, click_id, clicked_at, counted, platform)
+    values (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), now(), true, 'web')`
+  await sessions(sql, async ({ tx }) => {
+    expect(await run(tx)).toHaveLength(7)
+    const locks = await tx`
+      select from pg_locks where pid = pg_backend_pid() and mode = 'AccessExclusiveLock'
+        and relation = 'referral_private.clicks'::regclass`
+    expect(locks).toHaveLength(0)
+  })
+})

@@ -116,6 +116,34 @@ test('leaves the other jobs for the next call when it changes partitions: clicks
     expect(await run(tx)).toEqual(nothing)
   }))
 
+test('begins the jobs of money also where another has a backlog that takes all the time', () =>
+  undone(sql, async (tx) => {
+    await quiet(tx)
+    await earning(tx, [5])
+    await rewriteTerms(tx, `set terms = terms || '{"hold_days": 4}'`)
+    await tx`update referral_private.postings set due_at = due_at - interval '3 days'`
+    await tx.unsafe(`
+      create or replace function referral_private.purge_rate_limits(p_max_rows int default 1000)
+      returns int language plpgsql as 'begin perform pg_sleep(1.1); return 1000; end'`)
+    const rows = await run(tx, { max_seconds: 1 })
+    expect(rows.get('purge_rate_limits')).toEqual({ done: 1000, more: true })
+    expect(rows.get('expire_codes')).toEqual({ done: 0, more: false })
+    expect(rows.get('release_due_commissions')).toEqual({ done: 1, more: false })
+  }))
+
+test('keeps clicks for as long as it is told', () =>
+  undone(sql, async (tx) => {
+    await quiet(tx)
+    await tx`insert into referral_private.clicks (org_id, code_id, click_id, clicked_at, counted, platform)
+      values (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), now() - interval '200 days', true, 'web')`
+    const removed = async (args: object) => (await run(tx, args)).get('maintain_clicks')?.done
+    expect(await removed({ click_retention: '1 year' })).toBe(0)
+    expect(await removed({})).toBe(1)
+    expect(await refusal(operator(tx).rpc('run_maintenance', { click_retention: '1 day' }))).toBe(
+      'invalid_argument',
+    )
+  }))
+
 test.for([0, 31, null])('refuses max_seconds of %s', (max_seconds) =>
   undone(sql, async (tx) => {
     expect(await refusal(operator(tx).rpc('run_maintenance', { max_seconds }))).toBe(

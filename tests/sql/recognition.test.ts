@@ -141,3 +141,15 @@ test('the job takes so many users in a call', () =>
     expect(await recognised(tx, { max_rows: 2 })).toBe(1)
     expect(await recognised(tx, { max_rows: 0 })).toBe(0)
   }))
+
+test('the job takes so many users in a call, also of one account', () =>
+  undone(sql, async (tx) => {
+    for (const customer of ['cus_1', 'cus_2', 'cus_3']) {
+      const userId = crypto.randomUUID()
+      await ingest(tx, completedSession({ customer, userId }))
+      await tx`insert into auth.users (id) values (${userId})`
+      await tx`delete from referral_private.known_users where user_id = ${userId}`
+    }
+    expect(await recognised(tx, { max_rows: 2 })).toBe(2)
+    expect(await recognised(tx, { max_rows: 2 })).toBe(1)
+  }))

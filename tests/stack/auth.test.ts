@@ -191,6 +191,13 @@ describe('auth.admin', () => {
     expect(taken.error?.code).toBe('email_exists')
   })
 
+  test('finds and deletes a user of a seed, whose id has no version', async () => {
+    const plain = `11111111-1111-1111-1111-${crypto.randomUUID().slice(-12)}`
+    await sql`insert into auth.users (id, email) values (${plain}, ${anyEmail()})`
+    expect((await admin.getUserById(plain)).error).toBeNull()
+    expect((await admin.deleteUser(plain)).error).toBeNull()
+  })
+
   test('deletes a user, who is then found no more', async () => {
     const { id, email, password } = await createUser()
     expect((await admin.deleteUser(id)).error).toBeNull()

@@ -66,5 +66,7 @@ describe('a page reads', () => {
       413,
       '*',
     ])
+    // The rest of the body cannot be taken for another request.
+    expect(response.headers.get('connection')).toBe('close')
   })
 })

@@ -136,7 +136,7 @@ test('a key of another project is named as what it is', async () => {
   ] as const) {
     const { code, stderr } = await start(script, [...args], { env }).ended
     expect([script, code]).toEqual([script, 1])
-    expect(stderr).toContain('misconfigured. The API key is missing, of another project')
+    expect(stderr).toContain('misconfigured. The API key is not one of this project')
   }
 })
 
