@@ -15,6 +15,7 @@ export function shareUrl(origin: string, code: string, channel?: ShareChannel): 
   return `${origin.replace(/\/$/, '')}/link/${encodeURIComponent(code)}${via}`
 }
 
+/** How a text to share is made. */
 export type ShareText = {
   /** Your text, with `{url}` and `{code}` as placeholders. The default is the code with the link below it. */
   template?: string
@@ -40,11 +41,14 @@ export function shareText(
 
 /**
  * The link functions for one organisation. `origin` is its link origin, and `destinations` are the web destinations of its
- * links. It needs no connection and no session.
+ * links. It needs no connection and no session. It returns three functions: `shareUrl(code, channel?)`,
+ * `shareText(code, options?)` and `parseReferralLink(text)`.
  *
  * @example
  * const links = createReferralLinks({ origin: 'https://go.example.org', destinations: ['https://example.org/welcome'] })
- * links.shareUrl('7KQ2-M9XT') // 'https://go.example.org/link/7KQ2-M9XT'
+ * links.shareUrl('7KQ2-M9XT', 'email') // 'https://go.example.org/link/7KQ2-M9XT?via=email'
+ * links.shareText('7KQ2-M9XT', { template: 'Join me: {url}' }) // 'Join me: https://go.example.org/link/7KQ2-M9XT?via=share'
+ * links.parseReferralLink(openedUrl) // { code: '7KQ2-M9XT', clickId: null, channel: 'email' }
  */
 export function createReferralLinks({
   origin,
