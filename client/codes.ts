@@ -22,7 +22,10 @@ export type Rotation = {
   referrerId?: string
   /** The text of the next code. Staff only. */
   code?: string
-  /** How long the old code stays redeemable: an interval such as `'2 days'` or `'PT12H'`. */
+  /**
+   * How long the old code stays redeemable: an interval such as `'2 days'` or `'PT12H'`. None unless given, and at most the
+   * organisation's `rotation_grace`, which is 7 days unless set.
+   */
   grace?: string
   reason?: string
 }
@@ -119,8 +122,9 @@ export type CodeCalls = {
   listCodesByOrganisation(orgId: string, filter?: CodeFilter): Call<never, Code[]>
 
   /**
-   * Returns the uses and the limits of up to 1,000 codes. Codes that the caller may not see are left out. To their
-   * referrer, the uses are those of the whole chain of rotations.
+   * Returns the uses and the limits of up to 1,000 codes. Codes that the caller may not see are left out. Staff get the
+   * uses of each code. A referrer gets the uses of their code together with those of the codes that it replaced or that
+   * replaced it.
    */
   codeUses(options: { codeIds: string[] }): Call<'code_uses', CodeUses[]>
 }

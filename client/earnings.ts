@@ -37,7 +37,7 @@ export type EarningCalls = {
   /**
    * Explains the commission of a sale: the facts, the terms and the calculation. An earner sees their own commission or
    * reward, admins see all, with the ids of the events. `sale` is a `sale_number` of `myStatement`; admins may also pass a
-   * `sale_id`, such as Stripe's invoice. To people who are not staff, `code_id` is the first code of its chain of rotations.
+   * `sale_id`, such as Stripe's invoice. To people who are not staff, `code_id` is the first code of its chain.
    */
   explainCommission(
     of: MoneyOf & { sale: number | string },

@@ -22,6 +22,7 @@ function requireAddress(name: string, value: unknown): void {
     throw new TypeError(`${name}: an address such as https://go.example.org`)
 }
 
+/** How a text to share is made. */
 export type ShareText = {
   /** Your text, with `{url}` and `{code}` as placeholders. The default is the code with the link below it. */
   template?: string
@@ -45,11 +46,14 @@ export function shareText(origin: string, code: string, options: ShareText = {})
 
 /**
  * The link functions for one organisation. `origin` is its link origin, and `destinations` are the web destinations of its
- * links. It needs no connection and no session. Throws if one is no address, or if there is another option.
+ * links. It needs no connection and no session. It returns three functions: `shareUrl(code, channel?)`,
+ * `shareText(code, options?)` and `parseReferralLink(text)`. Throws if one is no address, or if there is another option.
  *
  * @example
  * const links = createReferralLinks({ origin: 'https://go.example.org', destinations: ['https://example.org/welcome'] })
- * links.shareUrl('7KQ2-M9XT') // 'https://go.example.org/link/7KQ2-M9XT'
+ * links.shareUrl('7KQ2-M9XT', 'email') // 'https://go.example.org/link/7KQ2-M9XT?via=email'
+ * links.shareText('7KQ2-M9XT', { template: 'Join me: {url}' }) // 'Join me: https://go.example.org/link/7KQ2-M9XT?via=share'
+ * links.parseReferralLink(openedUrl) // { code: '7KQ2-M9XT', clickId: null, channel: 'email' }
  */
 export function createReferralLinks(options: { origin: string; destinations?: readonly string[] }) {
   onlyOptions(options, ['origin', 'destinations'])

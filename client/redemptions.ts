@@ -24,10 +24,10 @@ export type RedemptionCalls = {
   validate(code: string): Call<'validate_code', ResolvedCode | null>
 
   /**
-   * Redeems a code, or the code in a link, for the signed-in person. The same code again returns the same redemption.
-   * With a `clickId` the redemption is attributed to that click. A click that is too old, or that another redemption has,
-   * is refused with `invalid_click`: call again without it. Forget a code that you keep when it is redeemed, or when
-   * `error.final` is true.
+   * Redeems a code, or the code in a link, for the signed-in person. The same code again returns the same redemption. The
+   * code can be of any organisation in your project: look at `org_id`. With a `clickId` the redemption is attributed to that
+   * click. A click that is too old, or that another redemption has, is refused with `invalid_click`: call again without it.
+   * Forget a code that you keep when it is redeemed, or when `error.final` is true.
    *
    * @example
    * const link = links.parseReferralLink(openedUrl)
@@ -36,8 +36,8 @@ export type RedemptionCalls = {
   redeem(code: string, options?: RedeemOptions): Call<'redeem_code', RedeemedCode>
 
   /**
-   * Redeems the code that the person gave at sign-up. Null if they gave none, or after a final refusal. After any error the
-   * code is kept, so that you can call again: `code_uses_reserved` while other sign-ups have reserved the uses that are left.
+   * Redeems the code that the person gave at sign-up. Null if they gave none, or after a final refusal. After an error the
+   * code is kept: call again later. `code_uses_reserved` means that other sign-ups hold the last uses.
    */
   redeemSignUpCode(): Call<'redeem_sign_up_code', RedeemedCode | null>
 

@@ -1,6 +1,10 @@
 import type { Database } from './database.types.ts'
 import { writtenCode } from './written-code.ts'
 
+/**
+ * The way in which a link is shared, the `via` of its address: `qr`, `share` (the share sheet), `email`, `sms`, `whatsapp`,
+ * `social`, `web` or `print`.
+ */
 export type ShareChannel = Database['referral']['Enums']['click_channel']
 
 /** The channels of a link, which are the values of its `via`. Other values are dropped. */

@@ -3,6 +3,7 @@ import type { Calls } from './calls.ts'
 import type { Call } from './result.ts'
 import type { Member } from './rows.ts'
 
+/** The role of a member: `member`, `coordinator` or `admin`. Coordinators and admins are staff. */
 type Role = Member['role']
 
 /** Calls about members, for staff. */

@@ -5,6 +5,7 @@ import type { Page } from './page.ts'
 import type { Call } from './result.ts'
 import type { CodeClicks, CodeUsageStats, Liability, Redemption } from './rows.ts'
 
+/** A page of redemptions: `after` is the last redemption of the previous page. */
 type RedemptionPage = Page<Pick<Redemption, 'id'>>
 
 /** Calls about redemptions, clicks and liabilities, for staff. */
@@ -16,15 +17,15 @@ export type StaffRedemptionCalls = {
   usageForUser(options: RedemptionPage & { userId: string }): Call<'usage_for_user', Redemption[]>
 
   /**
-   * Returns the usage figures of a code. The code's referrer may call it too, and gets no identities, and the figures of
-   * the whole chain of rotations.
+   * Returns the usage figures of a code. The code's referrer may call it too. They get no identities, and the figures of the
+   * code together with those of the codes that it replaced or that replaced it.
    */
   codeUsageStats(options: { codeId: string }): Call<'code_usage_stats', CodeUsageStats>
 
   /**
    * Returns the counted clicks on a code, per day in UTC, platform and channel, oldest first. `fromDay` and `toDay` are
    * inclusive dates such as `2026-11-21`, 31 days at most. The default is the last 31 days. The code's referrer may call it
-   * too, and gets the clicks of the whole chain of rotations.
+   * too, and gets the clicks of the code together with those of the codes that it replaced or that replaced it.
    */
   codeClicks(options: {
     codeId: string

@@ -100,11 +100,12 @@ ${addresses.map((address) => `  http://${address}:${port}`).join('\n')}
 function report({ environment: e, hasDemo }: Stack): string {
   const next = hasDemo
     ? [
+        'docs/quickstart.md',
         `curl -i '${e.FUNCTIONS_URL}/link/DEMO-2026'`,
         `curl '${e.SUPABASE_URL}/rest/v1/rpc/resolve_code?code=demo2026' -H 'apikey: ${e.SUPABASE_PUBLISHABLE_KEY}' -H 'accept-profile: referral'`,
         'npm run demo',
       ]
-    : ['docs/tour.md', 'npm run demo', `psql '${e.DATABASE_URL}'`]
+    : ['docs/quickstart.md', 'docs/tour.md', 'npm run demo', `psql '${e.DATABASE_URL}'`]
   return `
 referbase is running${hasDemo ? ', with a demo organisation' : ', empty'}. Stop it with Ctrl-C.
 

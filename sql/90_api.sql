@@ -778,9 +778,8 @@ end
 $$;
 
 comment on function referral.get_or_create_code is
-  'Returns the caller''s active code, or makes one. In a program with open enrolment the caller becomes a member. Who is
-no member gets not_invited wherever they cannot enrol: the error does not tell whether the organisation or the program
-exists.
+  'Returns the caller''s active code, or makes one. In a program with open enrolment the caller becomes a member. A person
+who cannot enrol gets not_invited, whether or not the organisation and the program exist.
 
 org_id: the organisation.
 program_id: the default program unless given.
@@ -2213,9 +2212,9 @@ end
 $$;
 
 comment on function referral.validate_code is
-  'Returns what a link shows of a code if the caller could redeem it, and raises the reason if not; already_redeemed also
-where this code was the one. mutual_referral is said by redeem_code only: this call would tell who has redeemed.
-Without a signed-in person it returns what resolve_code returns.
+  'Returns what a link shows of a code if the caller could redeem it, and raises the reason if not. A person who has
+redeemed this code gets already_redeemed too. Only redeem_code raises mutual_referral: here it would tell who has
+redeemed. Without a signed-in person it returns what resolve_code returns.
 
 code: the text as typed.
 Callers: anyone.

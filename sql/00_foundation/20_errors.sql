@@ -48,7 +48,7 @@ as $$
     ('code_ended', 409, 'A code that has ended stays as it is.'),
     ('record_conflict', 409, 'This reference is recorded with other content.'),
     ('redemption_rejected', 409, 'Staff have rejected this redemption.'),
-    ('already_redeemed', 409, 'This person has redeemed another code of the program.'),
+    ('already_redeemed', 409, 'This person has redeemed a code of this program.'),
     ('mutual_referral', 409, 'Two people cannot refer each other in one program.'),
     ('invalid_argument', 400, 'An argument is missing or has a value that is not allowed.'),
     ('invalid_code', 400, 'This is not a code: 3 to 32 letters and digits.'),

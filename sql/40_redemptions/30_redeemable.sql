@@ -87,9 +87,9 @@ end
 $$;
 
 comment on function referral_private.validate_code is
-  'public: Returns what a link shows of a code if the caller could redeem it, and raises the reason if not;
-already_redeemed also where this code was the one. mutual_referral is said by redeem_code only: this call would tell who
-has redeemed. Without a signed-in person it returns what resolve_code returns.
+  'public: Returns what a link shows of a code if the caller could redeem it, and raises the reason if not. A person who
+has redeemed this code gets already_redeemed too. Only redeem_code raises mutual_referral: here it would tell who has
+redeemed. Without a signed-in person it returns what resolve_code returns.
 
 group: Redeem a code
 code: the text as typed

@@ -174,8 +174,7 @@ $$;
 
 comment on function referral_private.get_or_create_code is
   'public: Returns the caller''s active code, or makes one. In a program with open enrolment the caller becomes a
-member. Who is no member gets not_invited wherever they cannot enrol: the error does not tell whether the organisation
-or the program exists.
+member. A person who cannot enrol gets not_invited, whether or not the organisation and the program exist.
 
 group: Have a code
 org_id: the organisation

@@ -67,7 +67,7 @@ as $$
     ('code_ended', 409, 'A code that has ended stays as it is.'),
     ('record_conflict', 409, 'This reference is recorded with other content.'),
     ('redemption_rejected', 409, 'Staff have rejected this redemption.'),
-    ('already_redeemed', 409, 'This person has redeemed another code of the program.'),
+    ('already_redeemed', 409, 'This person has redeemed a code of this program.'),
     ('mutual_referral', 409, 'Two people cannot refer each other in one program.'),
     ('invalid_argument', 400, 'An argument is missing or has a value that is not allowed.'),
     ('invalid_code', 400, 'This is not a code: 3 to 32 letters and digits.'),
@@ -4137,9 +4137,9 @@ end
 $$;
 
 comment on function referral_private.validate_code is
-  'public: Returns what a link shows of a code if the caller could redeem it, and raises the reason if not;
-already_redeemed also where this code was the one. mutual_referral is said by redeem_code only: this call would tell who
-has redeemed. Without a signed-in person it returns what resolve_code returns.
+  'public: Returns what a link shows of a code if the caller could redeem it, and raises the reason if not. A person who
+has redeemed this code gets already_redeemed too. Only redeem_code raises mutual_referral: here it would tell who has
+redeemed. Without a signed-in person it returns what resolve_code returns.
 
 group: Redeem a code
 code: the text as typed
@@ -10253,8 +10253,7 @@ $$;
 
 comment on function referral_private.get_or_create_code is
   'public: Returns the caller''s active code, or makes one. In a program with open enrolment the caller becomes a
-member. Who is no member gets not_invited wherever they cannot enrol: the error does not tell whether the organisation
-or the program exists.
+member. A person who cannot enrol gets not_invited, whether or not the organisation and the program exist.
 
 group: Have a code
 org_id: the organisation
@@ -12110,8 +12109,8 @@ $$;
 
 -- The order keeps locks short and free of deadlocks. The job that can wait, for the table of clicks, comes first, when
 -- nothing is locked; where it changes partitions, the table stays locked until the call ends, and no other job begins.
--- The cheap jobs skip what is locked. They have a batch each in turn, so that the backlog of one does not keep the others
--- waiting. Those that lock Stripe accounts come last, and run one batch, however late it is.
+-- The cheap jobs skip what is locked. They have a batch each in turn, so that the backlog of one does not keep the
+-- others waiting. Those that lock Stripe accounts come last, and run one batch, however late it is.
 create function referral_private.run_maintenance(
   p_max_seconds int default 5,
   p_click_retention interval default '120 days'
@@ -15440,9 +15439,8 @@ end
 $$;
 
 comment on function referral.get_or_create_code is
-  'Returns the caller''s active code, or makes one. In a program with open enrolment the caller becomes a member. Who is
-no member gets not_invited wherever they cannot enrol: the error does not tell whether the organisation or the program
-exists.
+  'Returns the caller''s active code, or makes one. In a program with open enrolment the caller becomes a member. A person
+who cannot enrol gets not_invited, whether or not the organisation and the program exist.
 
 org_id: the organisation.
 program_id: the default program unless given.
@@ -16875,9 +16873,9 @@ end
 $$;
 
 comment on function referral.validate_code is
-  'Returns what a link shows of a code if the caller could redeem it, and raises the reason if not; already_redeemed also
-where this code was the one. mutual_referral is said by redeem_code only: this call would tell who has redeemed.
-Without a signed-in person it returns what resolve_code returns.
+  'Returns what a link shows of a code if the caller could redeem it, and raises the reason if not. A person who has
+redeemed this code gets already_redeemed too. Only redeem_code raises mutual_referral: here it would tell who has
+redeemed. Without a signed-in person it returns what resolve_code returns.
 
 code: the text as typed.
 Callers: anyone.

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
@@ -14,6 +15,13 @@ import { installReferrers, linkTexts, origins } from '../fixtures/links.ts'
 
 const go = 'https://go.example.org'
 const channels = fc.constantFrom(...shareChannels, undefined)
+
+test('docs/client.md lists all channels', () => {
+  const document = readFileSync('docs/client.md', 'utf8')
+  const [, sentence = ''] = /^### ShareChannel\n\n(.*)$/m.exec(document) ?? []
+  const named = [...sentence.matchAll(/`(\w+)`/g)].map(([, name]) => name)
+  expect(named.filter((name) => name !== 'via')).toEqual(shareChannels)
+})
 
 /** Codes as the database shows them, and as people write them. */
 const codes = fc

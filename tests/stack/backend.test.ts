@@ -1,6 +1,15 @@
 /** docs/backend.md: its functions compile, run, and what they write at Stripe credits the referrer. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { signUp } from '../../scripts/demo/people.ts'
@@ -8,23 +17,29 @@ import { deliver } from '../../scripts/demo/stripe.ts'
 import { freePort } from '../../scripts/stack/ports.ts'
 import { root } from '../../scripts/stack/root.ts'
 import { blocksOf } from '../support/blocks.ts'
+import { commandsOf } from '../support/documents.ts'
 import { operatorOverHttp, sceneOverHttp } from '../support/http.ts'
+import { startNpmRegistry } from '../support/npm-registry.ts'
 import { startStripeApi } from '../support/stripe-api.ts'
 import { eventsOf, renewalOf } from '../support/stripe-purchases.ts'
 
 const stack = inject('stack')
-const files = blocksOf(join(root, 'docs/backend.md')).filter(({ language }) => language === 'ts')
+const document = 'docs/backend.md'
+const files = blocksOf(join(root, document)).filter(({ language }) => language === 'ts')
 const deno = join(root, 'node_modules/deno/deno')
 const options = ['--no-lock', '--node-modules-dir=manual']
 // Inside the repository, so that Deno finds the packages of package.json.
 const folder = join(root, '.referbase', `backend-${crypto.randomUUID()}`)
 
-beforeAll(() => {
+/** Saves the files of the document, as a reader does. */
+function saveFiles(functions: string): void {
   for (const { name = '', text } of files) {
-    mkdirSync(dirname(join(folder, name)), { recursive: true })
-    writeFileSync(join(folder, name), text)
+    mkdirSync(dirname(join(functions, name)), { recursive: true })
+    writeFileSync(join(functions, name), text)
   }
-})
+}
+
+beforeAll(() => saveFiles(folder))
 afterAll(() => {
   rmSync(folder, { recursive: true })
   if (readdirSync(dirname(folder)).length === 0) rmdirSync(dirname(folder))
@@ -69,6 +84,27 @@ describe('a purchase by', () => {
     await stripe.stop()
   })
 
+  /** The stand-in of Stripe's host, and the end of the function with the tests. */
+  const preloads = () =>
+    [join(folder, 'preload.ts'), join(root, 'scripts/stack/end-with-parent.ts')].map(
+      (file) => `--preload=${file}`,
+    )
+
+  /** Waits until the function that the process runs listens. */
+  async function listening(child: ChildProcess): Promise<void> {
+    running.push(child)
+    await new Promise<void>((resolve, reject) => {
+      let output = ''
+      const read = (chunk: Buffer) => {
+        output += chunk
+        if (output.includes('Listening on')) resolve()
+      }
+      child.stdout?.on('data', read)
+      child.stderr?.on('data', read)
+      child.once('exit', () => reject(new Error(output)))
+    })
+  }
+
   /** Starts a function as a hosted project does, and returns its address once it listens. */
   async function serve(name: string): Promise<string> {
     const port = await freePort()
@@ -84,23 +120,12 @@ describe('a purchase by', () => {
       deno,
       [
         ...['run', '--no-prompt', '--cached-only', '--allow-env', '--allow-net=127.0.0.1'],
-        ...[...options, `--preload=${join(folder, 'preload.ts')}`],
-        `--preload=${join(root, 'scripts/stack/end-with-parent.ts')}`,
+        ...[...options, ...preloads()],
         join(folder, name, 'index.ts'),
       ],
       { cwd: root, env, stdio: ['pipe', 'pipe', 'pipe'] },
     )
-    running.push(child)
-    await new Promise<void>((resolve, reject) => {
-      let output = ''
-      const read = (chunk: Buffer) => {
-        output += chunk
-        if (output.includes('Listening on')) resolve()
-      }
-      child.stdout.on('data', read)
-      child.stderr.on('data', read)
-      child.once('exit', () => reject(new Error(output)))
-    })
+    await listening(child)
     return `http://127.0.0.1:${port}/${name}`
   }
 
@@ -182,6 +207,59 @@ describe('a purchase by', () => {
     const purchase = stripe.created.at(-1)
     await deliverAll(purchase ? eventsOf(purchase) : [])
     expect(await earned(mentor, org)).toEqual([[980, 'usd']])
+  })
+
+  test('the printed command and request credit the referrer, beside a package.json', async () => {
+    const [{ org, mentor, friend, token, code }, registry] = await Promise.all([
+      stage(),
+      startNpmRegistry(),
+    ])
+    const home = mkdtempSync(join(tmpdir(), 'referbase-backend-'))
+    try {
+      saveFiles(join(home, 'my-app/supabase/functions'))
+      const dependencies = { referbase: 'file:../referbase/referbase-0.1.0.tgz' }
+      writeFileSync(join(home, 'my-app/package.json'), JSON.stringify({ dependencies }))
+      mkdirSync(join(home, 'referbase'))
+      const lines = Object.entries(stack).map(([name, value]) => `${name}=${value}\n`)
+      writeFileSync(join(home, 'referbase/.env.local'), lines.join(''))
+
+      const commands = commandsOf(document).map(({ words }) => words)
+      const [, , ...printed] = commands.find((words) => words.includes('deno')) ?? []
+      const port = await freePort()
+      const env = {
+        PATH: process.env.PATH ?? '',
+        HOME: home,
+        DENO_DIR: join(home, 'deno'),
+        DENO_NO_UPDATE_CHECK: '1',
+        DENO_SERVE_ADDRESS: `tcp:127.0.0.1:${port}`,
+        NPM_CONFIG_REGISTRY: registry.url,
+        STRIPE_SECRET_KEY: 'sk_test_1',
+      }
+      expect(printed.slice(0, 2)).toEqual(['run', '--no-config'])
+      await listening(
+        spawn(deno, [...printed.slice(0, -1), ...preloads(), ...printed.slice(-1)], {
+          cwd: join(home, 'referbase'),
+          env,
+          stdio: ['pipe', 'pipe', 'pipe'],
+        }),
+      )
+
+      await friend.supabase.schema('referral').rpc('redeem_code', { code }).throwOnError()
+      const text = readFileSync(join(root, document), 'utf8')
+      const [, header = ''] =
+        /^curl -X POST http:\/\/localhost:8000 -H "authorization: (.*)"$/m.exec(text) ?? []
+      const response = await fetch(`http://127.0.0.1:${port}`, {
+        method: 'POST',
+        headers: { authorization: header.replace('$TOKEN', token) },
+      })
+      expect([response.status, Object.keys(await response.json())]).toEqual([200, ['clientSecret']])
+      const purchase = stripe.created.at(-1)
+      await deliverAll(purchase ? eventsOf(purchase) : [])
+      expect(await earned(mentor, org)).toEqual([[980, 'usd']])
+    } finally {
+      rmSync(home, { recursive: true })
+      await registry.stop()
+    }
   })
 
   test('a page of another origin is allowed', async () => {

@@ -21,7 +21,7 @@ test('the documents have commands, and each is of a program that is checked here
   const checked = ['supabase', 'npm', 'node', 'vitest', 'deno', 'stripe']
   const notHere = ['wrangler', 'expo']
   const ofSystem =
-    'cd cp curl echo export git grep install mkdir nginx openssl set systemctl . psql'.split(' ')
+    'cd cp curl echo export git grep install mkdir mv nginx openssl set systemctl . psql'.split(' ')
   const unknown = commands.filter(
     (command) => ![...checked, ...notHere, ...ofSystem].includes(String(programOf(command))),
   )

@@ -169,15 +169,22 @@ describe('the HTTP requests', () => {
     expect(requests).toHaveLength(6)
     for (const { text, expected } of requests) {
       const { status, body } = await send(text, values)
-      const [told] = expected?.language === 'json' ? [JSON.parse(expected.text)].flat() : []
+      const told = expected?.language === 'json' ? JSON.parse(expected.text) : undefined
       const isError = told !== undefined && 'hint' in told
       expect(status, text).toBe(isError ? 400 : 200)
       if (isError) expect(body).toEqual(told)
-      else if (told) expect(keysOf(body)).toEqual(keysOf(told))
+      else if (told) expect(formOf(body)).toEqual(formOf(told))
+      else expect(Array.isArray(body), text).toBe(true)
     }
+    const answers = requests.map(({ expected }) => expected?.language)
+    expect(answers.filter((language) => language !== 'json')).toEqual(['http'])
   })
 
-  const keysOf = (answer: object | object[]) => Object.keys([answer].flat()[0] ?? {}).sort()
+  /** Whether an answer is a list, and what a row has. */
+  const formOf = (answer: object | object[]) => ({
+    isList: Array.isArray(answer),
+    keys: Object.keys([answer].flat()[0] ?? {}).sort(),
+  })
 
   /** Sends a request as it is written, with values in the place of their names. */
   async function send(text: string, values: Record<string, string>) {

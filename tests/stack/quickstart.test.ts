@@ -23,13 +23,17 @@ test('a reader who copies it has a redeemed code and a commission', () => {
       execSync(command, { cwd: folder, encoding: 'utf8', stdio: 'pipe' })
     const [setup = '', app = ''] = commands.filter((command) => command.startsWith('npx node'))
     run(setup)
-    expect(readFileSync(join(folder, '.env.org'), 'utf8')).toMatch(/^ORG_ID=[0-9a-f-]{36}\n$/)
+    const id = readFileSync(join(folder, '.env.org'), 'utf8')
+    expect(id).toMatch(/^ORG_ID=[0-9a-f-]{36}\n$/)
+    expect(() => run(setup)).toThrow('organisation_exists')
+    expect(readFileSync(join(folder, '.env.org'), 'utf8')).toBe(id)
 
     const printed = run(app)
     const [told = ''] = blocks.filter(({ language }) => language === 'text').map(({ text }) => text)
     expect(withoutIds(printed)).toBe(withoutIds(told))
 
     const [, pay = ''] = /^Now pay: (.*)$/m.exec(printed) ?? []
+    expect(() => run(pay.replace(/ \S+$/, ''))).toThrow('Pass the id of the friend')
     expect(readFileSync(document, 'utf8')).toContain(run(pay).trim())
   } finally {
     close()
