@@ -115,11 +115,11 @@ test('docs/errors.md says which errors of the client are retryable', () => {
   const retryable = clientCodes.filter((code) => referralError(code, '', null).retryable)
   const [, told = ''] = /^\| `retryable` \| ([^|]*) \|/m.exec(document) ?? []
   expect([...told.matchAll(/`(\w+)`/g)].map(([, code]) => code)).toEqual(
-    ['busy', 'rate_limited', 'unreachable'].filter((code) =>
+    ['busy', 'code_uses_reserved', 'rate_limited', 'unreachable'].filter((code) =>
       retryable.some((known) => known === code),
     ),
   )
-  expect(retryable).toHaveLength(3)
+  expect(retryable).toHaveLength(4)
 })
 
 test('every registered error is raised somewhere, and every raised one is registered', async () => {
