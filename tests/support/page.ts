@@ -1,12 +1,14 @@
 /** The page of tests/fixtures/page, built by Vite as an app is, on a server of its own. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { build, preview } from 'vite'
 import { root } from '../../scripts/stack/root.ts'
+import { unpackedClient } from './packed.ts'
 
-/** Builds the page against the built client, with the variables that it reads, and serves it at the address. */
+/** Builds the page against the packed client, with the variables that it reads, and serves it at the address. */
 export async function startPage(address: string, variables: Record<string, string>) {
+  const client = unpackedClient()
   const outDir = mkdtempSync(join(tmpdir(), 'referbase-page-'))
   const settings = {
     root: join(root, 'tests/fixtures/page'),
@@ -16,7 +18,7 @@ export async function startPage(address: string, variables: Record<string, strin
   } as const
   await build({
     ...settings,
-    resolve: { alias: { referbase: join(root, 'dist/index.js') } },
+    resolve: { alias: { referbase: client } },
     define: Object.fromEntries(
       Object.entries(variables).map(([name, value]) => [
         `import.meta.env.VITE_${name}`,
@@ -32,6 +34,7 @@ export async function startPage(address: string, variables: Record<string, strin
     stop: async () => {
       await server.close()
       rmSync(outDir, { recursive: true })
+      rmSync(dirname(client), { recursive: true })
     },
   }
 }
