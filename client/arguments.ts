@@ -31,8 +31,9 @@ const rules: Record<string, [isValid: (value: unknown) => boolean, must: string]
  * @example toArguments({ codeId: required, reason: optional }, { codeId }) // { code_id: '…' }
  */
 export function toArguments(forms: Forms, options: unknown = {}, orgId?: string): Values | string {
-  if (typeof options !== 'object' || options === null) return 'options: an object'
-  const values: Values = { ...options }
+  // No list, Map or Date: what is in them would be ignored.
+  if ((options as object | null)?.constructor !== Object) return 'options: an object'
+  const values: Values = { ...(options as object) }
   const names = Object.keys(forms)
   for (const name in values)
     if (!names.includes(name))

@@ -135,6 +135,13 @@ describe('a value that is not allowed', () => {
     [() => referrals.setMyName({} as never), 'name: required'],
     [() => staff.suspendCode(undefined as never), 'codeId: required'],
     [() => staff.suspendCode('x' as never), 'options: an object'],
+    [() => referrals.listCodes([] as never), 'options: an object'],
+    [() => referrals.listCodes(new Map([['usable', true]]) as never), 'options: an object'],
+    [() => referrals.listCodes({ constructor: 1 } as never), 'options: an object'],
+    [
+      () => referrals.listCodes({ toString: 1 } as never),
+      'toString: no such option. The options are: referrerId, programId, batchId, usable, after, pageSize',
+    ],
     [() => staff.usageForUser({ userId: null as never }), 'userId: required'],
     [() => staff.rejectReferral({} as never), 'programId: required'],
     [() => staff.updateProgram({ name: 'New' } as never), 'programId: required'],
