@@ -7,6 +7,7 @@ export const clickMutations: TextMutation[] = [
     in: 'record_click',
     replace: 'perform pg_advisory_xact_lock(',
     by: 'perform abs(',
+    tests: ['tests/concurrency/clicks'],
   },
   {
     name: 'click: a repeated click id',
@@ -146,6 +147,7 @@ export const clickMutations: TextMutation[] = [
     in: 'renew_click_partitions',
     replace: 'lock table only referral_private.clicks in access exclusive mode;',
     by: '',
+    tests: ['tests/concurrency/clicks'],
   },
   {
     name: 'click partitions: one scheduler at a time',

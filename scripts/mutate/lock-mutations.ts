@@ -21,6 +21,7 @@ export const lockMutations: TextMutation[] = [
     in: 'lock_stripe_account_to_redeem',
     replace: "raise sqlstate 'RB001';",
     by: 'perform referral_private.lock_stripe_account(p_stripe_account); return true;',
+    tests: ['tests/concurrency/locks'],
   },
   {
     name: 'lock: the organisation that keeps an admin',

@@ -185,6 +185,7 @@ begin
     perform referral_private.raise_error(
       v_code, coalesce(
         referral_private.rule_of(p_schema, p_constraint),
+        case when p_sqlstate = '40P01' then 'two calls waited for each other' end,
         case when v_code = 'invalid_argument' then coalesce(nullif(p_constraint, ''), p_column || ': required') end
       )
     );

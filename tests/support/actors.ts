@@ -66,12 +66,13 @@ function nested<Result>(
   return begun as Promise<Result>
 }
 
-/** Makes a call, and makes it again where it is answered busy, as Stripe and every good client do. */
+/** Makes a call, and again where it is busy, as Stripe and every good client do. A deadlock is a fault of ours, and stays one. */
 export async function patiently<Result>(call: () => Promise<Result>): Promise<Result> {
   try {
     return await call()
   } catch (error) {
-    if ((await refusal(Promise.reject(error))) !== 'busy') throw error
+    const isDeadlock = error instanceof Error && error.message.includes('waited for each other')
+    if (isDeadlock || (await refusal(Promise.reject(error))) !== 'busy') throw error
     return patiently(call)
   }
 }
