@@ -4,7 +4,7 @@ import { Agent, request } from 'node:http'
 import { setTimeout } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import postgres from 'postgres'
-import { CliError } from '../scripts/stack/cli-error.ts'
+import { CliError } from '../cli/cli-error.ts'
 import { type Deployed, onDeployedLink } from './deployed-link.ts'
 import { type Comparison, median } from './measure.ts'
 

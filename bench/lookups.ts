@@ -1,5 +1,5 @@
 import postgres from 'postgres'
-import { CliError } from '../scripts/stack/cli-error.ts'
+import { CliError } from '../cli/cli-error.ts'
 import { code } from './fill.ts'
 import { type Comparison, compare } from './measure.ts'
 import { filled, onServer } from './scene.ts'

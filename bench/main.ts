@@ -3,7 +3,7 @@
  * are measured in turns in the same run. `-- NAME` runs one: lookups, rotation, redemption,
  * ledger, clicks or links.
  */
-import { CliError, runMain } from '../scripts/stack/cli-error.ts'
+import { CliError, runMain } from '../cli/cli-error.ts'
 import { clicks } from './clicks.ts'
 import { ledger } from './ledger.ts'
 import { links } from './links.ts'

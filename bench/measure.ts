@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import postgres from 'postgres'
-import { CliError } from '../scripts/stack/cli-error.ts'
+import { CliError } from '../cli/cli-error.ts'
 
 /** One statement, again and again, in which `:n` stands for a number drawn from 1 to `upTo`. */
 export type Workload = { url: string; statement: string; upTo: number; connections: number }

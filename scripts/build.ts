@@ -1,18 +1,23 @@
 /**
  * `npm run build`: compiles client/ into dist/, as ES modules, and into dist/cjs/ for `require`. Each has its own types, because
- * TypeScript takes the types of `import` for an ES module only.
+ * TypeScript takes the types of `import` for an ES module only. Bundles cli/ into the one file dist/cli.js.
  */
 import { spawn } from 'node:child_process'
-import { rm, writeFile } from 'node:fs/promises'
+import { chmod, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { CliError, runMain } from './stack/cli-error.ts'
+import { rolldown } from 'rolldown'
+import { CliError, runMain } from '../cli/cli-error.ts'
 import { root } from './stack/root.ts'
 
 const dist = join(root, 'dist')
 
 await runMain(async () => {
   await rm(dist, { recursive: true, force: true })
-  await Promise.all(['tsconfig.build.json', 'tsconfig.build-cjs.json'].map(compile))
+  await Promise.all([
+    compile('tsconfig.build.json'),
+    compile('tsconfig.build-cjs.json'),
+    bundleCli(),
+  ])
   await writeFile(join(dist, 'cjs/package.json'), '{ "type": "commonjs" }\n')
 })
 
@@ -24,4 +29,16 @@ async function compile(project: string): Promise<void> {
   })
   const code = await new Promise((resolve) => child.once('close', resolve))
   if (code !== 0) throw new CliError(`tsc --project ${project} failed`)
+}
+
+/** One file without dependencies, so that the command runs from the package alone. */
+async function bundleCli(): Promise<void> {
+  const bundle = await rolldown({ input: join(root, 'cli/main.ts'), platform: 'node' })
+  await bundle.write({
+    file: join(dist, 'cli.js'),
+    format: 'esm',
+    codeSplitting: false,
+    banner: '#!/usr/bin/env node',
+  })
+  await chmod(join(dist, 'cli.js'), 0o755)
 }

@@ -3,8 +3,8 @@
  * exits with code 0 only if every step succeeds. `--env-file FILE` uses a stack that is already running.
  */
 import { parseArgs } from 'node:util'
+import { CliError, runMain } from '../cli/cli-error.ts'
 import { story } from './demo/story.ts'
-import { CliError, runMain } from './stack/cli-error.ts'
 import { readEnvironmentFile, type StackEnvironment, spawnStack } from './stack/spawn.ts'
 
 await runMain(async () => {

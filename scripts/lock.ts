@@ -7,7 +7,7 @@
 import { spawnSync } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { CliError, runMain } from './stack/cli-error.ts'
+import { CliError, runMain } from '../cli/cli-error.ts'
 import { root } from './stack/root.ts'
 
 type Entry = {

@@ -4,9 +4,9 @@
  */
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { runMain } from '../cli/cli-error.ts'
 import { generateApi } from './api/generate.ts'
 import { sqlFiles } from './sql-files.ts'
-import { runMain } from './stack/cli-error.ts'
 import { applyMigrations, createProject } from './stack/database.ts'
 import { root } from './stack/root.ts'
 import { startThrowawayPostgres } from './stack/throwaway.ts'

@@ -7,6 +7,7 @@
  */
 import { parseArgs } from 'node:util'
 import postgres from 'postgres'
+import { CliError, runMain } from '../cli/cli-error.ts'
 import { catalogMutations } from './mutate/catalog-mutations.ts'
 import { groupsOf, hintedGroupsOf } from './mutate/hints.ts'
 import type { Mutation } from './mutate/mutation.ts'
@@ -14,7 +15,6 @@ import { createHasher, type Result, readResults, storeResult } from './mutate/re
 import { firstFailure } from './mutate/run.ts'
 import { schemaMutations } from './mutate/schema-mutations.ts'
 import { textMutations } from './mutate/text-mutations.ts'
-import { CliError, runMain } from './stack/cli-error.ts'
 import { applyMigrations, createProject, execute } from './stack/database.ts'
 import type { Postgres } from './stack/postgres.ts'
 import { startThrowawayPostgres } from './stack/throwaway.ts'

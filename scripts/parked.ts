@@ -2,11 +2,12 @@
  * `npm run parked`: lists the parked Stripe events, and applies the events that this version can read. The project is given
  * by SUPABASE_URL and SUPABASE_SECRET_KEY.
  */
+
+import { CliError, runMain } from '../cli/cli-error.ts'
 import { toReferralError } from '../client/platform-errors.ts'
 import { connect } from '../functions/_shared/database.ts'
 import { reduceEvent } from '../functions/stripe-webhook/event.ts'
 import { readProject } from './project.ts'
-import { CliError, runMain } from './stack/cli-error.ts'
 
 await runMain(async () => {
   const { url, key } = readProject()

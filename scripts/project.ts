@@ -1,6 +1,6 @@
 import { z } from 'zod'
+import { CliError } from '../cli/cli-error.ts'
 import { isPublishableKey } from '../functions/_shared/secret-key.ts'
-import { CliError } from './stack/cli-error.ts'
 
 const environment = z.object({ SUPABASE_URL: z.url(), SUPABASE_SECRET_KEY: z.string().min(1) })
 

@@ -5,7 +5,7 @@
  * Postgres URLs of the schema's owner.
  */
 import postgres from 'postgres'
-import { CliError, runMain } from './stack/cli-error.ts'
+import { CliError, runMain } from '../cli/cli-error.ts'
 
 /** The tables that are copied unchanged, in the order of their references. */
 const copied = [

@@ -4,10 +4,10 @@
  */
 import { readdir, readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { CliError, runMain } from '../cli/cli-error.ts'
 import { generateApi, loadFile } from './api/generate.ts'
 import { migration, migrationFromSource } from './migrate.ts'
 import { sqlFiles } from './sql-files.ts'
-import { CliError, runMain } from './stack/cli-error.ts'
 import { applyMigrations, createProject, execute } from './stack/database.ts'
 import type { Postgres } from './stack/postgres.ts'
 import { root } from './stack/root.ts'

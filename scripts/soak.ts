@@ -8,8 +8,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { CliError, runMain } from '../cli/cli-error.ts'
 import { crash } from './soak/crash.ts'
-import { CliError, runMain } from './stack/cli-error.ts'
 import { root } from './stack/root.ts'
 
 /** How often each proof runs. The environment can override it. */

@@ -7,7 +7,7 @@
 import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { parseArgs } from 'node:util'
-import { CliError, runMain } from './stack/cli-error.ts'
+import { CliError, runMain } from '../cli/cli-error.ts'
 import { whenNpmEnds } from './stack/npm-parent.ts'
 import { type Stack, startStack } from './stack/stack.ts'
 

@@ -1,7 +1,7 @@
 /** The client's types, as the Supabase CLI generates them from a migrated database. */
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
-import { CliError } from './stack/cli-error.ts'
+import { CliError } from '../cli/cli-error.ts'
 import type { Postgres } from './stack/postgres.ts'
 import { root } from './stack/root.ts'
 import { supabase } from './stack/supabase.ts'

@@ -1,6 +1,6 @@
 /** The public faces of private functions, read from the catalog of a database that has sql/ without sql/90_api.sql. */
 import type postgres from 'postgres'
-import { CliError } from '../stack/cli-error.ts'
+import { CliError } from '../../cli/cli-error.ts'
 import { type Documentation, parseDocumentation } from './documentation.ts'
 
 export type Argument = { name: string; type: string; default: string | null; text: string }

@@ -1,4 +1,4 @@
-import { CliError } from '../stack/cli-error.ts'
+import { CliError } from '../../cli/cli-error.ts'
 import type { Argument, Face } from './faces.ts'
 import type { RowType } from './row-types.ts'
 

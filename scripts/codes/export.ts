@@ -7,6 +7,7 @@ import { createWriteStream, renameSync, rmSync } from 'node:fs'
 import type { SupabaseClient } from '@supabase/supabase-js'
 import { SingleBar } from 'cli-progress'
 import { stringify } from 'csv-stringify'
+import { CliError, runMain } from '../../cli/cli-error.ts'
 import {
   type Code,
   createReferralClient,
@@ -14,7 +15,6 @@ import {
   type ReferralError,
 } from '../../client/index.ts'
 import { toReferralError } from '../../client/platform-errors.ts'
-import { CliError, runMain } from '../stack/cli-error.ts'
 import { readArguments } from './arguments.ts'
 
 const usage = 'npm run codes:export -- --org ID [--program ID] FILE'

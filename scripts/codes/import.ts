@@ -5,8 +5,8 @@
  */
 import { readFileSync } from 'node:fs'
 import { SingleBar } from 'cli-progress'
+import { CliError, runMain } from '../../cli/cli-error.ts'
 import { createStaffClient, type PlannedCode } from '../../client/index.ts'
-import { CliError, runMain } from '../stack/cli-error.ts'
 import { readArguments } from './arguments.ts'
 import { type CsvRow, readCsv } from './csv.ts'
 

@@ -1,5 +1,5 @@
 import type postgres from 'postgres'
-import { CliError } from '../stack/cli-error.ts'
+import { CliError } from '../../cli/cli-error.ts'
 import { amountMutations } from './amount-mutations.ts'
 import { changeMutations } from './change-mutations.ts'
 import { clickMutations } from './click-mutations.ts'

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createWriteStream, existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { CliError } from './cli-error.ts'
+import { CliError } from '../../cli/cli-error.ts'
 import { freePort } from './ports.ts'
 import { root } from './root.ts'
 

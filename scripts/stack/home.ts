@@ -19,7 +19,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { CliError } from './cli-error.ts'
+import { CliError } from '../../cli/cli-error.ts'
 import { stopLeftover } from './leftover.ts'
 import { root } from './root.ts'
 

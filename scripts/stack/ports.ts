@@ -1,5 +1,5 @@
 import { createServer } from 'node:net'
-import { CliError } from './cli-error.ts'
+import { CliError } from '../../cli/cli-error.ts'
 
 /** Throws an error that says what to do if a process listens on the port of 127.0.0.1. */
 export async function requireFreePort(port: number): Promise<void> {

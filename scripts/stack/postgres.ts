@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { CliError } from './cli-error.ts'
+import { CliError } from '../../cli/cli-error.ts'
 import { canReach, type Identity } from './home.ts'
 
 export type Postgres = {

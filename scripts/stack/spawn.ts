@@ -4,7 +4,7 @@ import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { z } from 'zod'
-import { CliError } from './cli-error.ts'
+import { CliError } from '../../cli/cli-error.ts'
 import { temporaryHome } from './home.ts'
 import { root } from './root.ts'
 

@@ -1,8 +1,8 @@
 /** The local stack in one call: Postgres, migrations, Data API and Auth, edge functions, gateway. */
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { CliError } from '../../cli/cli-error.ts'
 import { startApi } from './api.ts'
-import { CliError } from './cli-error.ts'
 import {
   applyMigrations,
   createProject,
