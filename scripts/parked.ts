@@ -4,10 +4,10 @@
  */
 
 import { CliError, runMain } from '../cli/cli-error.ts'
+import { readProject } from '../cli/project.ts'
 import { toReferralError } from '../client/platform-errors.ts'
 import { connect } from '../functions/_shared/database.ts'
 import { reduceEvent } from '../functions/stripe-webhook/event.ts'
-import { readProject } from './project.ts'
 
 await runMain(async () => {
   const { url, key } = readProject()

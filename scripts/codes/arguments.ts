@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { createClient } from '@supabase/supabase-js'
 import { CliError } from '../../cli/cli-error.ts'
-import { readProject } from '../project.ts'
+import { readProject } from '../../cli/project.ts'
 
 /**
  * Reads the arguments of both scripts: `--org ID`, `--program ID`, `--dry-run` where the usage names it, and a file. SUPABASE_URL and SUPABASE_SECRET_KEY come from
