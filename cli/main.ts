@@ -1,4 +1,6 @@
 /** `referbase <command>`: what an adopter runs in their own repository. Each command is a file of its own. */
+import './node-20.ts'
+
 import { Command, CommanderError } from 'commander'
 import { CliError } from './cli-error.ts'
 import { commands } from './commands.ts'

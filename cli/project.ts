@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { connect, type ReferralDatabase } from '../functions/_shared/database.ts'
 import { isPublishableKey } from '../functions/_shared/secret-key.ts'
 import { CliError } from './cli-error.ts'
+import { timedFetch } from './timed-fetch.ts'
 
 /** The Supabase project that a command works on. */
 export type Project = {
@@ -43,9 +44,13 @@ const variables = z.object({
   FUNCTIONS_URL: address('FUNCTIONS_URL', `${hosted}/functions/v1`).optional(),
 })
 
-/** The project of an environment, or what is wrong with its variables, a sentence each. */
+/**
+ * The project of an environment, or what is wrong with its variables, a sentence each. A request of its client ends after
+ * `timeout` milliseconds.
+ */
 export function findProject(
   environment: NodeJS.ProcessEnv = process.env,
+  timeout = 120_000,
 ): { project: Project; faults?: never } | { project?: never; faults: string[] } {
   const set = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''))
   const missing = ['SUPABASE_URL', 'SUPABASE_SECRET_KEY'].filter((name) => set[name] === undefined)
@@ -62,7 +67,7 @@ export function findProject(
       key,
       publishableKey: data.SUPABASE_PUBLISHABLE_KEY,
       functionsUrl: FUNCTIONS_URL ?? `${url}/functions/v1`,
-      database: connect(url, key),
+      database: connect(url, key, timedFetch(timeout)),
     },
   }
 }
