@@ -62,7 +62,7 @@ async function freshStack(options: object = {}) {
 /** A copy of the project with the installed packages, some left out. */
 function copyOfProject({ without = '' } = {}): string {
   const copy = newFolder()
-  for (const name of ['scripts', 'supabase', 'functions', 'client', 'package.json', 'sql']) {
+  for (const name of ['scripts', 'supabase', 'functions', 'client', 'cli', 'package.json', 'sql']) {
     cpSync(join(root, name), join(copy, name), { recursive: true })
   }
   mkdirSync(join(copy, 'node_modules'))
