@@ -1,4 +1,7 @@
 import type { Command } from 'commander'
+import { init } from './init.ts'
+import { remove } from './remove.ts'
+import { upgrade } from './upgrade.ts'
 
 /** The commands, in the order in which an adopter meets them. */
-export const commands: Command[] = []
+export const commands: Command[] = [init, upgrade, remove]
