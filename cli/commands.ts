@@ -1,6 +1,9 @@
 import type { Command } from 'commander'
 import { doctor } from './doctor.ts'
+import { init } from './init.ts'
+import { remove } from './remove.ts'
 import { setup } from './setup.ts'
+import { upgrade } from './upgrade.ts'
 
 /** The commands, in the order in which an adopter meets them. */
-export const commands: Command[] = [setup, doctor]
+export const commands: Command[] = [init, upgrade, setup, doctor, remove]
