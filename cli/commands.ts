@@ -1,4 +1,7 @@
 import type { Command } from 'commander'
+import { codes } from './codes.ts'
+import { parked } from './parked.ts'
+import { stripe } from './stripe.ts'
 
 /** The commands, in the order in which an adopter meets them. */
-export const commands: Command[] = []
+export const commands: Command[] = [codes, parked, stripe]

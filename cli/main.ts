@@ -13,7 +13,18 @@ const program = new Command('referbase')
   .hook('preAction', (root) => readEnvironmentFile(root.opts<{ envFile?: string }>().envFile))
   .exitOverride()
 
-for (const command of commands) program.addCommand(command.copyInheritedSettings(program))
+for (const command of commands) program.addCommand(command)
+inheritSettings(program)
+
+/** A command that is made apart has neither the help nor the exit codes of the one above it. */
+function inheritSettings(parent: Command): void {
+  for (const command of parent.commands) inheritSettings(command.copyInheritedSettings(parent))
+}
+
+// Nobody reads on, as after `| head`: a program that writes to a closed pipe ends so.
+process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
+  process.exit(code === 'EPIPE' ? 141 : 1)
+})
 
 /** Values that are set already are kept. */
 function readEnvironmentFile(file: string | undefined): void {

@@ -1,30 +1,33 @@
 import Stripe from 'stripe'
 import { CliError } from '../cli-error.ts'
 
+/** Stripe's API for a command. */
+export type StripeAccess = {
+  stripe: Stripe
+  /** Whether the key is one of live mode; null if its form does not say so. */
+  livemode: boolean | null
+}
+
 /**
  * Stripe's SDK with the key of STRIPE_SECRET_KEY, a restricted key too. STRIPE_API_BASE is the address of the API, for
  * tests and proxies: `http://127.0.0.1:12111`.
  */
-export function connectStripe(environment: NodeJS.ProcessEnv = process.env): Stripe {
+export function connectStripe(environment: NodeJS.ProcessEnv = process.env): StripeAccess {
   const { STRIPE_SECRET_KEY: key, STRIPE_API_BASE: base } = environment
   if (!key) throw new CliError('Set STRIPE_SECRET_KEY in the environment.')
   if (!/^(sk|rk)_[A-Za-z0-9_]{8,}$/.test(key))
     throw new CliError(
       'STRIPE_SECRET_KEY is not a secret key of Stripe. Set it to one that begins with sk_ or rk_.',
     )
-  return new Stripe(key, { telemetry: false, maxNetworkRetries: 3, ...(base && at(base)) })
+  const [, mode] = /^[sr]k_(?:org_)?(live|test)_/.exec(key) ?? []
+  const stripe = new Stripe(key, { telemetry: false, maxNetworkRetries: 3, ...(base && at(base)) })
+  return { stripe, livemode: mode === undefined ? null : mode === 'live' }
 }
 
 function at(base: string) {
-  if (!URL.canParse(base))
-    throw new CliError('STRIPE_API_BASE is no address, such as http://127.0.0.1:12111.')
-  const { protocol, hostname: host, port } = new URL(base)
-  const https = protocol === 'https:'
-  if (!https && protocol !== 'http:')
-    throw new CliError('STRIPE_API_BASE begins with http:// or https://.')
-  return {
-    protocol: https ? ('https' as const) : ('http' as const),
-    host,
-    port: port || (https ? 443 : 80),
-  }
+  const url = URL.canParse(base) ? new URL(base) : null
+  if (url?.protocol !== 'http:' && url?.protocol !== 'https:')
+    throw new CliError('STRIPE_API_BASE is not an address such as http://127.0.0.1:12111.')
+  const protocol = url.protocol === 'https:' ? ('https' as const) : ('http' as const)
+  return { protocol, host: url.hostname, port: url.port || (protocol === 'https' ? 443 : 80) }
 }
