@@ -3,6 +3,7 @@ import { applyParked, type Outcome } from './parked/apply.ts'
 import { fetchFromStripe } from './parked/fetch.ts'
 import { readProject } from './project.ts'
 import { connectStripe } from './stripe/client.ts'
+import { keyLivemode } from './stripe/key-mode.ts'
 
 /** `referbase parked`: what could not be read when it came. */
 export const parked = new Command('parked')
@@ -17,7 +18,7 @@ export const parked = new Command('parked')
   )
   .action(async (options: { fetch?: boolean; json?: boolean }) => {
     const { database } = readProject()
-    const fetchEvent = options.fetch ? fetchFromStripe(connectStripe()) : undefined
+    const fetchEvent = options.fetch ? fetchFromStripe(connectStripe(), keyLivemode()) : undefined
     const counts = new Map<Outcome['status'], number>()
     for await (const outcome of applyParked(database, fetchEvent)) {
       counts.set(outcome.status, (counts.get(outcome.status) ?? 0) + 1)

@@ -93,17 +93,24 @@ async function write(codes: AsyncGenerator<object>, file: string): Promise<void>
   if (file === '-') return pipeline(Readable.from(codes), csv, process.stdout, { end: false })
   const partial = `${file}.${process.pid}.part`
   const discard = () => rmSync(partial, { force: true })
-  process.once('exit', discard)
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
-    process.once(signal, () => process.exit(130))
+  const interrupt = () => {
+    discard()
+    process.exit(130)
+  }
+  for (const signal of interruptions) process.once(signal, interrupt)
   try {
     await pipeline(Readable.from(codes), csv, createWriteStream(partial, { flags: 'wx' }))
     renameSync(partial, file)
   } catch (error) {
     if (error instanceof CliError) throw error
     throw new CliError(`${file} cannot be written: ${(error as Error).message}`)
+  } finally {
+    for (const signal of interruptions) process.off(signal, interrupt)
+    discard()
   }
 }
+
+const interruptions = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 function unread(what: string, { code, message, details }: ReferralError): CliError {
   const why = [message, details].filter(Boolean).join(' ')

@@ -1,6 +1,5 @@
 import Stripe from 'stripe'
 import { type ReducedEvent, reduceEvent } from '../../functions/stripe-webhook/event.ts'
-import type { StripeAccess } from '../stripe/client.ts'
 import { explained, patiently } from '../stripe/requests.ts'
 import type { FetchEvent, ParkedEvent } from './apply.ts'
 
@@ -8,13 +7,14 @@ import type { FetchEvent, ParkedEvent } from './apply.ts'
 const keptFor = 30 * 24 * 60 * 60 * 1000
 
 /**
- * Reads a parked event from Stripe, and reduces it as the webhook does: nothing else of it leaves this function.
+ * Reads a parked event from Stripe, with a key of this mode (null if unknown), and reduces it as the webhook does: nothing
+ * else of it leaves this function.
  *
  * Stripe renders an event once, in the API version that its account had by default when the event was made, and returns that
  * whatever version the request has. So its `api_version` is often another one than that of the endpoint, and decides whether
  * the event can be read. https://docs.stripe.com/api/events/object#event_object-api_version
  */
-export function fetchFromStripe({ stripe, livemode }: StripeAccess): FetchEvent {
+export function fetchFromStripe(stripe: Stripe, livemode: boolean | null): FetchEvent {
   /** Why Stripe refuses the events of an account, so that it is asked once. */
   const refused = new Map<string, string>()
   return async (parked) => {

@@ -1,27 +1,18 @@
 import Stripe from 'stripe'
 import { CliError } from '../cli-error.ts'
 
-/** Stripe's API for a command. */
-export type StripeAccess = {
-  stripe: Stripe
-  /** Whether the key is one of live mode; null if its form does not say so. */
-  livemode: boolean | null
-}
-
 /**
  * Stripe's SDK with the key of STRIPE_SECRET_KEY, a restricted key too. STRIPE_API_BASE is the address of the API, for
  * tests and proxies: `http://127.0.0.1:12111`.
  */
-export function connectStripe(environment: NodeJS.ProcessEnv = process.env): StripeAccess {
+export function connectStripe(environment: NodeJS.ProcessEnv = process.env): Stripe {
   const { STRIPE_SECRET_KEY: key, STRIPE_API_BASE: base } = environment
   if (!key) throw new CliError('Set STRIPE_SECRET_KEY in the environment.')
   if (!/^(sk|rk)_[A-Za-z0-9_]{8,}$/.test(key))
     throw new CliError(
       'STRIPE_SECRET_KEY is not a secret key of Stripe. Set it to one that begins with sk_ or rk_.',
     )
-  const [, mode] = /^[sr]k_(?:org_)?(live|test)_/.exec(key) ?? []
-  const stripe = new Stripe(key, { telemetry: false, maxNetworkRetries: 3, ...(base && at(base)) })
-  return { stripe, livemode: mode === undefined ? null : mode === 'live' }
+  return new Stripe(key, { telemetry: false, maxNetworkRetries: 3, ...(base && at(base)) })
 }
 
 function at(base: string) {

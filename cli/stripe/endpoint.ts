@@ -32,8 +32,7 @@ export const endpointCommand = new Command('endpoint')
   )
   .action(async ({ connect = false, replace = false, dryRun = false, ...options }: Options) => {
     const url = endpointAddress(options.url, process.env)
-    const { stripe } = connectStripe()
-    const report = await ensureEndpoint(stripe, { url, connect, replace, dryRun })
+    const report = await ensureEndpoint(connectStripe(), { url, connect, replace, dryRun })
     const { error, ...done } = report
     const shown = options.json
       ? JSON.stringify({ url, api_version: wantedApiVersion, connect, dry_run: dryRun, ...done })

@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import { applyParked, type Outcome } from '../../cli/parked/apply.ts'
 import { fetchFromStripe } from '../../cli/parked/fetch.ts'
 import { connectStripe } from '../../cli/stripe/client.ts'
+import { keyLivemode } from '../../cli/stripe/key-mode.ts'
 import { now, type RawEvent } from '../fixtures/stripe/about.ts'
 import { completedSession } from '../fixtures/stripe/checkout-session-completed.ts'
 import { creditNote } from '../fixtures/stripe/credit-note.ts'
@@ -20,7 +21,8 @@ import { startStripeStandIn } from '../support/stripe-stand-in.ts'
 
 const { sql, environment, database } = await ownApi()
 const standIn = await startStripeStandIn()
-const access = connectStripe(standIn.environment)
+const fetchEvent = () =>
+  fetchFromStripe(connectStripe(standIn.environment), keyLivemode(standIn.environment))
 const day = 24 * 60 * 60
 
 beforeEach(() => sql`delete from referral_private.parked_events`)
@@ -34,7 +36,7 @@ const outcomes = async (fetchEvent?: Parameters<typeof applyParked>[1]) => {
   for await (const outcome of applyParked(database, fetchEvent)) all.push(outcome)
   return all
 }
-const fetched = () => outcomes(fetchFromStripe(access))
+const fetched = () => outcomes(fetchEvent())
 const idsLeft = async () => {
   const rows = await operator(sql).rpc('list_parked_events')
   return rows.map(({ event_id }) => event_id)

@@ -11,7 +11,7 @@ import { startStripeStandIn } from '../support/stripe-stand-in.ts'
 
 const standIn = await startStripeStandIn()
 const { endpoints, environment } = standIn
-const { stripe } = connectStripe(environment)
+const stripe = connectStripe(environment)
 const address = (host: string) =>
   `https://${host}.supabase.co/functions/v1/referbase-stripe-webhook`
 /** An address that no other test has. */
