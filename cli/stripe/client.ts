@@ -16,15 +16,9 @@ export function connectStripe(environment: NodeJS.ProcessEnv = process.env): Str
 }
 
 function at(base: string) {
-  if (!URL.canParse(base))
-    throw new CliError('STRIPE_API_BASE is no address, such as http://127.0.0.1:12111.')
-  const { protocol, hostname: host, port } = new URL(base)
-  const https = protocol === 'https:'
-  if (!https && protocol !== 'http:')
-    throw new CliError('STRIPE_API_BASE begins with http:// or https://.')
-  return {
-    protocol: https ? ('https' as const) : ('http' as const),
-    host,
-    port: port || (https ? 443 : 80),
-  }
+  const url = URL.canParse(base) ? new URL(base) : null
+  if (url?.protocol !== 'http:' && url?.protocol !== 'https:')
+    throw new CliError('STRIPE_API_BASE is not an address such as http://127.0.0.1:12111.')
+  const protocol = url.protocol === 'https:' ? ('https' as const) : ('http' as const)
+  return { protocol, host: url.hostname, port: url.port || (protocol === 'https' ? 443 : 80) }
 }

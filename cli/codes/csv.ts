@@ -1,6 +1,6 @@
 import { CsvError, parse } from 'csv-parse/sync'
-import { CliError } from '../../cli/cli-error.ts'
 import type { ImportedCode } from '../../client/index.ts'
+import { CliError } from '../cli-error.ts'
 
 /** A row of the file: the line on which it begins, its cells by column, and the row of the import. */
 export type CsvRow = { line: number; cells: Record<string, string>; value: ImportedCode }

@@ -1,6 +1,6 @@
 /** What the bytes of a CSV file are read as, and what is said of those that cannot be. */
 import { describe, expect, test } from 'vitest'
-import { readCsv } from '../../scripts/codes/csv.ts'
+import { readCsv } from '../../cli/codes/csv.ts'
 
 const bytes = (text: string) => new TextEncoder().encode(text)
 const read = (text: string) => readCsv(bytes(text)).map(({ line, value }) => [line, value])
