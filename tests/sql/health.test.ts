@@ -183,6 +183,15 @@ test('stripe_account says whose it is, and is no fault', () =>
     expect(await told.check()).toMatchObject({ ok: true, message: 'The Stripe account is acct_2.' })
   }))
 
+test('pending_past_window takes the window that a redemption was made under', () =>
+  about('pending_past_window', async ({ tx, here, check }) => {
+    await here.friend.rpc('redeem_code', { code: (await codeOf(here.mentor, here.org)).code })
+    const changes = { terms: { conversion_window_days: 1 } }
+    await here.admin.rpc('update_program', { program_id: here.program, changes })
+    await tx`update referral.redemptions set redeemed_at = now() - interval '80 days'`
+    expect(await check()).toMatchObject({ ok: true, found: null })
+  }))
+
 test('pending_past_window counts redemptions that the job has left for more than an hour', () =>
   about('pending_past_window', async ({ tx, here, check }) => {
     const { code } = await codeOf(here.mentor, here.org)
@@ -237,6 +246,17 @@ describe('unattributed', () => {
       await sold(tx, { customer: 'cus_there', orgId: there.org })
       expect(await check()).toMatchObject({ found: 0n })
       await sold(tx, { customer: 'cus_here', orgId: here.org })
+      expect(await check()).toMatchObject({ found: 1n })
+    }))
+
+  test('counts all of an account of its own but those that name another organisation', () =>
+    about('unattributed', async (told) => {
+      const { tx, check } = told
+      await set(told, { stripe_account_id: 'acct_1' })
+      const there = await scene(tx, terms)
+      await sold(tx, { account: 'acct_1', customer: 'cus_there', orgId: there.org })
+      expect(await check()).toMatchObject({ found: 0n })
+      await sold(tx, { account: 'acct_1', customer: 'cus_nobody' })
       expect(await check()).toMatchObject({ found: 1n })
     }))
 })
