@@ -1138,6 +1138,7 @@ export type Database = {
           isSetofReturn: true
         }
       }
+      installed_version: { Args: Record<PropertyKey, never>; Returns: string }
       link_site: {
         Args: { host: string }
         Returns: Database['referral']['CompositeTypes']['link_site']

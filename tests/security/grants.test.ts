@@ -93,6 +93,7 @@ const rpcs: Record<string, string[]> = {
   has_redeemed: ['authenticated'],
   import_codes: people,
   ingest_stripe_event: ['service_role'],
+  installed_version: ['service_role'],
   my_redemption: ['authenticated'],
   my_referrals: ['authenticated'],
   reactivate_code: people,
