@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Stripe from 'stripe'
 import { afterEach, describe, expect, test } from 'vitest'
-import { migration } from '../../scripts/migrate.ts'
+import { migrationsFolder } from '../../scripts/releases/releases.ts'
 import { canReach } from '../../scripts/stack/home.ts'
 import { root } from '../../scripts/stack/root.ts'
 import { readEnvironmentFile } from '../../scripts/stack/spawn.ts'
@@ -213,7 +213,8 @@ describe('npm start ends with one sentence and exit code 1', () => {
 
   test('when a migration fails', async () => {
     const copy = copyOfProject()
-    const file = migration.replace(root, copy)
+    const folder = join(copy, migrationsFolder)
+    const file = join(folder, String(readdirSync(folder).sort().at(-1)))
     writeFileSync(file, `${readFileSync(file, 'utf8')}\nselect 1 / 0;\n`)
     expect(await failure(start('start.ts', ['--fresh'], { folder: copy }))).toMatch(
       /^A migration failed.*division by zero/,
