@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { start } from './start.ts'
 
 /** The commands, in the order in which an adopter meets them. */
-export const commands: Command[] = []
+export const commands: Command[] = [start]
