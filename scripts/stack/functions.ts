@@ -10,7 +10,7 @@ import { root } from './root.ts'
 
 /** The environment variables of each function of this package. It may read no others. */
 export const functionEnvironment = {
-  link: [
+  'referbase-link': [
     'SUPABASE_URL',
     'SUPABASE_PUBLISHABLE_KEYS',
     'SUPABASE_PUBLISHABLE_KEY',
@@ -19,7 +19,7 @@ export const functionEnvironment = {
     'LINK_FALLBACK_URL',
     'LINK_PROXY_SECRET',
   ],
-  'stripe-webhook': [
+  'referbase-stripe-webhook': [
     'SUPABASE_URL',
     'SUPABASE_SECRET_KEYS',
     'SUPABASE_SECRET_KEY',
@@ -46,6 +46,8 @@ type Settings = {
   project?: Project
   /** The functions to serve; all by default. */
   names?: string[]
+  /** The files to serve in place of the project's, by the names of the functions. */
+  files?: ReadonlyMap<string, string>
 }
 
 /**
@@ -53,10 +55,11 @@ type Settings = {
  * so that one that does not start is no concern of the others.
  */
 export async function startFunctions(settings: Settings): Promise<Functions> {
-  const { project = readProject(root, 'installed'), names, ...rest } = settings
+  const { project = readProject(root, 'installed'), names, files, ...rest } = settings
   const served = new Map(
     project.functions
       .filter(({ name }) => names?.includes(name) ?? true)
+      .map((found) => ({ ...found, entrypoint: files?.get(found.name) ?? found.entrypoint }))
       .map((edgeFunction) => [edgeFunction.name, edgeFunction]),
   )
   const starting = new Map<string, Promise<number>>()

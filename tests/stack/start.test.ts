@@ -181,7 +181,9 @@ async function signedDelivery({ FUNCTIONS_URL }: StackEnvironment, secret: strin
   const body = '{"id": "evt_1", "object": "event", "type": "customer.created", "livemode": false}'
   const signature = Stripe.webhooks.generateTestHeaderString({ payload: body, secret })
   const headers = { 'stripe-signature': signature }
-  return (await fetch(`${FUNCTIONS_URL}/stripe-webhook`, { method: 'POST', headers, body })).status
+  return (
+    await fetch(`${FUNCTIONS_URL}/referbase-stripe-webhook`, { method: 'POST', headers, body })
+  ).status
 }
 
 describe('npm start ends with what is wrong, and exit code 1', () => {
@@ -220,7 +222,7 @@ describe('npm start ends with what is wrong, and exit code 1', () => {
     const file = join(copy, 'functions/link/index.ts')
     writeFileSync(file, `throw new Error('no reason')\n${readFileSync(file, 'utf8')}`)
     expect(await failure(start('start.ts', ['--fresh'], { folder: copy }))).toMatch(
-      /^The function "link" did not start: .*no reason/,
+      /^The function "referbase-link" did not start: .*no reason/,
     )
   })
 
