@@ -38,7 +38,7 @@ function newFolder(): string {
 /** A stack that is starting: resolves when it has written its env file. */
 async function started(running: Running, file: string) {
   const failed = running.ended.then(({ stderr }) => Promise.reject(new Error(stderr)))
-  await Promise.race([until(() => readIfAny(file).includes('SUPABASE_URL=http')), failed])
+  await Promise.race([until(() => readIfAny(file).includes('SUPABASE_URL=http'), 100), failed])
   failed.catch(() => {})
   const environment = readEnvironmentFile(file)
   // By its ports the stack's processes are known.
@@ -167,7 +167,7 @@ describe('npm start -- --fresh', () => {
     const file = join(newFolder(), 'env')
     const args = ['start', '--', '--fresh', '--env-file', file]
     const npm = spawn('npm', args, { cwd: root, detached: true })
-    await until(() => existsSync(file))
+    await until(() => existsSync(file), 100)
     const environment = readEnvironmentFile(file)
     expect(await isReachedFromElsewhere(environment)).toBe(false)
     process.kill(npm.pid ?? 0, 'SIGKILL')
