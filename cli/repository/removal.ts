@@ -38,7 +38,7 @@ begin
     join pg_depend as d on d.refclassid = ours.classid and d.refobjid = ours.objid
     where d.deptype in ('a', 'i', 'P', 'S') or d.refclassid = 'pg_namespace'::regclass
   )
-  select string_agg(distinct pg_describe_object(d.classid, d.objid, d.objsubid), ', ')
+  select string_agg(distinct regexp_replace(pg_describe_object(d.classid, d.objid, d.objsubid), '^rule _RETURN on ', ''), ', ')
   into v_dependents
   from ours
   join pg_depend as d on d.refclassid = ours.classid and d.refobjid = ours.objid

@@ -1,21 +1,16 @@
 /** `referbase codes export`, over HTTP: what is written, and what a failure leaves. */
 import { spawn } from 'node:child_process'
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { once } from 'node:events'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { afterAll, describe, expect, inject, test } from 'vitest'
 import { root } from '../../scripts/stack/root.ts'
 import { referbaseHere } from '../support/cli.ts'
 import { sceneOverHttp, stackDatabase } from '../support/http.ts'
 import { until } from '../support/processes.ts'
+import { startRelay } from '../support/relay.ts'
 
 const sql = stackDatabase()
 const stack = inject('stack')
@@ -33,11 +28,14 @@ const addCodes = (org: string, count: number) => sql`
   select p.org_id, p.id, 'ROW' || upper(left(p.org_id::text, 8)) || n, 'row ' || n, gen_random_uuid()
   from referral.programs as p, generate_series(1, ${count}::int) as n where p.org_id = ${org}`
 
+/** An organisation whose codes are several pages. */
+const large = await sceneOverHttp()
+await addCodes(large.org, 2500)
+
 describe('codes export', () => {
   test('writes every code with its uses, and cells that a spreadsheet would run as text', async () => {
-    const { org, friend, code } = await sceneOverHttp()
+    const { org, friend, code } = large
     await friend.supabase.rpc('redeem_code', { code }).throwOnError()
-    await addCodes(org, 2500)
     const [odd] = await sql`
       update referral.codes set description = '=1+1, "a"' where org_id = ${org} and description = 'row 7'
       returning code`
@@ -96,32 +94,32 @@ describe('codes export', () => {
     expect([code, stderr]).toEqual([2, expect.stringMatching(/unknown option '--dry-run'/)])
   })
 
-  test('that is interrupted, or whose reader has gone, leaves the file as it was and ends at once', async () => {
-    const { org } = await sceneOverHttp()
-    await addCodes(org, 20_000)
+  /** An export in a process of its own. */
+  const begin = (file: string, env = {}) => {
+    const args = [join(root, 'cli/main.ts'), 'codes', 'export', '--org', large.org, file]
+    const child = spawn(process.execPath, args, {
+      env: { PATH: process.env.PATH, ...stack, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    return { child, stderr: text(child.stderr), ended: once(child, 'close') }
+  }
+
+  test('that is interrupted leaves the file as it was, and nothing beside it', async () => {
+    const relay = await startRelay()
+    relay.hangAfter = 1
     const { path, target } = place()
     writeFileSync(target, 'kept\n')
-    const begin = (file: string) =>
-      spawn(process.execPath, [join(root, 'cli/main.ts'), 'codes', 'export', '--org', org, file], {
-        env: { PATH: process.env.PATH, ...stack },
-        stdio: ['ignore', 'pipe', 'pipe'],
-      })
-    const stderr: string[] = []
-    const interrupted = begin(target)
-    interrupted.stderr.on('data', (chunk) => stderr.push(String(chunk)))
-    const interruptedEnd = new Promise((resolve) => interrupted.once('close', resolve))
+    const { child, stderr, ended } = begin(target, { SUPABASE_URL: relay.url })
     await until(() => readdirSync(path).length === 2)
-    interrupted.kill('SIGINT')
-    expect(await interruptedEnd).toBe(130)
+    child.kill('SIGINT')
+    expect([(await ended)[0], await stderr]).toEqual([130, ''])
     expect([readdirSync(path), readFileSync(target, 'utf8')]).toEqual([['out.csv'], 'kept\n'])
+  })
 
-    const piped = begin('-')
-    piped.stderr.on('data', (chunk) => stderr.push(String(chunk)))
-    const pipedEnd = new Promise((resolve) => piped.once('close', resolve))
-    await new Promise((resolve) => piped.stdout.once('data', resolve))
-    piped.stdout.destroy()
-    expect(await pipedEnd).toBe(141)
-    expect(stderr).toEqual([])
-    expect(existsSync('-')).toBe(false)
+  test('whose reader has gone, as after head, ends without a word', async () => {
+    const { child, stderr, ended } = begin('-')
+    await once(child.stdout, 'data')
+    child.stdout.destroy()
+    expect([(await ended)[0], await stderr]).toEqual([141, ''])
   })
 })

@@ -104,19 +104,19 @@ test('with --json a script reads what was imported, and what is wrong', async ()
   })
 })
 
-test('20,000 lines are imported in one command, and not one of them where one is wrong', async () => {
+test('3,000 lines are imported in one command, and not one of them where one is wrong', async () => {
   const { org } = await sceneOverHttp()
   const own = org.slice(0, 4).toUpperCase()
-  const lines = Array.from({ length: 20_000 }, (_, n) => `BULK-${own}-${100_000 + n},5,2099-12-31`)
+  const lines = Array.from({ length: 3000 }, (_, n) => `BULK-${own}-${100_000 + n},5,2099-12-31`)
   const wrong = file(['code,max_uses,expires_at', ...lines, 'LAST,x,'].join('\n'))
   const refused = await run('--org', org, wrong)
-  expect(refused.stderr).toContain('line 20002, column max_uses: invalid_argument: x')
+  expect(refused.stderr).toContain('line 3002, column max_uses: invalid_argument: x')
   expect(await countOf(org)).toBe(1)
   const right = file(['code,max_uses,expires_at', ...lines].join('\n'))
-  const taken = await run('--org', org, right)
-  expect(taken.stdout).toMatch(/^20000 codes imported, as batch /)
-  expect(await countOf(org)).toBe(20_001)
-}, 120_000)
+  const imported = await run('--org', org, right)
+  expect(imported.stdout).toMatch(/^3000 codes imported, as batch /)
+  expect(await countOf(org)).toBe(3001)
+})
 
 test.for([
   ['semicolons', 'code;max_uses\nA-1;5\n', /separated by “;”/],
@@ -140,7 +140,7 @@ test.for([
 test.for([
   ['no arguments', [], /required option '--org <id>'/],
   ['no file', ['--org', 'x'], /missing required argument 'file'/],
-  ['an unknown option', ['--what'], /unknown option '--what'/],
+  ['an unknown option', ['--org', 'x', 'codes.csv', '--what'], /unknown option '--what'/],
 ] as const)('%s is a wrong command line, with the help after it', async ([, args, expected]) => {
   const { code, stdout, stderr } = await run(...args)
   expect([code, stdout]).toEqual([2, ''])

@@ -9,6 +9,7 @@ import {
   type Files,
   filesOf,
   migrationsOf,
+  node20,
   packageOf,
   push,
   realMigrations,
@@ -90,8 +91,9 @@ test('an empty repository gets everything, and runs on Node 20', async () => {
   const { sql, url } = await projectDatabase()
   const folder = repository()
   mkdirSync(join(folder, 'apps/web'), { recursive: true })
-  const node = node20() ?? process.execPath
-  const { code, stdout } = await referbase(pack, join(folder, 'apps/web'), ['init'], { node })
+  const { code, stdout } = await referbase(pack, join(folder, 'apps/web'), ['init'], {
+    node: node20,
+  })
   expect(code).toBe(0)
   expect(stdout).toMatch(/^added {3}supabase\/migrations\/\d{14}_referbase\.sql\n/)
   expect(stdout).toContain('supabase db push --remote')
@@ -274,11 +276,3 @@ test('a file that cannot be written leaves the repository as it was', async () =
   expect(stderr).toContain('Nothing was written: ')
   expect(filesOf(folder)).toEqual(before)
 })
-
-/** The system's Node, if it is the oldest that the package supports. */
-function node20(): string | undefined {
-  const paths = execFileSync('sh', ['-c', 'which -a node'], { encoding: 'utf8' }).trim().split('\n')
-  return paths.find((path) =>
-    /^v20\./.test(execFileSync(path, ['--version'], { encoding: 'utf8' })),
-  )
-}

@@ -1,5 +1,5 @@
 /** An adopter's repository, made with the real Supabase CLI, and packages of ours to run in it. */
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import {
   cpSync,
   existsSync,
@@ -126,4 +126,14 @@ export async function push(
     folder,
   )
   return { code, text: stdout + stderr }
+}
+
+/** The system's Node where it is version 20, the oldest that the package supports; otherwise the tests' own. */
+export const node20: string =
+  run('which', '-a', 'node')
+    .split('\n')
+    .find((path) => run(path, '--version').startsWith('v20.')) ?? process.execPath
+
+function run(program: string, ...args: string[]): string {
+  return execFileSync(program, args, { encoding: 'utf8' }).trim()
 }

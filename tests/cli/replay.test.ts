@@ -1,15 +1,20 @@
-/** `npm run replay`, on a database in which every story was told, records and decisions among them. */
+/** `referbase replay`, on a database in which every story was told, records and decisions among them. */
 import { expect, inject, test } from 'vitest'
+import { compare } from '../../cli/replay/compare.ts'
 import { operator } from '../support/actors.ts'
+import { referbaseHere } from '../support/cli.ts'
 import { testDatabase } from '../support/database.ts'
 import { ending, stageStory, stories } from '../support/money.ts'
-import { start } from '../support/processes.ts'
 
-const [source, target, other] = [await testDatabase(), await testDatabase(), await testDatabase()]
+const [source, target] = [await testDatabase(), await testDatabase()]
+const [small, broken, empty] = [await testDatabase(), await testDatabase(), await testDatabase()]
 const url = async (sql: typeof source) => {
   const [row] = await sql`select current_database() as name`
   return inject('servers').postgres.replace('DATABASE', String(row?.name))
 }
+const replay = async (from: typeof source, to: typeof source, ...options: string[]) =>
+  referbaseHere(['replay', await url(from), await url(to), ...options])
+const steps = 'copying what is not derived\nreplaying events and records\ncomparing\n'
 
 const withdraw = async (sql: typeof source, redemption: string) => {
   const [decision] = await sql`
@@ -50,14 +55,12 @@ test('facts and ledger are made anew from what is not derived, and equal the ori
     member_id: forfeited?.referrer_id,
     since: '2020-01-01T00:00:00Z',
   })
-  const replayInto = async (sql: typeof source) =>
-    start('replay.ts', [await url(source), await url(sql)]).ended
-  expect(await replayInto(target)).toEqual({
+  expect(await replay(source, target)).toEqual({
     code: 0,
     stdout: expect.stringMatching(
       new RegExp(`^\\d+ events and ${stories.length} records replayed, 0 differences\\n$`),
     ),
-    stderr: '',
+    stderr: steps,
   })
   expect(await decisions(target)).toEqual(await decisions(source))
 
@@ -75,12 +78,49 @@ test('facts and ledger are made anew from what is not derived, and equal the ori
   expect(last).toEqual({ code_id: code?.id, status: 'suspended' })
 
   await source`update referral_private.postings set amount = amount + 1 where amount = 375`
-  expect(await replayInto(other)).toMatchObject({
-    code: 1,
-    stderr: expect.stringContaining('only in the source'),
-  })
-  expect(await replayInto(target)).toMatchObject({
-    code: 1,
-    stderr: expect.stringContaining('The target is not empty.'),
-  })
+  const differences = await compare(source, target)
+  expect(differences.length).toBeGreaterThan(1)
+  expect(
+    differences.filter((line) => !/^only in the (source:.* 376|target:.* 375)$/.test(line)),
+  ).toEqual([])
 }, 120_000)
+
+test('a difference is named, and the exit code says so', async () => {
+  const [story] = stories
+  if (!story) throw new Error('there are stories')
+  const staged = await stageStory(small, story)
+  for (const event of staged.events) await operator(small).rpc('ingest_stripe_event', { event })
+  await ending(small, staged)
+  await small`
+    update referral.redemptions set confirmed_at = confirmed_at + interval '1 day'`
+  const { code, stdout, stderr } = await replay(small, broken, '--json')
+  expect(code).toBe(1)
+  const { events, records, differences } = JSON.parse(stdout)
+  expect([events, records]).toEqual([staged.events.length, 0])
+  expect(differences).toHaveLength(2)
+  expect(stderr).toBe(`${steps}${differences.join('\n')}\n`)
+})
+
+test.for([
+  ['a target that is in use', () => replay(small, broken), /^The target is not empty.\n$/],
+  [
+    'no URL',
+    () => referbaseHere(['replay', 'db', 'db']),
+    /^The source is not a URL such as postgres/,
+  ],
+  [
+    'a server that is not there',
+    () => referbaseHere(['replay', 'postgresql://postgres@127.0.0.1:1/x', 'postgresql://x@y/z']),
+    /^The source cannot be reached: .*ECONNREFUSED.*\n$/,
+  ],
+  [
+    'a database without the schema',
+    async () =>
+      referbaseHere(['replay', await url(small), (await url(empty)).replace(/[^/]+$/, 'postgres')]),
+    /^The target has no schema of referbase. Apply its migrations first.\n$/,
+  ],
+] as const)('%s is refused in one sentence', async ([, command, said]) => {
+  const { code, stdout, stderr } = await command()
+  expect([code, stdout]).toEqual([1, ''])
+  expect(stderr).toMatch(said)
+})
