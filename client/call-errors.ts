@@ -195,6 +195,13 @@ export type CallErrors = {
     | 'rate_limited'
     | 'busy'
   has_redeemed: 'not_signed_in' | 'anonymous_user'
+  health:
+    | 'not_signed_in'
+    | 'anonymous_user'
+    | 'not_a_member'
+    | 'not_allowed'
+    | 'organisation_not_found'
+    | 'invalid_argument'
   import_codes:
     | 'not_signed_in'
     | 'anonymous_user'
@@ -207,6 +214,7 @@ export type CallErrors = {
     | 'rate_limited'
     | 'busy'
   ingest_stripe_event: 'invalid_event' | 'busy'
+  installed_version: never
   link_site: never
   list_changes:
     | 'not_signed_in'

@@ -143,11 +143,20 @@ export const calls: Record<string, Call> = {
     answers: signedIn,
     rows: (_, caller) => [{ has_redeemed: caller === 'referee' }],
   },
+  health: {
+    args: org,
+    answers: adminOnly,
+    rows: () =>
+      ['destinations', 'program', 'admin', 'codes', 'link_host', 'stripe_account']
+        .concat(['pending_past_window', 'unattributed'])
+        .map((name) => ({ name, ok: name !== 'destinations' })),
+  },
   import_codes: {
     args: ({ org }) => ({ org_id: org, rows: [{ code: 'IMPORTED' }] }),
     answers: staffOnly,
   },
   ingest_stripe_event: { args: ({ event }) => ({ event }), answers: operatorOnly, rows: applied },
+  installed_version: { args: nothing, answers: operatorOnly },
   link_site: { args: () => ({ host: 'go.example.org' }), answers: everybody },
   list_changes: {
     args: ({ org, forfeit }) => ({ org_id: org, subject_id: forfeit }),
