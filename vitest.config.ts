@@ -15,7 +15,7 @@ const long = [
   'concurrency/money',
   'properties/told',
   'properties/mixed-events',
-  'stack/replay',
+  'cli/replay',
   'sql/plans',
   'stack/commands',
   'hosts/nginx',
