@@ -214,6 +214,7 @@ export type CallErrors = {
     | 'rate_limited'
     | 'busy'
   ingest_stripe_event: 'invalid_event' | 'busy'
+  installed_version: never
   link_site: never
   list_changes:
     | 'not_signed_in'

@@ -1148,6 +1148,7 @@ export type Database = {
           isSetofReturn: true
         }
       }
+      installed_version: { Args: Record<PropertyKey, never>; Returns: string }
       link_site: {
         Args: { host: string }
         Returns: Database['referral']['CompositeTypes']['link_site']

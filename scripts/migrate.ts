@@ -1,44 +1,55 @@
 /**
  * `npm run migrate`: after a change in sql/ or in the client's comments, writes what is generated: sql/90_api.sql, docs/api.md,
- * docs/client.md, the migration, client/database.types.ts and client/call-errors.ts. Before 0.2.0 there is one migration, and it is the files of sql/ in load order.
+ * docs/client.md, client/database.types.ts and client/call-errors.ts. Until the first release it also writes the one migration,
+ * which is the files of sql/ in load order. After it, migrations are written by hand: it says where they do not lead to sql/,
+ * and `-- --draft NAME` drafts the unreleased one.
  */
-import { readFile, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { runMain } from '../cli/cli-error.ts'
+import { parseArgs } from 'node:util'
+import { CliError, runMain } from '../cli/cli-error.ts'
 import { generateApi } from './api/generate.ts'
-import { sqlFiles } from './sql-files.ts'
-import { applyMigrations, createProject } from './stack/database.ts'
+import { createFromSource } from './releases/databases.ts'
+import { draftMigration } from './releases/draft.ts'
+import { migrationDrift } from './releases/drift.ts'
+import { migrationsFolder, migrationsOf, readReleases } from './releases/releases.ts'
+import { migrationFromSource } from './sql-files.ts'
 import { root } from './stack/root.ts'
 import { startThrowawayPostgres } from './stack/throwaway.ts'
 import { typesFile, typesOf } from './types.ts'
 
-export const migration = join(root, 'supabase/migrations/20261121000000_referbase.sql')
-
-/** The text of the migration as sql/ would have it now. */
-export async function migrationFromSource(): Promise<string> {
-  const texts = (await sqlFiles()).map((file) => readFile(join(root, file), 'utf8'))
-  return [
-    '-- Generated from sql/ by `npm run migrate`. Do not edit.\n',
-    ...(await Promise.all(texts)),
-  ].join('\n')
+function say(text: string): void {
+  process.stdout.write(`${text}\n`)
 }
 
-if (import.meta.main) {
-  await runMain(async () => {
-    const server = await startThrowawayPostgres()
-    try {
-      for (const [path, text] of Object.entries(await generateApi(server))) {
-        await writeFile(join(root, path), text)
-      }
-      await writeFile(migration, await migrationFromSource())
-      await createProject(server, 'postgres')
-      await applyMigrations(server, 'postgres')
-      await writeFile(typesFile, await typesOf(server, 'postgres'))
-    } finally {
-      await server.stop()
+await runMain(async () => {
+  const draft = readDraft()
+  const isReleased = (await readReleases()).length > 0
+  const server = await startThrowawayPostgres()
+  try {
+    for (const [path, text] of Object.entries(await generateApi(server)))
+      await writeFile(join(root, path), text)
+    await writeFile(join(root, typesFile), await typesOf(server, await createFromSource(server)))
+    say("wrote sql/90_api.sql, docs/api.md, docs/client.md, and the client's types")
+    if (draft) return say(`wrote ${await draftMigration(server, draft)}: finish it by hand`)
+    if (!isReleased) {
+      const [name = '20261121000000_referbase.sql'] = (await migrationsOf()).unreleased
+      await writeFile(join(root, migrationsFolder, name), await migrationFromSource())
+      return say(`wrote ${migrationsFolder}/${name}`)
     }
-    process.stdout.write(
-      "wrote sql/90_api.sql, docs/api.md, docs/client.md, supabase/migrations, and the client's types\n",
-    )
-  })
+    const drift = await migrationDrift(server)
+    if (drift.length)
+      say(`The migrations do not lead to sql/ yet. Write an unreleased one by hand, or a draft of it by
+"npm run migrate -- --draft NAME".\n${drift.join('\n')}`)
+  } finally {
+    await server.stop()
+  }
+})
+
+function readDraft(): string | undefined {
+  try {
+    return parseArgs({ options: { draft: { type: 'string' } } }).values.draft
+  } catch (error) {
+    throw new CliError(`${(error as Error).message}. Usage: npm run migrate [-- --draft NAME]`)
+  }
 }

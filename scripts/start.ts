@@ -101,7 +101,7 @@ function report({ environment: e, hasDemo }: Stack): string {
   const next = hasDemo
     ? [
         'docs/quickstart.md',
-        `curl -i '${e.FUNCTIONS_URL}/link/DEMO-2026'`,
+        `curl -i '${e.FUNCTIONS_URL}/referbase-link/DEMO-2026'`,
         `curl '${e.SUPABASE_URL}/rest/v1/rpc/resolve_code?code=demo2026' -H 'apikey: ${e.SUPABASE_PUBLISHABLE_KEY}' -H 'accept-profile: referral'`,
         'npm run demo',
       ]

@@ -921,6 +921,26 @@ Errors: invalid_event, busy.';
 
 grant execute on function referral.ingest_stripe_event to service_role;
 
+create function referral.installed_version()
+returns text
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '5s'
+as $$
+begin
+  return referral_private.installed_version();
+end
+$$;
+
+comment on function referral.installed_version is
+  'Returns the version of referbase that the database has: that of the last migration of a release.
+
+Callers: the operator.';
+
+grant execute on function referral.installed_version to service_role;
+
 create function referral.link_site(host text)
 returns setof referral.link_site
 language plpgsql

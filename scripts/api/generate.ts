@@ -52,8 +52,8 @@ export async function generateApi(server: Postgres): Promise<Record<string, stri
 }
 
 /** Runs a file of sql/; an error names the file and where it is. */
-export async function loadFile(url: string, file: string): Promise<void> {
-  await execute(url, { file: join(root, file) }).catch((error: unknown) => {
+export async function loadFile(url: string, file: string, folder = root): Promise<void> {
+  await execute(url, { file: join(folder, file) }).catch((error: unknown) => {
     if (!(error instanceof postgres.PostgresError)) throw error
     throw new CliError(`${file}: ${error.message}${error.where ? ` (${error.where})` : ''}`)
   })

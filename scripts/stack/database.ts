@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { getAuthSchemaSql } from '@supabase/lite'
 import postgres from 'postgres'
 import { CliError } from '../../cli/cli-error.ts'
@@ -46,20 +46,22 @@ export async function createProject(
   await execute(admin, { file: join(bootstrap, 'database.sql') })
 }
 
-/** Applies pending migrations with the Supabase CLI, as a deployment does. */
+/** Applies pending migrations with the Supabase CLI, as a deployment does: of the repository, or of another project folder. */
 export async function applyMigrations(
   server: Pick<Postgres, 'url'>,
   database: string,
+  { folder = root, without = [] }: { folder?: string; without?: string[] } = {},
 ): Promise<void> {
   const args = ['migration', 'up', `--remote=${server.url(database, 'postgres')}`]
   // In a folder of its own the CLI finds no .env, which may hold anything.
-  const folder = await mkdtemp(join(tmpdir(), 'referbase-migrations-'))
-  const { code, stdout, stderr } = await cp(join(root, 'supabase'), join(folder, 'supabase'), {
+  const copy = await mkdtemp(join(tmpdir(), 'referbase-migrations-'))
+  const { code, stdout, stderr } = await cp(join(folder, 'supabase'), join(copy, 'supabase'), {
     recursive: true,
-    filter: (file) => !/[/\\]\.[^/\\]*$/.test(file.slice(root.length)),
+    filter: (file) =>
+      !/[/\\]\.[^/\\]*$/.test(file.slice(folder.length)) && !without.includes(basename(file)),
   })
-    .then(() => supabase(args, folder))
-    .finally(() => rm(folder, { recursive: true, force: true }))
+    .then(() => supabase(args, copy))
+    .finally(() => rm(copy, { recursive: true, force: true }))
   if (code !== 0) {
     const reason = `${stderr}\n${stdout}`.split('\n').find((line) => /^error/i.test(line)) ?? stderr
     throw new CliError(`A migration failed, and nothing of it was applied: ${reason.trim()}`)

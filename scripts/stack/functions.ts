@@ -1,14 +1,15 @@
-/** The edge functions of the local stack. Each runs its deployed `index.ts` in a Deno process of its own. */
+/** The edge functions of the local stack. Each runs the file that is deployed in a Deno process of its own. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createWriteStream, existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { CliError } from '../../cli/cli-error.ts'
+import { configuredFunctions } from './config.ts'
 import { freePort } from './ports.ts'
 import { root } from './root.ts'
 
 /** The environment variables of each function. It may read no others. */
 export const functionEnvironment = {
-  link: [
+  'referbase-link': [
     'SUPABASE_URL',
     'SUPABASE_PUBLISHABLE_KEYS',
     'SUPABASE_PUBLISHABLE_KEY',
@@ -17,7 +18,7 @@ export const functionEnvironment = {
     'LINK_FALLBACK_URL',
     'LINK_PROXY_SECRET',
   ],
-  'stripe-webhook': [
+  'referbase-stripe-webhook': [
     'SUPABASE_URL',
     'SUPABASE_SECRET_KEYS',
     'SUPABASE_SECRET_KEY',
@@ -39,6 +40,8 @@ type Settings = {
   environment: Record<string, string>
   /** The functions to start; all by default. */
   names?: FunctionName[]
+  /** The file of each function. By default the one that supabase/config.toml names. */
+  files?: ReadonlyMap<string, string>
 }
 
 /** Starts the functions and waits until each listens. */
@@ -72,9 +75,11 @@ function startFunction(
   name: FunctionName,
   deno: string,
   port: number,
-  { home, apiPort, environment }: Settings,
+  { home, apiPort, environment, files = configuredFunctions() }: Settings,
 ): Running {
   const allowed = functionEnvironment[name]
+  const file = files.get(name)
+  if (!file) throw new CliError(`There is no file of the function "${name}".`)
   const child = spawn(
     deno,
     [
@@ -87,7 +92,7 @@ function startFunction(
       `--preload=${join(root, 'scripts/stack/end-with-parent.ts')}`,
       `--allow-net=127.0.0.1:${apiPort},127.0.0.1:${port}`,
       `--allow-env=${allowed.join(',')}`,
-      join(root, 'functions', name, 'index.ts'),
+      file,
     ],
     {
       cwd: root,

@@ -61,7 +61,9 @@ export async function startGateway(port: number, host: string) {
   app.onError((_, c) => refuse(c, 'bad_gateway', 502))
 
   async function forward(c: Context<Bindings>): Promise<Response> {
-    const target = services?.functions.port(c.req.param('name') ?? '')
+    const name = c.req.param('name') ?? ''
+    // A function goes on answering under the name of its folder.
+    const target = services?.functions.port(name) ?? services?.functions.port(`referbase-${name}`)
     if (!target) return c.notFound()
     const { pathname, search } = new URL(c.req.url)
     const path = pathname.replace('/functions/v1', '')

@@ -131,7 +131,7 @@ async function requireAnswers(environment: {
   const paths = [
     '/rest/v1/rpc/resolve_code?code=none',
     '/auth/v1/settings',
-    '/functions/v1/link/none',
+    '/functions/v1/referbase-link/none',
   ]
   for (const path of paths) {
     const { status } = await fetch(environment.SUPABASE_URL + path, {

@@ -5,8 +5,15 @@ import { root } from './root.ts'
 
 export type CliResult = { code: number; stdout: string; stderr: string }
 
-/** Runs `supabase` with the arguments in the repository, or in another project folder, and waits for its end. */
-export function supabase(args: string[], workdir: string = root): Promise<CliResult> {
+/**
+ * Runs `supabase` with the arguments in the repository, or in another project folder, and waits for its end. `environment`
+ * is set beside the process's own.
+ */
+export function supabase(
+  args: string[],
+  workdir: string = root,
+  environment: Record<string, string> = {},
+): Promise<CliResult> {
   const cli = join(root, 'node_modules/supabase/dist/supabase.js')
   return new Promise((resolve) => {
     execFile(
@@ -14,7 +21,7 @@ export function supabase(args: string[], workdir: string = root): Promise<CliRes
       [cli, ...args, '--agent', 'no', '--yes', '--workdir', workdir],
       {
         cwd: workdir,
-        env: { ...process.env, DO_NOT_TRACK: '1', NO_COLOR: '1' },
+        env: { ...process.env, DO_NOT_TRACK: '1', NO_COLOR: '1', ...environment },
         maxBuffer: 64 * 1024 * 1024,
       },
       (error, stdout, stderr) =>

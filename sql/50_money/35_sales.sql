@@ -49,31 +49,38 @@ rows 10
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_sale referral_private.sales;
 begin
-  return query
-  select p_stripe_account, p_livemode, t.payment_id,
-    coalesce(t.customer_id, t.payment_id), t.customer_id is null, referral_private.organisation_named(t),
-    (t.best).program_id, (t.best).subscription_id,
-    array(
-      select distinct object_id collate "C"
-      from unnest(array[t.payment_id] || t.keys || t.session_ids) as object_id
-      order by 1
-    ),
-    (t.best).currency, (t.best).paid,
-    least((t.best).paid, case
-      when (t.best).source = 'invoice' then referral_private.reversed_of_invoice(
-        p_stripe_account, p_livemode, t.payment_id, t.keys, (t.best).currency, (t.best).paid
+  for v_sale.stripe_account, v_sale.livemode, v_sale.sale_id, v_sale.payer_id, v_sale.is_guest, v_sale.org_id,
+    v_sale.program_id, v_sale.subscription_id, v_sale.object_ids, v_sale.currency, v_sale.paid, v_sale.reversed,
+    v_sale.total, v_sale.total_excluding_tax, v_sale.sale_at, v_sale.paid_at, v_sale.warned_at in
+    select p_stripe_account, p_livemode, t.payment_id,
+      coalesce(t.customer_id, t.payment_id), t.customer_id is null, referral_private.organisation_named(t),
+      (t.best).program_id, (t.best).subscription_id,
+      array(
+        select distinct object_id collate "C"
+        from unnest(array[t.payment_id] || t.keys || t.session_ids) as object_id
+        order by 1
+      ),
+      (t.best).currency, (t.best).paid,
+      least((t.best).paid, case
+        when (t.best).source = 'invoice' then referral_private.reversed_of_invoice(
+          p_stripe_account, p_livemode, t.payment_id, t.keys, (t.best).currency, (t.best).paid
+        )
+        else referral_private.reversed_of_payment(
+          p_stripe_account, p_livemode, t.keys, (t.best).currency, (t.best).paid
+        )
+      end)::bigint,
+      (t.taxed).total, (t.taxed).total_excluding_tax, t.sale_at, t.paid_at,
+      (
+        select max(w.warned_at) from referral_private.warnings as w
+        where w.stripe_account = p_stripe_account and w.livemode = p_livemode and w.payment_key = any (t.keys)
       )
-      else referral_private.reversed_of_payment(
-        p_stripe_account, p_livemode, t.keys, (t.best).currency, (t.best).paid
-      )
-    end)::bigint,
-    (t.taxed).total, (t.taxed).total_excluding_tax, t.sale_at, t.paid_at,
-    (
-      select max(w.warned_at) from referral_private.warnings as w
-      where w.stripe_account = p_stripe_account and w.livemode = p_livemode and w.payment_key = any (t.keys)
-    )
-  from referral_private.payments_together(p_stripe_account, p_livemode, p_ids) as t;
+    from referral_private.payments_together(p_stripe_account, p_livemode, p_ids) as t
+  loop
+    return next v_sale;
+  end loop;
 end
 $$;
 

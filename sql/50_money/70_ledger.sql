@@ -146,7 +146,7 @@ begin
       return v_accounts;
     end if;
     insert into referral_private.ledger_accounts (org_id, livemode, earner_id, kind, currency)
-    select n.* from unnest(v_missing) as n order by 1, 2, 3, 4, 5;
+    select n.org_id, n.livemode, n.earner_id, n.kind, n.currency from unnest(v_missing) as n order by 1, 2, 3, 4, 5;
   end loop;
 end
 $$;

@@ -64,20 +64,28 @@ async function reckoned(tx: Sql, rows: Payment[]): Promise<bigint[][]> {
   await tx`create temporary table given on commit drop as
     select * from jsonb_to_recordset(${tx.json(rows)}) as p (n int, paid bigint[], refunds jsonb, disputes jsonb)`
   await tx.unsafe(`
-    insert into referral_private.invoice_payments
+    insert into referral_private.invoice_payments (
+      stripe_account, livemode, object_id, invoice_id, payment_key, amount_paid
+    )
     select 'acct_1', false, 'inpay_' || n || '_' || i, 'in_' || n || '_' || i, 'pi_' || n, amount
     from given cross join unnest(paid) with ordinality as part (amount, i);
-    insert into referral_private.refunds
+    insert into referral_private.refunds (
+      stripe_account, livemode, refund_id, payment_key, amount, status_rank, stated_at, stated_by
+    )
     select 'acct_1', false, 're_' || n || '_' || i, 'pi_' || n, (r ->> 'amount')::bigint,
       case when (r ->> 'failed')::boolean then 2 else 1 end, now(), 'evt_1'
     from given cross join jsonb_array_elements(refunds) with ordinality as refund (r, i);
-    insert into referral_private.credit_notes
+    insert into referral_private.credit_notes (
+      stripe_account, livemode, credit_note_id, invoice_id, outside, void, stated_at, stated_by
+    )
     select 'acct_1', false, 'cn_' || n || '_' || i, 'in_' || n || '_' || 1 + (r ->> 'invoice')::int, 0, false, now(), 'evt_1'
     from given cross join jsonb_array_elements(refunds) with ordinality as refund (r, i);
-    insert into referral_private.credit_note_refunds
+    insert into referral_private.credit_note_refunds (stripe_account, livemode, credit_note_id, refund_id, amount)
     select 'acct_1', false, 'cn_' || n || '_' || i, 're_' || n || '_' || i, (r ->> 'assigned')::bigint
     from given cross join jsonb_array_elements(refunds) with ordinality as refund (r, i);
-    insert into referral_private.disputes
+    insert into referral_private.disputes (
+      stripe_account, livemode, dispute_id, payment_key, amount, currency, stated_at, stated_by
+    )
     select 'acct_1', false, 'du_' || n || '_' || i, 'pi_' || n, (d ->> 'amount')::bigint, d ->> 'currency', now(), 'evt_1'
     from given cross join jsonb_array_elements(disputes) with ordinality as dispute (d, i);
     insert into referral_private.dispute_transactions

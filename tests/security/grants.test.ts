@@ -94,6 +94,7 @@ const rpcs: Record<string, string[]> = {
   health: people,
   import_codes: people,
   ingest_stripe_event: ['service_role'],
+  installed_version: ['service_role'],
   my_redemption: ['authenticated'],
   my_referrals: ['authenticated'],
   reactivate_code: people,

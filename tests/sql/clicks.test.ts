@@ -226,7 +226,7 @@ describe('code_clicks', () => {
     undone(sql, async (tx) => {
       const { org, id, mentor } = await linkScene(tx)
       await tx`
-        insert into referral_private.click_days
+        insert into referral_private.click_days (org_id, code_id, day, platform, channel, clicks, stored)
         select ${org}, ${id}, (now() at time zone 'utc')::date - n, 'web', '', n, n
         from generate_series(1, 40) as n`
       const days = async (range: object) =>

@@ -120,12 +120,12 @@ test('with a year of clicks, those of the days in question are read, by an index
   await admin.unsafe(`
     select referral_private.make_click_partition(date_trunc('month', now() at time zone 'utc') - n * interval '1 month')
     from generate_series(-2, 12) as n;
-    insert into referral_private.clicks
+    insert into referral_private.clicks (org_id, code_id, click_id, clicked_at, counted, platform)
     select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), now() - n * interval '30 minutes', true, 'web'
     from generate_series(1, 16000) as n;
-    insert into referral_private.visitors
+    insert into referral_private.visitors (org_id, code_id, visitor, day, clicks)
     select gen_random_uuid(), gen_random_uuid(), sha256(n::text::bytea), now(), 1 from generate_series(1, 10000) as n;
-    insert into referral_private.click_days
+    insert into referral_private.click_days (org_id, code_id, day, platform, channel, clicks, stored)
     select c.org_id, c.id, now()::date - n, 'web', '', 1, 1
     from (select * from referral.codes limit 100) as c, generate_series(1, 100) as n;
     analyze referral_private.clicks, referral_private.visitors, referral_private.click_days`)

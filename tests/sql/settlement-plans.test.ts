@@ -110,21 +110,34 @@ const others = (n: number) => `
   select '', md5('user' || n)::uuid from generate_series(1, ${n}) as n;
   insert into referral_private.payer_users (stripe_account, livemode, carrier, user_id, linked_at)
   select '', false, 'cus_' || n, md5('user' || n)::uuid, now() from generate_series(1, ${n}) as n;
-  insert into referral_private.payments
+  insert into referral_private.payments (
+    stripe_account, livemode, payment_id, source, customer_id, org_id, program_id, subscription_id,
+    subscription_org_id, names_referral, currency, paid, total, total_excluding_tax, sale_at, paid_at,
+    paid_at_is_stated, made_at, stated_at, stated_by
+  )
   select '', false, kind || n, source::referral_private.payment_source, 'cus_' || n, null, null, 'sub_' || n, null, true,
     'usd', 1000, 1000, null, now(), now(), false, now(), now(), 'evt_' || n
   from generate_series(1, ${n}) as n, (values ('in_', 'invoice'), ('pi_', 'intent')) as of (kind, source);
-  insert into referral_private.invoice_payments
+  insert into referral_private.invoice_payments (
+    stripe_account, livemode, object_id, invoice_id, payment_key, amount_paid
+  )
   select '', false, 'inpay_' || n, 'in_' || n, 'pi_' || n, 1000 from generate_series(1, ${n}) as n;
-  insert into referral_private.sessions
+  insert into referral_private.sessions (
+    stripe_account, livemode, session_id, made_at, org_id, subscription_id, invoice_id, intent_id
+  )
   select '', false, 'cs_' || n, now(), null, 'sub_' || n, null, null from generate_series(1, ${n}) as n;
-  insert into referral_private.charges
+  insert into referral_private.charges (stripe_account, livemode, charge_id, intent_id)
   select '', false, 'ch_' || n, 'pi_' || n from generate_series(1, ${n}) as n;
-  insert into referral_private.payer_evidence
+  insert into referral_private.payer_evidence (stripe_account, livemode, carrier, kind, named, object_id, carried_at)
   select '', false, 'cus_' || n, 'promotion_code', 'promo_' || n, 'in_' || n, now() from generate_series(1, ${n}) as n;
-  insert into referral_private.promotion_code_statements
+  insert into referral_private.promotion_code_statements (
+    stripe_account, livemode, promotion_code_id, stated_at, stated_by, code_key, states_previous, previous_key
+  )
   select '', false, 'promo_' || n, now(), 'evt_' || n, 'CODE' || n, false, null from generate_series(1, ${n}) as n;
-  insert into referral_private.sales
+  insert into referral_private.sales (
+    stripe_account, livemode, sale_id, payer_id, is_guest, org_id, program_id, subscription_id, object_ids,
+    currency, paid, reversed, total, total_excluding_tax, sale_at, paid_at, warned_at
+  )
   select '', false, 'in_' || n, 'cus_' || n, false, null, null, 'sub_' || n, array['in_' || n, 'pi_' || n, 'cs_' || n],
     'usd', 1000, 0, 1000, null, now(), now(), null
   from generate_series(1, ${n}) as n;`

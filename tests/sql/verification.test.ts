@@ -56,7 +56,10 @@ describe('a ledger that only functions wrote', () => {
       undone(sql, async (tx) => {
         const { org, mentor, oldSale } = await earning(tx)
         await tx`
-        insert into referral_private.sales
+        insert into referral_private.sales (
+          stripe_account, livemode, sale_id, payer_id, is_guest, org_id, program_id, subscription_id, object_ids,
+          currency, paid, reversed, total, total_excluding_tax, sale_at, paid_at, warned_at
+        )
         select stripe_account, livemode, 'in_' || n, 'cus_of_' || n, is_guest, org_id, program_id, subscription_id, object_ids, currency, paid, reversed,
           total, total_excluding_tax, sale_at, paid_at, warned_at
         from referral_private.sales, generate_series(1, 1498) as n where sale_id = ${oldSale}`

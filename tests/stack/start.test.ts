@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Stripe from 'stripe'
 import { afterEach, describe, expect, test } from 'vitest'
-import { migration } from '../../scripts/migrate.ts'
+import { migrationsFolder } from '../../scripts/releases/releases.ts'
 import { canReach } from '../../scripts/stack/home.ts'
 import { root } from '../../scripts/stack/root.ts'
 import { readEnvironmentFile } from '../../scripts/stack/spawn.ts'
@@ -62,7 +62,7 @@ async function freshStack(options: object = {}) {
 /** A copy of the project with the installed packages, some left out. */
 function copyOfProject({ without = '' } = {}): string {
   const copy = newFolder()
-  for (const name of ['scripts', 'supabase', 'functions', 'client', 'package.json', 'sql']) {
+  for (const name of ['scripts', 'supabase', 'functions', 'client', 'cli', 'package.json', 'sql']) {
     cpSync(join(root, name), join(copy, name), { recursive: true })
   }
   mkdirSync(join(copy, 'node_modules'))
@@ -99,7 +99,9 @@ describe('npm start -- --fresh', () => {
     expect((await fetch(`${SUPABASE_URL}/auth/v1/settings`, { headers: { apikey } })).status).toBe(
       200,
     )
-    expect((await fetch(`${FUNCTIONS_URL}/stripe-webhook`, { method: 'POST' })).status).toBe(400)
+    expect(
+      (await fetch(`${FUNCTIONS_URL}/referbase-stripe-webhook`, { method: 'POST' })).status,
+    ).toBe(400)
     expect(stack.processes()).toHaveLength(3)
     const home = /-D (\S+)\/data/.exec(stack.processes().join())?.[1]
     stack.child.kill('SIGINT')
@@ -147,7 +149,7 @@ describe('npm start', () => {
     expect(stack.environment.STRIPE_WEBHOOK_SECRET).toBe(secret)
     const body = '{"id": "evt_1", "object": "event", "type": "customer.created", "livemode": false}'
     const answer = (signature: string) =>
-      fetch(`${stack.environment.FUNCTIONS_URL}/stripe-webhook`, {
+      fetch(`${stack.environment.FUNCTIONS_URL}/referbase-stripe-webhook`, {
         method: 'POST',
         headers: { 'stripe-signature': signature },
         body,
@@ -211,7 +213,8 @@ describe('npm start ends with one sentence and exit code 1', () => {
 
   test('when a migration fails', async () => {
     const copy = copyOfProject()
-    const file = migration.replace(root, copy)
+    const folder = join(copy, migrationsFolder)
+    const file = join(folder, String(readdirSync(folder).sort().at(-1)))
     writeFileSync(file, `${readFileSync(file, 'utf8')}\nselect 1 / 0;\n`)
     expect(await failure(start('start.ts', ['--fresh'], { folder: copy }))).toMatch(
       /^A migration failed.*division by zero/,
@@ -230,7 +233,7 @@ describe('npm start ends with one sentence and exit code 1', () => {
     const file = join(copy, 'functions/link/index.ts')
     writeFileSync(file, `throw new Error('no reason')\n${readFileSync(file, 'utf8')}`)
     expect(await failure(start('start.ts', ['--fresh'], { folder: copy }))).toMatch(
-      /^The function "link" did not start: .*no reason/,
+      /^The function "referbase-link" did not start: .*no reason/,
     )
   })
 

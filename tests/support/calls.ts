@@ -156,6 +156,7 @@ export const calls: Record<string, Call> = {
     answers: staffOnly,
   },
   ingest_stripe_event: { args: ({ event }) => ({ event }), answers: operatorOnly, rows: applied },
+  installed_version: { args: nothing, answers: operatorOnly },
   link_site: { args: () => ({ host: 'go.example.org' }), answers: everybody },
   list_changes: {
     args: ({ org, forfeit }) => ({ org_id: org, subject_id: forfeit }),

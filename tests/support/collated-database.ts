@@ -1,8 +1,8 @@
 /** A database of its own for a test file, whose default collation is a locale's. */
 import type postgres from 'postgres'
-import { inject } from 'vitest'
 import { applyMigrations, createProject } from '../../scripts/stack/database.ts'
 import { onAdmin, testDatabase } from './database.ts'
+import { testServer } from './test-server.ts'
 
 /** It is migrated, and no copy: a copy has the collation of its template. */
 export const collatedDatabase = (locale: string): Promise<postgres.Sql> =>
@@ -12,11 +12,6 @@ export const collatedDatabase = (locale: string): Promise<postgres.Sql> =>
         `create database ${name} template template0 locale_provider icu icu_locale '${locale}'`,
       ),
     )
-    const { admin, postgres } = inject('servers')
-    const server = {
-      url: (database: string, user: string) =>
-        (user === 'postgres' ? postgres : admin).replace('DATABASE', database),
-    }
-    await createProject(server, name)
-    await applyMigrations(server, name)
+    await createProject(testServer(), name)
+    await applyMigrations(testServer(), name)
   })

@@ -3,6 +3,7 @@ import type { TestProject } from 'vitest/node'
 import { applyMigrations, createProject, execute } from '../../scripts/stack/database.ts'
 import { type StackEnvironment, spawnStack } from '../../scripts/stack/spawn.ts'
 import { startThrowawayPostgres } from '../../scripts/stack/throwaway.ts'
+import { createReversed } from './reversed-columns.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -38,8 +39,11 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     const server = await startThrowawayPostgres()
     stops.push(server.stop)
     await execute(server.url('postgres', 'supabase_admin'), `create database ${template}`)
-    await createProject(server, template)
-    await applyMigrations(server, template)
+    if (process.env.COLUMNS_REVERSED) await createReversed(server, template)
+    else {
+      await createProject(server, template)
+      await applyMigrations(server, template)
+    }
     project.provide('servers', {
       admin: server.url('DATABASE', 'supabase_admin'),
       postgres: server.url('DATABASE', 'postgres'),
