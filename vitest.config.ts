@@ -16,6 +16,8 @@ const long = [
   'properties/told',
   'properties/mixed-events',
   'stack/replay',
+  'stack/release',
+  'schema/upgrades',
   'sql/plans',
   'stack/commands',
   'hosts/nginx',
