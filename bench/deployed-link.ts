@@ -1,4 +1,4 @@
-/** The deployed `link` in a Deno of its own on a fresh stack, and a bare server beside it. */
+/** The deployed `referbase-link` in a Deno of its own on a fresh stack, and a bare server beside it. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -26,7 +26,7 @@ export async function* onDeployedLink<Row>(
   const { environment, stop } = await spawnStack()
   const functions = await startFunctions({
     home,
-    names: ['link'],
+    names: ['referbase-link'],
     apiPort: Number(new URL(environment.SUPABASE_URL).port),
     environment: {
       SUPABASE_URL: environment.SUPABASE_URL,
@@ -37,7 +37,8 @@ export async function* onDeployedLink<Row>(
   })
   const bare = await startBare(home)
   try {
-    const link = `http://127.0.0.1:${functions.port('link')}/link/${await newCode(environment)}`
+    const base = `http://127.0.0.1:${functions.port('referbase-link')}/referbase-link`
+    const link = `${base}/${await newCode(environment)}`
     yield* work({ link, bare: bare.url, environment })
   } finally {
     bare.child.kill()

@@ -37,7 +37,7 @@ export function toArguments(forms: Forms, options: unknown = {}, orgId?: string)
   const names = Object.keys(forms)
   for (const name in values)
     if (!names.includes(name))
-      return `${name}: no such option. The options are: ${names.filter((known) => known !== 'orgId').join(', ')}`
+      return `${name}: no such option. The options are: ${names.filter((known) => known !== 'orgId' || !orgId).join(', ')}`
   values.orgId ??= orgId
   const args: Values = {}
   for (const [name, form] of Object.entries(forms)) {

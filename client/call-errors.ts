@@ -195,6 +195,13 @@ export type CallErrors = {
     | 'rate_limited'
     | 'busy'
   has_redeemed: 'not_signed_in' | 'anonymous_user'
+  health:
+    | 'not_signed_in'
+    | 'anonymous_user'
+    | 'not_a_member'
+    | 'not_allowed'
+    | 'organisation_not_found'
+    | 'invalid_argument'
   import_codes:
     | 'not_signed_in'
     | 'anonymous_user'

@@ -2,7 +2,7 @@ import { type Forms, type required, toArguments, type Values } from './arguments
 import type { CallErrors } from './call-errors.ts'
 import type { CamelCase } from './camel-case.ts'
 import type { Database } from './database.types.ts'
-import { referralError } from './errors.ts'
+import { invalidArgument, referralError } from './errors.ts'
 import { toReferralError } from './platform-errors.ts'
 import type { Call, Result } from './result.ts'
 import {
@@ -79,10 +79,8 @@ async function request(
   args: Values | string,
   send: (args: Values) => PromiseLike<SupabaseResponse>,
 ): Promise<Result<unknown>> {
-  if (typeof args === 'string') {
-    const message = 'An argument is missing or has a value that is not allowed.'
-    return { data: null, error: referralError('invalid_argument', message, args) }
-  }
+  if (typeof args === 'string')
+    return { data: null, error: referralError(...invalidArgument, args) }
   const { data, error, status } = await send(args)
   // supabase-js makes a 204 of a 404 without a body. No call of ours has such a response.
   return error || status === 204

@@ -10,13 +10,13 @@ import type { Code } from './rows.ts'
 
 type Cache = ReturnType<typeof createCache<Code>>
 
-/** The options of a call. Where the organisation is named, the referrer comes first. */
+/** The options of a call: an object, or the referrer, the organisation and more, in this order. */
 const optionsOf = <Options extends object>(
   options: Options | string | undefined,
   orgId: string | undefined,
   more?: object,
 ) =>
-  typeof options === 'string' || orgId
+  typeof options !== 'object' || orgId
     ? ({ ...more, referrerId: options, orgId } as unknown as Options)
     : options
 

@@ -1118,6 +1118,16 @@ export type Database = {
         }
       }
       has_redeemed: { Args: { code: string }; Returns: boolean }
+      health: {
+        Args: { org_id?: string }
+        Returns: Database['referral']['CompositeTypes']['health_check'][]
+        SetofOptions: {
+          from: '*'
+          to: 'health_check'
+          isOneToOne: false
+          isSetofReturn: true
+        }
+      }
       import_codes: {
         Args: { dry_run?: boolean; org_id: string; program_id?: string; rows: Json }
         Returns: Database['referral']['CompositeTypes']['code_import']
@@ -1909,6 +1919,13 @@ export type Database = {
         event_id: string | null
         status: Database['referral']['Enums']['event_status'] | null
       }
+      health_check: {
+        name: string | null
+        ok: boolean | null
+        found: number | null
+        message: string | null
+        remedy: string | null
+      }
       ledger_fault: {
         kind: Database['referral']['Enums']['ledger_fault_kind'] | null
         org_id: string | null
@@ -1949,6 +1966,7 @@ export type Database = {
         job: string | null
         done: number | null
         more: boolean | null
+        error: string | null
       }
       parked_event: {
         stripe_account: string | null

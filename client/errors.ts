@@ -50,3 +50,9 @@ export function referralError(
     final: final.includes(code),
   }
 }
+
+/** The code and the message of an error whose `details` name the argument. */
+export const invalidArgument = [
+  'invalid_argument',
+  'An argument is missing or has a value that is not allowed.',
+] as const

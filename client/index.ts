@@ -16,6 +16,19 @@ export { parseInstallReferrer } from './install-referrer.ts'
 export { parseReferralLink } from './link-text.ts'
 export { createReferralLinks, type ShareText, shareText, shareUrl } from './links.ts'
 export { createOperatorClient, type OperatorClient } from './operator.ts'
+export type { RecordedClick } from './operator-organisations.ts'
+export type { RecordedPayment, RecordedRefund } from './operator-payments.ts'
+export type {
+  ClickMaintenance,
+  EventResult,
+  JobRun,
+  LedgerFault,
+  LedgerSlice,
+  ParkedEvent,
+  ParkedEventCount,
+  RecordedFact,
+  UnattributedSale,
+} from './operator-rows.ts'
 export type { Page } from './page.ts'
 export type { RedeemOptions } from './redemptions.ts'
 export { type ReferralLink, type ShareChannel, shareChannels } from './referral-link.ts'
@@ -32,12 +45,10 @@ export type {
   CommissionExplanation,
   Decision,
   Earnings,
-  LedgerFault,
-  LedgerSlice,
+  HealthCheck,
   Liability,
   Member,
   Organisation,
-  ParkedEventCount,
   PlannedCode,
   Program,
   RedeemedCode,
@@ -46,7 +57,6 @@ export type {
   ResolvedCode,
   RowFault,
   StatementEntry,
-  UnattributedSale,
 } from './rows.ts'
 export { createStaffClient, type StaffClient } from './staff.ts'
 export type { CampaignCode, ImportedCode } from './staff-codes.ts'

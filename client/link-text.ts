@@ -5,8 +5,8 @@ import { writtenCode } from './written-code.ts'
  * Finds your link in a text that was opened, pasted or scanned, or a code that is the whole text. Null for any other text,
  * so that it does not leave the phone, and for no text. Of several links the first of yours counts.
  *
- * `origins` are your addresses: the link origin (`<origin>/link/<code>`), and every web destination (any URL on its host
- * with `ref=<code>`). It throws if an origin is not a URL.
+ * `origins` are your addresses: the link origin (`<origin>/link/<code>` or `<origin>/referbase-link/<code>`), and every web
+ * destination (any URL on its host with `ref=<code>`). It throws if an origin is not a URL.
  *
  * @example
  * parseReferralLink('Join me: https://go.example.org/link/7KQ2-M9XT?via=sms', ['https://go.example.org'])
@@ -76,7 +76,7 @@ function findLink<Found>(text: string, isOurs: IsOurs, read: Read<Found>): Found
 function readAddress<Found>(text: string, isOurs: IsOurs, read: Read<Found>): Found | null {
   const url = addressIn(text)
   if (!url) return null
-  const [, path, segment] = /^(.*)\/link\/([^/]+)\/?$/.exec(url.pathname) ?? []
+  const [, path, segment] = /^(.*)\/(?:referbase-)?link\/([^/]+)\/?$/.exec(url.pathname) ?? []
   if (segment !== undefined && isOurs(url.host, path)) {
     return read(decoded(segment), url.searchParams)
   }
@@ -89,7 +89,7 @@ function readAddress<Found>(text: string, isOurs: IsOurs, read: Read<Found>): Fo
  * characters.
  */
 function addressIn(word: string): URL | null {
-  if (word.length > 4096 || !/\/link\/|[?&]ref=/.test(word)) return null
+  if (word.length > 4096 || !/link\/|[?&]ref=/.test(word)) return null
   const text = word.replace(endings, '').replace(/^[^\da-z]+/i, '')
   const [, scheme] = /^([a-z][\da-z+.-]*):\/\//i.exec(text) ?? []
   if (scheme && !/^https?$/i.test(scheme)) return null

@@ -4,8 +4,8 @@ import type { ReferralLink, ShareChannel } from './referral-link.ts'
 
 /**
  * Returns the link of a code. `origin` is the organisation's link origin, or `https://<project>.supabase.co/functions/v1`
- * if it has none. `channel` is the way in which the person shares the link. Throws if the origin is no such address, or if the
- * code is no text.
+ * if it has none: then the function's name, `referbase-link`, stands in the place of `link`. `channel` is the way in which
+ * the person shares the link. Throws if the origin is no such address, or if the code is no text.
  *
  * @example shareUrl('https://go.example.org', '7KQ2-M9XT', 'email') // 'https://go.example.org/link/7KQ2-M9XT?via=email'
  */
@@ -13,12 +13,15 @@ export function shareUrl(origin: string, code: string, channel?: ShareChannel): 
   requireAddress('origin', origin)
   if (typeof code !== 'string') throw new TypeError('code: a text')
   const via = channel === undefined ? '' : `?via=${channel}`
-  return `${origin.replace(/\/$/, '')}/link/${encodeURIComponent(code)}${via}`
+  const base = origin.replace(/\/$/, '')
+  const path = base.endsWith('/functions/v1') ? 'referbase-link' : 'link'
+  return `${base}/${path}/${encodeURIComponent(code)}${via}`
 }
 
 /** Throws unless the value is an address that `/link/…` can follow. */
 function requireAddress(name: string, value: unknown): void {
-  if (typeof value !== 'string' || !/^https?:\/\/[^/\s]/i.test(value) || /\/link\/?$/.test(value))
+  const isAddress = typeof value === 'string' && /^https?:\/\/[^/\s]/i.test(value)
+  if (!isAddress || /\/(referbase-)?link\/?$/.test(value))
     throw new TypeError(`${name}: an address such as https://go.example.org`)
 }
 

@@ -1,16 +1,17 @@
-import { type ReferralError, type ReferralErrorCode, referralError } from './errors.ts'
+import {
+  invalidArgument,
+  type ReferralError,
+  type ReferralErrorCode,
+  referralError,
+} from './errors.ts'
 
 /** The body of an error response. A gateway's or a proxy's can have any form. */
 type ErrorBody = { code?: unknown; message?: unknown; details?: unknown; hint?: unknown }
 
 /** One of our codes, and the message that says what to do. */
-type Meaning = [code: ReferralErrorCode, message: string]
+type Meaning = readonly [code: ReferralErrorCode, message: string]
 
 const busy: Meaning = ['busy', 'The project is busy. Try again.']
-const argument: Meaning = [
-  'invalid_argument',
-  'An argument is missing or has a value that is not allowed.',
-]
 const signIn: Meaning = [
   'not_signed_in',
   'Sign in first. The operator’s calls need the secret key.',
@@ -44,7 +45,7 @@ const byCode: [RegExp, Meaning][] = [
   [/^PGRST125$/, address],
   [/^(PGRST20.|42(P01|703|883)|3F000)$/, migrations],
   [/^PGRST30[1-3]$/, signIn],
-  [/^(PGRST10[0-3]|22(P02|P05|0(03|07|08|15|21)))$/, argument],
+  [/^(PGRST10[0-3]|22(P02|P05|0(03|07|08|15|21)))$/, invalidArgument],
 ]
 
 /** What the status of a response means that has no such code: the gateway's, a proxy's, another server's. */
@@ -56,7 +57,7 @@ const byStatus: Record<number, Meaning> = {
   403: key,
   404: address,
   408: busy,
-  413: argument,
+  413: invalidArgument,
   429: ['rate_limited', 'Too many calls. Try again later.'],
   540: restricted,
 }

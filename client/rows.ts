@@ -1,14 +1,8 @@
 /** The rows that the calls return. Times are ISO 8601, ids are UUIDs. */
+import type { Composite, Nullable } from './composite.ts'
 import type { Database } from './database.types.ts'
 
 type Schema = Database['referral']
-/** A composite type of the database. Its columns can be null by its declaration; those that never are lose it here. */
-type Composite<Name extends keyof Schema['CompositeTypes']> = {
-  [Field in keyof Schema['CompositeTypes'][Name]]: NonNullable<
-    Schema['CompositeTypes'][Name][Field]
-  >
-}
-type Nullable<Row, Field extends keyof Row> = Omit<Row, Field> & { [F in Field]: Row[F] | null }
 
 /** A code with its status, referrer and limits. */
 export type Code = Schema['Tables']['codes']['Row']
@@ -122,19 +116,5 @@ export type CommissionExplanation = Nullable<
   | 'rank'
 >
 
-/** What is wrong with the ledger. Amounts in minor units; for the kind `due`, seconds since 1970. */
-export type LedgerFault = Nullable<
-  Composite<'ledger_fault'>,
-  'org_id' | 'stripe_account' | 'livemode' | 'earner_id' | 'account_kind' | 'currency'
->
-
-/** A verified slice of the ledger. `next` is where the next slice begins, null after the last one. */
-export type LedgerSlice = Omit<Nullable<Composite<'ledger_slice'>, 'next'>, 'faults'> & {
-  faults: LedgerFault[]
-}
-
-/** How many events of a type and an API version are parked for a reason. */
-export type ParkedEventCount = Nullable<Composite<'parked_event_count'>, 'api_version'>
-
-/** A sale that credits nobody, and the reason. */
-export type UnattributedSale = Composite<'unattributed_sale'>
+/** A check of health. `found` is how many things are concerned, counted up to 1,000; `remedy` is null if it is `ok`. */
+export type HealthCheck = Nullable<Composite<'health_check'>, 'found' | 'remedy'>

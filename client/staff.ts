@@ -1,10 +1,11 @@
-/** The typed client for staff: codes by id, campaign codes, redemptions, decisions, members, programs, and the record of changes. */
+/** The typed client for staff: codes by id, campaign codes, redemptions, decisions, members, programs, the record of changes, and health. */
 import { createCalls } from './calls.ts'
 import { requireOrgId } from './org-id.ts'
 import type { AnySupabaseClient } from './schema.ts'
 import { type StaffChangeCalls, staffChangeCalls } from './staff-changes.ts'
 import { type StaffCodeCalls, staffCodeCalls } from './staff-codes.ts'
 import { type StaffDecisionCalls, staffDecisionCalls } from './staff-decisions.ts'
+import { type StaffHealthCalls, staffHealthCalls } from './staff-health.ts'
 import { type StaffMemberCalls, staffMemberCalls } from './staff-members.ts'
 import { type StaffRedemptionCalls, staffRedemptionCalls } from './staff-redemptions.ts'
 import { type StaffSettingCalls, staffSettingCalls } from './staff-settings.ts'
@@ -14,7 +15,8 @@ export type StaffClient = StaffCodeCalls &
   StaffDecisionCalls &
   StaffMemberCalls &
   StaffSettingCalls &
-  StaffChangeCalls
+  StaffChangeCalls &
+  StaffHealthCalls
 
 /**
  * Wraps a supabase-js client. A coordinator or an admin of the organisation is signed in there, or, on a server, it has the
@@ -37,5 +39,6 @@ export function createStaffClient(
     ...staffMemberCalls(calls),
     ...staffSettingCalls(calls),
     ...staffChangeCalls(calls),
+    ...staffHealthCalls(calls),
   }
 }

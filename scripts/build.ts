@@ -1,12 +1,14 @@
 /**
  * `npm run build`: compiles client/ into dist/, as ES modules, and into dist/cjs/ for `require`. Each has its own types, because
- * TypeScript takes the types of `import` for an ES module only. Bundles cli/ into the one file dist/cli.js.
+ * TypeScript takes the types of `import` for an ES module only. Bundles cli/ into the one file dist/cli.js, and each edge
+ * function into dist/functions/<name>/index.js.
  */
 import { spawn } from 'node:child_process'
 import { chmod, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { rolldown } from 'rolldown'
 import { CliError, runMain } from '../cli/cli-error.ts'
+import { bundleFunctions } from './build/functions.ts'
 import { root } from './stack/root.ts'
 
 const dist = join(root, 'dist')
@@ -17,6 +19,7 @@ await runMain(async () => {
     compile('tsconfig.build.json'),
     compile('tsconfig.build-cjs.json'),
     bundleCli(),
+    bundleFunctions(join(dist, 'functions')),
   ])
   await writeFile(join(dist, 'cjs/package.json'), '{ "type": "commonjs" }\n')
 })

@@ -811,6 +811,31 @@ Errors: not_signed_in, anonymous_user.';
 
 grant execute on function referral.has_redeemed to authenticated;
 
+create function referral.health(org_id uuid default null)
+returns setof referral.health_check
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '20s'
+as $$
+begin
+  return query select x.* from referral_private.health(health.org_id) as x;
+end
+$$;
+
+comment on function referral.health is
+  'Says whether an organisation is set up and earns, or, without org_id, whether the installation runs and all
+organisations are set up. Each row is a check: ok; found, how many things are concerned, counted up to 1,000; a
+message; and, if it is not ok, the remedy. It reads few rows and may be called often. What each check means:
+docs/reliability.md.
+
+org_id: the organisation; for the operator all unless given.
+Callers: admins and the operator.
+Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument.';
+
+grant execute on function referral.health to authenticated, service_role;
+
 create function referral.import_codes(
   org_id uuid,
   rows jsonb,
@@ -1938,8 +1963,10 @@ $$;
 comment on function referral.run_maintenance is
   'Runs all jobs: keeps the storage of clicks, expires codes and redemptions, purges rate limits and sign-up claims,
 recognises users, and releases commissions and rewards whose hold is over. Call it every minute, or at least every
-hour; call it again at once while a row has more. Returns, for each job, how much it did, and whether something is
-left; no rows while another call is under way. What another call has locked is left for the next one.
+hour; call it again at once while a row has more. Returns, for each job, how much it did, whether something is left,
+and error: the code of the error that undid its last batch, null if there was none. An error of one job leaves what
+the others did, and its message is in the database''s log. No rows while another call is under way. What another call
+has locked is left for the next one.
 
 max_seconds: 1 to 30: after that only the last two jobs begin a batch, which is small.
 click_retention: how long clicks are kept, 90 days at least.

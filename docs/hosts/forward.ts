@@ -1,6 +1,6 @@
-/** Where the functions are, what proves that it is us who ask, where failures lead, and who visits. */
+/** Where the function is, what proves that it is us who ask, where failures lead, and who visits. */
 export type Front = {
-  functionsUrl: string
+  functionUrl: string
   secret: string
   fallbackUrl: string
   /** The visitor's address, as the platform that runs this says; never what a visitor's header says. */
@@ -17,7 +17,7 @@ const passedOn = [
   'x-moz',
 ]
 
-/** What belongs to the connection to the functions, and cookies that their platform sets. */
+/** What belongs to the connection to the function, and cookies that their platform sets. */
 const keptBack = [
   'set-cookie',
   'content-encoding',
@@ -27,16 +27,16 @@ const keptBack = [
 ]
 
 /**
- * Answers a request to the link host by asking functions/link, which takes the visitor's address and the host from here
- * because of the secret. What is no link leads to the fallback URL; so does a link when the functions do not answer.
+ * Answers a request to the link host by asking the function referbase-link, which takes the visitor's address and the host from here
+ * because of the secret. What is no link leads to the fallback URL; so does a link when the function does not answer.
  */
 export async function forward(request: Request, front: Front): Promise<Response> {
   const { host, pathname, search } = new URL(request.url)
   const isAssociation = pathname.startsWith('/.well-known/')
   if (!isAssociation && !pathname.startsWith('/link/')) return leadTo(front.fallbackUrl)
-  const path = isAssociation ? `/link${pathname}` : `${pathname}${search}`
+  const path = isAssociation ? pathname : `${pathname.slice('/link'.length)}${search}`
 
-  const answer = await fetch(`${front.functionsUrl}${path}`, {
+  const answer = await fetch(`${front.functionUrl}${path}`, {
     method: request.method,
     headers: headersFor(request, host, front),
     redirect: 'manual',

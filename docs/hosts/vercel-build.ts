@@ -1,17 +1,17 @@
 /**
- * The build of a Vercel project on the link host: fetches the two association files from functions/link, because Vercel
+ * The build of a Vercel project on the link host: fetches the two association files from the function referbase-link, because Vercel
  * serves `/.well-known` from files only. Deploy again after you changed the organisation's settings.
  */
 import { mkdir, writeFile } from 'node:fs/promises'
 
-const { FUNCTIONS_URL = '', LINK_PROXY_SECRET = '', LINK_HOST = '' } = process.env
+const { LINK_FUNCTION_URL = '', LINK_PROXY_SECRET = '', LINK_HOST = '' } = process.env
 
 const names = ['apple-app-site-association', 'assetlinks.json']
 const made: string[] = []
 
 await mkdir('public/.well-known', { recursive: true })
 for (const name of names) {
-  const answer = await fetch(`${FUNCTIONS_URL}/link/.well-known/${name}`, {
+  const answer = await fetch(`${LINK_FUNCTION_URL}/.well-known/${name}`, {
     headers: { 'x-referral-proxy': LINK_PROXY_SECRET, 'x-referral-host': LINK_HOST },
   })
   // An organisation with an app for one platform only has one of the files.

@@ -3,10 +3,15 @@ import type { Database } from '../../client/database.types.ts'
 
 export type ReferralDatabase = SupabaseClient<Database, 'referral'>
 
-/** A client of schema `referral` with an API key and without a session. */
-export function connect(url: string, key: string): ReferralDatabase {
+/** A client of schema `referral` with an API key and without a session. `fetch` sends its requests. */
+export function connect(
+  url: string,
+  key: string,
+  fetch?: typeof globalThis.fetch,
+): ReferralDatabase {
   return createClient<Database, 'referral'>(url, key, {
     db: { schema: 'referral' },
     auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
+    ...(fetch && { global: { fetch } }),
   })
 }

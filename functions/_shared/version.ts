@@ -1,2 +1,2 @@
-/** The version of referbase, as in package.json. */
+/** The version of the package that these functions came with. */
 export const version = '0.1.0'

@@ -1,3 +1,4 @@
+import { about } from '../_shared/about.ts'
 import type { ReferralDatabase } from '../_shared/database.ts'
 import { errorResponse } from '../_shared/errors.ts'
 import { createClickRecorder } from './click-recorder.ts'
@@ -17,7 +18,7 @@ type Dependencies = {
   /** The fallback URL without a link host. */
   fallbackUrl: string
   /**
-   * The address before `/link/…`, for an organisation without a link origin. If it is of this machine, as in the local stack,
+   * The address before `/<slug>/…`, for an organisation without a link origin. If it is of this machine, as in the local stack,
    * links lead to development servers, too.
    */
   origin: string
@@ -30,8 +31,9 @@ type Dependencies = {
 }
 
 /**
- * Handles every request under `/link`: redirects, QR codes, the context for an app, and the association files of a link
- * host. A link always redirects, also when the database fails. docs/links.md lists the locations.
+ * Handles every request under `/<slug>`, the name under which the function is deployed: redirects, QR codes, the context
+ * for an app, the association files of a link host, and the function's version. A link always redirects, also when the
+ * database fails. docs/links.md lists the locations.
  */
 export function createLinkHandler({
   database,
@@ -48,16 +50,20 @@ export function createLinkHandler({
   const { qr, context, association } = createResources({ finder, origin, now })
 
   return async (request) => {
-    const { kind, text, query } = routeOf(request.url)
+    const { kind, slug, text, query } = routeOf(request.url)
     const isPublic = kind !== 'redirect'
     if (request.method === 'OPTIONS' && isPublic) return preflight()
     if (request.method !== 'GET' && request.method !== 'HEAD')
       return errorResponse('method_not_allowed', { allow: 'GET, HEAD' })
 
-    const codeRequest = { request, text, query, visitor: visitorOf(request.headers, proxySecrets) }
+    const visitor = visitorOf(request.headers, proxySecrets)
+    const codeRequest = { request, slug, text, query, visitor }
     switch (kind) {
       case 'redirect':
         return redirect(codeRequest)
+      case 'referbase':
+        // On a link host it is a path like any other.
+        return visitor.host === null ? about('referbase-link') : redirect(codeRequest)
       case 'qr.svg':
         return qr('svg', codeRequest)
       case 'qr.png':

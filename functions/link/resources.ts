@@ -9,7 +9,7 @@ import type { Visitor } from './visitor.ts'
 
 type Dependencies = {
   finder: Finder
-  /** The address before `/link/…`, for an organisation without a link origin. */
+  /** The address before `/<slug>/…`, for an organisation without a link origin. */
   origin: string
   /** The clock, in milliseconds. */
   now: () => number
@@ -47,7 +47,8 @@ export function createResources({ finder, origin, now }: Dependencies) {
       if (!settings) return refuse('invalid_qr_settings')
       return withCode(request, (code) => {
         if (!mayDraw(request.visitor.network)) return refuse('rate_limited', 60)
-        const url = `${code.origin ?? origin}/link/${encodeURIComponent(code.code)}?via=qr`
+        const base = code.origin ? `${code.origin}/link` : `${origin}/${request.slug}`
+        const url = `${base}/${encodeURIComponent(code.code)}?via=qr`
         return content(drawQr(format, url, settings), types[format], lifetimes.qr)
       })
     },

@@ -1,3 +1,4 @@
+import { about } from '../_shared/about.ts'
 import type { ReferralDatabase } from '../_shared/database.ts'
 import { errorResponse } from '../_shared/errors.ts'
 import { readBody } from './body.ts'
@@ -23,13 +24,16 @@ const pauses = [100, 300, 900]
  *
  * A first delivery, a duplicate, an ignored event and a parked event (an unknown API version, unknown fields, or a value
  * that the database refuses) all return 200. 500 means that the database failed: nothing is stored, and Stripe sends the
- * event again.
+ * event again. `GET /<slug>/.well-known/referbase` says the function's version and its mode.
  */
 export function createWebhookHandler(
   dependencies: Dependencies,
 ): (request: Request) => Promise<Response> {
   const { database, secrets, livemode, now = Date.now } = dependencies
   return async (request) => {
+    const reads = request.method === 'GET' || request.method === 'HEAD'
+    if (reads && /^\/[^/]+\/\.well-known\/referbase$/.test(new URL(request.url).pathname))
+      return about('referbase-stripe-webhook', { livemode })
     if (request.method !== 'POST') return errorResponse('method_not_allowed', { allow: 'POST' })
     const body = await readBody(request)
     if (body === 'body_incomplete') console.warn('a delivery was cut off before its body ended')

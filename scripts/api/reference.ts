@@ -19,7 +19,7 @@ const groups = [
 /** What docs/api.md says: `methods` are the client's by RPC, `sources` the files of sql/ by function and table. */
 export type Contract = {
   faces: Face[]
-  methods: Map<string, string>
+  methods: Map<string, string[]>
   sources: Map<string, string>
   rowTypes: RowType[]
   enums: { name: string; values: string[] }[]
@@ -70,7 +70,7 @@ const linkTo = (file: string | undefined) => `[${file}](../${file})`
 
 function describe(face: Face, { methods, sources }: Contract): string {
   const { name, summary, arguments: args, callers, errors } = face
-  const method = methods.get(name)
+  const called = methods.get(name)
   return [
     `### ${name}`,
     summary,
@@ -80,7 +80,7 @@ function describe(face: Face, { methods, sources }: Contract): string {
       `- Returns: ${resultOf(face)}`,
       `- Callers: ${callers}`,
       `- Errors: ${codes(errors) || 'none'}`,
-      `- Client: ${method ? `\`${method}\`` : 'none; call it with supabase-js'}`,
+      `- Client: ${called ? codes(called) : 'none; call it with supabase-js'}`,
       `- Source: ${linkTo(sources.get(`referral_private.${name}`))}`,
     ].join('\n'),
   ].join('\n\n')

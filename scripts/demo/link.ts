@@ -46,7 +46,7 @@ export async function redeemClicked({ supabase }: Person, code: string, click_id
 
 /** Follows a link as a browser does after the scan of a QR code. */
 async function follow({ FUNCTIONS_URL }: StackEnvironment, code: string) {
-  const { status, headers } = await fetch(`${FUNCTIONS_URL}/link/${code}?via=qr`, {
+  const { status, headers } = await fetch(`${FUNCTIONS_URL}/referbase-link/${code}?via=qr`, {
     redirect: 'manual',
     headers: { 'user-agent': browser },
   })

@@ -44,7 +44,7 @@ export async function deliver(
     payload,
     secret: STRIPE_WEBHOOK_SECRET,
   })
-  const response = await fetch(`${FUNCTIONS_URL}/stripe-webhook`, {
+  const response = await fetch(`${FUNCTIONS_URL}/referbase-stripe-webhook`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', 'stripe-signature': signature },
     body: payload,

@@ -163,7 +163,7 @@ export const clickMutations: TextMutation[] = [
   },
   {
     name: 'click partitions: a retention shorter than a window',
-    in: 'maintain_clicks',
+    in: 'clicks_kept_from',
     replace: "v_kept_from > referral_private.later(v_now, interval '-90 days')",
     by: 'v_kept_from > v_now',
   },

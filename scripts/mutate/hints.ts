@@ -47,6 +47,7 @@ const areas: [area: RegExp, tests: string[]][] = [
   [/^click/, ['tests/sql/clicks', 'tests/sql/clicked-redemptions']],
   [/^(rows|money)/, ['tests/security/money-rows']],
   [/^page:/, ['tests/sql/pages']],
+  [/^health:/, ['tests/sql/health', 'tests/sql/installation-health']],
   [/^violation:/, ['tests/sql/violations']],
   [
     /^oracle:/,

@@ -7,6 +7,7 @@ import { codeMutations } from './code-mutations.ts'
 import { creditMutations } from './credit-mutations.ts'
 import { decisionMutations } from './decision-mutations.ts'
 import { eventMutations } from './event-mutations.ts'
+import { healthMutations } from './health-mutations.ts'
 import { identityMutations } from './identity-mutations.ts'
 import { knownMutations } from './known-mutations.ts'
 import { unattributedMutations, verificationMutations } from './ledger-mutations.ts'
@@ -50,6 +51,7 @@ export async function textMutations(sql: postgres.Sql): Promise<Mutation[]> {
     ...oracleMutations,
     ...sessionMutations,
     ...refusalMutations,
+    ...healthMutations,
   ]
   for (const { name, in: target, replace, by, all: everywhere, tests } of all) {
     const [row] = await sql`

@@ -1,10 +1,10 @@
 /** `auth.admin` of supabase-js, which @supabase/lite does not have: for callers with the secret key, users by e-mail. */
-import { type Context, Hono, type Next } from 'hono'
-import { verify } from 'hono/jwt'
+import { Hono } from 'hono'
 import { z } from 'zod'
 import type { AuthParts } from './auth.ts'
 import { authError } from './auth-error.ts'
 import { authUsers } from './auth-users.ts'
+import { onlyWithSecretKey } from './only-with-secret-key.ts'
 
 const metadata = z.record(z.string(), z.unknown())
 /** An attribute that the local stack does not support is refused, rather than ignored. */
@@ -62,22 +62,6 @@ export function authAdmin(parts: AuthParts): Hono {
   app.all('/*', () => authError(404, 'not_found', 'The local stack has no such call'))
   return app
 }
-
-/** The role is that of the token, if there is one, else that of the key: as in Auth behind Supabase's gateway. */
-function onlyWithSecretKey({ keys }: AuthParts) {
-  return async (c: Context, next: Next) => {
-    const apikey = c.req.header('apikey') ?? ''
-    if (apikey !== keys.secret && apikey !== keys.publishable)
-      return authError(401, 'no_authorization', 'This endpoint requires a valid API key')
-    const bearer = c.req.header('authorization')?.replace(/^bearer /i, '')
-    if (!bearer?.includes('.')) return (bearer ?? apikey) === keys.secret ? next() : notAdmin()
-    const token = await verify(bearer, keys.jwtSecret, 'HS256').catch(() => null)
-    if (!token) return authError(403, 'bad_jwt', 'invalid JWT: unable to parse or verify signature')
-    return token.role === 'service_role' ? next() : notAdmin()
-  }
-}
-
-const notAdmin = () => authError(403, 'not_admin', 'User not allowed')
 
 function positive(text: string | undefined, otherwise: number): number {
   const number = Number(text)

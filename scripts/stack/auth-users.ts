@@ -15,7 +15,7 @@ export function authUsers({ lite, sql, keys }: AuthParts) {
       jsonb_build_object(
         'id', u.id, 'aud', u.aud, 'role', u.role, 'email', coalesce(u.email, ''), 'phone', coalesce(u.phone, ''),
         'email_confirmed_at', u.email_confirmed_at, 'confirmed_at', u.confirmed_at,
-        'last_sign_in_at', u.last_sign_in_at, 'created_at', u.created_at, 'updated_at', u.updated_at,
+        'invited_at', u.invited_at, 'last_sign_in_at', u.last_sign_in_at, 'created_at', u.created_at, 'updated_at', u.updated_at,
         'is_anonymous', u.is_anonymous
       )
     ) || jsonb_build_object(
@@ -54,8 +54,37 @@ export function authUsers({ lite, sql, keys }: AuthParts) {
   const hasOther = async (email: string, id: string) =>
     (await sql`select from auth.users where email = ${email} and id <> ${id}`).length > 0
 
+  /** Signs the user up, ends the session that this begins, and states what a sign-up cannot. */
+  async function create(given: UserAttributes): Promise<Response> {
+    const { email, password = randomUUID(), email_confirm = false } = given
+    if (!email) return authError(400, 'validation_failed', 'Cannot create a user without an email')
+    const data = given.user_metadata ?? {}
+    const response = await call('POST', '/signup', { email, password, data })
+    if (!response.ok)
+      return (await refusedAs(response)) === 'user_already_exists' ? emailExists() : response
+    const { user } = (await response.json()) as { user: { id: string } }
+    await sql`
+      with ended as (delete from auth.sessions where user_id = ${user.id})
+      update auth.users
+      set last_sign_in_at = null, raw_user_meta_data = ${json(data)},
+        raw_app_meta_data = raw_app_meta_data || ${json(given.app_metadata ?? {})},
+        email_confirmed_at = case when ${email_confirm} then email_confirmed_at end
+      where id = ${user.id}`
+    return Response.json(await find(user.id))
+  }
+
   return {
     find,
+    create,
+
+    /** Adds a user whose password and address are still to come. */
+    invite: async (email: string, user_metadata: Record<string, unknown>): Promise<Response> => {
+      const response = await create({ email, user_metadata })
+      if (!response.ok) return response
+      const { id } = (await response.json()) as { id: string }
+      await sql`update auth.users set invited_at = now() where id = ${id}`
+      return Response.json(await find(id))
+    },
 
     list: async (page: number, size: number) => {
       const rows = await sql`
@@ -64,26 +93,6 @@ export function authUsers({ lite, sql, keys }: AuthParts) {
         limit ${size} offset ${(page - 1) * size}`
       const [count] = await sql<{ total: number }[]>`select count(*)::int as total from auth.users`
       return { found: rows.map((row) => row.shown), total: count?.total ?? 0 }
-    },
-
-    /** Signs the user up, ends the session that this begins, and states what a sign-up cannot. */
-    create: async (given: UserAttributes): Promise<Response> => {
-      const { email, password = randomUUID(), email_confirm = false } = given
-      if (!email)
-        return authError(400, 'validation_failed', 'Cannot create a user without an email')
-      const data = given.user_metadata ?? {}
-      const response = await call('POST', '/signup', { email, password, data })
-      if (!response.ok)
-        return (await refusedAs(response)) === 'user_already_exists' ? emailExists() : response
-      const { user } = (await response.json()) as { user: { id: string } }
-      await sql`
-        with ended as (delete from auth.sessions where user_id = ${user.id})
-        update auth.users
-        set last_sign_in_at = null, raw_user_meta_data = ${json(data)},
-          raw_app_meta_data = raw_app_meta_data || ${json(given.app_metadata ?? {})},
-          email_confirmed_at = case when ${email_confirm} then email_confirmed_at end
-        where id = ${user.id}`
-      return Response.json(await find(user.id))
     },
 
     /** Metadata is merged; a key whose value is null is removed. */

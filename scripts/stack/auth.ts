@@ -4,6 +4,7 @@ import type { Sql } from 'postgres'
 import { anonymousUsers } from './anonymous.ts'
 import { authAdmin } from './auth-admin.ts'
 import { authError } from './auth-error.ts'
+import { authInvite } from './auth-invite.ts'
 import type { Keys } from './keys.ts'
 
 /** What the parts of Auth work with. */
@@ -19,6 +20,7 @@ export type AuthParts = {
 export function withAuth(parts: AuthParts): (request: Request) => Promise<Response> {
   const app = new Hono()
     .route('/auth/v1/admin', authAdmin(parts))
+    .route('/auth/v1', authInvite(parts))
     .route('/auth/v1', anonymousUsers(parts))
     .all('*', (c) => parts.lite(c.req.raw))
     .onError((error) => {

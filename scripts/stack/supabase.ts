@@ -1,20 +1,27 @@
 /** The Supabase CLI for scripts: without prompts, telemetry and colours. */
 import { execFile } from 'node:child_process'
-import { join } from 'node:path'
+import { supabaseCommand } from './programs.ts'
 import { root } from './root.ts'
 
 export type CliResult = { code: number; stdout: string; stderr: string }
 
-/** Runs `supabase` with the arguments in the repository, or in another project folder, and waits for its end. */
-export function supabase(args: string[], workdir: string = root): Promise<CliResult> {
-  const cli = join(root, 'node_modules/supabase/dist/supabase.js')
+/**
+ * Runs `supabase` with the arguments in the repository, or in another project folder, and waits for its end. `environment`
+ * is set beside the process's own.
+ */
+export function supabase(
+  args: string[],
+  workdir: string = root,
+  environment: Record<string, string> = {},
+): Promise<CliResult> {
+  const [command = '', ...before] = supabaseCommand()
   return new Promise((resolve) => {
     execFile(
-      process.execPath,
-      [cli, ...args, '--agent', 'no', '--yes', '--workdir', workdir],
+      command,
+      [...before, ...args, '--agent', 'no', '--yes', '--workdir', workdir],
       {
         cwd: workdir,
-        env: { ...process.env, DO_NOT_TRACK: '1', NO_COLOR: '1' },
+        env: { ...process.env, DO_NOT_TRACK: '1', NO_COLOR: '1', ...environment },
         maxBuffer: 64 * 1024 * 1024,
       },
       (error, stdout, stderr) =>

@@ -25,6 +25,9 @@ create table referral.members (
 
 create index members_by_user on referral.members (user_id);
 
+create index members_active_admins on referral.members (org_id, user_id)
+where role = 'admin' and deactivated_at is null;
+
 -- Few members have a public name, so look-ups of codes use this small index.
 create index members_with_public_name on referral.members (org_id, user_id) include (display_name) where public_name;
 

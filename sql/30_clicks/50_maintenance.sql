@@ -115,6 +115,29 @@ begin
 end
 $$;
 
+-- Since when clicks are kept. Raises `invalid_argument` for less than 90 days: no click_window is longer.
+create function referral_private.clicks_kept_from(p_retention interval)
+returns timestamptz
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now constant timestamptz := clock_timestamp();
+  v_kept_from timestamptz;
+begin
+  v_kept_from := referral_private.later(v_now, -p_retention);
+  if coalesce(v_kept_from > referral_private.later(v_now, interval '-90 days'), true) then
+    perform referral_private.raise_error('invalid_argument', 'retention: 90 days or more');
+  end if;
+  return v_kept_from;
+exception
+  when datetime_field_overflow then
+    perform referral_private.raise_error('invalid_argument', 'retention: 90 days or more');
+end
+$$;
+
 create function referral_private.maintain_clicks(p_retention interval default '120 days', p_max_rows int default 100000)
 returns setof referral.click_maintenance
 language plpgsql
@@ -125,16 +148,10 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 declare
-  v_now timestamptz := clock_timestamp();
-  v_today constant date := v_now at time zone 'utc';
-  v_kept_from timestamptz;
+  v_today constant date := clock_timestamp() at time zone 'utc';
+  v_kept_from constant timestamptz := referral_private.clicks_kept_from(p_retention);
   v_done referral.click_maintenance;
 begin
-  v_kept_from := referral_private.later(v_now, -p_retention);
-  -- No click_window is longer than 90 days.
-  if coalesce(v_kept_from > referral_private.later(v_now, interval '-90 days'), true) then
-    perform referral_private.raise_error('invalid_argument', 'retention: 90 days or more');
-  end if;
   perform pg_advisory_xact_lock(hashtextextended('referral.maintain_clicks', 0));
   v_done := referral_private.renew_click_partitions(v_kept_from);
 
@@ -161,9 +178,6 @@ begin
   where (v.org_id, v.code_id, v.visitor) = (past.org_id, past.code_id, past.visitor);
   get diagnostics v_done.visitors_removed = row_count;
   return next v_done;
-exception
-  when datetime_field_overflow then
-    perform referral_private.raise_error('invalid_argument', 'retention: 90 days or more');
 end
 $$;
 

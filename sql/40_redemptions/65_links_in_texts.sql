@@ -33,8 +33,8 @@ exception
 end
 $$;
 
--- The code in an address of any host, with or without its scheme: in the path after `/link/`, or else the last `ref` of
--- the query. Null without one, and where the address names a user.
+-- The code in an address of any host, with or without its scheme: in the path after `/link/` or `/referbase-link/`, or
+-- else the last `ref` of the query. Null without one, and where the address names a user.
 create function referral_private.code_in_address(p_address text)
 returns text
 language plpgsql
@@ -50,7 +50,7 @@ declare
     '^[^0-9A-Za-z]*(?:[Hh][Tt][Tt][Pp][Ss]?://)?[^/?#@:[:space:]]+(?::[0-5]?[0-9]{1,4})?(/[^?#]*)?'
     || '(?:[?]([^#]*))?(?:#.*)?$'
   );
-  v_segment constant text := (regexp_match(v_parts[1], '/link/([^/]+)/?$'))[1];
+  v_segment constant text := (regexp_match(v_parts[1], '/(?:referbase-)?link/([^/]+)/?$'))[1];
   v_code text;
 begin
   if v_segment is not null then
@@ -92,7 +92,7 @@ begin
       v_text, e'[\\s<>()\\[\\]{}"`“”„«»‹›\\u200B-\\u200F\\u202A-\\u202E\\u2060-\\u206F、。〈-】！（），：；？｛｝]+'
     )
   loop
-    continue when v_word !~ '/link/|[?&]ref=' or v_word ~ '[[:space:]]' or length(v_word) > 4096;
+    continue when v_word !~ 'link/|[?&]ref=' or v_word ~ '[[:space:]]' or length(v_word) > 4096;
     v_code := referral_private.code_in_address(rtrim(v_word, '.,;:!?*_~''’…'));
     if v_code is not null then
       return left(v_code, 128);

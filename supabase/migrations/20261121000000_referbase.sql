@@ -1011,6 +1011,9 @@ create table referral.members (
 
 create index members_by_user on referral.members (user_id);
 
+create index members_active_admins on referral.members (org_id, user_id)
+where role = 'admin' and deactivated_at is null;
+
 -- Few members have a public name, so look-ups of codes use this small index.
 create index members_with_public_name on referral.members (org_id, user_id) include (display_name) where public_name;
 
@@ -3445,6 +3448,29 @@ begin
 end
 $$;
 
+-- Since when clicks are kept. Raises `invalid_argument` for less than 90 days: no click_window is longer.
+create function referral_private.clicks_kept_from(p_retention interval)
+returns timestamptz
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now constant timestamptz := clock_timestamp();
+  v_kept_from timestamptz;
+begin
+  v_kept_from := referral_private.later(v_now, -p_retention);
+  if coalesce(v_kept_from > referral_private.later(v_now, interval '-90 days'), true) then
+    perform referral_private.raise_error('invalid_argument', 'retention: 90 days or more');
+  end if;
+  return v_kept_from;
+exception
+  when datetime_field_overflow then
+    perform referral_private.raise_error('invalid_argument', 'retention: 90 days or more');
+end
+$$;
+
 create function referral_private.maintain_clicks(p_retention interval default '120 days', p_max_rows int default 100000)
 returns setof referral.click_maintenance
 language plpgsql
@@ -3455,16 +3481,10 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 declare
-  v_now timestamptz := clock_timestamp();
-  v_today constant date := v_now at time zone 'utc';
-  v_kept_from timestamptz;
+  v_today constant date := clock_timestamp() at time zone 'utc';
+  v_kept_from constant timestamptz := referral_private.clicks_kept_from(p_retention);
   v_done referral.click_maintenance;
 begin
-  v_kept_from := referral_private.later(v_now, -p_retention);
-  -- No click_window is longer than 90 days.
-  if coalesce(v_kept_from > referral_private.later(v_now, interval '-90 days'), true) then
-    perform referral_private.raise_error('invalid_argument', 'retention: 90 days or more');
-  end if;
   perform pg_advisory_xact_lock(hashtextextended('referral.maintain_clicks', 0));
   v_done := referral_private.renew_click_partitions(v_kept_from);
 
@@ -3491,9 +3511,6 @@ begin
   where (v.org_id, v.code_id, v.visitor) = (past.org_id, past.code_id, past.visitor);
   get diagnostics v_done.visitors_removed = row_count;
   return next v_done;
-exception
-  when datetime_field_overflow then
-    perform referral_private.raise_error('invalid_argument', 'retention: 90 days or more');
 end
 $$;
 
@@ -4595,8 +4612,8 @@ exception
 end
 $$;
 
--- The code in an address of any host, with or without its scheme: in the path after `/link/`, or else the last `ref` of
--- the query. Null without one, and where the address names a user.
+-- The code in an address of any host, with or without its scheme: in the path after `/link/` or `/referbase-link/`, or
+-- else the last `ref` of the query. Null without one, and where the address names a user.
 create function referral_private.code_in_address(p_address text)
 returns text
 language plpgsql
@@ -4612,7 +4629,7 @@ declare
     '^[^0-9A-Za-z]*(?:[Hh][Tt][Tt][Pp][Ss]?://)?[^/?#@:[:space:]]+(?::[0-5]?[0-9]{1,4})?(/[^?#]*)?'
     || '(?:[?]([^#]*))?(?:#.*)?$'
   );
-  v_segment constant text := (regexp_match(v_parts[1], '/link/([^/]+)/?$'))[1];
+  v_segment constant text := (regexp_match(v_parts[1], '/(?:referbase-)?link/([^/]+)/?$'))[1];
   v_code text;
 begin
   if v_segment is not null then
@@ -4654,7 +4671,7 @@ begin
       v_text, e'[\\s<>()\\[\\]{}"`“”„«»‹›\\u200B-\\u200F\\u202A-\\u202E\\u2060-\\u206F、。〈-】！（），：；？｛｝]+'
     )
   loop
-    continue when v_word !~ '/link/|[?&]ref=' or v_word ~ '[[:space:]]' or length(v_word) > 4096;
+    continue when v_word !~ 'link/|[?&]ref=' or v_word ~ '[[:space:]]' or length(v_word) > 4096;
     v_code := referral_private.code_in_address(rtrim(v_word, '.,;:!?*_~''’…'));
     if v_code is not null then
       return left(v_code, 128);
@@ -12065,21 +12082,45 @@ grant execute on function referral_private.withdraw_decision to authenticated, s
 
 -- The one job: everything that has to be done from time to time, in batches of a bounded size.
 
--- When each job last ran, how much it did then, and whether it left something.
+-- When each job last ran, how much it did then, whether it left something, and the code of the error if it failed.
 create table referral_private.maintenance_runs (
   job text not null,
   ran_at timestamptz not null,
   done int not null,
   more boolean not null,
+  error text,
+  -- Since when every run has left something or failed; null if the last one did neither.
+  behind_since timestamptz,
   constraint maintenance_runs_pkey primary key (job)
 );
 
 alter table referral_private.maintenance_runs enable row level security;
 
-create type referral.maintenance as (job text, done int, more boolean);
+create type referral.maintenance as (job text, done int, more boolean, error text);
 
--- Runs one batch of a job, and returns how much it did. `more` says that another batch could find something.
-create function referral_private.run_batch(p_job text)
+-- The code of the error with which a job failed: ours, or Postgres' own. Null if it met a lock: then nothing is wrong,
+-- and the next call does it. The database's log has the message, which can have values of rows in it.
+create function referral_private.error_of_job(p_job text, p_sqlstate text, p_message text)
+returns text
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_code constant text := case when p_sqlstate = 'PGRST' then p_message::json ->> 'code' else p_sqlstate end;
+begin
+  if v_code in ('busy', '55P03') then
+    return null;
+  end if;
+  raise warning 'referral: the job % failed: %: %', p_job, v_code, p_message;
+  return v_code;
+end
+$$;
+
+-- Runs one batch of a job, and returns how much it did. `more` says that another batch could find something. The batch
+-- is a subtransaction: an error undoes it, releases its locks, and leaves what the other jobs did.
+create function referral_private.run_batch(p_job text, p_click_retention interval)
 returns referral.maintenance
 language plpgsql
 volatile
@@ -12087,9 +12128,16 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_clicks referral.click_maintenance;
   v_done int;
+  v_more boolean;
 begin
   case p_job
+    when 'maintain_clicks' then
+      v_clicks := referral_private.maintain_clicks(p_click_retention, 10000);
+      v_done := v_clicks.partitions_made + v_clicks.partitions_dropped + v_clicks.clicks_removed
+        + v_clicks.visitors_removed;
+      v_more := greatest(v_clicks.clicks_removed, v_clicks.visitors_removed) >= 10000;
     when 'expire_codes' then
       v_done := referral_private.expire_codes(1000);
     when 'expire_redemptions' then
@@ -12100,48 +12148,26 @@ begin
       v_done := referral_private.purge_sign_up_claims(1000);
     when 'recognise_users' then
       v_done := referral_private.recognise_users(100);
-      return (p_job, v_done, v_done >= 100);
+      v_more := v_done >= 100;
     when 'release_due_commissions' then
       v_done := referral_private.release_due_commissions(200);
-      return (
-        p_job, v_done, exists (
-          select from referral_private.postings as p
-          where p.kind in ('pending', 'reward_pending') and p.amount > 0 and p.due_at <= clock_timestamp()
-        )
+      v_more := exists (
+        select from referral_private.postings as p
+        where p.kind in ('pending', 'reward_pending') and p.amount > 0 and p.due_at <= clock_timestamp()
       );
   end case;
-  return (p_job, v_done, v_done >= 1000);
-end
-$$;
-
--- Keeps the storage of clicks, and returns how much that was. Where somebody else keeps the table locked, it is left
--- for the next call.
-create function referral_private.run_clicks_batch(p_retention interval)
-returns referral.maintenance
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_clicks referral.click_maintenance;
-begin
-  v_clicks := referral_private.maintain_clicks(p_retention, 10000);
-  return (
-    'maintain_clicks'::text,
-    v_clicks.partitions_made + v_clicks.partitions_dropped + v_clicks.clicks_removed + v_clicks.visitors_removed,
-    greatest(v_clicks.clicks_removed, v_clicks.visitors_removed) >= 10000
-  );
+  return (p_job, v_done, coalesce(v_more, v_done >= 1000), null)::referral.maintenance;
 exception
-  when lock_not_available then
-    return ('maintain_clicks'::text, 0, true);
+  when others then
+    return (p_job, 0, true, referral_private.error_of_job(p_job, sqlstate, sqlerrm))::referral.maintenance;
 end
 $$;
 
 -- The order keeps locks short and free of deadlocks. The job that can wait, for the table of clicks, comes first, when
 -- nothing is locked; where it changes partitions, the table stays locked until the call ends, and no other job begins.
 -- The cheap jobs skip what is locked. They have a batch each in turn, so that the backlog of one does not keep the
--- others waiting. Those that lock Stripe accounts come last, and run one batch, however late it is.
+-- others waiting: 14 each at most, because a transaction of more than 64 subtransactions slows other sessions down.
+-- Those that lock Stripe accounts come last, and run one batch, however late it is.
 create function referral_private.run_maintenance(
   p_max_seconds int default 5,
   p_click_retention interval default '120 days'
@@ -12158,37 +12184,41 @@ declare
   v_account_jobs constant text[] := '{recognise_users,release_due_commissions}';
   v_months constant name[] := array(select m.partition from referral_private.click_months() as m order by 1);
   v_until timestamptz;
+  v_left boolean[] := array_fill(true, array[cardinality(v_jobs)]);
   v_runs referral.maintenance[];
   v_batch referral.maintenance;
 begin
   if coalesce(p_max_seconds not between 1 and 30, true) then
     perform referral_private.raise_error('invalid_argument', 'max_seconds: 1 to 30');
   end if;
+  perform referral_private.clicks_kept_from(p_click_retention);
   perform referral_private.require_read_committed();
   if not pg_try_advisory_xact_lock(hashtextextended('referral.maintenance', 0)) then
     return;
   end if;
   v_until := clock_timestamp() + p_max_seconds * interval '1 second';
-  v_runs := array[referral_private.run_clicks_batch(p_click_retention)]
-    || array(select (job, 0, true)::referral.maintenance from unnest(v_jobs || v_account_jobs) as job);
+  v_runs := array[referral_private.run_batch('maintain_clicks', p_click_retention)]
+    || array(select (job, 0, true, null)::referral.maintenance from unnest(v_jobs || v_account_jobs) as job);
   if v_months = array(select m.partition from referral_private.click_months() as m order by 1) then
-    loop
-      for place in 2..1 + cardinality(v_jobs) loop
-        continue when not (v_runs[place]).more;
-        v_batch := referral_private.run_batch((v_runs[place]).job);
-        v_runs[place] := (v_batch.job, (v_runs[place]).done + v_batch.done, v_batch.more);
+    for round in 1..14 loop
+      for place in 1..cardinality(v_jobs) loop
+        continue when not v_left[place];
+        v_batch := referral_private.run_batch(v_jobs[place], p_click_retention);
+        v_left[place] := v_batch.more and v_batch.done > 0;
+        v_runs[place + 1] := (v_batch.job, (v_runs[place + 1]).done + v_batch.done, v_batch.more, v_batch.error);
       end loop;
-      exit when clock_timestamp() >= v_until
-        or not exists (select from unnest(v_runs[2:1 + cardinality(v_jobs)]) as r where r.more);
+      exit when clock_timestamp() >= v_until or true <> all (v_left);
     end loop;
     for place in 2 + cardinality(v_jobs)..cardinality(v_runs) loop
-      v_runs[place] := referral_private.run_batch((v_runs[place]).job);
+      v_runs[place] := referral_private.run_batch((v_runs[place]).job, p_click_retention);
     end loop;
   end if;
-  insert into referral_private.maintenance_runs as m (job, ran_at, done, more)
-  select r.job, clock_timestamp(), r.done, r.more from unnest(v_runs) as r
+  insert into referral_private.maintenance_runs as m (job, ran_at, done, more, error, behind_since)
+  select r.job, clock_timestamp(), r.done, r.more, r.error, case when r.more then clock_timestamp() end
+  from unnest(v_runs) as r
   on conflict on constraint maintenance_runs_pkey do update
-  set ran_at = excluded.ran_at, done = excluded.done, more = excluded.more;
+  set ran_at = excluded.ran_at, done = excluded.done, more = excluded.more, error = excluded.error,
+    behind_since = case when excluded.more then coalesce(m.behind_since, excluded.behind_since) end;
   return query select r.* from unnest(v_runs) as r;
 end
 $$;
@@ -12196,8 +12226,10 @@ $$;
 comment on function referral_private.run_maintenance is
   'public: Runs all jobs: keeps the storage of clicks, expires codes and redemptions, purges rate limits and sign-up
 claims, recognises users, and releases commissions and rewards whose hold is over. Call it every minute, or at least
-every hour; call it again at once while a row has more. Returns, for each job, how much it did, and whether something is
-left; no rows while another call is under way. What another call has locked is left for the next one.
+every hour; call it again at once while a row has more. Returns, for each job, how much it did, whether something is
+left, and error: the code of the error that undid its last batch, null if there was none. An error of one job leaves
+what the others did, and its message is in the database''s log. No rows while another call is under way. What another
+call has locked is left for the next one.
 
 group: Run jobs
 max_seconds: 1 to 30: after that only the last two jobs begin a batch, which is small
@@ -14690,6 +14722,659 @@ timeout: 20s';
 
 grant execute on function referral_private.list_unattributed to service_role;
 
+-- Health of an organisation: whether it is set up, as far as the database itself can say. Each check reads few rows,
+-- however many there are: what can be many is counted to 1,000.
+
+-- The result of a check. `found` is how many things are concerned, up to 1,000, or null; `remedy` mends it, and is null
+-- if nothing is wrong.
+create type referral.health_check as (name text, ok boolean, found bigint, message text, remedy text);
+
+-- The result of a check that fails if there is a text of what is wrong. Else it says what is fine.
+create function referral_private.checked(p_name text, p_wrong text, p_fine text, p_remedy text, p_found bigint)
+returns referral.health_check
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    p_name, p_wrong is null, p_found, coalesce(p_wrong, p_fine), case when p_wrong is not null then p_remedy end
+  )::referral.health_check;
+end
+$$;
+
+-- A number that was counted to 1,000, as text.
+create function referral_private.counted(p_found bigint)
+returns text
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case when p_found < 1000 then p_found::text else '1,000 or more' end;
+end
+$$;
+
+-- Where links lead: to a web page, and into the apps whose stores are destinations. Only links of a link host open apps.
+create function referral_private.check_destinations(p_organisation referral.organisations)
+returns referral.health_check
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_has_host constant boolean := p_organisation.link_origin is not null;
+  v_in_store constant text := substring(
+    p_organisation.android_destination from '^https://play[.]google[.]com/store/apps/details[?](?:[^#]*&)?id=([^&#]+)'
+  );
+  v_package constant text := p_organisation.android_package;
+  v_wrong constant text[] := array_remove(array[
+    case when p_organisation.web_destination is null then 'web_destination is not set' end,
+    case when v_in_store <> v_package then 'android_destination is not the app of android_package' end,
+    case
+      when v_has_host and v_in_store is not null and v_package is null
+        then 'android_package is not set, so that no link opens the Android app'
+    end,
+    case
+      when v_has_host and v_package is not null and p_organisation.android_fingerprints = '{}'
+        then 'android_fingerprints are not set, so that no link opens the Android app'
+    end,
+    case
+      when v_package is null and p_organisation.android_fingerprints <> '{}'
+        then 'android_fingerprints are set without android_package'
+    end,
+    case
+      when v_has_host and p_organisation.ios_destination is not null and p_organisation.ios_app_ids = '{}'
+        then 'ios_app_ids are not set, so that no link opens the iOS app'
+    end
+  ], null);
+begin
+  return referral_private.checked(
+    'destinations', nullif(array_to_string(v_wrong, '; ') || '.', '.'),
+    'Links lead to ' || p_organisation.web_destination || '.',
+    'Call update_organisation with these settings: docs/links.md.', nullif(cardinality(v_wrong), 0)
+  );
+end
+$$;
+
+-- The program that people get a code of who name none.
+create function referral_private.check_program(p_organisation referral.organisations)
+returns referral.health_check
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_default constant referral.programs := referral_private.named_program(p_organisation.id, null);
+  v_wrong text;
+  v_remedy text;
+begin
+  if not p_organisation.active then
+    v_wrong := 'The organisation is switched off.';
+    v_remedy := 'Call update_organisation with {"active": true}.';
+  elsif not exists (select from referral.programs as p where p.org_id = p_organisation.id) then
+    v_wrong := 'There is no program.';
+    v_remedy := 'Call create_program.';
+  elsif v_default.id is null then
+    v_wrong := 'No program is the default.';
+    v_remedy := 'Call update_program with {"is_default": true}.';
+  elsif not v_default.active then
+    v_wrong := 'The default program, ' || v_default.key || ', is switched off.';
+    v_remedy := 'Call update_program with {"active": true}, or make another one the default.';
+  elsif (referral_private.terms_in_force(p_organisation.id, v_default.id)).version is null then
+    v_wrong := 'The default program, ' || v_default.key || ', has no terms in force.';
+    v_remedy := 'Call create_program, and make the new program the default.';
+  end if;
+  return referral_private.checked(
+    'program', v_wrong, 'The default program is ' || v_default.key || ', and is switched on.', v_remedy, null
+  );
+end
+$$;
+
+-- Somebody who can change the organisation. Users are looked for only where Auth has any: tokens can come from elsewhere.
+create function referral_private.check_admin(p_organisation referral.organisations)
+returns referral.health_check
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_admin_ids constant uuid[] := array(
+    select m.user_id from referral.members as m
+    where m.org_id = p_organisation.id and m.role = 'admin' and m.deactivated_at is null
+    limit 1000
+  );
+begin
+  return referral_private.checked(
+    'admin', case
+      when v_admin_ids = '{}' then 'There is no active admin.'
+      when exists (select from auth.users)
+        and not exists (select from auth.users as u where u.id = any (v_admin_ids))
+        then 'No active admin is a user of this project.'
+    end,
+    'Active admins: ' || referral_private.counted(cardinality(v_admin_ids)) || '.',
+    'Call add_member with the id of a user and {"role": "admin"}, with the secret key.', cardinality(v_admin_ids)
+  );
+end
+$$;
+
+-- Codes that can be used. Of many the newest are looked at.
+create function referral_private.check_codes(p_organisation referral.organisations)
+returns referral.health_check
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_looked_at constant int := 10000;
+  v_codes bigint;
+  v_active bigint;
+begin
+  select count(*), least(count(*) filter (where c.status = 'active' and coalesce(c.expires_at > now(), true)), 1000)
+  into v_codes, v_active
+  from (
+    select d.status, d.expires_at from referral.codes as d
+    where d.org_id = p_organisation.id
+    order by d.created_at desc, d.id
+    limit v_looked_at
+  ) as c;
+  return referral_private.checked(
+    'codes', case
+      when v_codes = 0 then 'There is no code yet.'
+      when v_active = 0 and v_codes < v_looked_at then 'No code is active.'
+      when v_active = 0 then 'None of the newest 10,000 codes is active.'
+    end,
+    'Active codes: ' || referral_private.counted(v_active) || '.',
+    'Call get_or_create_code as a person who may enrol, or create_campaign_code.', v_active
+  );
+end
+$$;
+
+-- The Stripe account of an organisation, '' for the platform's own; null if another organisation has it, too.
+create function referral_private.account_of_one(p_organisation referral.organisations)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_organisation.stripe_account_id is null and exists (
+    select from referral.organisations as o where o.stripe_account_id is null and o.id <> p_organisation.id
+  ) then
+    return null;
+  end if;
+  return coalesce(p_organisation.stripe_account_id, '');
+end
+$$;
+
+-- What is no fault, and good to know: the host of the links, and the Stripe account.
+create function referral_private.facts_of_organisation(p_organisation referral.organisations)
+returns setof referral.health_check
+language plpgsql
+stable
+rows 2
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return next referral_private.checked(
+    'link_host', null, coalesce(
+      'Links begin with ' || p_organisation.link_origin || '.',
+      'Links have the address of the project: no link host is set (docs/hosts.md).'
+    ), null, null
+  );
+  return next referral_private.checked(
+    'stripe_account', null, case
+      when p_organisation.stripe_account_id is not null
+        then 'The Stripe account is ' || p_organisation.stripe_account_id || '.'
+      when referral_private.account_of_one(p_organisation) is not null
+        then 'The Stripe account is the platform''s own.'
+      else 'The Stripe account is the platform''s own, which other organisations use, too.'
+    end, null, null
+  );
+end
+$$;
+
+-- Health of what comes of codes: redemptions that should have expired, and sales that credit nobody. Each check is of one
+-- organisation, or, where none is given, of all together.
+
+-- Pending redemptions whose conversion window has been over for an hour, which the job leaves pending if it does not
+-- run. The oldest 100,000 are looked at that could be.
+create function referral_private.check_pending_past_window(p_org_id uuid)
+returns referral.health_check
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_hour_ago constant timestamptz := clock_timestamp() - interval '1 hour';
+  v_shortest constant interval := (
+    select min((t.terms ->> 'conversion_window_days')::int) * interval '24 hours'
+    from referral.program_terms as t
+    where p_org_id is null or t.org_id = p_org_id
+  );
+  v_found bigint;
+begin
+  select count(*) into v_found
+  from (
+    select
+    from (
+      select d.org_id, d.program_id, d.terms_version, d.redeemed_at from referral.redemptions as d
+      where d.status = 'pending' and d.redeemed_at < v_hour_ago - v_shortest
+      order by d.redeemed_at
+      limit 100000
+    ) as r
+    join referral.program_terms as t
+      on t.org_id = r.org_id and t.program_id = r.program_id and t.version = r.terms_version
+    where r.redeemed_at + (t.terms ->> 'conversion_window_days')::int * interval '24 hours' < v_hour_ago
+      and (p_org_id is null or r.org_id = p_org_id)
+    limit 1000
+  ) as due;
+  return referral_private.checked(
+    'pending_past_window', case
+      when v_found > 0
+        then 'Redemptions that are pending for more than an hour after their conversion window: '
+          || referral_private.counted(v_found) || '.'
+    end,
+    'No redemption is pending after its conversion window.',
+    'The operator calls run_maintenance, every minute: docs/deploy.md.', nullif(v_found, 0)
+  );
+end
+$$;
+
+-- How many sales of the last 30 days credit somebody, and how many nobody, as list_unattributed lists them.
+create type referral_private.credited_sales as (credited bigint, uncredited bigint);
+
+-- Of an organisation these are the sales that name it, and those that name none on a Stripe account that is its alone.
+-- The newest 10,000 sales are looked at.
+create function referral_private.recent_sales(p_organisation referral.organisations)
+returns referral_private.credited_sales
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_account constant text := referral_private.account_of_one(p_organisation);
+  v_sales referral_private.credited_sales;
+begin
+  select least(count(*) filter (where s.is_credited), 1000), least(count(*) filter (where not s.is_credited), 1000)
+  into v_sales
+  from (
+    select exists (
+        select from referral_private.postings as p
+        where p.sale_id = newest.sale_id and p.stripe_account = newest.stripe_account
+          and p.livemode = newest.livemode and p.amount > 0
+      ) as is_credited
+    from (
+      select d.* from referral_private.sales as d
+      where d.paid_at >= clock_timestamp() - interval '720 hours'
+      order by d.paid_at desc, d.sale_id desc
+      limit 10000
+    ) as newest
+    where newest.reversed < newest.paid and (
+      p_organisation.id is null or newest.org_id = p_organisation.id
+      or newest.org_id is null and newest.stripe_account = v_account
+    )
+  ) as s;
+  return v_sales;
+end
+$$;
+
+-- Sales that credit nobody are no fault: not every customer was referred. It is one if codes are redeemed and no sale
+-- credits anybody: then the purchases probably do not say whose they are.
+create function referral_private.check_unattributed(p_organisation referral.organisations)
+returns referral.health_check
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_sales constant referral_private.credited_sales := referral_private.recent_sales(p_organisation);
+  v_has_redemption constant boolean := exists (
+    select from referral.redemptions as r where p_organisation.id is null or r.org_id = p_organisation.id
+  );
+begin
+  return referral_private.checked(
+    'unattributed', case
+      when v_sales.uncredited > 0 and v_sales.credited = 0 and v_has_redemption
+        then 'None of the sales of the last 30 days credits anybody: ' || referral_private.counted(v_sales.uncredited)
+          || '.'
+    end,
+    'Sales of the last 30 days that credit nobody: ' || referral_private.counted(v_sales.uncredited)
+      || '; that credit somebody: ' || referral_private.counted(v_sales.credited) || '.',
+    'The operator calls list_unattributed, which gives the reasons: docs/earnings.md.', v_sales.uncredited
+  );
+end
+$$;
+
+-- Health of the installation: whether the jobs run and leave nothing, and what waits for somebody. These checks are of
+-- all organisations together.
+
+-- A time in ISO 8601, in UTC.
+create function referral_private.iso_time(p_at timestamptz)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (to_jsonb(p_at at time zone 'utc') #>> '{}') || 'Z';
+end
+$$;
+
+-- Whether run_maintenance is called, and whether its jobs succeed and keep up.
+create function referral_private.check_jobs()
+returns referral.health_check
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_hour_ago constant timestamptz := clock_timestamp() - interval '1 hour';
+  v_schedule constant text := 'Schedule "select * from referral.run_maintenance()" every minute: docs/deploy.md.';
+  v_last constant timestamptz := (select max(m.ran_at) from referral_private.maintenance_runs as m);
+  v_failed text;
+  v_behind text;
+  v_found bigint;
+begin
+  select string_agg(m.job || ' (' || m.error || ')', ', ' order by m.job) filter (where m.error is not null),
+    string_agg(m.job, ', ' order by m.job) filter (where m.behind_since < v_hour_ago),
+    nullif(count(*) filter (where m.error is not null or m.behind_since < v_hour_ago), 0)
+  into v_failed, v_behind, v_found
+  from referral_private.maintenance_runs as m;
+  if v_last is null then
+    return referral_private.checked('jobs', 'No job has run yet.', null, v_schedule, null);
+  elsif v_last < v_hour_ago then
+    return referral_private.checked(
+      'jobs', 'No job has run since ' || referral_private.iso_time(v_last) || '.', null, v_schedule, null
+    );
+  elsif v_failed is not null then
+    return referral_private.checked(
+      'jobs', 'Jobs that fail: ' || v_failed || '.', null,
+      'Read the message in the log of the database, and report it: docs/reliability.md.', v_found
+    );
+  end if;
+  return referral_private.checked(
+    'jobs', 'Jobs that have left something for more than an hour: ' || v_behind || '.',
+    'The jobs ran last at ' || referral_private.iso_time(v_last) || '.',
+    'Call run_maintenance at once while a row has more, or with {"max_seconds": 30}.', v_found
+  );
+end
+$$;
+
+-- Whether this month and the next have a partition of clicks. A month that the default partition keeps needs none.
+create function referral_private.check_clicks_partition()
+returns referral.health_check
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_this_month constant timestamp := date_trunc('month', clock_timestamp() at time zone 'utc');
+  v_missing constant text[] := array(
+    select left(to_jsonb(ahead.month) #>> '{}', 7)
+    from (select v_this_month + n * interval '1 month' as month from generate_series(0, 1) as n) as ahead
+    where ahead.month not in (select m.month from referral_private.click_months() as m)
+      and not referral_private.is_kept_by_default(ahead.month)
+    order by 1
+  );
+  v_in_default bigint;
+begin
+  select count(*) into v_in_default from (select from referral_private.clicks_default limit 1000) as k;
+  return referral_private.checked(
+    'clicks_partition', 'Months that have no partition of clicks: ' || nullif(array_to_string(v_missing, ', '), '') || '.',
+    'No month lacks its partition of clicks; clicks in the default partition: '
+      || referral_private.counted(v_in_default) || '.',
+    'Call run_maintenance.', nullif(cardinality(v_missing), 0)
+  );
+end
+$$;
+
+-- What a job should have done an hour ago. `p_what` ends with a colon, before the number of these.
+create function referral_private.check_overdue(p_name text, p_what text, p_fine text, p_found bigint)
+returns referral.health_check
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return referral_private.checked(
+    p_name, case when p_found > 0 then p_what || ' ' || referral_private.counted(p_found) || '.' end, p_fine,
+    'Call run_maintenance, at once while a row has more.', nullif(p_found, 0)
+  );
+end
+$$;
+
+-- What the jobs have left for more than an hour.
+create function referral_private.checks_of_overdue()
+returns setof referral.health_check
+language plpgsql
+stable
+rows 4
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_hour_ago constant timestamptz := clock_timestamp() - interval '1 hour';
+  v_found bigint;
+begin
+  select count(*) into v_found from (
+    select from referral_private.postings as p
+    where p.kind in ('pending', 'reward_pending') and p.amount > 0 and p.due_at < v_hour_ago
+    limit 1000
+  ) as due;
+  return next referral_private.check_overdue(
+    'due_commissions', 'Commissions and rewards that are pending for more than an hour after their hold:',
+    'No commission or reward is pending after its hold.', v_found
+  );
+  select count(*) into v_found from (
+    select from referral.codes as c
+    where c.status in ('active', 'suspended') and c.expires_at < v_hour_ago
+    limit 1000
+  ) as due;
+  return next referral_private.check_overdue(
+    'expired_codes', 'Codes that are not stored as expired more than an hour after their time:',
+    'Every code that is past its time is stored as expired.', v_found
+  );
+  select count(*) into v_found from (
+    (
+      select from referral_private.sign_up_claims as s
+      where s.claimed_at < referral_private.later(v_hour_ago, interval '-90 days')
+      limit 1000
+    )
+    union all
+    (select from referral_private.sign_up_reservations as r where r.expires_at < v_hour_ago limit 1000)
+  ) as due;
+  return next referral_private.check_overdue(
+    'sign_up_claims', 'Codes given at sign-up, and reservations, that should be deleted:',
+    'No code given at sign-up is kept for too long.', least(v_found, 1000)
+  );
+  select count(*) into v_found from referral_private.day_keys as k where k.day < (v_hour_ago at time zone 'utc')::date;
+  return next referral_private.check_overdue(
+    'day_keys', 'Keys of past days, under which addresses are hashed, that should be deleted:',
+    'No key of a past day is kept, under which addresses are hashed.', v_found
+  );
+end
+$$;
+
+-- Whether the triggers are there that guard what is written once.
+create function referral_private.check_ledger_triggers()
+returns referral.health_check
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_tables constant text[] := array(select f.subject from referral_private.trigger_faults() as f order by 1);
+begin
+  return referral_private.checked(
+    'ledger_triggers', 'Tables without the trigger that guards what is written once: '
+      || nullif(array_to_string(v_tables, ', '), '') || '.',
+    'What is written once is guarded.', 'Make the trigger as the migration does, then call verify_ledger: docs/reliability.md.',
+    nullif(cardinality(v_tables), 0)
+  );
+end
+$$;
+
+-- All checks of health together: of one organisation, or of the installation.
+
+-- Events of Stripe's: those that are parked, and when the last one was made. Test mode has no money to lose.
+create function referral_private.checks_of_events()
+returns setof referral.health_check
+language plpgsql
+stable
+rows 2
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_live bigint;
+  v_reasons text;
+  v_in_test bigint;
+  v_last constant timestamptz := (
+    select e.created_at from referral_private.stripe_events as e order by e.created_at desc limit 1
+  );
+begin
+  select least(sum(r.events), 1000), string_agg(r.reason || ' ' || r.events, ', ' order by r.events desc, r.reason)
+  into v_live, v_reasons
+  from (
+    select p.reason, count(*) as events
+    from (select e.reason from referral_private.parked_events as e where e.livemode limit 1000) as p
+    group by p.reason
+  ) as r;
+  select count(*) into v_in_test
+  from (select from referral_private.parked_events as e where not e.livemode limit 1000) as p;
+  return next referral_private.checked(
+    'parked_events', 'Live events that are parked and earn nothing: ' || referral_private.counted(v_live) || ' ('
+      || v_reasons || ').',
+    'No live event is parked; events of test mode that are: ' || referral_private.counted(v_in_test) || '.',
+    'Run "referbase parked", or call list_parked_events: docs/stripe.md.', v_live
+  );
+  return next referral_private.checked(
+    'stripe_events', null,
+    coalesce('The last event of Stripe''s is of ' || referral_private.iso_time(v_last) || '.', 'No event of Stripe''s has come.'),
+    null, null
+  );
+end
+$$;
+
+-- The checks of each organisation that is switched on, together: how many fail, and which. Of many the newest are
+-- looked at.
+create function referral_private.checks_of_organisations()
+returns setof referral.health_check
+language plpgsql
+stable
+rows 4
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  with
+    newest as materialized (
+      select o from referral.organisations as o where o.active order by o.created_at desc, o.id limit 1000
+    ),
+    checks as (
+      select (n.o).slug, c.place, c.name, c.ok, c.message, c.remedy
+      from newest as n
+      cross join lateral unnest(array[
+        referral_private.check_destinations(n.o), referral_private.check_program(n.o),
+        referral_private.check_admin(n.o), referral_private.check_codes(n.o)
+      ]) with ordinality as c (name, ok, found, message, remedy, place)
+    ),
+    summed as (
+      select f.place, f.name, count(*) filter (where not f.ok) as found,
+        (array_agg(f.slug order by f.slug) filter (where not f.ok))[1:3] as slugs,
+        min(f.message) filter (where not f.ok) as message, min(f.remedy) as remedy
+      from checks as f
+      group by f.place, f.name
+    )
+  select c.*
+  from summed as s
+  cross join lateral referral_private.checked(
+    s.name, case s.found
+      when 0 then null
+      when 1 then s.slugs[1] || ': ' || s.message
+      else 'Organisations that fail: ' || referral_private.counted(s.found) || ', such as '
+        || array_to_string(s.slugs, ', ') || '.'
+    end,
+    'Every organisation passes that is switched on.',
+    case s.found when 1 then s.remedy else 'Call health with org_id, which says what to do.' end, nullif(s.found, 0)
+  ) as c
+  order by s.place;
+end
+$$;
+
+create function referral_private.health(p_org_id uuid default null)
+returns setof referral.health_check
+language plpgsql
+stable
+rows 10
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_organisation referral.organisations;
+  v_organisations bigint;
+begin
+  if p_org_id is not null or not referral_private.is_operator() then
+    perform referral_private.require_role(p_org_id, 'admin');
+    select * into strict v_organisation from referral.organisations as o where o.id = p_org_id;
+    return next referral_private.check_destinations(v_organisation);
+    return next referral_private.check_program(v_organisation);
+    return next referral_private.check_admin(v_organisation);
+    return next referral_private.check_codes(v_organisation);
+    return query select f.* from referral_private.facts_of_organisation(v_organisation) as f;
+  else
+    return next referral_private.checked(
+      'clock', null, 'The clock of the database says ' || referral_private.iso_time(clock_timestamp()) || '.', null, null
+    );
+    select count(*) into v_organisations from (select from referral.organisations limit 1000) as o;
+    return next referral_private.checked(
+      'organisations', case when v_organisations = 0 then 'There is no organisation.' end,
+      'Organisations: ' || referral_private.counted(v_organisations) || '.',
+      'Call create_organisation, or run "referbase setup".', v_organisations
+    );
+    return query select c.* from referral_private.checks_of_organisations() as c;
+    return next referral_private.check_jobs();
+    return next referral_private.check_clicks_partition();
+    return query select c.* from referral_private.checks_of_overdue() as c;
+    return query select c.* from referral_private.checks_of_events() as c;
+    return next referral_private.check_ledger_triggers();
+  end if;
+  return next referral_private.check_pending_past_window(p_org_id);
+  return next referral_private.check_unattributed(v_organisation);
+end
+$$;
+
+comment on function referral_private.health is
+  'public: Says whether an organisation is set up and earns, or, without org_id, whether the installation runs and all
+organisations are set up. Each row is a check: ok; found, how many things are concerned, counted up to 1,000; a message;
+and, if it is not ok, the remedy. It reads few rows and may be called often. What each check means: docs/reliability.md.
+
+group: Set up organisations and programs
+org_id: the organisation; for the operator all unless given
+callers: admins and the operator
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument
+timeout: 20s';
+
+grant execute on function referral_private.health to authenticated, service_role;
+
 -- Generated by `npm run migrate` from the comments of the private functions. Do not edit. docs/api.md describes it.
 -- Each function runs as its caller and calls the function of the same name in `referral_private`. It carries the statement
 -- timeout, which PostgREST takes from the exposed function, and turns the violations and lock time-outs that it documents into
@@ -15502,6 +16187,31 @@ Callers: signed-in people.
 Errors: not_signed_in, anonymous_user.';
 
 grant execute on function referral.has_redeemed to authenticated;
+
+create function referral.health(org_id uuid default null)
+returns setof referral.health_check
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '20s'
+as $$
+begin
+  return query select x.* from referral_private.health(health.org_id) as x;
+end
+$$;
+
+comment on function referral.health is
+  'Says whether an organisation is set up and earns, or, without org_id, whether the installation runs and all
+organisations are set up. Each row is a check: ok; found, how many things are concerned, counted up to 1,000; a
+message; and, if it is not ok, the remedy. It reads few rows and may be called often. What each check means:
+docs/reliability.md.
+
+org_id: the organisation; for the operator all unless given.
+Callers: admins and the operator.
+Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument.';
+
+grant execute on function referral.health to authenticated, service_role;
 
 create function referral.import_codes(
   org_id uuid,
@@ -16630,8 +17340,10 @@ $$;
 comment on function referral.run_maintenance is
   'Runs all jobs: keeps the storage of clicks, expires codes and redemptions, purges rate limits and sign-up claims,
 recognises users, and releases commissions and rewards whose hold is over. Call it every minute, or at least every
-hour; call it again at once while a row has more. Returns, for each job, how much it did, and whether something is
-left; no rows while another call is under way. What another call has locked is left for the next one.
+hour; call it again at once while a row has more. Returns, for each job, how much it did, whether something is left,
+and error: the code of the error that undid its last batch, null if there was none. An error of one job leaves what
+the others did, and its message is in the database''s log. No rows while another call is under way. What another call
+has locked is left for the next one.
 
 max_seconds: 1 to 30: after that only the last two jobs begin a batch, which is small.
 click_retention: how long clicks are kept, 90 days at least.

@@ -71,6 +71,18 @@ describe('the client', () => {
     expect((await staff.listCodes()).data).toEqual([])
   })
 
+  test('takes what follows the referrer and the organisation also where these are left out', async () => {
+    const { org, admin, mentor } = await sceneOverHttp()
+    const text = `left out ${org.slice(0, 8)}`
+    const made = await clientOf(admin, org).createCode(undefined as never, undefined as never, text)
+    expect(made.data?.code).toBe(`LEFT-OUT-${org.slice(0, 8).toUpperCase()}`)
+    const referrals = clientOf(mentor, org)
+    const none = undefined as never
+    expect((await referrals.rotateCode(none, none, { reason: 'lost' })).data?.rotation).toBe(1)
+    const ended = await referrals.deactivateCode(none, none, 'done')
+    expect(ended.data).toMatchObject({ status: 'invalidated', reason: 'done' })
+  })
+
   test.for([
     ['codes', {}, 9],
     ['codes that can be used', { usable: true }, 3],

@@ -32,7 +32,19 @@ const codes = fc
 const nearLinks = fc
   .array(
     fc.oneof(
-      fc.constantFrom(go, 'go.example.org', '/link/', '?ref=', '&click=', '%', '@', ':', '//', ' '),
+      fc.constantFrom(
+        go,
+        'go.example.org',
+        '/link/',
+        '/referbase-link/',
+        '?ref=',
+        '&click=',
+        '%',
+        '@',
+        ':',
+        '//',
+        ' ',
+      ),
       fc.string({ unit: 'binary', maxLength: 20 }),
       codes,
     ),
@@ -160,7 +172,12 @@ describe('share links', () => {
     [
       'https://p.supabase.co/functions/v1',
       'sms',
-      'https://p.supabase.co/functions/v1/link/7KQ2-M9XT?via=sms',
+      'https://p.supabase.co/functions/v1/referbase-link/7KQ2-M9XT?via=sms',
+    ],
+    [
+      'https://api.example.org/functions/v1/',
+      undefined,
+      'https://api.example.org/functions/v1/referbase-link/7KQ2-M9XT',
     ],
   ] as const)('on %s by %s are %s', ([origin, channel, url]) => {
     expect(shareUrl(origin, '7KQ2-M9XT', channel)).toBe(url)
@@ -196,6 +213,11 @@ describe('codeText', () => {
     ['go.example.org/link/7KQ2-M9XT', '7KQ2-M9XT'],
     ['see go.example.org/link/7KQ2-M9XT.', '7KQ2-M9XT'],
     ['https://go.example.org/functions/v1/link/7KQ2-M9XT/?via=qr', '7KQ2-M9XT'],
+    ['https://p.supabase.co/functions/v1/referbase-link/7KQ2-M9XT?via=qr', '7KQ2-M9XT'],
+    [
+      'p.supabase.co/functions/v1/other-link/7KQ2-M9XT',
+      'p.supabase.co/functions/v1/other-link/7KQ2-M9XT',
+    ],
     ['HTTPS://example.org/welcome?lang=en&ref=7KQ2-M9XT#top', '7KQ2-M9XT'],
     ['https://go.example.org/link/7KQ2%20M9XT', '7KQ2 M9XT'],
     ['https://example.org/about', 'https://example.org/about'],
@@ -216,6 +238,11 @@ describe('createReferralLinks throws for', () => {
     ['an empty origin', { origin: '' }, `origin: ${address}`],
     ['a host without https', { origin: 'go.example.org' }, `origin: ${address}`],
     ['an origin that ends in /link', { origin: `${go}/link` }, `origin: ${address}`],
+    [
+      'an origin that ends in /referbase-link',
+      { origin: 'https://p.supabase.co/functions/v1/referbase-link' },
+      `origin: ${address}`,
+    ],
     ['a scheme alone', { origin: 'https://' }, `origin: ${address}`],
     [
       'a destination without https',

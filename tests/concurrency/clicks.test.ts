@@ -169,6 +169,20 @@ describe('maintain_clicks', () => {
     expect(await stored()).toHaveLength(60)
   })
 
+  test('waits for another scheduler, and makes nothing twice', () =>
+    sessions(sql, async (first, second) => {
+      await sql`truncate referral_private.clicks`
+      for (const { partition } of await sql`select partition from referral_private.click_months()`)
+        await sql`drop table ${sql(`referral_private.${partition}`)}`
+      expect(await operator(first.tx).rpc('maintain_clicks')).toMatchObject([
+        { partitions_made: 3 },
+      ])
+      const waiting = operator(second.tx).rpc('maintain_clicks')
+      await second.blocked()
+      await first.commit()
+      expect(await waiting).toMatchObject([{ partitions_made: 0 }])
+    }))
+
   test('answers busy rather than wait for a long transaction', () =>
     sessions(sql, async (reader) => {
       await sql`select referral_private.make_click_partition('2000-01-01')`

@@ -90,7 +90,10 @@ describe('a click', () => {
   test('comes through the gateway’s deployed function as well', async () => {
     const { FUNCTIONS_URL } = inject('stack')
     const headers = { ...throughProxy(), 'user-agent': desktop }
-    const response = await fetch(`${FUNCTIONS_URL}/link/${code}`, { headers, redirect: 'manual' })
+    const response = await fetch(`${FUNCTIONS_URL}/referbase-link/${code}`, {
+      headers,
+      redirect: 'manual',
+    })
     const click = clickIn(response.headers.get('location'))
     await expect.poll(() => stored(click)).toHaveLength(1)
   })

@@ -1,33 +1,12 @@
-import { readFileSync } from 'node:fs'
-import { initWasm, Resvg } from '@resvg/resvg-wasm'
-import decoder from 'jsqr'
-import { beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { personOverHttp } from '../support/http.ts'
 import { anyAddress, linkHandler, linkScene } from '../support/link.ts'
+import { readQr } from '../support/qr.ts'
 
 const origin = `https://qr-${crypto.randomUUID()}.example.org`
 const scenes = { shared: await linkScene(), own: await linkScene({ link_origin: origin }) }
 const { code, operator, org, name } = scenes.shared
 const { ask } = linkHandler()
-
-beforeAll(async () => {
-  const module = new URL(import.meta.resolve('@resvg/resvg-wasm/index_bg.wasm'))
-  await initWasm(readFileSync(module))
-})
-
-/** What the image says, read by a decoder and a renderer that know nothing of the encoder. */
-async function readQr(response: Response) {
-  const image = Buffer.from(await response.arrayBuffer())
-  const size = /width="(\d+)"/.exec(image.toString('latin1'))?.[1] ?? image.readUInt32BE(16)
-  const isPng = response.headers.get('content-type') === 'image/png'
-  const inSvg = `<svg xmlns="http://www.w3.org/2000/svg" width="${size}" height="${size}"><image width="${size}" height="${size}" href="data:image/png;base64,${image.toString('base64')}"/></svg>`
-  const { pixels, width, height } = new Resvg(isPng ? inSvg : image.toString()).render()
-  return {
-    text: decoder.default(new Uint8ClampedArray(pixels), width, height)?.data,
-    width,
-    height,
-  }
-}
 
 describe('a QR code', () => {
   test.for([
@@ -45,6 +24,16 @@ describe('a QR code', () => {
     const own = await readQr(await ask(`/link/${scenes.own.code}/${part}${query}`))
     expect(own.text).toBe(`${origin}/link/${scenes.own.code}?via=qr`)
   })
+
+  test.for(['referbase-link', 'link', 'Invite_2'])(
+    'of a function that is deployed as %s says its name, where the organisation has no link host',
+    async (slug) => {
+      const shared = await readQr(await ask(`/${slug}/${code}/qr.svg`))
+      expect(shared.text).toBe(`https://project.example.co/functions/v1/${slug}/${code}?via=qr`)
+      const own = await readQr(await ask(`/${slug}/${scenes.own.code}/qr.svg`))
+      expect(own.text).toBe(`${origin}/link/${scenes.own.code}?via=qr`)
+    },
+  )
 
   test('of a chosen code, asked for in another spelling, says the code as it is shown', async () => {
     const chosen = `Fair ${Math.floor(Math.random() * 1e9)}`

@@ -1,17 +1,54 @@
 import { describe, expect, inject, test } from 'vitest'
+import { version } from '../../functions/_shared/version.ts'
 import { sceneOverHttp } from '../support/http.ts'
 import { fallbackUrl, leadsTo, linkHandler, linkScene, throughProxy } from '../support/link.ts'
 
 const stack = inject('stack')
 const { code, mentor, org } = await sceneOverHttp()
 const tap = (path: string, init: RequestInit = {}) =>
-  fetch(`${stack.FUNCTIONS_URL}/link${path}`, {
+  fetch(`${stack.FUNCTIONS_URL}/referbase-link${path}`, {
     redirect: 'manual',
     headers: throughProxy(),
     ...init,
   })
 
-describe('GET /link/<code>', () => {
+describe('GET /<slug>/.well-known/referbase', () => {
+  test.for(['GET', 'HEAD'])(
+    'says which function answers, and its version, by %s',
+    async (method) => {
+      const response = await tap('/.well-known/referbase', { method, headers: {} })
+      expect([response.status, response.headers.get('cache-control')]).toEqual([200, 'no-store'])
+      const about = { function: 'referbase-link', version }
+      expect(await response.text()).toBe(method === 'GET' ? JSON.stringify(about) : '')
+    },
+  )
+
+  test('is a link like any other on a link host', async () => {
+    const response = linkHandler().ask(
+      '/link/.well-known/referbase',
+      throughProxy(`${crypto.randomUUID()}.example.org`),
+    )
+    expect(await leadsTo(response)).toBe(fallbackUrl)
+  })
+})
+
+describe('a function finds its own name in the path', () => {
+  test.for([
+    ['/referbase-link/CODE', true],
+    ['/link/CODE', true],
+    ['/Invite_2/CODE', true],
+    ['/CODE', false],
+    ['//CODE', false],
+    ['/2nd/CODE', false],
+    ['/referbase-link/link/CODE', false],
+    ['/functions/v1/referbase-link/CODE', false],
+  ] as const)('%s: %s', async ([path, isLink]) => {
+    const location = await leadsTo(linkHandler().ask(path.replace('CODE', code)))
+    expect(location).toBe(isLink ? `https://example.org/welcome?lang=en&ref=${code}` : fallbackUrl)
+  })
+})
+
+describe('GET /referbase-link/<code>', () => {
   test('leads to the organisation’s destination, with the code as ref beside what stands there', async () => {
     const response = await tap(`/${code}`)
     expect(response.status).toBe(302)

@@ -1,6 +1,7 @@
 import Stripe from 'stripe'
 import { describe, expect, inject, test } from 'vitest'
 import { connect } from '../../functions/_shared/database.ts'
+import { version } from '../../functions/_shared/version.ts'
 import { createWebhookHandler } from '../../functions/stripe-webhook/handler.ts'
 import type { RawEvent } from '../fixtures/stripe/about.ts'
 import { completedSession } from '../fixtures/stripe/checkout-session-completed.ts'
@@ -19,7 +20,7 @@ const signed = (payload: string, secret = stack.STRIPE_WEBHOOK_SECRET, timestamp
 
 async function post(payload: string | Uint8Array<ArrayBuffer>, signature?: string) {
   const headers = signature === undefined ? {} : { 'stripe-signature': signature }
-  const response = await fetch(`${stack.FUNCTIONS_URL}/stripe-webhook`, {
+  const response = await fetch(`${stack.FUNCTIONS_URL}/referbase-stripe-webhook`, {
     method: 'POST',
     body: payload,
     headers,
@@ -206,8 +207,18 @@ describe('an event that is not as known', () => {
 
 describe('the endpoint', () => {
   test.for(['GET', 'HEAD', 'PUT', 'DELETE'])('refuses %s with 405', async (method) => {
-    const response = await fetch(`${stack.FUNCTIONS_URL}/stripe-webhook`, { method })
+    const response = await fetch(`${stack.FUNCTIONS_URL}/referbase-stripe-webhook`, { method })
     expect([response.status, response.headers.get('allow')]).toEqual([405, 'POST'])
+  })
+
+  test.for(['GET', 'HEAD'])('says its version and its mode by %s', async (method) => {
+    const url = `${stack.FUNCTIONS_URL}/referbase-stripe-webhook/.well-known/referbase`
+    const response = await fetch(url, { method })
+    const about = { function: 'referbase-stripe-webhook', version, livemode: false }
+    expect([response.status, await response.text()]).toEqual([
+      200,
+      method === 'GET' ? JSON.stringify(about) : '',
+    ])
   })
 
   const handlerWith = (database: string, key: string, secrets: string[]) =>
@@ -215,7 +226,11 @@ describe('the endpoint', () => {
   const request = async (event: RawEvent, secret: string) => {
     const body = JSON.stringify(event)
     const headers = { 'stripe-signature': await signed(body, secret) }
-    return new Request('http://localhost/stripe-webhook', { method: 'POST', body, headers })
+    return new Request('http://localhost/referbase-stripe-webhook', {
+      method: 'POST',
+      body,
+      headers,
+    })
   }
 
   test('answers 500 without detail when the database cannot be reached, so that Stripe sends it again', async () => {

@@ -7,7 +7,7 @@ import { stackDatabase } from '../support/http.ts'
 import { deliverBody } from '../support/webhook.ts'
 
 const sql = stackDatabase()
-const url = `${inject('stack').FUNCTIONS_URL}/stripe-webhook`
+const url = `${inject('stack').FUNCTIONS_URL}/referbase-stripe-webhook`
 
 const unique = () => `evt_test_${crypto.randomUUID().replaceAll('-', '')}`
 

@@ -101,7 +101,7 @@ describe('a body in another encoding', () => {
 
 describe('an upload that is cut off', () => {
   const head = (lines: string[]) =>
-    ['POST /stripe-webhook HTTP/1.1', 'Host: localhost', ...lines, '', ''].join('\r\n')
+    ['POST /referbase-stripe-webhook HTTP/1.1', 'Host: localhost', ...lines, '', ''].join('\r\n')
   const cutLine = 'a delivery was cut off before its body ended\n'
 
   /** What is logged of an upload that is cut off. */

@@ -10,8 +10,8 @@ import { start } from '../support/processes.ts'
 import { startUpstream } from '../support/upstream.ts'
 
 const visitor = '203.0.113.7'
-const environmentFor = (functionsUrl: string) => ({
-  FUNCTIONS_URL: functionsUrl,
+const environmentFor = (functionUrl: string) => ({
+  LINK_FUNCTION_URL: functionUrl,
   LINK_PROXY_SECRET: secret,
   LINK_FALLBACK_URL: fallbackUrl,
   LINK_HOST: 'go.example.org',
@@ -26,8 +26,8 @@ function arriving(path: string, init: RequestInit | undefined, header: string): 
 
 describeFront(
   'the Cloudflare Worker',
-  async ({ functionsUrl }) => {
-    const environment = environmentFor(functionsUrl)
+  async ({ functionUrl }) => {
+    const environment = environmentFor(functionUrl)
     return {
       visitor,
       visit: (path, init) => worker.fetch(arriving(path, init, 'cf-connecting-ip'), environment),
@@ -38,20 +38,19 @@ describeFront(
 
 describeFront(
   'the Vercel middleware',
-  async ({ functionsUrl }) => {
-    for (const [name, value] of Object.entries(environmentFor(functionsUrl)))
-      vi.stubEnv(name, value)
+  async ({ functionUrl }) => {
+    for (const [name, value] of Object.entries(environmentFor(functionUrl))) vi.stubEnv(name, value)
     return { visitor, visit: (path, init) => middleware(arriving(path, init, 'x-real-ip')) }
   },
   { own: 'x-real-ip' },
 )
 
 describe('a link leads to the fallback URL', () => {
-  const ask = (functionsUrl: string, path: string) =>
-    worker.fetch(new Request(`https://go.example.org${path}`), environmentFor(functionsUrl))
+  const ask = (functionUrl: string, path: string) =>
+    worker.fetch(new Request(`https://go.example.org${path}`), environmentFor(functionUrl))
 
   test('where no function listens; there is no association file then', async () => {
-    const nowhere = 'http://127.0.0.1:9/functions/v1'
+    const nowhere = 'http://127.0.0.1:9/functions/v1/referbase-link'
     expect((await ask(nowhere, '/link/ABC')).headers.get('location')).toBe(fallbackUrl)
     expect((await ask(nowhere, '/.well-known/assetlinks.json')).status).toBe(502)
   })
@@ -60,7 +59,7 @@ describe('a link leads to the fallback URL', () => {
     const upstream = await startUpstream()
     onTestFinished(upstream.stop)
     upstream.answerWith('none')
-    const answer = await ask(upstream.functionsUrl, '/link/ABC')
+    const answer = await ask(upstream.functionUrl, '/link/ABC')
     expect(answer.headers.get('location')).toBe(fallbackUrl)
   })
 })
@@ -75,7 +74,7 @@ describe('the build of the Vercel project', () => {
       await upstream.stop()
     })
     upstream.answerWith({ status, body: '{"of":"go.example.org"}', on })
-    const env = { PATH: process.env.PATH, ...environmentFor(upstream.functionsUrl) }
+    const env = { PATH: process.env.PATH, ...environmentFor(upstream.functionUrl) }
     const { ended } = start('../docs/hosts/vercel-build.ts', [], { cwd: folder, env })
     return { folder, upstream, ...(await ended) }
   }

@@ -35,8 +35,8 @@ const visitOf =
         .end(init.body)
     })
 
-describeFront('nginx', async ({ functionsUrl }) => {
-  const { port, stop } = await startNginx({ functionsUrl, secret })
+describeFront('nginx', async ({ functionUrl }) => {
+  const { port, stop } = await startNginx({ functionUrl, secret })
   return { visitor, visit: visitOf(port), stop }
 })
 
@@ -51,7 +51,7 @@ async function nginx({
   const tls = cert && { cert: readFileSync(cert.file), key: readFileSync(cert.key) }
   const upstream = await startUpstream(tls)
   const running = await startNginx({
-    functionsUrl: upstream.functionsUrl,
+    functionUrl: upstream.functionUrl,
     secret,
     ...(trusted && { trusted }),
   })
@@ -85,14 +85,19 @@ describe('docs/hosts/nginx.conf', () => {
       '/link/%252e%252e%252frest',
       '/link/ABC%0aX:%20y',
       '/link/%00',
+      '/%6cink/ABC',
+      '/link?/ABC',
       '/link/\\..\\rest',
       '/link/a%2fb%2fc%2fd%2fe/../../../../rest/v1/',
       '/link/a%2Fb%2Fc%2Fd%2Fe/%2e%2e/.%2e/%2E./../auth/v1/authorize',
       '/link/a%2fb%2fc%2fd%2fe\\..\\..\\..\\..\\rest',
     ]) {
       await visit(path)
-      const reached = new URL(upstream.last()?.url ?? '/functions/v1/link/', upstream.functionsUrl)
-      expect(reached.pathname, path).toMatch(/^\/functions\/v1\/link\//)
+      const reached = new URL(
+        upstream.last()?.url ?? '/functions/v1/referbase-link/',
+        upstream.functionUrl,
+      )
+      expect(reached.pathname, path).toMatch(/^\/functions\/v1\/referbase-link\//)
     }
   })
 
@@ -155,12 +160,13 @@ describe('docs/hosts/nginx.conf', () => {
   })
 
   test('has the function believe it: its host’s links lead on, its apps are named', async () => {
-    const { FUNCTIONS_URL: functionsUrl, LINK_PROXY_SECRET } = inject('stack')
+    const { FUNCTIONS_URL, LINK_PROXY_SECRET } = inject('stack')
+    const functionUrl = `${FUNCTIONS_URL}/referbase-link`
     const [own, other] = [await sceneOverHttp(), await sceneOverHttp()]
     const appId = 'ABCDE12345.org.example.app'
     const changes = { link_origin: 'https://go.example.org', ios_app_ids: [appId] }
     await operatorOverHttp().rpc('update_organisation', { org_id: own.org, changes }).throwOnError()
-    const { port, stop } = await startNginx({ functionsUrl, secret: LINK_PROXY_SECRET })
+    const { port, stop } = await startNginx({ functionUrl, secret: LINK_PROXY_SECRET })
     onTestFinished(stop)
     const visit = visitOf(port)
     const tap = async (code: string) => (await visit(`/link/${code}`)).headers.get('location')

@@ -1,10 +1,15 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { globSync, readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { expect, test } from 'vitest'
+import { version } from '../../functions/_shared/version.ts'
 import { missingEntries, unverifiedEntries } from '../../scripts/lock.ts'
 import { functionEnvironment } from '../../scripts/stack/functions.ts'
+import { readProject } from '../../scripts/stack/project.ts'
+import { root } from '../../scripts/stack/root.ts'
 
 const json = (file: string) => JSON.parse(readFileSync(file, 'utf8'))
 const manifest = json('package.json')
+const { functions } = readProject(root)
 
 test('the edge functions import exactly the versions that package.json has', () => {
   const imports = Object.entries<string>(json('functions/deno.json').imports)
@@ -14,6 +19,10 @@ test('the edge functions import exactly the versions that package.json has', () 
   }
 })
 
+test('the edge functions say the version of package.json', () => {
+  expect(version).toBe(manifest.version)
+})
+
 test('every dependency has an exact version', () => {
   const versions = Object.values(manifest.devDependencies)
   const exact = /^(?:npm:[@\w/-]+@)?\d+\.\d+\.\d+(-[\w.]+)?$/
@@ -21,19 +30,16 @@ test('every dependency has an exact version', () => {
 })
 
 test('every function is listed in config.toml and in the local stack', () => {
-  const folders = readdirSync('functions', { withFileTypes: true })
-    .filter((entry) => entry.isDirectory() && !entry.name.startsWith('_'))
-    .map(({ name }) => name)
-  const listed = [
-    ...readFileSync('supabase/config.toml', 'utf8').matchAll(/^\[functions\.([\w-]+)\]$/gm),
-  ].map(([, name]) => name)
-  expect(listed.sort()).toEqual(folders.sort())
-  expect(Object.keys(functionEnvironment).sort()).toEqual(folders.sort())
+  const files = globSync('functions/*/index.ts').map((file) => resolve(file))
+  const listed = new Map(functions.map(({ name, entrypoint }) => [name, entrypoint]))
+  expect([...listed.values()].sort()).toEqual(files.sort())
+  expect(Object.keys(functionEnvironment).sort()).toEqual([...listed.keys()].sort())
 })
 
 test('each function reads exactly the environment that it is given', () => {
+  const files = new Map(functions.map(({ name, entrypoint }) => [name, entrypoint]))
   for (const [name, given] of Object.entries(functionEnvironment)) {
-    const source = readFileSync(`functions/${name}/index.ts`, 'utf8')
+    const source = readFileSync(files.get(name) ?? '', 'utf8')
     const read = [...source.matchAll(/^ {4}([A-Z_]+): /gm)].map(([, variable]) => variable)
     expect(read.sort(), name).toEqual([...given].sort())
   }

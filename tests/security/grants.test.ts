@@ -91,6 +91,7 @@ const rpcs: Record<string, string[]> = {
   get_active_code: people,
   get_or_create_code: ['authenticated'],
   has_redeemed: ['authenticated'],
+  health: people,
   import_codes: people,
   ingest_stripe_event: ['service_role'],
   installed_version: ['service_role'],

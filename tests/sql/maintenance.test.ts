@@ -1,5 +1,5 @@
 /** run_maintenance does what every job does, in bounded batches, and says what is left. */
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { operator, person, refusal } from '../support/actors.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
 import { rewriteTerms } from '../support/histories.ts'
@@ -25,6 +25,11 @@ const run = async (tx: Sql, args = {}) =>
       { done: Number(done), more },
     ]),
   )
+/** The errors of the jobs that failed. */
+const failed = async (tx: Sql) =>
+  (await operator(tx).rpc('run_maintenance'))
+    .filter(({ error }) => error !== null)
+    .map(({ job, done, more, error }) => ({ job, done, more, error }))
 const nothing = new Map(jobs.map((job) => [job, { done: 0, more: false }]))
 
 /** Runs until the partitions of clicks are there, and nothing is left of what other tests committed. */
@@ -130,6 +135,100 @@ test('begins the jobs of money also where another has a backlog that takes all t
     expect(rows.get('expire_codes')).toEqual({ done: 0, more: false })
     expect(rows.get('release_due_commissions')).toEqual({ done: 1, more: false })
   }))
+
+test('begins 14 batches of each cheap job at most, and says that something is left', () =>
+  undone(sql, async (tx) => {
+    await quiet(tx)
+    await tx`insert into referral_private.sign_up_claims (user_id, code, claimed_at)
+      select gen_random_uuid(), 'ABC', now() - interval '1 year' from generate_series(1, 15000)`
+    const rows = await run(tx, { max_seconds: 30 })
+    expect(rows.get('purge_sign_up_claims')).toEqual({ done: 14_000, more: true })
+  }))
+
+describe('a job that fails', () => {
+  const make = (tx: Sql, job: string, raise: string) =>
+    tx.unsafe(`
+      create or replace function referral_private.${job}(p_max_rows int default 1000) returns int
+      language plpgsql as $$
+      begin
+        delete from referral_private.sign_up_claims;
+        ${raise}
+      end $$`)
+  const claims = (tx: Sql) => tx`select from referral_private.sign_up_claims`
+  const claim = (tx: Sql, at: string) =>
+    tx.unsafe(`insert into referral_private.sign_up_claims (user_id, code, claimed_at)
+      values (gen_random_uuid(), 'ABC', ${at})`)
+
+  test.for(['expire_codes', 'purge_rate_limits', 'recognise_users', 'release_due_commissions'])(
+    'undoes its own work and nobody else’s: %s',
+    (job) =>
+      undone(sql, async (tx) => {
+        await quiet(tx)
+        await claim(tx, 'now()')
+        await claim(tx, `now() - interval '1 year'`)
+        await make(tx, job, 'return 1 / 0;')
+        expect(await failed(tx)).toEqual([{ job, done: 0, more: true, error: '22012' }])
+        expect(await claims(tx)).toHaveLength(1)
+      }),
+  )
+
+  test('keeps what its earlier batches did, and is not tried again in this call', () =>
+    undone(sql, async (tx) => {
+      await quiet(tx)
+      await tx`create temp sequence batches`
+      await make(
+        tx,
+        'expire_codes',
+        `if nextval('pg_temp.batches') > 1 then return 1 / 0; end if; return 1000;`,
+      )
+      const job = { job: 'expire_codes', done: 1000, more: true, error: '22012' }
+      expect(await failed(tx)).toEqual([job])
+      expect(await tx`select last_value::int from batches`).toEqual([{ last_value: 2 }])
+    }))
+
+  test.for([
+    [`perform referral_private.raise_error('invalid_terms');`, 'invalid_terms'],
+    [`raise exception 'deadlock' using errcode = '40P01';`, '40P01'],
+  ])('has the code of its error: %s', ([raise, error]) =>
+    undone(sql, async (tx) => {
+      await quiet(tx)
+      await make(tx, 'expire_codes', `${raise} return 0;`)
+      expect(await failed(tx)).toEqual([{ job: 'expire_codes', done: 0, more: true, error }])
+    }),
+  )
+
+  test.for([
+    `perform referral_private.raise_error('busy');`,
+    `raise exception 'locked' using errcode = '55P03';`,
+  ])('has no error where it met a lock, and says that something is left: %s', (raise) =>
+    undone(sql, async (tx) => {
+      await quiet(tx)
+      await make(tx, 'expire_codes', `${raise} return 0;`)
+      expect(await failed(tx)).toEqual([])
+      expect((await run(tx)).get('expire_codes')).toEqual({ done: 0, more: true })
+    }),
+  )
+
+  test('is on record, with the time since when it has left something', () =>
+    undone(sql, async (tx) => {
+      await quiet(tx)
+      const record = async () =>
+        (
+          await tx`
+            select error, behind_since from referral_private.maintenance_runs where job = 'expire_codes'`
+        )[0]
+      expect(await record()).toEqual({ error: null, behind_since: null })
+      await make(tx, 'expire_codes', 'return 1 / 0;')
+      await run(tx)
+      const first = await record()
+      expect(first).toEqual({ error: '22012', behind_since: expect.any(Date) })
+      await run(tx)
+      expect(await record()).toEqual(first)
+      await make(tx, 'expire_codes', 'return 0;')
+      await run(tx)
+      expect(await record()).toEqual({ error: null, behind_since: null })
+    }))
+})
 
 test('keeps clicks for as long as it is told', () =>
   undone(sql, async (tx) => {

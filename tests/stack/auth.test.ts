@@ -156,6 +156,19 @@ describe('auth.admin', () => {
     expect((await admin.createUser(await given())).error).toMatchObject({ code, status })
   })
 
+  test('invites a person, who has neither confirmed nor signed in, once', async () => {
+    const email = anyEmail()
+    const { data, error } = await admin.inviteUserByEmail(email, { data: { name: 'Mia' } })
+    expect(error).toBeNull()
+    expect(data.user).toMatchObject({ email, user_metadata: { name: 'Mia' } })
+    expect(Date.parse(String(data.user?.invited_at))).toBeGreaterThan(0)
+    expect(data.user).not.toHaveProperty('email_confirmed_at')
+    const again = await admin.inviteUserByEmail(email)
+    expect(again.error).toMatchObject({ code: 'email_exists', status: 422 })
+    const asPerson = await app().auth.admin.inviteUserByEmail(anyEmail())
+    expect(asPerson.error).toMatchObject({ code: 'not_admin', status: 403 })
+  })
+
   test('lists users by page, the newest first', async () => {
     const older = await anyId()
     const newer = await anyId()

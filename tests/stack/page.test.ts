@@ -65,7 +65,7 @@ test('a person shows their code, another scans it, signs up and is their referra
   await referrer.goto(address)
   await signUp(referrer)
   const link = String(await referrer.locator('#link').textContent())
-  expect(link.startsWith(`${FUNCTIONS_URL}/link/`)).toBe(true)
+  expect(link.startsWith(`${FUNCTIONS_URL}/referbase-link/`)).toBe(true)
   expect(await scan(referrer)).toBe(`${link}?via=qr`)
 
   const friend = await newVisitor()

@@ -143,6 +143,14 @@ export const calls: Record<string, Call> = {
     answers: signedIn,
     rows: (_, caller) => [{ has_redeemed: caller === 'referee' }],
   },
+  health: {
+    args: org,
+    answers: adminOnly,
+    rows: () =>
+      ['destinations', 'program', 'admin', 'codes', 'link_host', 'stripe_account']
+        .concat(['pending_past_window', 'unattributed'])
+        .map((name) => ({ name, ok: name !== 'destinations' })),
+  },
   import_codes: {
     args: ({ org }) => ({ org_id: org, rows: [{ code: 'IMPORTED' }] }),
     answers: staffOnly,

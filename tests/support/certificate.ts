@@ -1,14 +1,14 @@
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 
-/** Makes a certificate for 127.0.0.1 that signs itself, and its key, as files in the folder. */
-export function makeCertificate(folder: string): { file: string; key: string } {
+/** Makes a certificate for a name that signs itself, and its key, as files in the folder. */
+export function makeCertificate(folder: string, name = '127.0.0.1'): { file: string; key: string } {
   const [file, key] = [join(folder, 'certificate.pem'), join(folder, 'key.pem')]
   const { status, stderr } = spawnSync(
     'openssl',
     [
       ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'],
-      ...['-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=DNS:127.0.0.1', '-days', '1'],
+      ...['-subj', `/CN=${name}`, '-addext', `subjectAltName=DNS:${name}`, '-days', '1'],
       ...['-keyout', key, '-out', file],
     ],
     { encoding: 'utf8' },

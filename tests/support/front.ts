@@ -1,4 +1,4 @@
-/** What holds of everything that stands in front of functions/link, whatever it is made of. */
+/** What holds of everything that stands in front of the function referbase-link, whatever it is made of. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { startUpstream } from './upstream.ts'
 
@@ -52,7 +52,7 @@ export function describeFront(
       '/link/a/qr.png?size=300',
     ])('asks the function for %s as it stands, and answers what it answers', async (path) => {
       const answer = await visit(path)
-      expect(upstream.last()?.url).toBe(`/functions/v1${path}`)
+      expect(upstream.last()?.url).toBe(path.replace('/link', '/functions/v1/referbase-link'))
       expect(answer.status).toBe(302)
       expect(answer.headers.get('location')).toBe('https://example.org/welcome?ref=7KQ2-M9XT&x=%2F')
       expect(answer.headers.get('cache-control')).toBe('no-store')
@@ -137,7 +137,7 @@ export function describeFront(
           body: '[]',
         })
         const answer = await visit(`/.well-known/${file}`)
-        expect(upstream.last()?.url).toBe(`/functions/v1/link/.well-known/${file}`)
+        expect(upstream.last()?.url).toBe(`/functions/v1/referbase-link/.well-known/${file}`)
         expect(upstream.last()?.headers['x-referral-host']).toBe('go.example.org')
         expect([answer.status, answer.headers.get('content-type')]).toEqual([
           200,
@@ -155,7 +155,8 @@ export function describeFront(
       '/',
       '/other',
       '/linkage/ABC',
-      '/functions/v1/stripe-webhook',
+      '/functions/v1/referbase-stripe-webhook',
+      '/referbase-link/ABC',
       '/link/../rest/v1/',
       '/link/%2e%2e/rest/v1/',
     ])('asks the function nothing for %s', async (path) => {

@@ -1,4 +1,4 @@
-/** The function `link`: its handler on the run’s stack, and the deployed file in a Deno of its own. */
+/** The function `referbase-link`: its handler on the run’s stack, and the deployed file in a Deno of its own. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -75,13 +75,17 @@ export async function linkScene(changes: object = {}) {
   return { org, name, code: code.code, codeId: code.id, operator }
 }
 
-/** The deployed function in a Deno of its own, which any address can reach: no gateway says whose request it is. */
-export async function startLink() {
+/**
+ * The deployed function in a Deno of its own, which any address can reach: no gateway says whose request it is. `files` are
+ * others than the sources.
+ */
+export async function startLink(files?: ReadonlyMap<string, string>) {
   const home = mkdtempSync(join(tmpdir(), 'referbase-link-'))
   const { SUPABASE_URL, SUPABASE_PUBLISHABLE_KEY, SUPABASE_SECRET_KEY, LINK_PROXY_SECRET } = stack()
   const functions = await startFunctions({
     home,
-    names: ['link'],
+    names: ['referbase-link'],
+    ...(files && { files }),
     apiPort: Number(new URL(SUPABASE_URL).port),
     environment: {
       SUPABASE_URL,
@@ -95,5 +99,6 @@ export async function startLink() {
     await functions.stop()
     rmSync(home, { recursive: true })
   })
-  return { port: functions.port('link') ?? 0, pid: functions.pid('link') ?? 0 }
+  const name = 'referbase-link'
+  return { port: functions.port(name) ?? 0, pid: functions.pid(name) ?? 0 }
 }

@@ -9,7 +9,7 @@ import { freePort } from '../../scripts/stack/ports.ts'
 import { makeCertificate } from './certificate.ts'
 
 type Settings = {
-  functionsUrl: string
+  functionUrl: string
   secret: string
   /** The certificates by which it knows the functions, where they are reached by TLS. */
   trusted?: string
@@ -19,7 +19,7 @@ type Settings = {
 const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` }
 
 /** Starts it and waits until it listens: `port` by TLS, `plainPort` without; `log` is what it wrote down. */
-export async function startNginx({ functionsUrl, secret, trusted }: Settings) {
+export async function startNginx({ functionUrl, secret, trusted }: Settings) {
   if (spawnSync('nginx', ['-v'], { env }).error)
     throw new Error('nginx is missing: install it, on Debian with "apt-get install nginx"')
   const folder = mkdtempSync(join(tmpdir(), 'referbase-nginx-'))
@@ -36,7 +36,7 @@ export async function startNginx({ functionsUrl, secret, trusted }: Settings) {
       'listen [::]:443 ssl;': '',
       '/etc/letsencrypt/live/go.example.org/fullchain.pem': certificate.file,
       '/etc/letsencrypt/live/go.example.org/privkey.pem': certificate.key,
-      'https://YOUR-PROJECT.supabase.co/functions/v1': functionsUrl,
+      'https://YOUR-PROJECT.supabase.co/functions/v1/referbase-link': functionUrl,
       '/etc/nginx/referral-secret.conf': join(folder, 'secret.conf'),
       '/var/log/nginx/error.log': join(folder, 'site.log'),
       '/etc/ssl/certs/ca-certificates.crt': trusted ?? certificate.file,

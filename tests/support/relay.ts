@@ -4,17 +4,23 @@ import { afterAll, inject } from 'vitest'
 
 export async function startRelay() {
   const target = inject('stack').SUPABASE_URL
-  const relay = { url: '', requests: [] as string[], mode: 'pass' as 'pass' | 'cut' | 'hang' }
+  /** From the request after `hangAfter` of them on, none is answered. */
+  const relay = {
+    url: '',
+    requests: [] as string[],
+    mode: 'pass' as 'pass' | 'cut' | 'hang',
+    hangAfter: Number.POSITIVE_INFINITY,
+  }
   const server = createServer(async (request, response) => {
     relay.requests.push(request.url?.split('/').at(-1) ?? '')
-    if (relay.mode === 'hang') return
+    if (relay.mode === 'hang' || relay.requests.length > relay.hangAfter) return
     if (relay.mode === 'cut') return void request.socket.destroy()
     let body = ''
     for await (const chunk of request) body += chunk
     const answer = await fetch(target + request.url, {
       method: request.method ?? 'GET',
       headers: headersOf(request.headers),
-      body,
+      ...(body && { body }),
     })
     response.writeHead(answer.status, { 'content-type': 'application/json' })
     response.end(await answer.text())
@@ -30,6 +36,15 @@ export async function startRelay() {
 }
 
 function headersOf(headers: Record<string, string | string[] | undefined>) {
-  const kept = ['apikey', 'authorization', 'content-type', 'content-profile', 'accept']
-  return Object.fromEntries(kept.map((name) => [name, String(headers[name] ?? '')]))
+  const kept = [
+    'apikey',
+    'authorization',
+    'content-type',
+    'content-profile',
+    'accept-profile',
+    'accept',
+  ]
+  return Object.fromEntries(
+    kept.flatMap((name) => (headers[name] ? [[name, String(headers[name])]] : [])),
+  )
 }

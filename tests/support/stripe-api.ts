@@ -53,7 +53,7 @@ export async function startStripeApi() {
 }
 
 /** `a[b][0][c]=d` as an object. */
-function nested(form: string): Params {
+export function nested(form: string): Params {
   const result: Params = {}
   for (const [name, value] of new URLSearchParams(form)) {
     const path = name.split(/\[|\]\[|\]/).filter((part) => part !== '')

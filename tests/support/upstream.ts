@@ -1,4 +1,4 @@
-/** A server that stands where the functions stand, and tells what reached it. */
+/** A server that stands where the function stands, and tells what reached it. */
 import {
   createServer,
   type IncomingHttpHeaders,
@@ -40,7 +40,7 @@ export async function startUpstream(tls?: { cert: Buffer; key: Buffer }) {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
   return {
-    functionsUrl: `${tls ? 'https' : 'http'}://127.0.0.1:${port}/functions/v1`,
+    functionUrl: `${tls ? 'https' : 'http'}://127.0.0.1:${port}/functions/v1/referbase-link`,
     last: () => seen.at(-1),
     count: () => seen.length,
     answerWith: (next: Answer = redirect) => {

@@ -7,6 +7,7 @@ export type Args = Record<string, unknown>
 
 /** What an optional argument can name, of the organisation. */
 const named: Record<string, (stage: Stage) => unknown> = {
+  'org_id uuid': ({ org }) => org,
   'program_id uuid': ({ program }) => program,
   'code_id uuid': ({ codeId }) => codeId,
   'member_id uuid': ({ mentor }) => mentor.id,

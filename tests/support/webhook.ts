@@ -1,4 +1,4 @@
-/** The function `stripe-webhook`: signed deliveries, and the deployed file in a Deno of its own. */
+/** The function `referbase-stripe-webhook`: signed deliveries, and the deployed file in a Deno of its own. */
 import { createHmac } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -39,8 +39,14 @@ export async function deliverBody(
   return { http: response.status, status: answer.status, code: answer.code }
 }
 
-/** Starts the deployed file on the stack. `log` is what it has written so far, `logOf` what it writes of something. */
-export async function startWebhook(environment: Record<string, string> = {}) {
+/**
+ * Starts the deployed file on the stack, or one of `files`. `log` is what it has written so far, `logOf` what it writes of
+ * something.
+ */
+export async function startWebhook(
+  environment: Record<string, string> = {},
+  files?: ReadonlyMap<string, string>,
+) {
   const stack = inject('stack')
   const home = mkdtempSync(join(tmpdir(), 'referbase-webhook-'))
   const remove = () => rmSync(home, { recursive: true, force: true })
@@ -48,7 +54,8 @@ export async function startWebhook(environment: Record<string, string> = {}) {
     const functions = await startFunctions({
       home,
       apiPort: Number(new URL(stack.SUPABASE_URL).port),
-      names: ['stripe-webhook'],
+      names: ['referbase-stripe-webhook'],
+      ...(files && { files }),
       environment: {
         SUPABASE_URL: stack.SUPABASE_URL,
         SUPABASE_SECRET_KEY: stack.SUPABASE_SECRET_KEY,
@@ -61,9 +68,9 @@ export async function startWebhook(environment: Record<string, string> = {}) {
       await functions.stop()
       remove()
     }
-    const port = functions.port('stripe-webhook') ?? 0
-    const log = () => readFileSync(join(home, 'stripe-webhook.log'), 'utf8')
-    const url = `http://127.0.0.1:${port}/stripe-webhook`
+    const port = functions.port('referbase-stripe-webhook') ?? 0
+    const log = () => readFileSync(join(home, 'referbase-stripe-webhook.log'), 'utf8')
+    const url = `http://127.0.0.1:${port}/referbase-stripe-webhook`
     const logOf = async (work: () => Promise<unknown>) => {
       const before = log().length
       await work()

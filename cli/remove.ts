@@ -1,0 +1,71 @@
+/** `referbase remove`: exports all rows; with `--yes` drops the schemas, and takes its files out of the repository. */
+import { resolve } from 'node:path'
+import { Command } from 'commander'
+import { CliError } from './cli-error.ts'
+import { pack } from './pack.ts'
+import { summaryOf, writeChanges } from './repository/changes.ts'
+import { withDatabase } from './repository/database.ts'
+import { dropSchemas } from './repository/drop.ts'
+import { exportTables, listTables, lockTables, requireEmptyFolder } from './repository/export.ts'
+import { type Installed, readInstalled } from './repository/installed.ts'
+import { planRemoval } from './repository/plan-removal.ts'
+import { findRepository } from './repository/repository.ts'
+
+type Options = { export: string; dbUrl?: string; yes?: true; cascade?: true }
+
+export const remove = new Command('remove')
+  .description('Export all data of referbase. With --yes, drop it and remove our files from here.')
+  .requiredOption('--export <folder>', 'a new folder for the rows of every table, as CSV')
+  .option('--db-url <url>', 'the database; otherwise DATABASE_URL')
+  .option('--cascade', 'drop what of yours depends on the schemas, too')
+  .option('--yes', 'drop; without it the data is exported only')
+  .action(removeReferbase)
+
+async function removeReferbase(options: Options): Promise<void> {
+  const url = options.dbUrl ?? process.env.DATABASE_URL
+  if (!url) throw new CliError('Name the database: --db-url URL, or set DATABASE_URL.')
+  const folder = resolve(options.export)
+  requireEmptyFolder(folder)
+  const repository = findRepository()
+  const installed = readInstalled(repository)
+
+  await withDatabase(url, async (sql) => {
+    const tables = await listTables(sql)
+    if (tables.length === 0) throw new CliError('This database has no schema referral.')
+    const makePlan = () => planRemoval(sql, repository, installed, options.cascade ?? false)
+    const plan = options.yes ? await makePlan() : undefined
+    await sql.begin('isolation level repeatable read', async (tx) => {
+      // From the first row that is exported to the drop nobody writes.
+      if (plan) await lockTables(tx, tables)
+      const rows = await exportTables(tx, tables, { folder, version: installed.version })
+      const total = Object.values(rows).reduce((sum, count) => sum + count, 0)
+      process.stdout.write(`Exported ${total} rows of ${tables.length} tables to ${folder}.\n`)
+      if (!plan) return
+      await dropSchemas(tx, plan)
+      writeChanges(repository.root, plan.changes)
+    })
+    const { changes } = plan ?? (await makePlan())
+    process.stdout.write(
+      plan
+        ? `Dropped the schemas referral and referral_private.\n${summaryOf(changes)}`
+        : `Nothing was dropped. --yes drops the schemas referral and referral_private, and does this here:\n${summaryOf(changes)}`,
+    )
+    process.stdout.write(whatStays(installed, plan !== undefined))
+  })
+}
+
+/** The Data API fails while it exposes a schema that does not exist, and sign-ups while their hook does not. */
+function whatStays(installed: Installed, dropped: boolean): string {
+  const kept = installed.functions.filter(({ header }) => header.changed).map(({ path }) => path)
+  const functions = pack.functions().map(({ name }) => `supabase functions delete ${name}`)
+  const urgent = `- dashboard, project settings, Data API: take \`referral\` out of "Exposed schemas"
+- dashboard, Authentication, Hooks: switch off the hook that requires a code, if you use it
+`
+  const later = `- functions that are deployed: ${functions.map((command) => `\`${command}\``).join(', ')}
+- secrets: \`supabase secrets unset LINK_FALLBACK_URL LINK_PROXY_SECRET STRIPE_LIVEMODE STRIPE_WEBHOOK_SECRET\`
+- Stripe: the webhook endpoint
+${kept.map((path) => `- ${path}, which you changed\n`).join('')}`
+  return dropped
+    ? `\nWhat stays until you remove it:\n${urgent}${later}`
+    : `\nDo this before:\n${urgent}\nWhat stays until you remove it:\n${later}`
+}

@@ -1,0 +1,69 @@
+/** Changes of files in the adopter's repository: shown as a diff, or written. */
+import { mkdirSync, realpathSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { createTwoFilesPatch, FILE_HEADERS_ONLY } from 'diff'
+import { CliError } from '../cli-error.ts'
+
+/** A text of undefined is no file. The path is relative to the repository. */
+export type Change = { path: string; before: string | undefined; after: string | undefined }
+
+/** What the changes would do, as a unified diff. */
+export function diffOf(changes: Change[]): string {
+  return changes
+    .map(({ path, before, after }) =>
+      createTwoFilesPatch(
+        before === undefined ? '/dev/null' : `a/${path}`,
+        after === undefined ? '/dev/null' : `b/${path}`,
+        before ?? '',
+        after ?? '',
+        undefined,
+        undefined,
+        { headerOptions: FILE_HEADERS_ONLY },
+      ),
+    )
+    .join('')
+}
+
+/** Writes all files beside their places first, then moves them, so that a full disk leaves the repository as it was. */
+export function writeChanges(root: string, changes: Change[]): void {
+  const temporary: string[] = []
+  const moves: (() => void)[] = []
+  try {
+    for (const { path, before, after } of changes) {
+      const place = join(root, path)
+      if (after === undefined) {
+        moves.push(() => remove(place))
+        continue
+      }
+      mkdirSync(dirname(place), { recursive: true })
+      // A link stays a link.
+      const file = before === undefined ? place : realpathSync(place)
+      temporary.push(`${file}.referbase`)
+      writeFileSync(`${file}.referbase`, after)
+      moves.push(() => renameSync(`${file}.referbase`, file))
+    }
+  } catch (error) {
+    for (const file of temporary) rmSync(file, { force: true })
+    throw new CliError(`Nothing was written: ${(error as Error).message}`)
+  }
+  for (const move of moves) move()
+}
+
+/** Removes a file, and its folder if nothing is left in it. */
+function remove(file: string): void {
+  rmSync(file)
+  try {
+    rmdirSync(dirname(file))
+  } catch {
+    // Something of the adopter's is in it.
+  }
+}
+
+/** A line for each change. */
+export const summaryOf = (changes: Change[]): string =>
+  changes
+    .map(({ path, before, after }) => {
+      const verb = before === undefined ? 'added  ' : after === undefined ? 'removed' : 'changed'
+      return `${verb} ${path}\n`
+    })
+    .join('')

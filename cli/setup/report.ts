@@ -1,0 +1,70 @@
+import type { Code, Organisation, Program } from '../../client/rows.ts'
+import type { ProgramTerms } from '../../client/terms.ts'
+import { pack } from '../pack.ts'
+import type { Project } from '../project.ts'
+import { type ReadyProgramName, readyPrograms } from './ready-programs.ts'
+import type { Step } from './work.ts'
+
+/** What `referbase setup` leaves. */
+export type SetUp = {
+  organisation: Organisation
+  program: Program
+  terms: ProgramTerms
+  ready: ReadyProgramName | undefined
+  adminId: string
+  code: Code
+  steps: Step[]
+}
+
+/** The link of a code: on the organisation's own host, or at the function. */
+export const linkOf = ({ functionsUrl }: Project, { organisation, code }: SetUp): string =>
+  organisation.link_origin
+    ? `${organisation.link_origin}/link/${code.code}`
+    : `${functionsUrl}/referbase-link/${code.code}`
+
+/** The result for a script. */
+export const reportJson = (project: Project, done: SetUp) => ({
+  org_id: done.organisation.id,
+  slug: done.organisation.slug,
+  program_id: done.program.id,
+  program_key: done.program.key,
+  terms: done.terms,
+  admin_id: done.adminId,
+  code: done.code.code,
+  link: linkOf(project, done),
+  steps: done.steps,
+})
+
+/** The result for a person, and what comes next. */
+export function reportText(project: Project, done: SetUp): string {
+  const { organisation, program, terms, ready, adminId } = done
+  const note = ready && 'note' in readyPrograms[ready] ? [readyPrograms[ready].note] : []
+  const tarball = `./referbase-${pack.version}.tgz`
+  const command = `npx --package=${tarball} referbase`
+  return [
+    `Organisation  ${organisation.name} (${organisation.slug})`,
+    `Id            ${organisation.id}`,
+    `Admin         ${adminId}`,
+    `Program       ${program.name} (${program.key})`,
+    ...Object.entries(terms).map(([term, value]) => `  ${term}: ${JSON.stringify(value)}`),
+    `Link          ${linkOf(project, done)}`,
+    '',
+    ...note,
+    'In your app:',
+    '',
+    `  npm install ${tarball} @supabase/supabase-js`,
+    '',
+    "  import { createReferralClient } from 'referbase'",
+    '',
+    '  // `supabase` is the supabase-js client that your app has, with the publishable key.',
+    '  const referrals = createReferralClient(supabase, {',
+    `    orgId: '${organisation.id}',`,
+    '  })',
+    '  const { data, error } = await referrals.getOrCreateCode()',
+    '',
+    'Next:',
+    '',
+    `  ${command} doctor --org ${organisation.id}`,
+    '',
+  ].join('\n')
+}

@@ -1,0 +1,114 @@
+-- Health of what comes of codes: redemptions that should have expired, and sales that credit nobody. Each check is of one
+-- organisation, or, where none is given, of all together.
+
+-- Pending redemptions whose conversion window has been over for an hour, which the job leaves pending if it does not
+-- run. The oldest 100,000 are looked at that could be.
+create function referral_private.check_pending_past_window(p_org_id uuid)
+returns referral.health_check
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_hour_ago constant timestamptz := clock_timestamp() - interval '1 hour';
+  v_shortest constant interval := (
+    select min((t.terms ->> 'conversion_window_days')::int) * interval '24 hours'
+    from referral.program_terms as t
+    where p_org_id is null or t.org_id = p_org_id
+  );
+  v_found bigint;
+begin
+  select count(*) into v_found
+  from (
+    select
+    from (
+      select d.org_id, d.program_id, d.terms_version, d.redeemed_at from referral.redemptions as d
+      where d.status = 'pending' and d.redeemed_at < v_hour_ago - v_shortest
+      order by d.redeemed_at
+      limit 100000
+    ) as r
+    join referral.program_terms as t
+      on t.org_id = r.org_id and t.program_id = r.program_id and t.version = r.terms_version
+    where r.redeemed_at + (t.terms ->> 'conversion_window_days')::int * interval '24 hours' < v_hour_ago
+      and (p_org_id is null or r.org_id = p_org_id)
+    limit 1000
+  ) as due;
+  return referral_private.checked(
+    'pending_past_window', case
+      when v_found > 0
+        then 'Redemptions that are pending for more than an hour after their conversion window: '
+          || referral_private.counted(v_found) || '.'
+    end,
+    'No redemption is pending after its conversion window.',
+    'The operator calls run_maintenance, every minute: docs/deploy.md.', nullif(v_found, 0)
+  );
+end
+$$;
+
+-- How many sales of the last 30 days credit somebody, and how many nobody, as list_unattributed lists them.
+create type referral_private.credited_sales as (credited bigint, uncredited bigint);
+
+-- Of an organisation these are the sales that name it, and those that name none on a Stripe account that is its alone.
+-- The newest 10,000 sales are looked at.
+create function referral_private.recent_sales(p_organisation referral.organisations)
+returns referral_private.credited_sales
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_account constant text := referral_private.account_of_one(p_organisation);
+  v_sales referral_private.credited_sales;
+begin
+  select least(count(*) filter (where s.is_credited), 1000), least(count(*) filter (where not s.is_credited), 1000)
+  into v_sales
+  from (
+    select exists (
+        select from referral_private.postings as p
+        where p.sale_id = newest.sale_id and p.stripe_account = newest.stripe_account
+          and p.livemode = newest.livemode and p.amount > 0
+      ) as is_credited
+    from (
+      select d.* from referral_private.sales as d
+      where d.paid_at >= clock_timestamp() - interval '720 hours'
+      order by d.paid_at desc, d.sale_id desc
+      limit 10000
+    ) as newest
+    where newest.reversed < newest.paid and (
+      p_organisation.id is null or newest.org_id = p_organisation.id
+      or newest.org_id is null and newest.stripe_account = v_account
+    )
+  ) as s;
+  return v_sales;
+end
+$$;
+
+-- Sales that credit nobody are no fault: not every customer was referred. It is one if codes are redeemed and no sale
+-- credits anybody: then the purchases probably do not say whose they are.
+create function referral_private.check_unattributed(p_organisation referral.organisations)
+returns referral.health_check
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_sales constant referral_private.credited_sales := referral_private.recent_sales(p_organisation);
+  v_has_redemption constant boolean := exists (
+    select from referral.redemptions as r where p_organisation.id is null or r.org_id = p_organisation.id
+  );
+begin
+  return referral_private.checked(
+    'unattributed', case
+      when v_sales.uncredited > 0 and v_sales.credited = 0 and v_has_redemption
+        then 'None of the sales of the last 30 days credits anybody: ' || referral_private.counted(v_sales.uncredited)
+          || '.'
+    end,
+    'Sales of the last 30 days that credit nobody: ' || referral_private.counted(v_sales.uncredited)
+      || '; that credit somebody: ' || referral_private.counted(v_sales.credited) || '.',
+    'The operator calls list_unattributed, which gives the reasons: docs/earnings.md.', v_sales.uncredited
+  );
+end
+$$;

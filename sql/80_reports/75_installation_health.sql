@@ -1,0 +1,173 @@
+-- Health of the installation: whether the jobs run and leave nothing, and what waits for somebody. These checks are of
+-- all organisations together.
+
+-- A time in ISO 8601, in UTC.
+create function referral_private.iso_time(p_at timestamptz)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (to_jsonb(p_at at time zone 'utc') #>> '{}') || 'Z';
+end
+$$;
+
+-- Whether run_maintenance is called, and whether its jobs succeed and keep up.
+create function referral_private.check_jobs()
+returns referral.health_check
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_hour_ago constant timestamptz := clock_timestamp() - interval '1 hour';
+  v_schedule constant text := 'Schedule "select * from referral.run_maintenance()" every minute: docs/deploy.md.';
+  v_last constant timestamptz := (select max(m.ran_at) from referral_private.maintenance_runs as m);
+  v_failed text;
+  v_behind text;
+  v_found bigint;
+begin
+  select string_agg(m.job || ' (' || m.error || ')', ', ' order by m.job) filter (where m.error is not null),
+    string_agg(m.job, ', ' order by m.job) filter (where m.behind_since < v_hour_ago),
+    nullif(count(*) filter (where m.error is not null or m.behind_since < v_hour_ago), 0)
+  into v_failed, v_behind, v_found
+  from referral_private.maintenance_runs as m;
+  if v_last is null then
+    return referral_private.checked('jobs', 'No job has run yet.', null, v_schedule, null);
+  elsif v_last < v_hour_ago then
+    return referral_private.checked(
+      'jobs', 'No job has run since ' || referral_private.iso_time(v_last) || '.', null, v_schedule, null
+    );
+  elsif v_failed is not null then
+    return referral_private.checked(
+      'jobs', 'Jobs that fail: ' || v_failed || '.', null,
+      'Read the message in the log of the database, and report it: docs/reliability.md.', v_found
+    );
+  end if;
+  return referral_private.checked(
+    'jobs', 'Jobs that have left something for more than an hour: ' || v_behind || '.',
+    'The jobs ran last at ' || referral_private.iso_time(v_last) || '.',
+    'Call run_maintenance at once while a row has more, or with {"max_seconds": 30}.', v_found
+  );
+end
+$$;
+
+-- Whether this month and the next have a partition of clicks. A month that the default partition keeps needs none.
+create function referral_private.check_clicks_partition()
+returns referral.health_check
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_this_month constant timestamp := date_trunc('month', clock_timestamp() at time zone 'utc');
+  v_missing constant text[] := array(
+    select left(to_jsonb(ahead.month) #>> '{}', 7)
+    from (select v_this_month + n * interval '1 month' as month from generate_series(0, 1) as n) as ahead
+    where ahead.month not in (select m.month from referral_private.click_months() as m)
+      and not referral_private.is_kept_by_default(ahead.month)
+    order by 1
+  );
+  v_in_default bigint;
+begin
+  select count(*) into v_in_default from (select from referral_private.clicks_default limit 1000) as k;
+  return referral_private.checked(
+    'clicks_partition', 'Months that have no partition of clicks: ' || nullif(array_to_string(v_missing, ', '), '') || '.',
+    'No month lacks its partition of clicks; clicks in the default partition: '
+      || referral_private.counted(v_in_default) || '.',
+    'Call run_maintenance.', nullif(cardinality(v_missing), 0)
+  );
+end
+$$;
+
+-- What a job should have done an hour ago. `p_what` ends with a colon, before the number of these.
+create function referral_private.check_overdue(p_name text, p_what text, p_fine text, p_found bigint)
+returns referral.health_check
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return referral_private.checked(
+    p_name, case when p_found > 0 then p_what || ' ' || referral_private.counted(p_found) || '.' end, p_fine,
+    'Call run_maintenance, at once while a row has more.', nullif(p_found, 0)
+  );
+end
+$$;
+
+-- What the jobs have left for more than an hour.
+create function referral_private.checks_of_overdue()
+returns setof referral.health_check
+language plpgsql
+stable
+rows 4
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_hour_ago constant timestamptz := clock_timestamp() - interval '1 hour';
+  v_found bigint;
+begin
+  select count(*) into v_found from (
+    select from referral_private.postings as p
+    where p.kind in ('pending', 'reward_pending') and p.amount > 0 and p.due_at < v_hour_ago
+    limit 1000
+  ) as due;
+  return next referral_private.check_overdue(
+    'due_commissions', 'Commissions and rewards that are pending for more than an hour after their hold:',
+    'No commission or reward is pending after its hold.', v_found
+  );
+  select count(*) into v_found from (
+    select from referral.codes as c
+    where c.status in ('active', 'suspended') and c.expires_at < v_hour_ago
+    limit 1000
+  ) as due;
+  return next referral_private.check_overdue(
+    'expired_codes', 'Codes that are not stored as expired more than an hour after their time:',
+    'Every code that is past its time is stored as expired.', v_found
+  );
+  select count(*) into v_found from (
+    (
+      select from referral_private.sign_up_claims as s
+      where s.claimed_at < referral_private.later(v_hour_ago, interval '-90 days')
+      limit 1000
+    )
+    union all
+    (select from referral_private.sign_up_reservations as r where r.expires_at < v_hour_ago limit 1000)
+  ) as due;
+  return next referral_private.check_overdue(
+    'sign_up_claims', 'Codes given at sign-up, and reservations, that should be deleted:',
+    'No code given at sign-up is kept for too long.', least(v_found, 1000)
+  );
+  select count(*) into v_found from referral_private.day_keys as k where k.day < (v_hour_ago at time zone 'utc')::date;
+  return next referral_private.check_overdue(
+    'day_keys', 'Keys of past days, under which addresses are hashed, that should be deleted:',
+    'No key of a past day is kept, under which addresses are hashed.', v_found
+  );
+end
+$$;
+
+-- Whether the triggers are there that guard what is written once.
+create function referral_private.check_ledger_triggers()
+returns referral.health_check
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_tables constant text[] := array(select f.subject from referral_private.trigger_faults() as f order by 1);
+begin
+  return referral_private.checked(
+    'ledger_triggers', 'Tables without the trigger that guards what is written once: '
+      || nullif(array_to_string(v_tables, ', '), '') || '.',
+    'What is written once is guarded.', 'Make the trigger as the migration does, then call verify_ledger: docs/reliability.md.',
+    nullif(cardinality(v_tables), 0)
+  );
+end
+$$;

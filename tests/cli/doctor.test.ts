@@ -1,0 +1,401 @@
+/** `referbase doctor` against a local stack of its own, in which each thing is wrong once. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import postgres from 'postgres'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import type { Line } from '../../cli/doctor/line.ts'
+import { pack } from '../../cli/pack.ts'
+import { withHeader } from '../../cli/repository/header.ts'
+import { wantedApiVersion, wantedEvents } from '../../cli/stripe/wanted-endpoint.ts'
+import { connect } from '../../functions/_shared/database.ts'
+import { freePort } from '../../scripts/stack/ports.ts'
+import { spawnStack } from '../../scripts/stack/spawn.ts'
+import { type Alter, platformSays, startAltered, withPath, withSchema } from '../support/altered.ts'
+import { referbase } from '../support/cli.ts'
+import { startLinkHost } from '../support/link-host.ts'
+import { startStripeStandIn } from '../support/stripe-stand-in.ts'
+
+type Check = Line & { group: string }
+
+const { environment: stack, stop } = await spawnStack()
+const sql = postgres(stack.DATABASE_URL, { max: 1, onnotice: () => {} })
+const operator = connect(stack.SUPABASE_URL, stack.SUPABASE_SECRET_KEY)
+/** It is not of this machine by its address, as a hosted project. */
+const project = await startAltered(stack.SUPABASE_URL, '127.0.0.2')
+const asItIs: Alter = (_, pass) => pass()
+const folder = mkdtempSync(join(tmpdir(), 'referbase-doctor-'))
+
+/** Without the database's URL, so that only one test compares histories. */
+const { SUPABASE_URL, SUPABASE_SECRET_KEY, SUPABASE_PUBLISHABLE_KEY } = stack
+const local = { SUPABASE_URL, SUPABASE_SECRET_KEY, SUPABASE_PUBLISHABLE_KEY }
+const hosted = { ...local, SUPABASE_URL: project.url }
+
+const run = (args: string[], env: Record<string, string>) =>
+  referbase(['doctor', ...args], env, { cwd: folder })
+/** The checks by their names; of several organisations, the last. */
+async function examine(env: Record<string, string>, ...args: string[]) {
+  const { code, stdout, stderr } = await run(['--json', ...args], env)
+  expect(stderr).toBe('')
+  const { ok, checks } = JSON.parse(stdout) as { ok: boolean; checks: Check[] }
+  expect([ok, code]).toEqual(ok ? [true, 0] : [false, 1])
+  const checked = Object.fromEntries(checks.map((check) => [check.check, check]))
+  const wrong = checks.filter(({ state }) => state === 'wrong').map(({ check }) => check)
+  return { checked, wrong }
+}
+
+/** The hosted project where something is altered: what is wrong now. */
+async function examineAltered(alter: Alter, env: Record<string, string> = {}, ...args: string[]) {
+  project.alter = alter
+  return examine({ ...hosted, ...env }, ...args)
+}
+
+/** Answers for one function, and passes the rest on. */
+const instead =
+  (name: string, answer: () => Response): Alter =>
+  (request, pass) =>
+    request.url.includes(`/functions/v1/${name}`) ? answer() : pass()
+
+let orgId: string
+
+beforeAll(async () => {
+  const admin_id = crypto.randomUUID()
+  const { data: org } = await operator
+    .rpc('create_organisation', { name: 'My app', slug: 'my-app', admin_id })
+    .throwOnError()
+  orgId = org.id
+  const changes = { web_destination: 'https://app.test/' }
+  await operator.rpc('update_organisation', { org_id: orgId, changes }).throwOnError()
+  const terms = { enrolment: 'open', commission: { kind: 'percent', bps: 2000 } }
+  await operator
+    .rpc('create_program', { org_id: orgId, key: 'friends', name: 'Friends', terms })
+    .throwOnError()
+  await operator.rpc('create_code', { org_id: orgId, referrer_id: admin_id }).throwOnError()
+})
+afterAll(async () => {
+  await sql.end()
+  await stop()
+  rmSync(folder, { recursive: true })
+})
+beforeEach(() => {
+  project.alter = asItIs
+})
+
+describe('doctor', () => {
+  test('says that the jobs never ran, and then that all is right', async () => {
+    const before = await run([], local)
+    expect([before.code, before.stderr]).toEqual([1, ''])
+    expect(before.stdout).toMatch(/✗ .*\n {4}.*run_maintenance/)
+    await operator.rpc('run_maintenance', {}).throwOnError()
+    const { code, stdout, stderr } = await run([], local)
+    expect([code, stderr, stdout.match(/✗.*/g)]).toEqual([0, '', null])
+    expect(stdout).toMatch(/\n\d\d right, 0 wrong, [345] not checked\n$/)
+    for (const secret of [stack.SUPABASE_SECRET_KEY, stack.SUPABASE_PUBLISHABLE_KEY])
+      expect(stdout).not.toContain(secret)
+    expect(stdout).not.toContain('\u001b')
+  })
+
+  test('changes nothing', async () => {
+    const counts = () => sql`
+      select relname, n_tup_ins + n_tup_upd + n_tup_del as changes from pg_stat_user_tables
+      where schemaname in ('referral', 'referral_private') order by relname`
+    const before = await counts()
+    await examine(local)
+    await sql`select pg_stat_force_next_flush()`
+    expect([...(await counts())]).toEqual([...before])
+  })
+
+  test.for([
+    [{}, 'Set SUPABASE_URL and SUPABASE_SECRET_KEY in the environment.'],
+    [
+      { ...local, SUPABASE_URL: 'https://YOUR-PROJECT.supabase.co' },
+      'SUPABASE_URL is a placeholder. Set it to an address such as https://abcdefghijklmnopqrst.supabase.co.',
+    ],
+    [
+      { ...local, SUPABASE_SECRET_KEY: SUPABASE_PUBLISHABLE_KEY },
+      'SUPABASE_SECRET_KEY is the publishable key. Set it to the secret key, which begins with sb_secret_.',
+    ],
+  ] as const)('names variables that are missing or wrong: %$', async ([env, message]) => {
+    const { checked, wrong } = await examine(env)
+    expect([wrong, checked.variables?.message]).toEqual([['variables'], message])
+  })
+
+  test('says that a project does not respond', async () => {
+    const nowhere = `http://127.0.0.1:${await freePort()}`
+    const { checked } = await examine({ ...local, SUPABASE_URL: nowhere })
+    expect(checked.reachable?.message).toBe(`${nowhere} does not respond: ECONNREFUSED.`)
+  })
+
+  test('examines one organisation, and says that there is none', async () => {
+    expect((await examine(local, '--org', orgId)).wrong).toEqual([])
+    const { checked } = await examine(local, '--org', crypto.randomUUID())
+    expect(checked.health).toMatchObject({
+      state: 'wrong',
+      message: 'The database cannot be checked: organisation_not_found.',
+    })
+  })
+})
+
+describe('the Data API', () => {
+  test('does not expose referral', async () => {
+    const { checked } = await examineAltered((request, pass) =>
+      pass(withSchema(request, 'referral', 'hidden')),
+    )
+    expect(checked.schema_exposed).toMatchObject({
+      state: 'wrong',
+      remedy: 'Add referral to the exposed schemas: dashboard, project settings, Data API.',
+    })
+    expect(checked.health?.state).toBe('unchecked')
+  })
+
+  test('exposes referral_private', async () => {
+    const { wrong } = await examineAltered((request, pass) =>
+      pass(withSchema(request, 'referral_private', 'referral')),
+    )
+    expect(wrong).toContain('private_schema_hidden')
+  })
+
+  test('refuses a key of another project', async () => {
+    const { wrong } = await examine({ ...local, SUPABASE_SECRET_KEY: 'sb_secret_of_another' })
+    expect(wrong).toContain('operator')
+  })
+
+  test('says which publishable key is none, and which is the secret key', async () => {
+    const other = await examine({ ...local, SUPABASE_PUBLISHABLE_KEY: 'sb_publishable_other' })
+    expect(other.checked.publishable_key?.message).toContain('is not a key of this project')
+    const secret = await examine({ ...local, SUPABASE_PUBLISHABLE_KEY: SUPABASE_SECRET_KEY })
+    expect(secret.checked.publishable_key?.message).toContain('is a secret key')
+  })
+
+  test('has no schema, or an older one', async () => {
+    const older = await examineAltered((request, pass) =>
+      pass(withPath(request, '/installed_version', '/no_such_function')),
+    )
+    expect(older.checked.schema_version?.message).toBe(
+      `The schema is older than version ${pack.version}.`,
+    )
+    const none = await examineAltered((request, pass) => {
+      const [, place = '', name = ''] = /\/v1(\/rpc)?\/(\w+)/.exec(request.url) ?? []
+      return pass(withPath(request, `${place}/${name}`, `${place}/no_such`))
+    })
+    expect(none.wrong).toContain('schema_installed')
+  })
+
+  test('has a schema of another version', async () => {
+    const says =
+      (version: string): Alter =>
+      (request, pass) =>
+        request.url.endsWith('/installed_version') ? Response.json(version) : pass()
+    expect((await examineAltered(says('0.0.9'))).checked.schema_version).toMatchObject({
+      state: 'wrong',
+      remedy: 'referbase upgrade, then supabase db push --remote',
+    })
+    const newer = await examineAltered(says('99.0.0'))
+    expect(newer.checked.schema_version?.remedy).toBe('Use the package of version 99.0.0.')
+  })
+
+  test.for([
+    [-3600, 'wrong', 'differ by 36'],
+    [-60, 'wrong', 'differ by'],
+    [-5, 'ok', 'agree'],
+  ] as const)('has a clock that is off by %i seconds', async ([seconds, state, message]) => {
+    const { checked } = await examineAltered(async (_, pass) => {
+      const answer = await pass()
+      answer.headers.set('date', new Date(Date.now() + seconds * 1000).toUTCString())
+      return answer
+    })
+    expect(checked.clocks).toMatchObject({ state, message: expect.stringContaining(message) })
+  })
+})
+
+describe('a function', () => {
+  test('leads unknown codes to a placeholder', async () => {
+    const { checked, wrong } = await examineAltered(asItIs)
+    expect(wrong).toEqual(['fallback_url'])
+    expect(checked.fallback_url?.message).toContain('https://example.com/, a placeholder')
+    const right = await examineAltered(async (request, pass) => {
+      const answer = await pass()
+      if (request.method === 'HEAD') answer.headers.set('location', 'https://app.test/')
+      return answer
+    })
+    expect(right.wrong).toEqual([])
+  })
+
+  test('is not deployed', async () => {
+    const functions = { FUNCTIONS_URL: `${project.url}/functions/v2` }
+    const { checked, wrong } = await examineAltered(asItIs, functions)
+    expect(wrong).toEqual(['referbase-link_version', 'referbase-stripe-webhook_version'])
+    expect(checked['referbase-link_version']).toMatchObject({
+      message: 'referbase-link is not deployed.',
+      remedy: expect.stringContaining('supabase functions deploy referbase-link --use-api'),
+    })
+    const withoutStripe = await examineAltered(asItIs, functions, '--no-stripe')
+    expect(withoutStripe.wrong).toEqual(['referbase-link_version'])
+  })
+
+  test.for([
+    ['demands a token', platformSays(401, 'UNAUTHORIZED_NO_AUTH_HEADER'), /verify_jwt = false/],
+    ['does not start', platformSays(503, 'BOOT_ERROR'), /secrets set STRIPE_WEBHOOK_SECRET=/],
+    ['does not start', platformSays(500, 'WORKER_ERROR'), /secrets set STRIPE_WEBHOOK_SECRET=/],
+    ['is older', platformSays(405, 'method_not_allowed'), /functions deploy/],
+    [
+      'has version 0.0.9',
+      Response.json({ function: 'referbase-stripe-webhook', version: '0.0.9', livemode: false }),
+      /functions deploy/,
+    ],
+  ] as const)('%s', async ([message, answer, remedy]) => {
+    const name = 'referbase-stripe-webhook'
+    const { checked } = await examineAltered(instead(name, () => answer.clone()))
+    expect(checked[`${name}_version`]).toMatchObject({
+      state: 'wrong',
+      message: expect.stringContaining(message),
+      remedy: expect.stringMatching(remedy),
+    })
+  })
+
+  test('takes payments of the other mode', async () => {
+    const { checked } = await examine(local, '--live')
+    expect(checked.stripe_mode).toMatchObject({
+      state: 'wrong',
+      remedy: expect.stringContaining('STRIPE_LIVEMODE=true'),
+    })
+  })
+})
+
+describe('the migrations', () => {
+  const migrations = join(folder, 'supabase/migrations')
+  const name = '20261121000000_referbase.sql'
+  const write = (stamp: string) =>
+    writeFileSync(
+      join(migrations, `${stamp}_referbase.sql`),
+      withHeader('--', { version: pack.version, name, preview: true }, 'select 1;\n'),
+    )
+  beforeEach(() => {
+    rmSync(join(folder, 'supabase'), { recursive: true, force: true })
+    mkdirSync(migrations, { recursive: true })
+    writeFileSync(join(folder, 'supabase/config.toml'), '')
+  })
+  afterAll(() => rmSync(join(folder, 'supabase'), { recursive: true, force: true }))
+
+  test('are applied, or are not, or are older than the last applied one', async () => {
+    const [row] =
+      await sql`select max(version) as version from supabase_migrations.schema_migrations`
+    const applied = async () =>
+      (await examine({ ...local, DATABASE_URL: stack.DATABASE_URL })).checked.migrations_applied
+    expect(await applied()).toMatchObject({ state: 'unchecked' })
+    write(String(row?.version))
+    expect(await applied()).toMatchObject({ state: 'ok' })
+    write('20990101000000')
+    expect(await applied()).toMatchObject({
+      state: 'wrong',
+      message: 'Not applied: supabase/migrations/20990101000000_referbase.sql.',
+      remedy: 'supabase migration up',
+    })
+    write('20200101000000')
+    expect(await applied()).toMatchObject({ remedy: 'supabase migration up --include-all' })
+  })
+
+  test('are not compared without the database, or with one that does not respond', async () => {
+    write('20990101000000')
+    expect((await examine(local)).checked.migrations_applied?.state).toBe('unchecked')
+    const nowhere = 'postgresql://postgres:a-password@127.0.0.1:1/postgres'
+    const { checked } = await examine(local, '--db-url', nowhere)
+    expect(checked.migrations_applied?.state).toBe('wrong')
+    expect(JSON.stringify(checked)).not.toContain('a-password')
+  })
+})
+
+describe('a link host', () => {
+  const apps = {
+    ios_app_ids: ['ABCDE12345.app.test'],
+    android_package: 'app.test',
+    android_fingerprints: [Array(32).fill('AB').join(':')],
+  }
+  const hostOf = async (name: string, changes: object) => {
+    const link_origin = `https://${name}`
+    const all = { ...changes, link_origin }
+    await operator.rpc('update_organisation', { org_id: orgId, changes: all }).throwOnError()
+    const secret = stack.LINK_PROXY_SECRET
+    const functionUrl = `${stack.FUNCTIONS_URL}/referbase-link`
+    const front = { functionUrl, secret, fallbackUrl: 'https://example.com/' }
+    return startLinkHost(name, front)
+  }
+  const hostChecks = ['link_host_reached', 'proxy_secret', 'association_ios', 'association_android']
+
+  test('is right, or does not send the secret, or has other files', async () => {
+    const host = await hostOf('go.app.test', apps)
+    const states = async () => {
+      const { checked } = await examine({ ...local, ...host.environment })
+      return hostChecks.map((name) => checked[name]?.state)
+    }
+    expect(await states()).toEqual(['ok', 'ok', 'ok', 'ok'])
+    host.front = { ...host.front, secret: 'a-secret-that-the-function-has-not' }
+    expect(await states()).toEqual(['ok', 'wrong', 'wrong', 'wrong'])
+    host.front = { ...host.front, secret: stack.LINK_PROXY_SECRET }
+    const other = { applinks: { details: [{ appIDs: ['ABCDE12345.other.app'] }] } }
+    host.answer = ({ url }) => {
+      if (url.includes('assetlinks'))
+        return new Response('[]', { headers: { 'content-type': 'text/plain' } })
+      return url.includes('apple-app-site') ? Response.json(other) : undefined
+    }
+    expect(await states()).toEqual(['ok', 'ok', 'wrong', 'wrong'])
+    host.answer = () => new Response('parked', { status: 200 })
+    expect(await states()).toEqual(['wrong', undefined, undefined, undefined])
+    // The files of another certificate are refused.
+    const { checked } = await examine({ ...local, ...host.environment, NODE_EXTRA_CA_CERTS: '' })
+    expect(checked.link_host_reached?.message).toMatch(/leads nowhere: .*CERT/)
+  })
+
+  test('opens no app where none is set', async () => {
+    const nothing = { ios_app_ids: [], android_package: null, android_fingerprints: [] }
+    const host = await hostOf('links.app.test', nothing)
+    const { checked, wrong } = await examine({ ...local, ...host.environment })
+    expect(wrong).toEqual([])
+    expect(hostChecks.map((name) => checked[name]?.state)).toEqual([
+      'ok',
+      'ok',
+      'unchecked',
+      'unchecked',
+    ])
+  })
+})
+
+describe('the endpoint at Stripe', () => {
+  const url = `${project.url}/functions/v1/referbase-stripe-webhook`
+  const right = { url, api_version: wantedApiVersion, enabled_events: [...wantedEvents] }
+
+  test('is missing, lacks events, has another version, is there twice, or is right', async () => {
+    const { endpoints, environment } = await startStripeStandIn()
+    const lines = async () => {
+      const { checked } = await examineAltered(asItIs, environment)
+      const { stripe_endpoint, stripe_endpoint_versions, stripe_endpoint_once } = checked
+      return [stripe_endpoint, stripe_endpoint_versions, stripe_endpoint_once].map(
+        (line) => line && [line.state, line.remedy],
+      )
+    }
+    const mend = 'referbase stripe endpoint'
+    expect(await lines()).toEqual([['wrong', mend], undefined, undefined])
+    const endpoint = endpoints.add({ ...right, enabled_events: ['invoice.paid', 'charge.failed'] })
+    expect(await lines()).toEqual([['wrong', mend], undefined, undefined])
+    endpoint.enabled_events = right.enabled_events
+    expect(await lines()).toEqual([['ok', null], undefined, undefined])
+    endpoints.add({ ...right, api_version: '2024-06-20' })
+    endpoints.add(right)
+    expect(await lines()).toEqual([
+      ['ok', null],
+      ['wrong', `${mend} --replace`],
+      ['wrong', expect.stringContaining('Delete them')],
+    ])
+  })
+
+  test('cannot be read by a key that Stripe refuses, or is of the other mode', async () => {
+    const standIn = await startStripeStandIn()
+    standIn.endpoints.add(right)
+    const live = { ...standIn.environment, STRIPE_SECRET_KEY: 'sk_live_0123456789' }
+    expect((await examineAltered(asItIs, live)).checked.stripe_key?.state).toBe('wrong')
+    standIn.fail({ times: 9, with: 401 })
+    const { checked } = await examineAltered(asItIs, standIn.environment)
+    expect(checked.stripe_endpoint?.message).toContain('Stripe refuses STRIPE_SECRET_KEY')
+    expect(JSON.stringify(checked)).not.toContain('0123456789')
+  })
+})
