@@ -8,9 +8,12 @@ import { compareVersion } from './version.ts'
 
 const name = 'migrations_applied'
 
-/** Has the repository the migrations of this package, and are they applied to the database at the URL? */
-export async function checkHistory(url: string | undefined): Promise<Line[]> {
-  const { migrations, installed } = readRepository()
+/** Has the repository in the folder the migrations of this package, and are they applied to the database at the URL? */
+export async function checkHistory(
+  url: string | undefined,
+  folder: string = process.cwd(),
+): Promise<Line[]> {
+  const { migrations, installed } = readRepository(folder)
   if (!installed?.version) {
     const remedy = 'Run it in your repository, after referbase init.'
     return [
@@ -38,9 +41,9 @@ export async function checkHistory(url: string | undefined): Promise<Line[]> {
 }
 
 /** The migrations of ours that are in the repository. Nothing where there is no repository. */
-function readRepository(): { migrations: LocalMigration[]; installed?: Installed } {
+function readRepository(folder: string): { migrations: LocalMigration[]; installed?: Installed } {
   try {
-    const repository = findRepository()
+    const repository = findRepository(folder)
     const migrations = repository.migrations.filter(({ headers }) => headers.length > 0)
     return { migrations, installed: readInstalled(repository) }
   } catch (error) {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import postgres from 'postgres'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { checkHistory } from '../../cli/doctor/history.ts'
 import type { Line } from '../../cli/doctor/line.ts'
 import { pack } from '../../cli/pack.ts'
 import { withHeader } from '../../cli/repository/header.ts'
@@ -306,9 +307,7 @@ describe('the migrations', () => {
   test('are applied, or are not, or are older than the last applied one', async () => {
     const [row] =
       await sql`select max(version) as version from supabase_migrations.schema_migrations`
-    const applied = async () =>
-      (await examineApart({ ...local, DATABASE_URL: stack.DATABASE_URL })).checked
-        .migrations_applied
+    const applied = async () => (await checkHistory(stack.DATABASE_URL, folder)).at(-1)
     expect(await applied()).toMatchObject({ state: 'unchecked' })
     write(String(row?.version))
     expect(await applied()).toMatchObject({ state: 'ok' })
@@ -319,7 +318,9 @@ describe('the migrations', () => {
       remedy: 'supabase migration up',
     })
     write('20200101000000')
-    expect(await applied()).toMatchObject({ remedy: 'supabase migration up --include-all' })
+    const { checked } = await examineApart({ ...local, DATABASE_URL: stack.DATABASE_URL })
+    expect(checked.repository_version?.state).toBe('ok')
+    expect(checked.migrations_applied?.remedy).toBe('supabase migration up --include-all')
   })
 
   test('are not compared without the database, or with one that does not respond', async () => {
@@ -349,31 +350,35 @@ describe('a link host', () => {
   }
   const hostChecks = ['link_host_reached', 'proxy_secret', 'association_ios', 'association_android']
 
-  test('is right, or does not send the secret, or has other files', async () => {
+  const statesOf = async (host: Awaited<ReturnType<typeof hostOf>>) => {
+    const { checked } = await examineApart({ ...local, ...host.environment })
+    return hostChecks.map((name) => checked[name]?.state)
+  }
+
+  test('is right, or does not send the proxy’s secret', async () => {
     const host = await hostOf('go.app.test', apps)
-    const states = async () => {
-      const { checked } = await examineApart({ ...local, ...host.environment })
-      return hostChecks.map((name) => checked[name]?.state)
-    }
-    expect(await states()).toEqual(['ok', 'ok', 'ok', 'ok'])
+    expect(await statesOf(host)).toEqual(['ok', 'ok', 'ok', 'ok'])
     host.front = { ...host.front, secret: 'a-secret-that-the-function-has-not' }
-    expect(await states()).toEqual(['ok', 'wrong', 'wrong', 'wrong'])
-    host.front = { ...host.front, secret: stack.LINK_PROXY_SECRET }
+    expect(await statesOf(host)).toEqual(['ok', 'wrong', 'wrong', 'wrong'])
+  })
+
+  test('has files of another app, or none', async () => {
+    const host = await hostOf('files.app.test', apps)
     const other = { applinks: { details: [{ appIDs: ['ABCDE12345.other.app'] }] } }
+    const text = { headers: { 'content-type': 'text/plain' } }
     host.answer = ({ url }) => {
-      if (url.includes('assetlinks'))
-        return new Response('[]', { headers: { 'content-type': 'text/plain' } })
+      if (url.includes('assetlinks')) return new Response('[]', text)
       return url.includes('apple-app-site') ? Response.json(other) : undefined
     }
-    expect(await states()).toEqual(['ok', 'ok', 'wrong', 'wrong'])
+    expect(await statesOf(host)).toEqual(['ok', 'ok', 'wrong', 'wrong'])
+  })
+
+  test('leads nowhere, or has a certificate that nobody trusts', async () => {
+    const host = await hostOf('parked.app.test', apps)
     host.answer = () => new Response('parked', { status: 200 })
-    expect(await states()).toEqual(['wrong', undefined, undefined, undefined])
-    // The files of another certificate are refused.
-    const { checked } = await examineApart({
-      ...local,
-      ...host.environment,
-      NODE_EXTRA_CA_CERTS: '',
-    })
+    expect(await statesOf(host)).toEqual(['wrong', undefined, undefined, undefined])
+    const untrusted = { ...local, ...host.environment, NODE_EXTRA_CA_CERTS: '' }
+    const { checked } = await examineApart(untrusted)
     expect(checked.link_host_reached?.message).toMatch(/leads nowhere: .*CERT/)
   })
 
