@@ -24,6 +24,7 @@ const junk = [
   ...['functions/.env', 'functions/link/.env', 'supabase/.env', 'supabase/.temp/project-ref'],
   ...['supabase/migrations/.env', 'supabase/migrations/notes.txt', 'supabase/notes.sql'],
   ...['docs/notes.txt', 'docs/.env', 'docs/hosts/.env', 'docs/hosts/referral-secret.conf'],
+  ...['scripts/stack/.env', 'scripts/stack/bootstrap/.env', 'scripts/notes.ts'],
   ...['dist/.env', 'dist/old.js', 'dist/functions/old/index.js', 'dist/functions/.env'],
 ]
 
@@ -64,6 +65,7 @@ test('every packed file is of one of these kinds, and every kind is packed', () 
     /^dist\/cjs\/package\.json$/,
     /^dist\/functions\/referbase-(link|stripe-webhook)\/index\.js$/,
     /^supabase\/(migrations\/\d{14}_[a-z0-9_]+\.sql|releases\.json)$/,
+    /^scripts\/stack\/(bootstrap\/(database|roles)\.sql|edge-runtime\.ts|end-with-parent\.ts)$/,
     /^docs\/[a-z-]+\.md$/,
     /^docs\/hosts\/(cloudflare-worker|forward|vercel-build|vercel-middleware)\.ts$/,
     /^docs\/hosts\/(nginx\.conf|vercel\.json)$/,
