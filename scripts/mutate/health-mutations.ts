@@ -54,7 +54,7 @@ export const healthMutations: TextMutation[] = [
   of(
     'sales of long ago',
     'recent_sales',
-    "where d.paid_at >= clock_timestamp() - interval '720 hours'",
+    'where d.paid_at >= v_since',
     '',
   ),
   of('sales without a redemption', 'check_unattributed', 'and v_has_redemption', ''),

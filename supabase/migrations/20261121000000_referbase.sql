@@ -504,29 +504,6 @@ begin
 end
 $$;
 
--- The version of the schema. `npm run release` sets it, and a test keeps it equal to package.json's.
-create function referral_private.installed_version()
-returns text
-language plpgsql
-immutable
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return '0.1.0';
-end
-$$;
-
-comment on function referral_private.installed_version is
-  'public: Returns the version of referbase that the database has: that of the last migration of a release.
-
-group: Run jobs
-callers: the operator
-errors: none
-timeout: 5s';
-
-grant execute on function referral_private.installed_version to service_role;
-
 -- Who is calling, and what they may do. Every policy and every check of a caller goes through this file.
 create type referral.member_role as enum ('member', 'coordinator', 'admin');
 
@@ -4612,8 +4589,8 @@ exception
 end
 $$;
 
--- The code in an address of any host, with or without its scheme: in the path after `/link/` or `/referbase-link/`, or
--- else the last `ref` of the query. Null without one, and where the address names a user.
+-- The code in an address of any host, with or without its scheme: in the path after `/link/`, or else the last `ref` of
+-- the query. Null without one, and where the address names a user.
 create function referral_private.code_in_address(p_address text)
 returns text
 language plpgsql
@@ -4629,7 +4606,7 @@ declare
     '^[^0-9A-Za-z]*(?:[Hh][Tt][Tt][Pp][Ss]?://)?[^/?#@:[:space:]]+(?::[0-5]?[0-9]{1,4})?(/[^?#]*)?'
     || '(?:[?]([^#]*))?(?:#.*)?$'
   );
-  v_segment constant text := (regexp_match(v_parts[1], '/(?:referbase-)?link/([^/]+)/?$'))[1];
+  v_segment constant text := (regexp_match(v_parts[1], '/link/([^/]+)/?$'))[1];
   v_code text;
 begin
   if v_segment is not null then
@@ -4671,7 +4648,7 @@ begin
       v_text, e'[\\s<>()\\[\\]{}"`“”„«»‹›\\u200B-\\u200F\\u202A-\\u202E\\u2060-\\u206F、。〈-】！（），：；？｛｝]+'
     )
   loop
-    continue when v_word !~ 'link/|[?&]ref=' or v_word ~ '[[:space:]]' or length(v_word) > 4096;
+    continue when v_word !~ '/link/|[?&]ref=' or v_word ~ '[[:space:]]' or length(v_word) > 4096;
     v_code := referral_private.code_in_address(rtrim(v_word, '.,;:!?*_~''’…'));
     if v_code is not null then
       return left(v_code, 128);
@@ -5763,38 +5740,31 @@ rows 10
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_sale referral_private.sales;
 begin
-  for v_sale.stripe_account, v_sale.livemode, v_sale.sale_id, v_sale.payer_id, v_sale.is_guest, v_sale.org_id,
-    v_sale.program_id, v_sale.subscription_id, v_sale.object_ids, v_sale.currency, v_sale.paid, v_sale.reversed,
-    v_sale.total, v_sale.total_excluding_tax, v_sale.sale_at, v_sale.paid_at, v_sale.warned_at in
-    select p_stripe_account, p_livemode, t.payment_id,
-      coalesce(t.customer_id, t.payment_id), t.customer_id is null, referral_private.organisation_named(t),
-      (t.best).program_id, (t.best).subscription_id,
-      array(
-        select distinct object_id collate "C"
-        from unnest(array[t.payment_id] || t.keys || t.session_ids) as object_id
-        order by 1
-      ),
-      (t.best).currency, (t.best).paid,
-      least((t.best).paid, case
-        when (t.best).source = 'invoice' then referral_private.reversed_of_invoice(
-          p_stripe_account, p_livemode, t.payment_id, t.keys, (t.best).currency, (t.best).paid
-        )
-        else referral_private.reversed_of_payment(
-          p_stripe_account, p_livemode, t.keys, (t.best).currency, (t.best).paid
-        )
-      end)::bigint,
-      (t.taxed).total, (t.taxed).total_excluding_tax, t.sale_at, t.paid_at,
-      (
-        select max(w.warned_at) from referral_private.warnings as w
-        where w.stripe_account = p_stripe_account and w.livemode = p_livemode and w.payment_key = any (t.keys)
+  return query
+  select p_stripe_account, p_livemode, t.payment_id,
+    coalesce(t.customer_id, t.payment_id), t.customer_id is null, referral_private.organisation_named(t),
+    (t.best).program_id, (t.best).subscription_id,
+    array(
+      select distinct object_id collate "C"
+      from unnest(array[t.payment_id] || t.keys || t.session_ids) as object_id
+      order by 1
+    ),
+    (t.best).currency, (t.best).paid,
+    least((t.best).paid, case
+      when (t.best).source = 'invoice' then referral_private.reversed_of_invoice(
+        p_stripe_account, p_livemode, t.payment_id, t.keys, (t.best).currency, (t.best).paid
       )
-    from referral_private.payments_together(p_stripe_account, p_livemode, p_ids) as t
-  loop
-    return next v_sale;
-  end loop;
+      else referral_private.reversed_of_payment(
+        p_stripe_account, p_livemode, t.keys, (t.best).currency, (t.best).paid
+      )
+    end)::bigint,
+    (t.taxed).total, (t.taxed).total_excluding_tax, t.sale_at, t.paid_at,
+    (
+      select max(w.warned_at) from referral_private.warnings as w
+      where w.stripe_account = p_stripe_account and w.livemode = p_livemode and w.payment_key = any (t.keys)
+    )
+  from referral_private.payments_together(p_stripe_account, p_livemode, p_ids) as t;
 end
 $$;
 
@@ -8111,7 +8081,7 @@ begin
       return v_accounts;
     end if;
     insert into referral_private.ledger_accounts (org_id, livemode, earner_id, kind, currency)
-    select n.org_id, n.livemode, n.earner_id, n.kind, n.currency from unnest(v_missing) as n order by 1, 2, 3, 4, 5;
+    select n.* from unnest(v_missing) as n order by 1, 2, 3, 4, 5;
   end loop;
 end
 $$;
@@ -15004,6 +14974,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_account constant text := referral_private.account_of_one(p_organisation);
+  v_since constant timestamptz := clock_timestamp() - interval '720 hours';
   v_sales referral_private.credited_sales;
 begin
   select least(count(*) filter (where s.is_credited), 1000), least(count(*) filter (where not s.is_credited), 1000)
@@ -15016,7 +14987,7 @@ begin
       ) as is_credited
     from (
       select d.* from referral_private.sales as d
-      where d.paid_at >= clock_timestamp() - interval '720 hours'
+      where d.paid_at >= v_since
       order by d.paid_at desc, d.sale_id desc
       limit 10000
     ) as newest
@@ -15040,9 +15011,15 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_sales constant referral_private.credited_sales := referral_private.recent_sales(p_organisation);
-  v_has_redemption constant boolean := exists (
-    select from referral.redemptions as r where p_organisation.id is null or r.org_id = p_organisation.id
-  );
+  -- In this order, so that the index of the organisation is read, and of all together one row.
+  v_has_redemption constant boolean := case
+    when p_organisation.id is null then exists (select from referral.redemptions)
+    else exists (
+      select from (
+        select from referral.redemptions as r where r.org_id = p_organisation.id order by r.redeemed_at desc limit 1
+      ) as newest
+    )
+  end;
 begin
   return referral_private.checked(
     'unattributed', case
@@ -15250,7 +15227,7 @@ declare
     select e.created_at from referral_private.stripe_events as e order by e.created_at desc limit 1
   );
 begin
-  select least(sum(r.events), 1000), string_agg(r.reason || ' ' || r.events, ', ' order by r.events desc, r.reason)
+  select sum(r.events), string_agg(r.reason || ' ' || r.events, ', ' order by r.events desc, r.reason)
   into v_live, v_reasons
   from (
     select p.reason, count(*) as events
@@ -16297,26 +16274,6 @@ Callers: the operator.
 Errors: invalid_event, busy.';
 
 grant execute on function referral.ingest_stripe_event to service_role;
-
-create function referral.installed_version()
-returns text
-language plpgsql
-immutable
-security invoker
-set search_path = pg_catalog, pg_temp
-set statement_timeout = '5s'
-as $$
-begin
-  return referral_private.installed_version();
-end
-$$;
-
-comment on function referral.installed_version is
-  'Returns the version of referbase that the database has: that of the last migration of a release.
-
-Callers: the operator.';
-
-grant execute on function referral.installed_version to service_role;
 
 create function referral.link_site(host text)
 returns setof referral.link_site
