@@ -6,6 +6,7 @@ import { parked } from './parked.ts'
 import { remove } from './remove.ts'
 import { replay } from './replay.ts'
 import { setup } from './setup.ts'
+import { start } from './start.ts'
 import { stripe } from './stripe.ts'
 import { upgrade } from './upgrade.ts'
 
@@ -13,6 +14,7 @@ import { upgrade } from './upgrade.ts'
 export const commands: Command[] = [
   init,
   upgrade,
+  start,
   setup,
   doctor,
   codes,

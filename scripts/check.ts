@@ -22,7 +22,7 @@ const checks: Step[] = [
   ['types', 'tsc'],
   [
     'types of the edge functions',
-    'deno check --quiet --no-lock --node-modules-dir=manual --config=functions/deno.json functions/*/index.ts scripts/stack/end-with-parent.ts',
+    'deno check --quiet --no-lock --node-modules-dir=manual --config=functions/deno.json functions/*/index.ts scripts/stack/end-with-parent.ts scripts/stack/edge-runtime.ts',
   ],
   ['nothing unused (knip)', 'knip'],
 ]

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { isAbsolute, join } from 'node:path'
 import { type Plugin, rolldown } from 'rolldown'
 import { CliError } from '../../cli/cli-error.ts'
-import { configuredFunctions } from '../stack/config.ts'
+import { readProject } from '../stack/project.ts'
 import { root } from '../stack/root.ts'
 
 const { imports } = JSON.parse(readFileSync(join(root, 'functions/deno.json'), 'utf8')) as {
@@ -13,12 +13,15 @@ const { imports } = JSON.parse(readFileSync(join(root, 'functions/deno.json'), '
 /** Writes `<folder>/<name>/index.js` of each function, or of other entry points. */
 export async function bundleFunctions(
   folder: string,
-  functions: ReadonlyMap<string, string> = configuredFunctions(),
+  functions: ReadonlyMap<string, string> = ownFunctions(),
 ): Promise<void> {
   await Promise.all(
     [...functions].map(([name, input]) => bundle(input, join(folder, name, 'index.js'))),
   )
 }
+
+const ownFunctions = () =>
+  new Map(readProject(root).functions.map(({ name, entrypoint }) => [name, entrypoint]))
 
 /** Libraries are imported as `npm:<package>@<version>`, which Deno reads without an import map. */
 const libraries: Plugin = {

@@ -4,19 +4,20 @@ import { createWriteStream } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
 import postgres from 'postgres'
 import { withAuth } from './auth.ts'
-import { configuredApi } from './config.ts'
 import type { Keys } from './keys.ts'
+import { importLite, importLitePostgres } from './programs.ts'
+import type { Project } from './project.ts'
 
 export type Api = { fetch: (request: Request) => Promise<Response>; stop: () => Promise<void> }
 
-type Settings = { databaseUrl: string; keys: Keys; log: string }
+type Settings = { databaseUrl: string; api: Project['api']; keys: Keys; log: string }
 
 /** Starts the API on a database. Its output, sixteen lines for each refused call, goes to the log file. */
-export async function startApi({ databaseUrl, keys, log }: Settings): Promise<Api> {
+export async function startApi({ databaseUrl, api, keys, log }: Settings): Promise<Api> {
   const file = createWriteStream(log, { flags: 'a' })
   globalThis.console = new Console({ stdout: file, stderr: file })
-  const { App } = await import('@supabase/lite')
-  const { PostgresConnection } = await import('@supabase/lite/postgres')
+  const { App } = await importLite()
+  const { PostgresConnection } = await importLitePostgres()
 
   const connection = new PostgresConnection({
     url: databaseUrl,
@@ -26,7 +27,7 @@ export async function startApi({ databaseUrl, keys, log }: Settings): Promise<Ap
   Object.assign(connection, { ensureRlsContext: async () => true })
   const app = new App({
     connection,
-    api: configuredApi(),
+    api,
     db: { migrations: { enabled: false } },
     auth: {
       enabled: true,

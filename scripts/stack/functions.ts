@@ -1,13 +1,14 @@
 /** The edge functions of the local stack. Each runs the file that is deployed in a Deno process of its own. */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { createWriteStream, existsSync } from 'node:fs'
+import type { ChildProcess } from 'node:child_process'
+import { createWriteStream } from 'node:fs'
 import { join } from 'node:path'
 import { CliError } from '../../cli/cli-error.ts'
-import { configuredFunctions } from './config.ts'
+import { spawnDeno } from './deno.ts'
 import { freePort } from './ports.ts'
+import { type EdgeFunction, type Project, readProject } from './project.ts'
 import { root } from './root.ts'
 
-/** The environment variables of each function. It may read no others. */
+/** The environment variables of each function of this package. It may read no others. */
 export const functionEnvironment = {
   'referbase-link': [
     'SUPABASE_URL',
@@ -27,10 +28,13 @@ export const functionEnvironment = {
   ],
 } as const
 
-type FunctionName = keyof typeof functionEnvironment
 export type Functions = {
   port: (name: string) => number | undefined
   pid: (name: string) => number | undefined
+  /** Whether callers need a token or an API key; undefined if there is no such function. */
+  verifiesJwt: (name: string) => boolean | undefined
+  /** The port of the function, once it listens. Rejects with an error that says why it does not. */
+  ready: (name: string) => Promise<number>
   stop: () => Promise<void>
 }
 
@@ -38,26 +42,58 @@ type Settings = {
   home: string
   apiPort: number
   environment: Record<string, string>
-  /** The functions to start; all by default. */
-  names?: FunctionName[]
-  /** The file of each function. By default the one that supabase/config.toml names. */
+  /** Whose functions they are; this package's by default. */
+  project?: Project
+  /** The functions to serve; all by default. */
+  names?: string[]
+  /** The files to serve in place of the project's, by the names of the functions. */
   files?: ReadonlyMap<string, string>
 }
 
-/** Starts the functions and waits until each listens. */
+/**
+ * Starts the functions of this package, and waits until each listens. The project's own functions start when they are called,
+ * so that one that does not start is no concern of the others.
+ */
 export async function startFunctions(settings: Settings): Promise<Functions> {
-  const deno = join(root, 'node_modules/deno/deno')
-  if (!existsSync(deno)) throw new CliError('Deno is missing in node_modules: run "npm ci".')
+  const { project = readProject(root, 'installed'), names, files, ...rest } = settings
+  const served = new Map(
+    project.functions
+      .filter(({ name }) => names?.includes(name) ?? true)
+      .map((found) => ({ ...found, entrypoint: files?.get(found.name) ?? found.entrypoint }))
+      .map((edgeFunction) => [edgeFunction.name, edgeFunction]),
+  )
+  const starting = new Map<string, Promise<number>>()
   const running = new Map<string, Running>()
-  const { names = Object.keys(functionEnvironment) as FunctionName[] } = settings
-  for (const name of names) {
-    running.set(name, startFunction(name, deno, await freePort(), settings))
+
+  async function start(edgeFunction: EdgeFunction): Promise<number> {
+    const { name } = edgeFunction
+    const port = await freePort()
+    const child = spawnDeno(edgeFunction, { ...rest, project, port, allowed: allowed.get(name) })
+    running.set(name, { child, port })
+    // One that has ended starts again when it is called.
+    child.once('exit', () => {
+      running.delete(name)
+      starting.delete(name)
+    })
+    const log = createWriteStream(join(rest.home, `${name}.log`), { flags: 'a' })
+    child.stdout?.pipe(log)
+    child.stderr?.pipe(log)
+    await listening(name, child)
+    return port
+  }
+
+  const ready = (name: string): Promise<number> => {
+    const edgeFunction = served.get(name)
+    if (!edgeFunction) throw new CliError(`There is no function "${name}".`)
+    const port = starting.get(name) ?? start(edgeFunction)
+    starting.set(name, port)
+    return port
   }
   const stop = async () => {
     await Promise.all([...running.values()].map(({ child }) => endOf(child)))
   }
   try {
-    await Promise.all([...running].map(([name, { child }]) => listening(name, child)))
+    await Promise.all([...served.keys()].filter((name) => allowed.has(name)).map(ready))
   } catch (error) {
     await stop()
     throw error
@@ -65,58 +101,17 @@ export async function startFunctions(settings: Settings): Promise<Functions> {
   return {
     port: (name) => running.get(name)?.port,
     pid: (name) => running.get(name)?.child.pid,
+    verifiesJwt: (name) => served.get(name)?.verifiesJwt,
+    ready,
     stop,
   }
 }
 
 type Running = { child: ChildProcess; port: number }
 
-function startFunction(
-  name: FunctionName,
-  deno: string,
-  port: number,
-  { home, apiPort, environment, files = configuredFunctions() }: Settings,
-): Running {
-  const allowed = functionEnvironment[name]
-  const file = files.get(name)
-  if (!file) throw new CliError(`There is no file of the function "${name}".`)
-  const child = spawn(
-    deno,
-    [
-      'run',
-      '--no-prompt',
-      '--cached-only',
-      '--no-lock',
-      '--node-modules-dir=manual',
-      `--config=${join(root, 'functions/deno.json')}`,
-      `--preload=${join(root, 'scripts/stack/end-with-parent.ts')}`,
-      `--allow-net=127.0.0.1:${apiPort},127.0.0.1:${port}`,
-      `--allow-env=${allowed.join(',')}`,
-      file,
-    ],
-    {
-      cwd: root,
-      stdio: ['pipe', 'pipe', 'pipe'],
-      detached: true,
-      env: {
-        ...Object.fromEntries(
-          Object.entries(environment).filter(([key]) => allowed.some((allow) => allow === key)),
-        ),
-        PATH: process.env.PATH ?? '',
-        DENO_DIR: join(home, 'deno'),
-        DENO_NO_UPDATE_CHECK: '1',
-        DENO_SERVE_ADDRESS: `tcp:127.0.0.1:${port}`,
-        NO_COLOR: '1',
-      },
-    },
-  )
-  const log = createWriteStream(join(home, `${name}.log`), { flags: 'a' })
-  child.stdout.pipe(log)
-  child.stderr.pipe(log)
-  return { child, port }
-}
+const allowed: ReadonlyMap<string, readonly string[]> = new Map(Object.entries(functionEnvironment))
 
-/** Waits for Deno's message that it listens. A function that ends before that prints the reason to standard error. */
+/** Waits for Deno's message that it listens. Rejects with the reason that a function prints before it ends. */
 function listening(name: string, child: ChildProcess): Promise<void> {
   return new Promise((resolve, reject) => {
     let output = ''
@@ -126,6 +121,7 @@ function listening(name: string, child: ChildProcess): Promise<void> {
     }
     child.stdout?.on('data', read)
     child.stderr?.on('data', read)
+    child.once('error', reject)
     child.once('exit', () => {
       const reason = output.split('\n').find((line) => /error|missing/i.test(line)) ?? output
       reject(new CliError(`The function "${name}" did not start: ${reason.trim()}`))

@@ -6,11 +6,13 @@ import { cors } from 'hono/cors'
 import { proxy } from 'hono/proxy'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Api } from './api.ts'
+import { refuseStranger } from './function-callers.ts'
 import type { Functions } from './functions.ts'
+import type { Keys } from './keys.ts'
 import { portInUse } from './ports.ts'
 
 /** The services behind the gateway. */
-export type Services = { api: Api; functions: Functions }
+export type Services = { api: Api; functions: Functions; keys: Keys }
 type Bindings = { Bindings: HttpBindings }
 
 const forwardingHeaders = [
@@ -62,9 +64,14 @@ export async function startGateway(port: number, host: string) {
 
   async function forward(c: Context<Bindings>): Promise<Response> {
     const name = c.req.param('name') ?? ''
-    // A function goes on answering under the name of its folder.
-    const target = services?.functions.port(name) ?? services?.functions.port(`referbase-${name}`)
-    if (!target) return c.notFound()
+    const verifiesJwt = services?.functions.verifiesJwt(name)
+    if (!services || verifiesJwt === undefined) return c.notFound()
+    const refusal = verifiesJwt && (await refuseStranger(c.req.raw, services.keys))
+    if (refusal) return refusal
+    const target = await services.functions.ready(name).catch((error: Error) => {
+      process.stderr.write(`${error.message}\n`)
+    })
+    if (!target) return refuse(c, 'BOOT_ERROR', 503)
     const { pathname, search } = new URL(c.req.url)
     const path = pathname.replace('/functions/v1', '')
     const response = await proxy(`http://127.0.0.1:${target}${path}${search}`, {
@@ -105,6 +112,7 @@ const messages = {
   method_not_allowed: 'This method is not allowed here.',
   not_found: 'There is nothing at this path.',
   bad_gateway: 'The service did not answer.',
+  BOOT_ERROR: 'Function failed to start (please check logs)',
 }
 
 function refuse(c: Context, code: keyof typeof messages, status: ContentfulStatusCode): Response {

@@ -1,5 +1,5 @@
 /**
- * The folder of a stack's data, keys and logs: `.referbase` in the repository, or a temporary folder. Postgres refuses to
+ * The folder of a stack's data, keys and logs: `.referbase` in the project, or a temporary folder. Postgres refuses to
  * run as root. If the current user is root, Postgres runs as another user, who must be able to reach the folder.
  */
 import { spawnSync } from 'node:child_process'
@@ -21,7 +21,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CliError } from '../../cli/cli-error.ts'
 import { stopLeftover } from './leftover.ts'
-import { root } from './root.ts'
 
 const temporaryPrefix = 'referbase-run-'
 
@@ -44,21 +43,22 @@ export function postgresIdentity(): Identity {
   return { uid: Number(user[2]), gid: Number(user[3]) }
 }
 
-/** The folder that persists between runs. */
-export function lastingHome(identity: Identity): string {
-  const inside = join(root, '.referbase')
+/** The folder of a project's stack that persists between runs. Git ignores what is in it. */
+export function lastingHome(identity: Identity, project: string): string {
+  const inside = join(project, '.referbase')
   try {
     mkdirSync(inside, { recursive: true, mode: 0o755 })
     accessSync(inside, constants.W_OK)
+    writeFileSync(join(inside, '.gitignore'), '*\n')
   } catch {
     throw new CliError(
-      `${inside} cannot be written by this user: run "npm start -- --fresh", or start as its owner.`,
+      `${inside} cannot be written by this user: start with --fresh, or start as its owner.`,
     )
   }
   if (canReach(inside, identity)) return inside
   const outside = join(
     '/var/tmp',
-    `referbase-${createHash('sha256').update(root).digest('hex').slice(0, 16)}`,
+    `referbase-${createHash('sha256').update(project).digest('hex').slice(0, 16)}`,
   )
   mkdirSync(outside, { recursive: true, mode: 0o755 })
   const { uid, mode } = statSync(outside)

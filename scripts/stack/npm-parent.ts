@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 
 /** Calls back once the npm that runs this script is gone: killed, it passes on no signal. Does nothing without npm. */
 export function whenNpmEnds(stop: () => void): void {
-  if (process.env.npm_lifecycle_event !== 'start') return
+  if (!process.env.npm_lifecycle_event) return
   const above = processesUpToNpm()
   const watch = setInterval(() => {
     if (above.every(isRunning)) return

@@ -10,7 +10,7 @@ export async function requireFreePort(port: number): Promise<void> {
 
 export function portInUse(port: number): CliError {
   return new CliError(
-    `Port ${port} is in use: stop what listens there, or run "npm start -- --fresh", which takes free ports.`,
+    `Port ${port} is in use: stop what listens there, or start with --fresh, which takes free ports.`,
   )
 }
 

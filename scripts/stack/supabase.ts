@@ -1,6 +1,6 @@
 /** The Supabase CLI for scripts: without prompts, telemetry and colours. */
 import { execFile } from 'node:child_process'
-import { join } from 'node:path'
+import { supabaseCommand } from './programs.ts'
 import { root } from './root.ts'
 
 export type CliResult = { code: number; stdout: string; stderr: string }
@@ -14,11 +14,11 @@ export function supabase(
   workdir: string = root,
   environment: Record<string, string> = {},
 ): Promise<CliResult> {
-  const cli = join(root, 'node_modules/supabase/dist/supabase.js')
+  const [command = '', ...before] = supabaseCommand()
   return new Promise((resolve) => {
     execFile(
-      process.execPath,
-      [cli, ...args, '--agent', 'no', '--yes', '--workdir', workdir],
+      command,
+      [...before, ...args, '--agent', 'no', '--yes', '--workdir', workdir],
       {
         cwd: workdir,
         env: { ...process.env, DO_NOT_TRACK: '1', NO_COLOR: '1', ...environment },

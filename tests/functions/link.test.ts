@@ -46,11 +46,6 @@ describe('a function finds its own name in the path', () => {
     const location = await leadsTo(linkHandler().ask(path.replace('CODE', code)))
     expect(location).toBe(isLink ? `https://example.org/welcome?lang=en&ref=${code}` : fallbackUrl)
   })
-
-  test('the local stack serves it under the name of its folder, too', async () => {
-    const response = await fetch(`${stack.FUNCTIONS_URL}/link/${code}`, { redirect: 'manual' })
-    expect(response.headers.get('location')).toContain(`ref=${code}`)
-  })
 })
 
 describe('GET /referbase-link/<code>', () => {

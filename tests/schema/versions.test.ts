@@ -3,11 +3,13 @@ import { resolve } from 'node:path'
 import { expect, test } from 'vitest'
 import { version } from '../../functions/_shared/version.ts'
 import { missingEntries, unverifiedEntries } from '../../scripts/lock.ts'
-import { configuredFunctions } from '../../scripts/stack/config.ts'
 import { functionEnvironment } from '../../scripts/stack/functions.ts'
+import { readProject } from '../../scripts/stack/project.ts'
+import { root } from '../../scripts/stack/root.ts'
 
 const json = (file: string) => JSON.parse(readFileSync(file, 'utf8'))
 const manifest = json('package.json')
+const { functions } = readProject(root)
 
 test('the edge functions import exactly the versions that package.json has', () => {
   const imports = Object.entries<string>(json('functions/deno.json').imports)
@@ -29,13 +31,13 @@ test('every dependency has an exact version', () => {
 
 test('every function is listed in config.toml and in the local stack', () => {
   const files = globSync('functions/*/index.ts').map((file) => resolve(file))
-  const listed = configuredFunctions()
+  const listed = new Map(functions.map(({ name, entrypoint }) => [name, entrypoint]))
   expect([...listed.values()].sort()).toEqual(files.sort())
   expect(Object.keys(functionEnvironment).sort()).toEqual([...listed.keys()].sort())
 })
 
 test('each function reads exactly the environment that it is given', () => {
-  const files = configuredFunctions()
+  const files = new Map(functions.map(({ name, entrypoint }) => [name, entrypoint]))
   for (const [name, given] of Object.entries(functionEnvironment)) {
     const source = readFileSync(files.get(name) ?? '', 'utf8')
     const read = [...source.matchAll(/^ {4}([A-Z_]+): /gm)].map(([, variable]) => variable)

@@ -1,4 +1,7 @@
-/** Every command in the documents: the program exists here, knows the command and its options, and names its target. */
+/**
+ * Every command in the documents: the program exists here, knows the command and its options, and names its target. Those of
+ * referbase itself are in tests/cli/documents.test.ts.
+ */
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -6,19 +9,18 @@ import { dirname, join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { root } from '../../scripts/stack/root.ts'
 import { supabase } from '../../scripts/stack/supabase.ts'
-import { type Command, commandsOf, documents } from '../support/documents.ts'
+import { type Command, calledBy, commandsOf, documents } from '../support/documents.ts'
 
 const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const commands = documents.flatMap(commandsOf)
 
-/** The words after `npx` or not, where the first one is the program. */
-const programOf = ({ words }: Command) => (words[0] === 'npx' ? words[1] : words[0])
+const programOf = (command: Command) => calledBy(command)[0]
 const optionsOf = ({ words }: Command) =>
   words.filter((word) => /^--[a-z]/.test(word)).map((word) => word.replace(/=.*/, ''))
 const of = (program: string) => commands.filter((command) => programOf(command) === program)
 
 test('the documents have commands, and each is of a program that is checked here or comes with the system', () => {
-  const checked = ['supabase', 'npm', 'node', 'vitest', 'deno', 'stripe']
+  const checked = ['referbase', 'supabase', 'npm', 'node', 'vitest', 'deno', 'stripe']
   const notHere = ['wrangler', 'expo']
   const ofSystem =
     'cd cp curl echo export git grep install mkdir mv nginx openssl set systemctl . psql'.split(' ')

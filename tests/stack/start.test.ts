@@ -13,15 +13,16 @@ import {
 } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import Stripe from 'stripe'
 import { afterEach, describe, expect, test } from 'vitest'
 import { migrationsFolder } from '../../scripts/releases/releases.ts'
 import { canReach } from '../../scripts/stack/home.ts'
 import { root } from '../../scripts/stack/root.ts'
-import { readEnvironmentFile } from '../../scripts/stack/spawn.ts'
+import { readEnvironmentFile, type StackEnvironment } from '../../scripts/stack/spawn.ts'
 import { processesWith, type Running, start, until } from '../support/processes.ts'
 
+const { devDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const folders: string[] = []
 afterEach(() => {
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
@@ -34,35 +35,45 @@ function newFolder(): string {
   return folder
 }
 
-/** A fresh stack that has written its env file, and the ports by which its processes are known. */
-async function freshStack(options: object = {}) {
-  const file = join(newFolder(), 'env')
-  const running = start('start.ts', ['--fresh', '--env-file', file], options)
-  const failed = running.ended.then(({ stderr }) => {
-    throw new Error(stderr)
-  })
-  await Promise.race([until(() => existsSync(file)), failed])
+/** A stack that is starting: resolves when it has written its env file. */
+async function started(running: Running, file: string) {
+  const failed = running.ended.then(({ stderr }) => Promise.reject(new Error(stderr)))
+  await Promise.race([until(() => readIfAny(file).includes('SUPABASE_URL=http'), 100), failed])
   failed.catch(() => {})
   const environment = readEnvironmentFile(file)
+  // By its ports the stack's processes are known.
   const ports = [environment.SUPABASE_URL, environment.DATABASE_URL].map((url) =>
     String(new URL(url).port),
   )
-  return {
-    ...running,
-    file,
-    environment,
-    processes: () =>
-      ports.flatMap((port) => [
-        ...processesWith(`-p ${port} `),
-        ...processesWith(`127.0.0.1:${port},`),
-      ]),
-  }
+  const processes = () =>
+    ports.flatMap((port) => [
+      ...processesWith(`-p ${port} `),
+      ...processesWith(`127.0.0.1:${port},`),
+    ])
+  return { ...running, file, environment, processes }
 }
+
+/** A fresh stack that has written its env file. */
+function freshStack({ args = [], ...options }: Options & { args?: string[] } = {}) {
+  const file = join(newFolder(), 'env')
+  return started(start('start.ts', ['--fresh', '--env-file', file, ...args], options), file)
+}
+
+type Options = Parameters<typeof start>[2]
+
+const readIfAny = (file: string) => (existsSync(file) ? readFileSync(file, 'utf8') : '')
+
+/** Whether the stack is reached at an address that is not 127.0.0.1. */
+const isReachedFromElsewhere = ({ SUPABASE_URL }: { SUPABASE_URL: string }) =>
+  fetch(SUPABASE_URL.replace('127.0.0.1', '127.0.0.2')).then(
+    () => true,
+    () => false,
+  )
 
 /** A copy of the project with the installed packages, some left out. */
 function copyOfProject({ without = '' } = {}): string {
   const copy = newFolder()
-  for (const name of ['scripts', 'supabase', 'functions', 'client', 'cli', 'package.json', 'sql']) {
+  for (const name of ['scripts', 'cli', 'supabase', 'functions', 'client', 'package.json', 'sql']) {
     cpSync(join(root, name), join(copy, name), { recursive: true })
   }
   mkdirSync(join(copy, 'node_modules'))
@@ -93,32 +104,44 @@ async function failure(running: Running): Promise<string> {
 }
 
 describe('npm start -- --fresh', () => {
-  test('writes the env file once everything answers, and leaves nothing behind on Ctrl-C', async () => {
-    const stack = await freshStack()
-    const { SUPABASE_URL, SUPABASE_PUBLISHABLE_KEY: apikey, FUNCTIONS_URL } = stack.environment
-    expect((await fetch(`${SUPABASE_URL}/auth/v1/settings`, { headers: { apikey } })).status).toBe(
-      200,
-    )
-    expect(
-      (await fetch(`${FUNCTIONS_URL}/referbase-stripe-webhook`, { method: 'POST' })).status,
-    ).toBe(400)
+  test('replaces an old env file once everything answers, takes the secret of stripe listen, is open with --host, and leaves nothing behind on Ctrl-C', async () => {
+    const secret = `whsec_${'0123456789abcdef'.repeat(4)}`
+    const file = join(newFolder(), 'env')
+    writeFileSync(file, 'SUPABASE_URL=old')
+    const env = { ...process.env, STRIPE_WEBHOOK_SECRET: secret }
+    const args = ['--fresh', '--host', '--env-file', file]
+    const stack = await started(start('start.ts', args, { env }), file)
+
+    const { SUPABASE_URL, SUPABASE_PUBLISHABLE_KEY: apikey } = stack.environment
+    const settings = await fetch(`${SUPABASE_URL}/auth/v1/settings`, { headers: { apikey } })
+    expect(settings.status).toBe(200)
+    expect(stack.environment.STRIPE_WEBHOOK_SECRET).toBe(secret)
+    expect(await signedDelivery(stack.environment, secret)).not.toBe(400)
+    expect(await signedDelivery(stack.environment, `${secret}0`)).toBe(400)
+    expect(await isReachedFromElsewhere(stack.environment)).toBe(true)
+
     expect(stack.processes()).toHaveLength(3)
     const home = /-D (\S+)\/data/.exec(stack.processes().join())?.[1]
     stack.child.kill('SIGINT')
     const { code, stdout } = await stack.ended
     expect(code).toBe(0)
+    expect(stdout).toContain('Warning: everybody on your network')
     expect(stdout).toContain('stopped')
     expect(stack.processes()).toEqual([])
-    expect(existsSync(stack.file)).toBe(false)
+    expect(existsSync(file)).toBe(false)
     expect(existsSync(String(home))).toBe(false)
   })
 
-  test('that is killed leaves functions that end by themselves, and a server that the next start stops', async () => {
+  test('that is killed leaves functions that end by themselves, and a server that the next start stops, which reads no .env files', async () => {
     const stack = await freshStack()
     stack.child.kill('SIGKILL')
     await stack.ended
     await until(() => stack.processes().every((line) => line.includes('postgres')))
-    const next = await freshStack()
+
+    const copy = copyOfProject()
+    for (const place of ['.env', 'supabase/.env', '.env.local'])
+      writeFileSync(join(copy, place), 'NOT A LINE = "of any\nkind')
+    const next = await freshStack({ folder: copy })
     expect(stack.processes()).toEqual([])
     next.child.kill('SIGTERM')
     await next.ended
@@ -131,7 +154,7 @@ describe('npm start -- --fresh', () => {
     expect((await stack.ended).code).toBe(0)
   }, 120_000)
 
-  test('does not leave an old env file where somebody waits for the new one', async () => {
+  test('removes an old env file at once, and stops when it is interrupted while it starts', async () => {
     const file = join(newFolder(), 'env')
     writeFileSync(file, 'SUPABASE_URL=old')
     const running = start('start.ts', ['--fresh', '--env-file', file])
@@ -139,71 +162,31 @@ describe('npm start -- --fresh', () => {
     running.child.kill('SIGINT')
     expect(await running.ended).toMatchObject({ code: 0, stderr: '' })
   })
-})
 
-describe('npm start', () => {
-  test('takes the secret that stripe listen signs with from the environment', async () => {
-    const secret = `whsec_${'0123456789abcdef'.repeat(4)}`
-    const env = { ...process.env, STRIPE_WEBHOOK_SECRET: secret }
-    const stack = await freshStack({ env })
-    expect(stack.environment.STRIPE_WEBHOOK_SECRET).toBe(secret)
-    const body = '{"id": "evt_1", "object": "event", "type": "customer.created", "livemode": false}'
-    const answer = (signature: string) =>
-      fetch(`${stack.environment.FUNCTIONS_URL}/referbase-stripe-webhook`, {
-        method: 'POST',
-        headers: { 'stripe-signature': signature },
-        body,
-      })
-    const signature = Stripe.webhooks.generateTestHeaderString({ payload: body, secret })
-    expect((await answer(signature)).status).not.toBe(400)
-    stack.child.kill('SIGINT')
-    await stack.ended
-  })
-
-  test.for([
-    ['with --host', ['--host'], true],
-    ['without it', [], false],
-  ] as const)('is reached from other addresses: %s', async ([, option, reached]) => {
+  test('is closed to others without --host, and ends when npm is killed', async () => {
     const file = join(newFolder(), 'env')
-    const running = start('start.ts', ['--fresh', '--env-file', file, ...option])
-    await until(() => existsSync(file))
-    const { port } = new URL(readEnvironmentFile(file).SUPABASE_URL)
-    const elsewhere = fetch(`http://127.0.0.2:${port}/auth/v1/settings`)
-    expect(await elsewhere.then(() => true).catch(() => false)).toBe(reached)
-    running.child.kill('SIGINT')
-    expect((await running.ended).stdout.includes('Warning: everybody on your network')).toBe(
-      reached,
-    )
-  })
-
-  test('ends when npm is killed', async () => {
-    const file = join(newFolder(), 'env')
-    const npm = spawn('npm', ['start', '--', '--fresh', '--env-file', file], {
-      cwd: root,
-      detached: true,
-    })
-    await until(() => existsSync(file))
-    const { port } = new URL(readEnvironmentFile(file).DATABASE_URL)
-    const shell = npm.pid ?? 0
-    process.kill(shell, 'SIGKILL')
+    const args = ['start', '--', '--fresh', '--env-file', file]
+    const npm = spawn('npm', args, { cwd: root, detached: true })
+    await until(() => existsSync(file), 100)
+    const environment = readEnvironmentFile(file)
+    expect(await isReachedFromElsewhere(environment)).toBe(false)
+    process.kill(npm.pid ?? 0, 'SIGKILL')
+    const { port } = new URL(environment.DATABASE_URL)
     await until(() => processesWith(`-p ${port} `).length === 0)
   }, 120_000)
-
-  test('does not read what .env files hold', async () => {
-    const copy = copyOfProject()
-    for (const place of ['.env', 'supabase/.env', '.env.local'])
-      writeFileSync(join(copy, place), 'NOT A LINE = "of any\nkind')
-    const file = join(newFolder(), 'env')
-    const running = start('start.ts', ['--fresh', '--env-file', file], { folder: copy })
-    const failed = running.ended.then(({ stderr }) => Promise.reject(new Error(stderr)))
-    await Promise.race([until(() => existsSync(file)), failed])
-    failed.catch(() => {})
-    running.child.kill('SIGINT')
-    await running.ended
-  })
 })
 
-describe('npm start ends with one sentence and exit code 1', () => {
+/** The status of an answer to an event that is signed by a secret. */
+async function signedDelivery({ FUNCTIONS_URL }: StackEnvironment, secret: string) {
+  const body = '{"id": "evt_1", "object": "event", "type": "customer.created", "livemode": false}'
+  const signature = Stripe.webhooks.generateTestHeaderString({ payload: body, secret })
+  const headers = { 'stripe-signature': signature }
+  return (
+    await fetch(`${FUNCTIONS_URL}/referbase-stripe-webhook`, { method: 'POST', headers, body })
+  ).status
+}
+
+describe('npm start ends with what is wrong, and exit code 1', () => {
   test('when its port is in use', async () => {
     const server = createServer().listen(54321, '127.0.0.1')
     await new Promise((resolve) => server.once('listening', resolve).once('error', resolve))
@@ -216,15 +199,22 @@ describe('npm start ends with one sentence and exit code 1', () => {
     const folder = join(copy, migrationsFolder)
     const file = join(folder, String(readdirSync(folder).sort().at(-1)))
     writeFileSync(file, `${readFileSync(file, 'utf8')}\nselect 1 / 0;\n`)
-    expect(await failure(start('start.ts', ['--fresh'], { folder: copy }))).toMatch(
-      /^A migration failed.*division by zero/,
-    )
+    const { code, stdout, stderr } = await start('start.ts', ['--fresh'], { folder: copy }).ended
+    expect([code, stdout]).toEqual([1, ''])
+    expect(stderr.split('\n')).toEqual([
+      'A migration failed, and nothing of it was applied. The Supabase CLI says:',
+      `Applying migration ${basename(file)}...`,
+      'ERROR: division by zero (SQLSTATE 22012)',
+      expect.stringMatching(/^At statement: \d+$/),
+      'select 1 / 0',
+      '',
+    ])
   })
 
   test('when a program is missing', async () => {
     const copy = copyOfProject({ without: 'deno' })
     expect(await failure(start('start.ts', ['--fresh'], { folder: copy }))).toBe(
-      'Deno is missing in node_modules: run "npm ci".',
+      `Programs of the local stack are missing here. Install them: npm install --save-dev --save-exact deno@${devDependencies.deno}`,
     )
   })
 

@@ -19,8 +19,14 @@ export const textOf = (document: string) => readFileSync(join(root, document), '
 /** A command of a document, without the variables that stand before it. */
 export type Command = { document: string; text: string; words: string[] }
 
+/** The words of a command from the program on, without `npx` and its options. */
+export function calledBy({ words }: Command): string[] {
+  if (words[0] !== 'npx') return words
+  return words.slice(words.findIndex((word, place) => place > 0 && !word.startsWith('-')))
+}
+
 /** Inline code that is a command: a program that a reader starts, and its arguments. */
-const inline = /`((?:npm|npx|node|supabase|stripe|docker) [^`\n]+)`/g
+const inline = /`((?:npm|npx|node|supabase|stripe|docker|referbase) [^`\n]+)`/g
 
 /** Every command of the shell blocks and of the inline code of a document. */
 export function commandsOf(document: string): Command[] {

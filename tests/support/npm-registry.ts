@@ -14,8 +14,7 @@ export async function startNpmRegistry() {
   const app = new Hono()
   app.get('*', async (c) => {
     const url = new URL(c.req.url)
-    const [, name = '', archive] =
-      /^\/([^.]+?)(\.tgz)?$/.exec(decodeURIComponent(url.pathname)) ?? []
+    const [, name = '', archive] = /^\/(.+?)(\.tgz)?$/.exec(decodeURIComponent(url.pathname)) ?? []
     const folder = join(root, 'node_modules', name)
     const manifest = join(folder, 'package.json')
     if (!existsSync(manifest)) return c.json({ error: 'Not found' }, 404)

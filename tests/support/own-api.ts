@@ -8,6 +8,8 @@ import { afterAll, inject } from 'vitest'
 import { connect } from '../../functions/_shared/database.ts'
 import { startApi } from '../../scripts/stack/api.ts'
 import { keysOf } from '../../scripts/stack/keys.ts'
+import { readProject } from '../../scripts/stack/project.ts'
+import { root } from '../../scripts/stack/root.ts'
 import { testDatabase } from './database.ts'
 
 export async function ownApi() {
@@ -17,7 +19,12 @@ export async function ownApi() {
   const keys = keysOf(home)
   const { console } = globalThis
   const databaseUrl = inject('servers').admin.replace('DATABASE', String(row?.name))
-  const api = await startApi({ databaseUrl, keys, log: join(home, 'api.log') })
+  const api = await startApi({
+    databaseUrl,
+    api: readProject(root).api,
+    keys,
+    log: join(home, 'api.log'),
+  })
   // The API has taken it for itself, and writes many lines for each call that is refused.
   const itsConsole = globalThis.console
   globalThis.console = console

@@ -18,11 +18,13 @@ export function start(
     ...options
   }: SpawnOptions & { folder?: string; node?: string } = {},
 ): Running {
-  const child = spawn(node, ['--', join(folder, 'scripts', script), ...args], {
-    cwd: folder,
-    ...options,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+  const all = ['--', join(folder, 'scripts', script), ...args]
+  return launch(node, all, { cwd: folder, ...options })
+}
+
+/** Starts a program, and keeps what it says. */
+export function launch(program: string, args: string[], options: SpawnOptions): Running {
+  const child = spawn(program, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] })
   const output = { stdout: '', stderr: '' }
   child.stdout.on('data', (chunk) => {
     output.stdout += chunk
@@ -68,9 +70,9 @@ function read(file: string): string {
   }
 }
 
-/** Asks until the answer is yes; fails after half a minute. */
-export async function until(question: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 1200; tries++) {
+/** Asks until the answer is yes; fails after half a minute, or after other seconds. */
+export async function until(question: () => boolean, seconds = 30): Promise<void> {
+  for (let tries = 0; tries < seconds * 40; tries++) {
     if (question()) return
     await setTimeout(25)
   }

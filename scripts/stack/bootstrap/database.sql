@@ -61,3 +61,8 @@ grant usage on schema auth to postgres, anon, authenticated, service_role;
 grant execute on all functions in schema auth to postgres, anon, authenticated, service_role;
 
 grant all on all tables in schema auth to postgres;
+
+-- Migrations add tables to it, though nothing publishes them here.
+create publication supabase_realtime;
+
+alter publication supabase_realtime owner to postgres;
