@@ -2,13 +2,14 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { CliError } from './cli-error.ts'
 import { type Project, readProject } from './project.ts'
+import { createAsker } from './setup/asker.ts'
 import { parseCommission } from './setup/commission.ts'
 import { ensureAdmin } from './setup/ensure-admin.ts'
 import { ensureCode } from './setup/ensure-code.ts'
 import { ensureOrganisation } from './setup/ensure-organisation.ts'
-import { ensureProgram, meantProgram } from './setup/ensure-program.ts'
+import { ensureProgram } from './setup/ensure-program.ts'
 import { findPerson } from './setup/person.ts'
-import { ask, type QuestionName, questions } from './setup/questions.ts'
+import { missingOf, neededFor, type QuestionName, questions } from './setup/questions.ts'
 import { readyProgramNames, readyPrograms } from './setup/ready-programs.ts'
 import { reportJson, reportText, type SetUp } from './setup/report.ts'
 import { readStored, type Stored } from './setup/stored.ts'
@@ -53,12 +54,8 @@ export const setup = new Command('setup')
   .addHelpText('after', `\nReady programs:\n${programs.join('\n')}`)
   .action(async (given: SetupOptions) => {
     const project = readProject()
-    const named = await complete(given, given.slug ? [] : missing(['name'], given))
-    const slug = named.slug ?? slugOf(named.name ?? '')
-    if (!slug) throw new CliError('--slug is needed: the name has no letters from a to z.')
-    const stored = await readStored(project.database, slug)
-    const options = await complete(named, missing(needed(stored, named), named))
-    const done = await setUp(project, stored, { ...options, slug })
+    const { stored, options } = await complete(project, given)
+    const done = await setUp(project, stored, options)
     process.stdout.write(
       options.json
         ? `${JSON.stringify(reportJson(project, done), null, 2)}\n`
@@ -69,26 +66,29 @@ export const setup = new Command('setup')
     process.exitCode = 1
   })
 
-/** The options without which the rest of the set-up cannot be made. */
-function needed({ organisation, programs, adminId }: Stored, { program }: SetupOptions) {
-  const names: QuestionName[] = []
-  if (!organisation) names.push('name')
-  if (!organisation?.web_destination) names.push('web')
-  if (!meantProgram(programs, program)) names.push('program')
-  if (!adminId) names.push('admin')
-  return names
-}
-
-const missing = (names: QuestionName[], options: SetupOptions): QuestionName[] =>
-  names.filter((name) => !options[name] && !(name === 'program' && options.commission))
-
 /** Asks for missing options on a terminal. Elsewhere it names them. */
-async function complete(options: SetupOptions, names: QuestionName[]): Promise<SetupOptions> {
-  if (names.length === 0) return options
-  if (process.stdin.isTTY && !options.yes && !options.json)
-    return { ...options, ...(await ask(names, { input: process.stdin, output: process.stderr })) }
-  const flags = names.map((name) => questions[name].flags)
-  return setup.error(`error: missing ${flags.join(', ')}`, { exitCode: 2 })
+async function complete({ database }: Project, given: SetupOptions) {
+  const isTerminal = process.stdin.isTTY && !given.yes && !given.json
+  let asker: ReturnType<typeof createAsker> | undefined
+  const ask = async (names: QuestionName[], options: SetupOptions): Promise<SetupOptions> => {
+    const missing = missingOf(names, options)
+    if (missing.length === 0) return options
+    if (isTerminal) {
+      asker ??= createAsker(process.stdin, process.stderr)
+      return { ...options, ...(await asker.ask(missing)) }
+    }
+    const flags = missing.map((name) => questions[name].flags)
+    return setup.error(`error: missing ${flags.join(', ')}`, { exitCode: 2 })
+  }
+  try {
+    const named = await ask(given.slug ? [] : ['name'], given)
+    const slug = named.slug ?? slugOf(named.name ?? '')
+    if (!slug) throw new CliError('--slug is needed: the name has no letters from a to z.')
+    const stored = await readStored(database, slug)
+    return { stored, options: { ...(await ask(neededFor(stored, named), named)), slug } }
+  } finally {
+    asker?.close()
+  }
 }
 
 /** Makes what is missing, in an order that another run can go on from wherever this one ends. */

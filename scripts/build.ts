@@ -36,7 +36,12 @@ async function compile(project: string): Promise<void> {
 
 /** One file without dependencies, so that the command runs from the package alone. */
 async function bundleCli(): Promise<void> {
-  const bundle = await rolldown({ input: join(root, 'cli/main.ts'), platform: 'node' })
+  const bundle = await rolldown({
+    input: join(root, 'cli/main.ts'),
+    platform: 'node',
+    // The package says that none of its modules does something when it is loaded. This one does.
+    treeshake: { moduleSideEffects: [{ test: /\/cli\/node-20\.ts$/, sideEffects: true }] },
+  })
   await bundle.write({
     file: join(dist, 'cli.js'),
     format: 'esm',

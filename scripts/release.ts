@@ -4,7 +4,7 @@
  */
 import { execFileSync } from 'node:child_process'
 import { CliError, runMain } from '../cli/cli-error.ts'
-import { cutRelease } from './releases/cut.ts'
+import { cutRelease, requireLater } from './releases/cut.ts'
 import { findDrift } from './schema.ts'
 import { root } from './stack/root.ts'
 import { startThrowawayPostgres } from './stack/throwaway.ts'
@@ -12,6 +12,7 @@ import { startThrowawayPostgres } from './stack/throwaway.ts'
 await runMain(async () => {
   const [version = '', ...more] = process.argv.slice(2)
   if (!version || more.length) throw new CliError('Usage: npm run release -- 0.2.0')
+  await requireLater(version)
   const changed = execFileSync('git', ['status', '--porcelain'], { cwd: root, encoding: 'utf8' })
   if (changed) throw new CliError(`Commit these changes first, or undo them:\n${changed}`)
   const server = await startThrowawayPostgres()

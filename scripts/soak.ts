@@ -1,7 +1,7 @@
 /**
  * `npm run soak`: runs the long proofs, and prints a table for docs/reliability.md. `-- --minutes N` repeats the model of
- * codes and the races with new seeds for N minutes. `-- --money` runs the proofs of money, `-- --links` the proofs of links.
- * Without an option it runs all, with ten minutes of codes.
+ * codes and the races with new seeds for N minutes. `-- --money` runs the proofs of money, `-- --links` the proofs of links,
+ * `-- --columns` the tests of the database on one whose tables have their columns in the reversed order. Without an option it runs all, with ten minutes of codes.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -36,6 +36,15 @@ const ofMoney = [
 ]
 /** Random requests to the deployed `link`. */
 const links = { LINK_REQUESTS: process.env.LINK_REQUESTS ?? '100000' }
+
+/** What a database with reversed columns is tried with. */
+const ofColumns = [
+  'tests/sql',
+  'tests/security',
+  'tests/concurrency',
+  'tests/properties/told.test.ts',
+  'tests/properties/mixed-events.test.ts',
+]
 
 const crashes = Number(process.env.CRASHES ?? 100)
 
@@ -90,12 +99,13 @@ await runMain(async () => {
     minutes: { type: 'string' },
     money: { type: 'boolean' },
     links: { type: 'boolean' },
+    columns: { type: 'boolean' },
   } as const
   const { values } = parseArgs({ options })
   const all = Object.keys(values).length === 0
   const minutes = Number(values.minutes ?? (all ? 10 : 0))
   if (!(minutes >= 0))
-    throw new CliError('Usage: npm run soak -- [--minutes N] [--money] [--links]')
+    throw new CliError('Usage: npm run soak -- [--minutes N] [--money] [--links] [--columns]')
   const more: Record<string, number> = {}
   try {
     let rounds = 0
@@ -105,6 +115,10 @@ await runMain(async () => {
       })
     if (rounds) more['lives of codes, 50 commands or more each'] = rounds * 500
     if (values.links || all) prove(['tests/functions/link-fuzz.test.ts'], newSeed(), links, 'stack')
+    if (values.columns || all) {
+      prove(ofColumns, newSeed(), { COLUMNS_REVERSED: '1' })
+      more['runs of the tests of the database with reversed columns'] = 1
+    }
     if (values.money || all) {
       const asked = Object.keys(money).flatMap((name) =>
         process.env[name] ? [[name, process.env[name]]] : [],

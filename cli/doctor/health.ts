@@ -13,9 +13,9 @@ export async function checkHealth({ project, orgId }: Examined): Promise<Line[]>
       return [unchecked('health', 'The database is not checked.', 'Mend the lines above first.')]
     return [wrong('health', `The database cannot be checked: ${code}.`, why)]
   }
-  return data.map(({ name, ok: isRight, message, remedy }) =>
-    isRight
-      ? ok(String(name), String(message))
-      : wrong(String(name), String(message), remedy ?? 'See docs/reliability.md.'),
-  )
+  return data.map(({ name, ok: isRight, message, remedy }) => {
+    const check = String(name)
+    const said = `${check.replaceAll('_', ' ')}: ${message}`
+    return isRight ? ok(check, said) : wrong(check, said, remedy ?? 'See docs/reliability.md.')
+  })
 }

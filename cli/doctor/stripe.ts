@@ -1,5 +1,5 @@
 import { CliError } from '../cli-error.ts'
-import { connectStripe, type StripeAccess } from '../stripe/client.ts'
+import { connectStripe } from '../stripe/client.ts'
 import { type EndpointReport, ensureEndpoint } from '../stripe/ensure-endpoint.ts'
 import { type Examined, isLocal } from './examined.ts'
 import { type Line, ok, unchecked, wrong } from './line.ts'
@@ -24,26 +24,27 @@ export async function checkStripe(
   }
   const url = `${project.functionsUrl}/referbase-stripe-webhook`
   try {
-    const access = connectStripe(process.env, { timeout: 10_000, maxNetworkRetries: 1 })
+    const stripe = connectStripe(process.env, { timeout: 10_000, maxNetworkRetries: 1 })
     const wish = { url, connect: false, replace: false, dryRun: true }
-    const report = await ensureEndpoint(access.stripe, wish)
-    return [...checkMode(access, live ?? webhookLive), ...describe(report, url)]
+    const report = await ensureEndpoint(stripe, wish)
+    return [...checkMode(key, live ?? webhookLive), ...describe(report, url)]
   } catch (error) {
     if (!(error instanceof CliError)) throw error
     return [wrong(name, `The endpoint at Stripe cannot be read. ${error.message}`, mend)]
   }
 }
 
-function checkMode({ livemode }: StripeAccess, wanted: boolean | undefined): Line[] {
-  if (livemode === null || wanted === undefined) return []
-  const [mode, other] = livemode ? ['live', 'test'] : ['test', 'live']
-  return livemode === wanted
+function checkMode(key: string, wanted: boolean | undefined): Line[] {
+  const [, mode] = /^[sr]k_(?:org_)?(live|test)_/.exec(key) ?? []
+  if (mode === undefined || wanted === undefined) return []
+  const needed = wanted ? 'live' : 'test'
+  return mode === needed
     ? [ok('stripe_key', `STRIPE_SECRET_KEY and the webhook are of ${mode} mode.`)]
     : [
         wrong(
           'stripe_key',
-          `STRIPE_SECRET_KEY is of ${mode} mode, and payments are of ${other} mode.`,
-          `Take the key of ${other} mode, and run this again.`,
+          `STRIPE_SECRET_KEY is of ${mode} mode, and payments are of ${needed} mode.`,
+          `Take the key of ${needed} mode, and run this again.`,
         ),
       ]
 }

@@ -55,5 +55,5 @@ export async function exportTables(
 }
 
 /** A table's name as SQL. */
-export const quoted = ({ schema, name }: Table): string =>
+const quoted = ({ schema, name }: Table): string =>
   [schema, name].map((part) => `"${part.replaceAll('"', '""')}"`).join('.')

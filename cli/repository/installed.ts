@@ -4,7 +4,7 @@ import { type Header, readHeader } from './header.ts'
 import type { Repository } from './repository.ts'
 import { compareReleases } from './versions.ts'
 
-export type InstalledFunction = { name: string; path: string; text: string; header: Header }
+type InstalledFunction = { name: string; path: string; text: string; header: Header }
 
 export type Installed = {
   /** The newest release of which a file is; undefined if nothing is installed. */

@@ -1,12 +1,16 @@
-import { createInterface } from 'node:readline/promises'
-import { CommanderError } from 'commander'
 import { CliError } from '../cli-error.ts'
 import { parseCommission } from './commission.ts'
+import { meantProgram } from './ensure-program.ts'
 import { readyProgramNames, readyPrograms } from './ready-programs.ts'
+import type { Stored } from './stored.ts'
 import type { SetupOptions } from './wishes.ts'
 
 /** An option that is needed: how it is written, and what a person is asked. */
-type Question = { flags: string; text: string; read: (answer: string) => Partial<SetupOptions> }
+export type Question = {
+  flags: string
+  text: string
+  read: (answer: string) => Partial<SetupOptions>
+}
 
 export type QuestionName = 'name' | 'web' | 'program' | 'admin'
 
@@ -49,32 +53,16 @@ export const questions: Record<QuestionName, Question> = {
   },
 }
 
-/** Asks on a terminal until each question has an answer that can be read. Throws if the person leaves. */
-export async function ask(
-  names: QuestionName[],
-  { input, output }: { input: NodeJS.ReadableStream; output: NodeJS.WritableStream },
-): Promise<Partial<SetupOptions>> {
-  const terminal = createInterface({ input, output, terminal: true })
-  const left = new Promise<never>((_, reject) =>
-    terminal.once('close', () => reject(new CliError('Nothing was made.'))),
-  )
-  left.catch(() => {})
-  try {
-    let options: Partial<SetupOptions> = {}
-    for (const name of names) {
-      for (let read: Partial<SetupOptions> | undefined; !read; ) {
-        const answer = await Promise.race([terminal.question(questions[name].text), left])
-        try {
-          read = questions[name].read(answer.trim())
-        } catch (error) {
-          if (!(error instanceof CliError || error instanceof CommanderError)) throw error
-          output.write(`${error.message}\n`)
-        }
-        options = { ...options, ...read }
-      }
-    }
-    return options
-  } finally {
-    terminal.close()
-  }
+/** What the rest of a set-up cannot be made without. */
+export function neededFor({ organisation, programs, adminId }: Stored, { program }: SetupOptions) {
+  const names: QuestionName[] = []
+  if (!organisation) names.push('name')
+  if (!organisation?.web_destination) names.push('web')
+  if (!meantProgram(programs, program)) names.push('program')
+  if (!adminId) names.push('admin')
+  return names
 }
+
+/** What of it the options do not state. */
+export const missingOf = (names: QuestionName[], options: SetupOptions): QuestionName[] =>
+  names.filter((name) => !options[name] && !(name === 'program' && options.commission))

@@ -38,7 +38,7 @@ export const reportJson = (project: Project, done: SetUp) => ({
 /** The result for a person, and what comes next. */
 export function reportText(project: Project, done: SetUp): string {
   const { organisation, program, terms, ready, adminId } = done
-  const note = ready && 'note' in readyPrograms[ready] ? [readyPrograms[ready].note] : []
+  const note = ready && 'note' in readyPrograms[ready] ? [readyPrograms[ready].note, ''] : []
   const tarball = `./referbase-${pack.version}.tgz`
   const command = `npx --package=${tarball} referbase`
   return [

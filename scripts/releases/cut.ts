@@ -16,6 +16,14 @@ import {
 
 const versionFile = 'functions/_shared/version.ts'
 
+/** Refuses what is not a later version than package.json's. */
+export async function requireLater(version: string, folder = root): Promise<void> {
+  const manifest = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8'))
+  if (!/^\d+\.\d+\.\d+$/.test(version)) throw new CliError('A version is three numbers: 0.2.0')
+  if (!isGreater(version, manifest.version))
+    throw new CliError(`${version} is not greater than ${manifest.version}, the version now.`)
+}
+
 /** Writes the release, and returns the names of its migrations. What is not a later version is refused. */
 export async function cutRelease(
   version: string,
@@ -27,17 +35,14 @@ export async function cutRelease(
   const writeJson = (path: string, value: unknown) =>
     write(path, `${JSON.stringify(value, null, 2)}\n`)
 
-  const manifest = JSON.parse(await read('package.json'))
-  if (!/^\d+\.\d+\.\d+$/.test(version)) throw new CliError('A version is three numbers: 0.2.0')
-  if (!isGreater(version, manifest.version))
-    throw new CliError(`${version} is not greater than ${manifest.version}, the version now.`)
+  await requireLater(version, folder)
   const changelog = await read('CHANGELOG.md')
   if (!changelog.includes('\n## Unreleased\n'))
     throw new CliError('CHANGELOG.md has no line "## Unreleased".')
   const sourceOfVersion = await fileOfVersion(folder)
   const releases = await readReleases(folder)
 
-  await writeJson('package.json', { ...manifest, version })
+  await writeJson('package.json', { ...JSON.parse(await read('package.json')), version })
   const lock = JSON.parse(await read('package-lock.json'))
   lock.version = lock.packages[''].version = version
   await writeJson('package-lock.json', lock)

@@ -32,8 +32,11 @@ export async function differences(
   ])
   const found = Object.entries(kinds).flatMap(([kind, sentence]) => {
     const [a, b] = [of[kind as keyof Facts], to[kind as keyof Facts]]
+    // A table, type or function that only one has is in the diff of the schemas.
+    const isOf = ['order', 'body', 'rows'].includes(kind)
     return [...new Set([...a.keys(), ...b.keys()])]
       .filter((name) => a.get(name) !== b.get(name))
+      .filter((name) => !isOf || (a.has(name) && b.has(name)))
       .map((name) => sentence(name, a.get(name) ?? '', b.get(name) ?? ''))
   })
   if (there || back)

@@ -17,7 +17,7 @@ declare
     select e.created_at from referral_private.stripe_events as e order by e.created_at desc limit 1
   );
 begin
-  select least(sum(r.events), 1000), string_agg(r.reason || ' ' || r.events, ', ' order by r.events desc, r.reason)
+  select sum(r.events), string_agg(r.reason || ' ' || r.events, ', ' order by r.events desc, r.reason)
   into v_live, v_reasons
   from (
     select p.reason, count(*) as events

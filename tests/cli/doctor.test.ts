@@ -1,5 +1,6 @@
 /** `referbase doctor` against a local stack of its own, in which each thing is wrong once. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import postgres from 'postgres'
@@ -8,12 +9,15 @@ import type { Line } from '../../cli/doctor/line.ts'
 import { pack } from '../../cli/pack.ts'
 import { withHeader } from '../../cli/repository/header.ts'
 import { wantedApiVersion, wantedEvents } from '../../cli/stripe/wanted-endpoint.ts'
+import { timedFetch } from '../../cli/timed-fetch.ts'
 import { connect } from '../../functions/_shared/database.ts'
 import { freePort } from '../../scripts/stack/ports.ts'
+import { root } from '../../scripts/stack/root.ts'
 import { spawnStack } from '../../scripts/stack/spawn.ts'
 import { type Alter, platformSays, startAltered, withPath, withSchema } from '../support/altered.ts'
-import { referbase } from '../support/cli.ts'
+import { referbase, referbaseHere } from '../support/cli.ts'
 import { startLinkHost } from '../support/link-host.ts'
+import type { Ended } from '../support/processes.ts'
 import { startStripeStandIn } from '../support/stripe-stand-in.ts'
 
 type Check = Line & { group: string }
@@ -33,9 +37,14 @@ const hosted = { ...local, SUPABASE_URL: project.url }
 
 const run = (args: string[], env: Record<string, string>) =>
   referbase(['doctor', ...args], env, { cwd: folder })
-/** The checks by their names; of several organisations, the last. */
-async function examine(env: Record<string, string>, ...args: string[]) {
-  const { code, stdout, stderr } = await run(['--json', ...args], env)
+/** The checks by their names, as this process finds them. */
+const examine = async (env: Record<string, string>, ...args: string[]) =>
+  checksOf(await referbaseHere(['doctor', '--json', ...args], env))
+/** The same in a process of its own, which has a folder and certificates of its own. */
+const examineApart = async (env: Record<string, string>, ...args: string[]) =>
+  checksOf(await run(['--json', ...args], env))
+
+function checksOf({ code, stdout, stderr }: Ended) {
   expect(stderr).toBe('')
   const { ok, checks } = JSON.parse(stdout) as { ok: boolean; checks: Check[] }
   expect([ok, code]).toEqual(ok ? [true, 0] : [false, 1])
@@ -116,7 +125,7 @@ describe('doctor', () => {
       'SUPABASE_SECRET_KEY is the publishable key. Set it to the secret key, which begins with sb_secret_.',
     ],
   ] as const)('names variables that are missing or wrong: %$', async ([env, message]) => {
-    const { checked, wrong } = await examine(env)
+    const { checked, wrong } = await examineApart(env)
     expect([wrong, checked.variables?.message]).toEqual([['variables'], message])
   })
 
@@ -124,6 +133,23 @@ describe('doctor', () => {
     const nowhere = `http://127.0.0.1:${await freePort()}`
     const { checked } = await examine({ ...local, SUPABASE_URL: nowhere })
     expect(checked.reachable?.message).toBe(`${nowhere} does not respond: ECONNREFUSED.`)
+  })
+
+  test('runs from the package alone, on the machine’s own Node too', async () => {
+    const machines = (process.env.PATH ?? '')
+      .split(':')
+      .filter((path) => !path.includes('node_modules'))
+      .map((path) => join(path, 'node'))
+    for (const node of [process.execPath, ...machines.filter(existsSync).slice(0, 1)]) {
+      const args = [join(root, 'dist/cli.js'), 'doctor', '--json']
+      const { status, stdout, stderr } = spawnSync(node, args, { env: local, encoding: 'utf8' })
+      expect([status, stderr, JSON.parse(stdout).ok]).toEqual([0, '', true])
+    }
+  })
+
+  test('gives up on what does not answer', async () => {
+    project.alter = () => new Promise(() => {})
+    await expect(timedFetch(50)(project.url)).rejects.toThrow('aborted due to timeout')
   })
 
   test('examines one organisation, and says that there is none', async () => {
@@ -281,7 +307,8 @@ describe('the migrations', () => {
     const [row] =
       await sql`select max(version) as version from supabase_migrations.schema_migrations`
     const applied = async () =>
-      (await examine({ ...local, DATABASE_URL: stack.DATABASE_URL })).checked.migrations_applied
+      (await examineApart({ ...local, DATABASE_URL: stack.DATABASE_URL })).checked
+        .migrations_applied
     expect(await applied()).toMatchObject({ state: 'unchecked' })
     write(String(row?.version))
     expect(await applied()).toMatchObject({ state: 'ok' })
@@ -297,9 +324,9 @@ describe('the migrations', () => {
 
   test('are not compared without the database, or with one that does not respond', async () => {
     write('20990101000000')
-    expect((await examine(local)).checked.migrations_applied?.state).toBe('unchecked')
+    expect((await examineApart(local)).checked.migrations_applied?.state).toBe('unchecked')
     const nowhere = 'postgresql://postgres:a-password@127.0.0.1:1/postgres'
-    const { checked } = await examine(local, '--db-url', nowhere)
+    const { checked } = await examineApart(local, '--db-url', nowhere)
     expect(checked.migrations_applied?.state).toBe('wrong')
     expect(JSON.stringify(checked)).not.toContain('a-password')
   })
@@ -325,7 +352,7 @@ describe('a link host', () => {
   test('is right, or does not send the secret, or has other files', async () => {
     const host = await hostOf('go.app.test', apps)
     const states = async () => {
-      const { checked } = await examine({ ...local, ...host.environment })
+      const { checked } = await examineApart({ ...local, ...host.environment })
       return hostChecks.map((name) => checked[name]?.state)
     }
     expect(await states()).toEqual(['ok', 'ok', 'ok', 'ok'])
@@ -342,14 +369,18 @@ describe('a link host', () => {
     host.answer = () => new Response('parked', { status: 200 })
     expect(await states()).toEqual(['wrong', undefined, undefined, undefined])
     // The files of another certificate are refused.
-    const { checked } = await examine({ ...local, ...host.environment, NODE_EXTRA_CA_CERTS: '' })
+    const { checked } = await examineApart({
+      ...local,
+      ...host.environment,
+      NODE_EXTRA_CA_CERTS: '',
+    })
     expect(checked.link_host_reached?.message).toMatch(/leads nowhere: .*CERT/)
   })
 
   test('opens no app where none is set', async () => {
     const nothing = { ios_app_ids: [], android_package: null, android_fingerprints: [] }
     const host = await hostOf('links.app.test', nothing)
-    const { checked, wrong } = await examine({ ...local, ...host.environment })
+    const { checked, wrong } = await examineApart({ ...local, ...host.environment })
     expect(wrong).toEqual([])
     expect(hostChecks.map((name) => checked[name]?.state)).toEqual([
       'ok',

@@ -64,6 +64,8 @@ test('every packed file is of one of these kinds, and every kind is packed', () 
     /^dist\/cjs\/package\.json$/,
     /^dist\/functions\/referbase-(link|stripe-webhook)\/index\.js$/,
     /^supabase\/(migrations\/\d{14}_[a-z0-9_]+\.sql|releases\.json)$/,
+    /^scripts\/stack\/bootstrap\/(database|roles)\.sql$/,
+    /^scripts\/stack\/(edge-runtime|end-with-parent)\.ts$/,
     /^docs\/[a-z-]+\.md$/,
     /^docs\/hosts\/(cloudflare-worker|forward|vercel-build|vercel-middleware)\.ts$/,
     /^docs\/hosts\/(nginx\.conf|vercel\.json)$/,

@@ -2,12 +2,12 @@
 import { PassThrough } from 'node:stream'
 import { createClient } from '@supabase/supabase-js'
 import { describe, expect, inject, test } from 'vitest'
+import { createAsker } from '../../cli/setup/asker.ts'
 import { parseCommission } from '../../cli/setup/commission.ts'
-import { ask } from '../../cli/setup/questions.ts'
 import { type ReadyProgramName, readyPrograms } from '../../cli/setup/ready-programs.ts'
 import { termDefaults } from '../../cli/setup/term-differences.ts'
 import { slugOf } from '../../cli/setup/wishes.ts'
-import { referbase } from '../support/cli.ts'
+import { referbase, referbaseHere } from '../support/cli.ts'
 import { printedBy, programOf } from '../support/examples.ts'
 import { personOverHttp, stackDatabase } from '../support/http.ts'
 
@@ -20,7 +20,7 @@ const anyEmail = () => `${crypto.randomUUID()}@example.com`
 const anySlug = () => `app-${crypto.randomUUID()}`
 const run = (...args: string[]) => referbase(['setup', ...args], stack)
 const runJson = async (...args: string[]) => {
-  const { code, stdout, stderr } = await run('--json', ...args)
+  const { code, stdout, stderr } = await referbaseHere(['setup', '--yes', '--json', ...args], stack)
   return { code, stderr, done: JSON.parse(stdout || 'null') }
 }
 
@@ -207,7 +207,8 @@ describe('the admin', () => {
   const asked = async (given: string, ...more: string[]) => {
     const slug = anySlug()
     const program = ['--web', 'https://app.test/', '--program', 'percent', ...more]
-    const { code, stderr } = await run('--name', 'A', '--slug', slug, '--admin', given, ...program)
+    const named = ['setup', '--name', 'A', '--slug', slug, '--admin', given]
+    const { code, stderr } = await referbaseHere([...named, ...program], stack)
     return { code, stderr, stored: await storedOf(slug) }
   }
 
@@ -269,23 +270,22 @@ describe('what is missing', () => {
   })
 
   test('is asked for on a terminal until the answer can be read', async () => {
-    const [input, output] = [new PassThrough(), new PassThrough()]
-    const answers = ['', 'My app', 'no page', 'https://app.test/', '7', '2.5%', 'me@example.com']
-    output.on('data', (chunk) => {
-      if (/: $/.test(String(chunk))) input.write(`${answers.shift()}\n`)
-    })
-    const asked = ask(['name', 'web', 'program', 'admin'], { input, output })
-    expect(await asked).toEqual({
-      name: 'My app',
+    const input = new PassThrough()
+    const { ask, close } = createAsker(input, new PassThrough())
+    // What is pasted in one piece is kept for the questions that follow.
+    input.write('\nMy app\nno page\nhttps://app.test/\n7\n2.5%\nme@example.com\n')
+    expect(await ask(['name'])).toEqual({ name: 'My app' })
+    expect(await ask(['web', 'program', 'admin'])).toEqual({
       web: 'https://app.test/',
       commission: { kind: 'percent', bps: 250 },
       admin: 'me@example.com',
     })
+    close()
   })
 
   test('a person who leaves makes nothing', async () => {
-    const [input, output] = [new PassThrough(), new PassThrough()]
-    const asked = ask(['name'], { input, output })
+    const input = new PassThrough()
+    const asked = createAsker(input, new PassThrough()).ask(['name'])
     input.end()
     await expect(asked).rejects.toThrow('Nothing was made.')
   })

@@ -159,6 +159,11 @@ describe('referbase start', () => {
     expect((await call('/functions/v1/unused')).status).toBe(404)
   })
 
+  test('takes the packages of functions from the registry that npm is configured for', () => {
+    const log = readFileSync(join(project.folder, '.referbase/referbase-link.log'), 'utf8')
+    expect(log).toContain(`Download ${registry.url}/zod`)
+  })
+
   test('says of a function that does not start why, and goes on', async () => {
     const { SUPABASE_SECRET_KEY: apikey } = stack.environment
     const answer = await call('/functions/v1/broken', { apikey })

@@ -40,7 +40,7 @@ test.for([
   [inFunction('  select 1, 2 into v_row;'), 'a.f stores 1, 2 in v_row by position'],
   [inFunction('  v_row := (1, 2);'), 'a.f makes v_row by position'],
   [inFunction('  for v_row in select 1, 2 loop end loop;'), 'a.f loops over columns in v_row'],
-])('%j is found', ([code, place]) => {
+])('%j is found', ([code = '', place = '']) => {
   expect(positionsIn(code, ['a.t'])).toEqual([expect.stringContaining(place)])
 })
 

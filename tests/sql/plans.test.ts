@@ -82,6 +82,40 @@ test('with 100,000 codes nothing reads a table of codes, members or redemptions 
   expect(used.filter((scan) => /Seq Scan on (codes|members|redemptions)/.test(scan))).toEqual([])
 }, 300_000)
 
+test('with 100,000 codes, 20,000 redemptions, sales and events, health reads none of these from end to end', async () => {
+  const [{ org } = {}] =
+    await admin`select id as org from referral.organisations order by created_at desc limit 1`
+  await admin.unsafe(`
+    set session_replication_role = replica;
+    insert into referral_private.sales
+    select '', false, 'in_' || n, 'cus_' || n, false, null, null, null, array['in_' || n], 'usd', 1000, 0, 1000, null,
+      now(), now() - n * interval '20 minutes', null
+    from generate_series(1, 20000) as n;
+    insert into referral_private.postings
+    select '${org}', '', false, 'in_' || n, gen_random_uuid(), 'pending', 'usd', 100, 1, now() + interval '1 day'
+    from generate_series(1, 20000, 2) as n;
+    insert into referral_private.stripe_events
+    select '', false, 'evt_' || n, 'invoice.paid', 'applied', now() - n * interval '20 minutes', now(), repeat('a', 64), '{}'
+    from generate_series(1, 20000) as n;
+    insert into referral_private.sign_up_claims
+    select gen_random_uuid(), 'ABC', now() - interval '1 day' from generate_series(1, 20000);
+    reset session_replication_role;
+    analyze referral_private.sales, referral_private.postings, referral_private.stripe_events,
+      referral_private.sign_up_claims`)
+  plans.length = 0
+  await undone(admin, async (tx) => {
+    await tx.unsafe(explain)
+    for (const args of [{}, { org_id: org }]) await operator(tx).rpc('health', args)
+  })
+  const used = plans.flatMap(scansIn)
+  for (const index of ['sales_by_time', 'codes_by_organisation', 'members_active_admins'])
+    expect(plans.join('\n')).toContain(index)
+  const large =
+    /Seq Scan on (codes|members|redemptions|sales|postings|stripe_events|sign_up_claims)/
+  // Whether there is a redemption at all: one row is read.
+  expect(used.filter((scan) => large.test(scan))).toEqual(['Seq Scan on redemptions'])
+}, 300_000)
+
 test('with a year of clicks, those of the days in question are read, by an index', async () => {
   await admin.unsafe(`
     select referral_private.make_click_partition(date_trunc('month', now() at time zone 'utc') - n * interval '1 month')
