@@ -15025,6 +15025,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_account constant text := referral_private.account_of_one(p_organisation);
+  v_since constant timestamptz := clock_timestamp() - interval '720 hours';
   v_sales referral_private.credited_sales;
 begin
   select least(count(*) filter (where s.is_credited), 1000), least(count(*) filter (where not s.is_credited), 1000)
@@ -15037,7 +15038,7 @@ begin
       ) as is_credited
     from (
       select d.* from referral_private.sales as d
-      where d.paid_at >= clock_timestamp() - interval '720 hours'
+      where d.paid_at >= v_since
       order by d.paid_at desc, d.sale_id desc
       limit 10000
     ) as newest
@@ -15061,9 +15062,15 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_sales constant referral_private.credited_sales := referral_private.recent_sales(p_organisation);
-  v_has_redemption constant boolean := exists (
-    select from referral.redemptions as r where p_organisation.id is null or r.org_id = p_organisation.id
-  );
+  -- In this order, so that the index of the organisation is read, and of all together one row.
+  v_has_redemption constant boolean := case
+    when p_organisation.id is null then exists (select from referral.redemptions)
+    else exists (
+      select from (
+        select from referral.redemptions as r where r.org_id = p_organisation.id order by r.redeemed_at desc limit 1
+      ) as newest
+    )
+  end;
 begin
   return referral_private.checked(
     'unattributed', case
@@ -15271,7 +15278,7 @@ declare
     select e.created_at from referral_private.stripe_events as e order by e.created_at desc limit 1
   );
 begin
-  select least(sum(r.events), 1000), string_agg(r.reason || ' ' || r.events, ', ' order by r.events desc, r.reason)
+  select sum(r.events), string_agg(r.reason || ' ' || r.events, ', ' order by r.events desc, r.reason)
   into v_live, v_reasons
   from (
     select p.reason, count(*) as events
