@@ -13046,6 +13046,29 @@ begin
 end
 $$;
 
+-- Takes a parked event in the form in which it can be read now. False if it is not parked.
+create function referral_private.unpark(p_stated referral_private.stated_event, p_event jsonb)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from referral_private.parked_events as p
+  where p.stripe_account = p_stated.stripe_account and p.livemode = p_stated.livemode
+    and p.event_id = p_stated.event_id and p.event_created_at = p_stated.event_at;
+  if not found then
+    return false;
+  end if;
+  insert into referral_private.resolved_events (stripe_account, livemode, event_id, event_created_at, event)
+  values (
+    p_stated.stripe_account, p_stated.livemode, p_stated.event_id, p_stated.event_at, p_event - 'body_sha256'
+  );
+  return true;
+end
+$$;
+
 -- Whom an event touches.
 
 -- The customers of these payments to whom it may matter that they had paid before: they have later evidence, or are
@@ -13262,9 +13285,10 @@ begin
   )
   on conflict on constraint stripe_events_pkey do nothing;
   if not found then
-    v_status := 'duplicate';
-  elsif v_status = 'applied' then
-    perform referral_private.apply_event(v_type, v_stated);
+    -- A parked event can come again in a form that can be read: from an endpoint of another API version.
+    if v_status = 'parked' or not referral_private.unpark(v_stated, p_event) then
+      v_status := 'duplicate';
+    end if;
   elsif v_status = 'parked' then
     insert into referral_private.parked_events (
       stripe_account, livemode, event_id, event_created_at, reason, event
@@ -13273,6 +13297,9 @@ begin
       v_stated.stripe_account, v_stated.livemode, v_stated.event_id, v_stated.event_at, p_event ->> 'parked',
       p_event - 'parked'
     );
+  end if;
+  if v_status = 'applied' then
+    perform referral_private.apply_event(v_type, v_stated);
   end if;
   return query select v_stated.event_id, v_status;
 exception
@@ -13283,7 +13310,8 @@ $$;
 
 comment on function referral_private.ingest_stripe_event is
   'public: Takes one delivery of a verified Stripe event, reduced to what is needed. Status: applied; duplicate if it
-came before; ignored for types that state no fact; parked for what the webhook could not read.
+came before; ignored for types that state no fact; parked for what the webhook could not read. A parked event that comes
+again in a form that can be read is applied.
 
 group: Take payments
 event: the event as functions/stripe-webhook reduces it
@@ -13418,14 +13446,7 @@ declare
 begin
   v_stated := referral_private.stated_event_of(p_event);
   perform referral_private.lock_stripe_account(v_stated.stripe_account);
-  delete from referral_private.parked_events as p
-  where p.stripe_account = v_stated.stripe_account and p.livemode = v_stated.livemode
-    and p.event_id = v_stated.event_id and p.event_created_at = v_stated.event_at;
-  if found then
-    insert into referral_private.resolved_events (stripe_account, livemode, event_id, event_created_at, event)
-    values (
-      v_stated.stripe_account, v_stated.livemode, v_stated.event_id, v_stated.event_at, p_event - 'body_sha256'
-    );
+  if referral_private.unpark(v_stated, p_event) then
     v_status := case when referral_private.object_kind_of(v_type) is null then 'ignored' else 'applied' end;
   end if;
   if v_status = 'applied' then
@@ -16305,7 +16326,8 @@ $$;
 
 comment on function referral.ingest_stripe_event is
   'Takes one delivery of a verified Stripe event, reduced to what is needed. Status: applied; duplicate if it came
-before; ignored for types that state no fact; parked for what the webhook could not read.
+before; ignored for types that state no fact; parked for what the webhook could not read. A parked event that comes
+again in a form that can be read is applied.
 
 event: the event as functions/stripe-webhook reduces it.
 Callers: the operator.
