@@ -13046,6 +13046,29 @@ begin
 end
 $$;
 
+-- Takes a parked event in the form in which it can be read now. False if it is not parked.
+create function referral_private.unpark(p_stated referral_private.stated_event, p_event jsonb)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from referral_private.parked_events as p
+  where p.stripe_account = p_stated.stripe_account and p.livemode = p_stated.livemode
+    and p.event_id = p_stated.event_id and p.event_created_at = p_stated.event_at;
+  if not found then
+    return false;
+  end if;
+  insert into referral_private.resolved_events (stripe_account, livemode, event_id, event_created_at, event)
+  values (
+    p_stated.stripe_account, p_stated.livemode, p_stated.event_id, p_stated.event_at, p_event - 'body_sha256'
+  );
+  return true;
+end
+$$;
+
 -- Whom an event touches.
 
 -- The customers of these payments to whom it may matter that they had paid before: they have later evidence, or are
@@ -13262,9 +13285,10 @@ begin
   )
   on conflict on constraint stripe_events_pkey do nothing;
   if not found then
-    v_status := 'duplicate';
-  elsif v_status = 'applied' then
-    perform referral_private.apply_event(v_type, v_stated);
+    -- A parked event can come again in a form that can be read: from an endpoint of another API version.
+    if v_status = 'parked' or not referral_private.unpark(v_stated, p_event) then
+      v_status := 'duplicate';
+    end if;
   elsif v_status = 'parked' then
     insert into referral_private.parked_events (
       stripe_account, livemode, event_id, event_created_at, reason, event
@@ -13273,6 +13297,9 @@ begin
       v_stated.stripe_account, v_stated.livemode, v_stated.event_id, v_stated.event_at, p_event ->> 'parked',
       p_event - 'parked'
     );
+  end if;
+  if v_status = 'applied' then
+    perform referral_private.apply_event(v_type, v_stated);
   end if;
   return query select v_stated.event_id, v_status;
 exception
@@ -13283,7 +13310,8 @@ $$;
 
 comment on function referral_private.ingest_stripe_event is
   'public: Takes one delivery of a verified Stripe event, reduced to what is needed. Status: applied; duplicate if it
-came before; ignored for types that state no fact; parked for what the webhook could not read.
+came before; ignored for types that state no fact; parked for what the webhook could not read. A parked event that comes
+again in a form that can be read is applied.
 
 group: Take payments
 event: the event as functions/stripe-webhook reduces it
@@ -13418,14 +13446,7 @@ declare
 begin
   v_stated := referral_private.stated_event_of(p_event);
   perform referral_private.lock_stripe_account(v_stated.stripe_account);
-  delete from referral_private.parked_events as p
-  where p.stripe_account = v_stated.stripe_account and p.livemode = v_stated.livemode
-    and p.event_id = v_stated.event_id and p.event_created_at = v_stated.event_at;
-  if found then
-    insert into referral_private.resolved_events (stripe_account, livemode, event_id, event_created_at, event)
-    values (
-      v_stated.stripe_account, v_stated.livemode, v_stated.event_id, v_stated.event_at, p_event - 'body_sha256'
-    );
+  if referral_private.unpark(v_stated, p_event) then
     v_status := case when referral_private.object_kind_of(v_type) is null then 'ignored' else 'applied' end;
   end if;
   if v_status = 'applied' then
@@ -14757,7 +14778,8 @@ begin
 end
 $$;
 
--- Where links lead: to a web page, and into the apps whose stores are destinations. Only links of a link host open apps.
+-- Where links lead: to a web page, and into the apps whose stores are destinations. Only links of a link host open
+-- apps.
 create function referral_private.check_destinations(p_organisation referral.organisations)
 returns referral.health_check
 language plpgsql
@@ -14835,7 +14857,8 @@ begin
 end
 $$;
 
--- Somebody who can change the organisation. Users are looked for only where Auth has any: tokens can come from elsewhere.
+-- Somebody who can change the organisation. Users are looked for only where Auth has any: tokens can come from
+-- elsewhere.
 create function referral_private.check_admin(p_organisation referral.organisations)
 returns referral.health_check
 language plpgsql
@@ -14942,8 +14965,8 @@ begin
 end
 $$;
 
--- Health of what comes of codes: redemptions that should have expired, and sales that credit nobody. Each check is of one
--- organisation, or, where none is given, of all together.
+-- Health of what comes of codes: redemptions that should have expired, and sales that credit nobody. Each check is of
+-- one organisation, or, where none is given, of all together.
 
 -- Pending redemptions whose conversion window has been over for an hour, which the job leaves pending if it does not
 -- run. The oldest 100,000 are looked at that could be.
@@ -15142,7 +15165,8 @@ declare
 begin
   select count(*) into v_in_default from (select from referral_private.clicks_default limit 1000) as k;
   return referral_private.checked(
-    'clicks_partition', 'Months that have no partition of clicks: ' || nullif(array_to_string(v_missing, ', '), '') || '.',
+    'clicks_partition',
+    'Months that have no partition of clicks: ' || nullif(array_to_string(v_missing, ', '), '') || '.',
     'No month lacks its partition of clicks; clicks in the default partition: '
       || referral_private.counted(v_in_default) || '.',
     'Call run_maintenance.', nullif(cardinality(v_missing), 0)
@@ -15232,7 +15256,8 @@ begin
   return referral_private.checked(
     'ledger_triggers', 'Tables without the trigger that guards what is written once: '
       || nullif(array_to_string(v_tables, ', '), '') || '.',
-    'What is written once is guarded.', 'Make the trigger as the migration does, then call verify_ledger: docs/reliability.md.',
+    'What is written once is guarded.',
+    'Make the trigger as the migration does, then call verify_ledger: docs/reliability.md.',
     nullif(cardinality(v_tables), 0)
   );
 end
@@ -15274,7 +15299,10 @@ begin
   );
   return next referral_private.checked(
     'stripe_events', null,
-    coalesce('The last event of Stripe''s is of ' || referral_private.iso_time(v_last) || '.', 'No event of Stripe''s has come.'),
+    coalesce(
+      'The last event of Stripe''s is of ' || referral_private.iso_time(v_last) || '.',
+      'No event of Stripe''s has come.'
+    ),
     null, null
   );
 end
@@ -15349,7 +15377,8 @@ begin
     return query select f.* from referral_private.facts_of_organisation(v_organisation) as f;
   else
     return next referral_private.checked(
-      'clock', null, 'The clock of the database says ' || referral_private.iso_time(clock_timestamp()) || '.', null, null
+      'clock', null, 'The clock of the database says ' || referral_private.iso_time(clock_timestamp()) || '.', null,
+      null
     );
     select count(*) into v_organisations from (select from referral.organisations limit 1000) as o;
     return next referral_private.checked(
@@ -16297,7 +16326,8 @@ $$;
 
 comment on function referral.ingest_stripe_event is
   'Takes one delivery of a verified Stripe event, reduced to what is needed. Status: applied; duplicate if it came
-before; ignored for types that state no fact; parked for what the webhook could not read.
+before; ignored for types that state no fact; parked for what the webhook could not read. A parked event that comes
+again in a form that can be read is applied.
 
 event: the event as functions/stripe-webhook reduces it.
 Callers: the operator.
