@@ -913,7 +913,8 @@ $$;
 
 comment on function referral.ingest_stripe_event is
   'Takes one delivery of a verified Stripe event, reduced to what is needed. Status: applied; duplicate if it came
-before; ignored for types that state no fact; parked for what the webhook could not read.
+before; ignored for types that state no fact; parked for what the webhook could not read. A parked event that comes
+again in a form that can be read is applied.
 
 event: the event as functions/stripe-webhook reduces it.
 Callers: the operator.

@@ -9,6 +9,12 @@ export const eventMutations: TextMutation[] = [
     by: 'if false then',
   },
   {
+    name: 'events: a parked event that comes again',
+    in: 'ingest_stripe_event',
+    replace: 'or not referral_private.unpark(v_stated, p_event)',
+    by: 'or true',
+  },
+  {
     name: 'events: the account lock',
     in: 'ingest_stripe_event',
     replace: 'perform referral_private.lock_stripe_account(v_stated.stripe_account);',

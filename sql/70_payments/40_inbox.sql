@@ -101,3 +101,26 @@ begin
   )::referral_private.stated_event;
 end
 $$;
+
+-- Takes a parked event in the form in which it can be read now. False if it is not parked.
+create function referral_private.unpark(p_stated referral_private.stated_event, p_event jsonb)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from referral_private.parked_events as p
+  where p.stripe_account = p_stated.stripe_account and p.livemode = p_stated.livemode
+    and p.event_id = p_stated.event_id and p.event_created_at = p_stated.event_at;
+  if not found then
+    return false;
+  end if;
+  insert into referral_private.resolved_events (stripe_account, livemode, event_id, event_created_at, event)
+  values (
+    p_stated.stripe_account, p_stated.livemode, p_stated.event_id, p_stated.event_at, p_event - 'body_sha256'
+  );
+  return true;
+end
+$$;

@@ -134,9 +134,10 @@ begin
   )
   on conflict on constraint stripe_events_pkey do nothing;
   if not found then
-    v_status := 'duplicate';
-  elsif v_status = 'applied' then
-    perform referral_private.apply_event(v_type, v_stated);
+    -- A parked event can come again in a form that can be read: from an endpoint of another API version.
+    if v_status = 'parked' or not referral_private.unpark(v_stated, p_event) then
+      v_status := 'duplicate';
+    end if;
   elsif v_status = 'parked' then
     insert into referral_private.parked_events (
       stripe_account, livemode, event_id, event_created_at, reason, event
@@ -145,6 +146,9 @@ begin
       v_stated.stripe_account, v_stated.livemode, v_stated.event_id, v_stated.event_at, p_event ->> 'parked',
       p_event - 'parked'
     );
+  end if;
+  if v_status = 'applied' then
+    perform referral_private.apply_event(v_type, v_stated);
   end if;
   return query select v_stated.event_id, v_status;
 exception
@@ -155,7 +159,8 @@ $$;
 
 comment on function referral_private.ingest_stripe_event is
   'public: Takes one delivery of a verified Stripe event, reduced to what is needed. Status: applied; duplicate if it
-came before; ignored for types that state no fact; parked for what the webhook could not read.
+came before; ignored for types that state no fact; parked for what the webhook could not read. A parked event that comes
+again in a form that can be read is applied.
 
 group: Take payments
 event: the event as functions/stripe-webhook reduces it

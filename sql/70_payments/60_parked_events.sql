@@ -122,14 +122,7 @@ declare
 begin
   v_stated := referral_private.stated_event_of(p_event);
   perform referral_private.lock_stripe_account(v_stated.stripe_account);
-  delete from referral_private.parked_events as p
-  where p.stripe_account = v_stated.stripe_account and p.livemode = v_stated.livemode
-    and p.event_id = v_stated.event_id and p.event_created_at = v_stated.event_at;
-  if found then
-    insert into referral_private.resolved_events (stripe_account, livemode, event_id, event_created_at, event)
-    values (
-      v_stated.stripe_account, v_stated.livemode, v_stated.event_id, v_stated.event_at, p_event - 'body_sha256'
-    );
+  if referral_private.unpark(v_stated, p_event) then
     v_status := case when referral_private.object_kind_of(v_type) is null then 'ignored' else 'applied' end;
   end if;
   if v_status = 'applied' then

@@ -504,6 +504,29 @@ begin
 end
 $$;
 
+-- The version of the schema. `npm run release` sets it, and a test keeps it equal to package.json's.
+create function referral_private.installed_version()
+returns text
+language plpgsql
+immutable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return '0.1.0';
+end
+$$;
+
+comment on function referral_private.installed_version is
+  'public: Returns the version of referbase that the database has: that of the last migration of a release.
+
+group: Run jobs
+callers: the operator
+errors: none
+timeout: 5s';
+
+grant execute on function referral_private.installed_version to service_role;
+
 -- Who is calling, and what they may do. Every policy and every check of a caller goes through this file.
 create type referral.member_role as enum ('member', 'coordinator', 'admin');
 
@@ -4589,8 +4612,8 @@ exception
 end
 $$;
 
--- The code in an address of any host, with or without its scheme: in the path after `/link/`, or else the last `ref` of
--- the query. Null without one, and where the address names a user.
+-- The code in an address of any host, with or without its scheme: in the path after `/link/` or `/referbase-link/`, or
+-- else the last `ref` of the query. Null without one, and where the address names a user.
 create function referral_private.code_in_address(p_address text)
 returns text
 language plpgsql
@@ -4606,7 +4629,7 @@ declare
     '^[^0-9A-Za-z]*(?:[Hh][Tt][Tt][Pp][Ss]?://)?[^/?#@:[:space:]]+(?::[0-5]?[0-9]{1,4})?(/[^?#]*)?'
     || '(?:[?]([^#]*))?(?:#.*)?$'
   );
-  v_segment constant text := (regexp_match(v_parts[1], '/link/([^/]+)/?$'))[1];
+  v_segment constant text := (regexp_match(v_parts[1], '/(?:referbase-)?link/([^/]+)/?$'))[1];
   v_code text;
 begin
   if v_segment is not null then
@@ -4648,7 +4671,7 @@ begin
       v_text, e'[\\s<>()\\[\\]{}"`“”„«»‹›\\u200B-\\u200F\\u202A-\\u202E\\u2060-\\u206F、。〈-】！（），：；？｛｝]+'
     )
   loop
-    continue when v_word !~ '/link/|[?&]ref=' or v_word ~ '[[:space:]]' or length(v_word) > 4096;
+    continue when v_word !~ 'link/|[?&]ref=' or v_word ~ '[[:space:]]' or length(v_word) > 4096;
     v_code := referral_private.code_in_address(rtrim(v_word, '.,;:!?*_~''’…'));
     if v_code is not null then
       return left(v_code, 128);
@@ -5740,31 +5763,38 @@ rows 10
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_sale referral_private.sales;
 begin
-  return query
-  select p_stripe_account, p_livemode, t.payment_id,
-    coalesce(t.customer_id, t.payment_id), t.customer_id is null, referral_private.organisation_named(t),
-    (t.best).program_id, (t.best).subscription_id,
-    array(
-      select distinct object_id collate "C"
-      from unnest(array[t.payment_id] || t.keys || t.session_ids) as object_id
-      order by 1
-    ),
-    (t.best).currency, (t.best).paid,
-    least((t.best).paid, case
-      when (t.best).source = 'invoice' then referral_private.reversed_of_invoice(
-        p_stripe_account, p_livemode, t.payment_id, t.keys, (t.best).currency, (t.best).paid
+  for v_sale.stripe_account, v_sale.livemode, v_sale.sale_id, v_sale.payer_id, v_sale.is_guest, v_sale.org_id,
+    v_sale.program_id, v_sale.subscription_id, v_sale.object_ids, v_sale.currency, v_sale.paid, v_sale.reversed,
+    v_sale.total, v_sale.total_excluding_tax, v_sale.sale_at, v_sale.paid_at, v_sale.warned_at in
+    select p_stripe_account, p_livemode, t.payment_id,
+      coalesce(t.customer_id, t.payment_id), t.customer_id is null, referral_private.organisation_named(t),
+      (t.best).program_id, (t.best).subscription_id,
+      array(
+        select distinct object_id collate "C"
+        from unnest(array[t.payment_id] || t.keys || t.session_ids) as object_id
+        order by 1
+      ),
+      (t.best).currency, (t.best).paid,
+      least((t.best).paid, case
+        when (t.best).source = 'invoice' then referral_private.reversed_of_invoice(
+          p_stripe_account, p_livemode, t.payment_id, t.keys, (t.best).currency, (t.best).paid
+        )
+        else referral_private.reversed_of_payment(
+          p_stripe_account, p_livemode, t.keys, (t.best).currency, (t.best).paid
+        )
+      end)::bigint,
+      (t.taxed).total, (t.taxed).total_excluding_tax, t.sale_at, t.paid_at,
+      (
+        select max(w.warned_at) from referral_private.warnings as w
+        where w.stripe_account = p_stripe_account and w.livemode = p_livemode and w.payment_key = any (t.keys)
       )
-      else referral_private.reversed_of_payment(
-        p_stripe_account, p_livemode, t.keys, (t.best).currency, (t.best).paid
-      )
-    end)::bigint,
-    (t.taxed).total, (t.taxed).total_excluding_tax, t.sale_at, t.paid_at,
-    (
-      select max(w.warned_at) from referral_private.warnings as w
-      where w.stripe_account = p_stripe_account and w.livemode = p_livemode and w.payment_key = any (t.keys)
-    )
-  from referral_private.payments_together(p_stripe_account, p_livemode, p_ids) as t;
+    from referral_private.payments_together(p_stripe_account, p_livemode, p_ids) as t
+  loop
+    return next v_sale;
+  end loop;
 end
 $$;
 
@@ -8081,7 +8111,7 @@ begin
       return v_accounts;
     end if;
     insert into referral_private.ledger_accounts (org_id, livemode, earner_id, kind, currency)
-    select n.* from unnest(v_missing) as n order by 1, 2, 3, 4, 5;
+    select n.org_id, n.livemode, n.earner_id, n.kind, n.currency from unnest(v_missing) as n order by 1, 2, 3, 4, 5;
   end loop;
 end
 $$;
@@ -13016,6 +13046,29 @@ begin
 end
 $$;
 
+-- Takes a parked event in the form in which it can be read now. False if it is not parked.
+create function referral_private.unpark(p_stated referral_private.stated_event, p_event jsonb)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from referral_private.parked_events as p
+  where p.stripe_account = p_stated.stripe_account and p.livemode = p_stated.livemode
+    and p.event_id = p_stated.event_id and p.event_created_at = p_stated.event_at;
+  if not found then
+    return false;
+  end if;
+  insert into referral_private.resolved_events (stripe_account, livemode, event_id, event_created_at, event)
+  values (
+    p_stated.stripe_account, p_stated.livemode, p_stated.event_id, p_stated.event_at, p_event - 'body_sha256'
+  );
+  return true;
+end
+$$;
+
 -- Whom an event touches.
 
 -- The customers of these payments to whom it may matter that they had paid before: they have later evidence, or are
@@ -13232,9 +13285,10 @@ begin
   )
   on conflict on constraint stripe_events_pkey do nothing;
   if not found then
-    v_status := 'duplicate';
-  elsif v_status = 'applied' then
-    perform referral_private.apply_event(v_type, v_stated);
+    -- A parked event can come again in a form that can be read: from an endpoint of another API version.
+    if v_status = 'parked' or not referral_private.unpark(v_stated, p_event) then
+      v_status := 'duplicate';
+    end if;
   elsif v_status = 'parked' then
     insert into referral_private.parked_events (
       stripe_account, livemode, event_id, event_created_at, reason, event
@@ -13243,6 +13297,9 @@ begin
       v_stated.stripe_account, v_stated.livemode, v_stated.event_id, v_stated.event_at, p_event ->> 'parked',
       p_event - 'parked'
     );
+  end if;
+  if v_status = 'applied' then
+    perform referral_private.apply_event(v_type, v_stated);
   end if;
   return query select v_stated.event_id, v_status;
 exception
@@ -13253,7 +13310,8 @@ $$;
 
 comment on function referral_private.ingest_stripe_event is
   'public: Takes one delivery of a verified Stripe event, reduced to what is needed. Status: applied; duplicate if it
-came before; ignored for types that state no fact; parked for what the webhook could not read.
+came before; ignored for types that state no fact; parked for what the webhook could not read. A parked event that comes
+again in a form that can be read is applied.
 
 group: Take payments
 event: the event as functions/stripe-webhook reduces it
@@ -13388,14 +13446,7 @@ declare
 begin
   v_stated := referral_private.stated_event_of(p_event);
   perform referral_private.lock_stripe_account(v_stated.stripe_account);
-  delete from referral_private.parked_events as p
-  where p.stripe_account = v_stated.stripe_account and p.livemode = v_stated.livemode
-    and p.event_id = v_stated.event_id and p.event_created_at = v_stated.event_at;
-  if found then
-    insert into referral_private.resolved_events (stripe_account, livemode, event_id, event_created_at, event)
-    values (
-      v_stated.stripe_account, v_stated.livemode, v_stated.event_id, v_stated.event_at, p_event - 'body_sha256'
-    );
+  if referral_private.unpark(v_stated, p_event) then
     v_status := case when referral_private.object_kind_of(v_type) is null then 'ignored' else 'applied' end;
   end if;
   if v_status = 'applied' then
@@ -14727,7 +14778,8 @@ begin
 end
 $$;
 
--- Where links lead: to a web page, and into the apps whose stores are destinations. Only links of a link host open apps.
+-- Where links lead: to a web page, and into the apps whose stores are destinations. Only links of a link host open
+-- apps.
 create function referral_private.check_destinations(p_organisation referral.organisations)
 returns referral.health_check
 language plpgsql
@@ -14805,7 +14857,8 @@ begin
 end
 $$;
 
--- Somebody who can change the organisation. Users are looked for only where Auth has any: tokens can come from elsewhere.
+-- Somebody who can change the organisation. Users are looked for only where Auth has any: tokens can come from
+-- elsewhere.
 create function referral_private.check_admin(p_organisation referral.organisations)
 returns referral.health_check
 language plpgsql
@@ -14912,8 +14965,8 @@ begin
 end
 $$;
 
--- Health of what comes of codes: redemptions that should have expired, and sales that credit nobody. Each check is of one
--- organisation, or, where none is given, of all together.
+-- Health of what comes of codes: redemptions that should have expired, and sales that credit nobody. Each check is of
+-- one organisation, or, where none is given, of all together.
 
 -- Pending redemptions whose conversion window has been over for an hour, which the job leaves pending if it does not
 -- run. The oldest 100,000 are looked at that could be.
@@ -15112,7 +15165,8 @@ declare
 begin
   select count(*) into v_in_default from (select from referral_private.clicks_default limit 1000) as k;
   return referral_private.checked(
-    'clicks_partition', 'Months that have no partition of clicks: ' || nullif(array_to_string(v_missing, ', '), '') || '.',
+    'clicks_partition',
+    'Months that have no partition of clicks: ' || nullif(array_to_string(v_missing, ', '), '') || '.',
     'No month lacks its partition of clicks; clicks in the default partition: '
       || referral_private.counted(v_in_default) || '.',
     'Call run_maintenance.', nullif(cardinality(v_missing), 0)
@@ -15202,7 +15256,8 @@ begin
   return referral_private.checked(
     'ledger_triggers', 'Tables without the trigger that guards what is written once: '
       || nullif(array_to_string(v_tables, ', '), '') || '.',
-    'What is written once is guarded.', 'Make the trigger as the migration does, then call verify_ledger: docs/reliability.md.',
+    'What is written once is guarded.',
+    'Make the trigger as the migration does, then call verify_ledger: docs/reliability.md.',
     nullif(cardinality(v_tables), 0)
   );
 end
@@ -15244,7 +15299,10 @@ begin
   );
   return next referral_private.checked(
     'stripe_events', null,
-    coalesce('The last event of Stripe''s is of ' || referral_private.iso_time(v_last) || '.', 'No event of Stripe''s has come.'),
+    coalesce(
+      'The last event of Stripe''s is of ' || referral_private.iso_time(v_last) || '.',
+      'No event of Stripe''s has come.'
+    ),
     null, null
   );
 end
@@ -15319,7 +15377,8 @@ begin
     return query select f.* from referral_private.facts_of_organisation(v_organisation) as f;
   else
     return next referral_private.checked(
-      'clock', null, 'The clock of the database says ' || referral_private.iso_time(clock_timestamp()) || '.', null, null
+      'clock', null, 'The clock of the database says ' || referral_private.iso_time(clock_timestamp()) || '.', null,
+      null
     );
     select count(*) into v_organisations from (select from referral.organisations limit 1000) as o;
     return next referral_private.checked(
@@ -16267,13 +16326,34 @@ $$;
 
 comment on function referral.ingest_stripe_event is
   'Takes one delivery of a verified Stripe event, reduced to what is needed. Status: applied; duplicate if it came
-before; ignored for types that state no fact; parked for what the webhook could not read.
+before; ignored for types that state no fact; parked for what the webhook could not read. A parked event that comes
+again in a form that can be read is applied.
 
 event: the event as functions/stripe-webhook reduces it.
 Callers: the operator.
 Errors: invalid_event, busy.';
 
 grant execute on function referral.ingest_stripe_event to service_role;
+
+create function referral.installed_version()
+returns text
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '5s'
+as $$
+begin
+  return referral_private.installed_version();
+end
+$$;
+
+comment on function referral.installed_version is
+  'Returns the version of referbase that the database has: that of the last migration of a release.
+
+Callers: the operator.';
+
+grant execute on function referral.installed_version to service_role;
 
 create function referral.link_site(host text)
 returns setof referral.link_site

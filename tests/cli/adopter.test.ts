@@ -74,7 +74,9 @@ type Environment = Awaited<ReturnType<Awaited<ReturnType<typeof repository>>['st
 
 const setUp = (run: (...args: string[]) => Promise<string>, ...more: string[]) =>
   run(
-    ...'setup --env-file .env.local --web https://my-app.example/welcome --commission 20%'.split(' '),
+    ...'setup --env-file .env.local --web https://my-app.example/welcome --commission 20%'.split(
+      ' ',
+    ),
     ...['--name', 'My app', '--open', '--admin', 'me@example.com', '--invite', '--json', ...more],
   ).then((text) => JSON.parse(text) as { org_id: string; link: string })
 

@@ -113,7 +113,7 @@ describe('the files and releases.json', () => {
 })
 
 test('a draft is a fault until it is finished, and then leads to sql/', {
-  timeout: 300_000,
+  timeout: 600_000,
 }, async () => {
   const project = await releasedProject()
   const { edit, read, write, folder } = project
@@ -136,7 +136,7 @@ test('before the first release there is no draft', async () => {
   )
 })
 
-test('every kind of drift is found by its own sentence', { timeout: 300_000 }, async () => {
+test('every kind of drift is found by its own sentence', { timeout: 600_000 }, async () => {
   const { edit, migrate, folder } = await releasedProject()
   edit({
     'sql/20_accounts.sql': [

@@ -1,9 +1,10 @@
 /** Parked events: listed page by page, and applied once a later version can read them. */
 import { describe, expect, test } from 'vitest'
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
-import { operator } from '../support/actors.ts'
+import { refund } from '../fixtures/stripe/refund.ts'
+import { operator, refusal } from '../support/actors.ts'
 import { testDatabase, undone } from '../support/database.ts'
-import { ingest, reduced } from '../support/ingest.ts'
+import { ingest, ingestReduced, reduced } from '../support/ingest.ts'
 import { codeOf, scene } from '../support/scene.ts'
 
 const sql = await testDatabase()
@@ -31,6 +32,40 @@ describe('a parked event', () => {
       ])
       expect(await operator(tx).rpc('list_parked_events')).toEqual([])
       expect(await mentor.rpc('my_earnings', { org_id: org })).toMatchObject([{ pending: 100n }])
+    }))
+
+  test('is applied when it comes again in a version that can be read, and once', () =>
+    undone(sql, async (tx) => {
+      const { org, mentor, friend } = await scene(tx, {
+        enrolment: 'open',
+        commission: { kind: 'percent', bps: 1000 },
+      })
+      await friend.rpc('redeem_code', { code: (await codeOf(mentor, org)).code })
+      const event = paidInvoice({ userId: friend.id, at: Math.floor(Date.now() / 1000) + 5 })
+      const unread = { ...event, api_version: '2031-01-01.future' }
+      const readable = { ...event, api_version: '2025-06-30.basil' }
+      const statuses = []
+      for (const delivered of [unread, unread, readable, unread, readable, event])
+        statuses.push(await ingest(tx, delivered))
+      expect(statuses).toEqual([
+        ...['parked', 'duplicate', 'applied', 'duplicate', 'duplicate', 'duplicate'],
+      ])
+      expect(await operator(tx).rpc('list_parked_events')).toEqual([])
+      expect(await mentor.rpc('my_earnings', { org_id: org })).toMatchObject([{ pending: 100n }])
+      const resolved = await tx`
+        select event ->> 'api_version' as version from referral_private.resolved_events
+        where event_id = ${event.id}`
+      expect(resolved).toEqual([{ version: '2025-06-30.basil' }])
+    }))
+
+  test('that the database refuses again stays parked', () =>
+    undone(sql, async (tx) => {
+      const event = await reduced(refund({ amount: -5, intent: 'pi_1' }))
+      await ingestReduced(tx, { ...event, parked: 'refused by the database' })
+      expect(await refusal(ingestReduced(tx, event))).toBe('invalid_event')
+      expect(await operator(tx).rpc('list_parked_events')).toMatchObject([
+        { event_id: event.id, reason: 'refused by the database' },
+      ])
     }))
 
   test('that was resolved is still a place from which a page can begin', () =>

@@ -34,7 +34,9 @@ export function releaseAs(folder: string, version: string, migration?: string): 
     const path = `supabase/migrations/${name}`
     if (!existsSync(file(path)) || unreleased.length !== 1) throw new Error('one migration at most')
     edit(path, (text) => text.replaceAll(before, `'${version}'`))
-    migrations[name] = createHash('sha256').update(readFileSync(file(path))).digest('hex')
+    migrations[name] = createHash('sha256')
+      .update(readFileSync(file(path)))
+      .digest('hex')
   }
   writeFileSync(
     file('supabase/releases.json'),

@@ -19,7 +19,12 @@ export async function ownApi() {
   const keys = keysOf(home)
   const { console } = globalThis
   const databaseUrl = inject('servers').admin.replace('DATABASE', String(row?.name))
-  const api = await startApi({ databaseUrl, api: readProject(root).api, keys, log: join(home, 'api.log') })
+  const api = await startApi({
+    databaseUrl,
+    api: readProject(root).api,
+    keys,
+    log: join(home, 'api.log'),
+  })
   // The API has taken it for itself, and writes many lines for each call that is refused.
   const itsConsole = globalThis.console
   globalThis.console = console
