@@ -14,9 +14,9 @@ import { upgrade } from './upgrade.ts'
 export const commands: Command[] = [
   init,
   upgrade,
-  start,
   setup,
   doctor,
+  start,
   codes,
   parked,
   replay,

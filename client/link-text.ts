@@ -91,7 +91,7 @@ function readAddress<Found>(text: string, isOurs: IsOurs, read: Read<Found>): Fo
 function addressIn(word: string): URL | null {
   if (word.length > 4096 || !/link\/|[?&]ref=/.test(word)) return null
   const text = word.replace(endings, '').replace(/^[^\da-z]+/i, '')
-  const [, scheme] = /^([a-z][\da-z+.-]*):\/\//i.exec(text) ?? []
+  const [, scheme] = /^([^/?#]*):\/\//.exec(text) ?? []
   if (scheme && !/^https?$/i.test(scheme)) return null
   try {
     const url = new URL(scheme ? text : `https://${text}`)

@@ -39,7 +39,7 @@ function queryOf(
 
 /** Shows a code past its expiry as expired, also before the job has stored that. */
 function asOfNow(code: Code): Code {
-  const inUse = code.status === 'active' || code.status === 'suspended'
-  const isPast = code.expires_at !== null && Date.parse(code.expires_at) <= Date.now()
+  const inUse = ['active', 'suspended'].includes(code.status)
+  const isPast = Date.parse(code.expires_at ?? '') <= Date.now()
   return inUse && isPast ? { ...code, status: 'expired' } : code
 }

@@ -5,7 +5,7 @@ import type { Page } from './page.ts'
 import type { Call } from './result.ts'
 import type { HealthCheck } from './rows.ts'
 
-/** Checks over all organisations: health, proofs of the ledger, and sales that credit nobody. */
+/** Checks over all organisations: health, proofs of the ledger, sales that credit nobody, and the version. */
 export type OperatorCheckCalls = {
   /**
    * Checks whether the installation runs and all organisations are set up, or, with `orgId`, one organisation. `remedy` says
@@ -45,6 +45,9 @@ export type OperatorCheckCalls = {
       Pick<UnattributedSale, 'paid_at' | 'sale_id' | 'stripe_account' | 'livemode'>
     > & { livemode?: boolean; stripeAccount?: string },
   ): Call<'list_unattributed', UnattributedSale[]>
+
+  /** Returns the version of referbase that the database has, such as `0.2.0`. */
+  installedVersion(): Call<'installed_version', string>
 }
 
 export function operatorCheckCalls({ rpc }: Calls): OperatorCheckCalls {
@@ -65,5 +68,7 @@ export function operatorCheckCalls({ rpc }: Calls): OperatorCheckCalls {
         },
         options,
       ),
+
+    installedVersion: () => rpc('installed_version', {}, {}),
   }
 }

@@ -34,5 +34,5 @@ export function pageOf(
   return (conditions.length ? query.or(`and(${conditions})`) : query)
     .order(column, { ascending: false })
     .order('id')
-    .limit(Number(page_size ?? 100))
+    .limit((page_size ?? 100) as number)
 }

@@ -17,4 +17,4 @@ const canBeCode = (text: string) =>
   text.length <= 128 && letters.test(text.normalize('NFKC').replace(unseen, ''))
 
 const letters = /^[\da-z](?:[\s\u2010-\u2015-]*[\da-z]){2,31}$/i
-const unseen = /\u00ad|\u061c|[\u200b-\u200f\u202a-\u202e\u2060-\u206f]|[\ufe00-\ufe0f]|\ufeff/g
+const unseen = /[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]|[\ufe00-\ufe0f]/g

@@ -17,7 +17,7 @@ export type SetUp = {
 }
 
 /** The link of a code: on the organisation's own host, or at the function. */
-export const linkOf = ({ functionsUrl }: Project, { organisation, code }: SetUp): string =>
+const linkOf = ({ functionsUrl }: Project, { organisation, code }: SetUp): string =>
   organisation.link_origin
     ? `${organisation.link_origin}/link/${code.code}`
     : `${functionsUrl}/referbase-link/${code.code}`

@@ -32,17 +32,21 @@ export async function differences(
   ])
   const found = Object.entries(kinds).flatMap(([kind, sentence]) => {
     const [a, b] = [of[kind as keyof Facts], to[kind as keyof Facts]]
-    // A table, type or function that only one has is in the diff of the schemas.
+    // A table, column, type or function that only one has is in the diff of the schemas.
     const isOf = ['order', 'body', 'rows'].includes(kind)
+    const isOther = (name: string) =>
+      kind === 'order' && sorted(a.get(name)) !== sorted(b.get(name))
     return [...new Set([...a.keys(), ...b.keys()])]
       .filter((name) => a.get(name) !== b.get(name))
-      .filter((name) => !isOf || (a.has(name) && b.has(name)))
+      .filter((name) => !isOf || (a.has(name) && b.has(name) && !isOther(name)))
       .map((name) => sentence(name, a.get(name) ?? '', b.get(name) ?? ''))
   })
   if (there || back)
     found.push(`supabase db diff from supabase/migrations to sql/ is not empty:\n${there || back}`)
   return found
 }
+
+const sorted = (list = '') => list.split(', ').sort().join()
 
 /** What turns one database into the other, as SQL by the Supabase CLI; empty where both have the same schema. */
 export async function schemaDiff(

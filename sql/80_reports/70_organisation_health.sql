@@ -33,7 +33,8 @@ begin
 end
 $$;
 
--- Where links lead: to a web page, and into the apps whose stores are destinations. Only links of a link host open apps.
+-- Where links lead: to a web page, and into the apps whose stores are destinations. Only links of a link host open
+-- apps.
 create function referral_private.check_destinations(p_organisation referral.organisations)
 returns referral.health_check
 language plpgsql
@@ -111,7 +112,8 @@ begin
 end
 $$;
 
--- Somebody who can change the organisation. Users are looked for only where Auth has any: tokens can come from elsewhere.
+-- Somebody who can change the organisation. Users are looked for only where Auth has any: tokens can come from
+-- elsewhere.
 create function referral_private.check_admin(p_organisation referral.organisations)
 returns referral.health_check
 language plpgsql

@@ -1,5 +1,5 @@
--- Health of what comes of codes: redemptions that should have expired, and sales that credit nobody. Each check is of one
--- organisation, or, where none is given, of all together.
+-- Health of what comes of codes: redemptions that should have expired, and sales that credit nobody. Each check is of
+-- one organisation, or, where none is given, of all together.
 
 -- Pending redemptions whose conversion window has been over for an hour, which the job leaves pending if it does not
 -- run. The oldest 100,000 are looked at that could be.

@@ -76,7 +76,8 @@ declare
 begin
   select count(*) into v_in_default from (select from referral_private.clicks_default limit 1000) as k;
   return referral_private.checked(
-    'clicks_partition', 'Months that have no partition of clicks: ' || nullif(array_to_string(v_missing, ', '), '') || '.',
+    'clicks_partition',
+    'Months that have no partition of clicks: ' || nullif(array_to_string(v_missing, ', '), '') || '.',
     'No month lacks its partition of clicks; clicks in the default partition: '
       || referral_private.counted(v_in_default) || '.',
     'Call run_maintenance.', nullif(cardinality(v_missing), 0)
@@ -166,7 +167,8 @@ begin
   return referral_private.checked(
     'ledger_triggers', 'Tables without the trigger that guards what is written once: '
       || nullif(array_to_string(v_tables, ', '), '') || '.',
-    'What is written once is guarded.', 'Make the trigger as the migration does, then call verify_ledger: docs/reliability.md.',
+    'What is written once is guarded.',
+    'Make the trigger as the migration does, then call verify_ledger: docs/reliability.md.',
     nullif(cardinality(v_tables), 0)
   );
 end

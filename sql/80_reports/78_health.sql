@@ -34,7 +34,10 @@ begin
   );
   return next referral_private.checked(
     'stripe_events', null,
-    coalesce('The last event of Stripe''s is of ' || referral_private.iso_time(v_last) || '.', 'No event of Stripe''s has come.'),
+    coalesce(
+      'The last event of Stripe''s is of ' || referral_private.iso_time(v_last) || '.',
+      'No event of Stripe''s has come.'
+    ),
     null, null
   );
 end
@@ -109,7 +112,8 @@ begin
     return query select f.* from referral_private.facts_of_organisation(v_organisation) as f;
   else
     return next referral_private.checked(
-      'clock', null, 'The clock of the database says ' || referral_private.iso_time(clock_timestamp()) || '.', null, null
+      'clock', null, 'The clock of the database says ' || referral_private.iso_time(clock_timestamp()) || '.', null,
+      null
     );
     select count(*) into v_organisations from (select from referral.organisations limit 1000) as o;
     return next referral_private.checked(

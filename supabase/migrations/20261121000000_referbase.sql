@@ -14778,7 +14778,8 @@ begin
 end
 $$;
 
--- Where links lead: to a web page, and into the apps whose stores are destinations. Only links of a link host open apps.
+-- Where links lead: to a web page, and into the apps whose stores are destinations. Only links of a link host open
+-- apps.
 create function referral_private.check_destinations(p_organisation referral.organisations)
 returns referral.health_check
 language plpgsql
@@ -14856,7 +14857,8 @@ begin
 end
 $$;
 
--- Somebody who can change the organisation. Users are looked for only where Auth has any: tokens can come from elsewhere.
+-- Somebody who can change the organisation. Users are looked for only where Auth has any: tokens can come from
+-- elsewhere.
 create function referral_private.check_admin(p_organisation referral.organisations)
 returns referral.health_check
 language plpgsql
@@ -14963,8 +14965,8 @@ begin
 end
 $$;
 
--- Health of what comes of codes: redemptions that should have expired, and sales that credit nobody. Each check is of one
--- organisation, or, where none is given, of all together.
+-- Health of what comes of codes: redemptions that should have expired, and sales that credit nobody. Each check is of
+-- one organisation, or, where none is given, of all together.
 
 -- Pending redemptions whose conversion window has been over for an hour, which the job leaves pending if it does not
 -- run. The oldest 100,000 are looked at that could be.
@@ -15163,7 +15165,8 @@ declare
 begin
   select count(*) into v_in_default from (select from referral_private.clicks_default limit 1000) as k;
   return referral_private.checked(
-    'clicks_partition', 'Months that have no partition of clicks: ' || nullif(array_to_string(v_missing, ', '), '') || '.',
+    'clicks_partition',
+    'Months that have no partition of clicks: ' || nullif(array_to_string(v_missing, ', '), '') || '.',
     'No month lacks its partition of clicks; clicks in the default partition: '
       || referral_private.counted(v_in_default) || '.',
     'Call run_maintenance.', nullif(cardinality(v_missing), 0)
@@ -15253,7 +15256,8 @@ begin
   return referral_private.checked(
     'ledger_triggers', 'Tables without the trigger that guards what is written once: '
       || nullif(array_to_string(v_tables, ', '), '') || '.',
-    'What is written once is guarded.', 'Make the trigger as the migration does, then call verify_ledger: docs/reliability.md.',
+    'What is written once is guarded.',
+    'Make the trigger as the migration does, then call verify_ledger: docs/reliability.md.',
     nullif(cardinality(v_tables), 0)
   );
 end
@@ -15295,7 +15299,10 @@ begin
   );
   return next referral_private.checked(
     'stripe_events', null,
-    coalesce('The last event of Stripe''s is of ' || referral_private.iso_time(v_last) || '.', 'No event of Stripe''s has come.'),
+    coalesce(
+      'The last event of Stripe''s is of ' || referral_private.iso_time(v_last) || '.',
+      'No event of Stripe''s has come.'
+    ),
     null, null
   );
 end
@@ -15370,7 +15377,8 @@ begin
     return query select f.* from referral_private.facts_of_organisation(v_organisation) as f;
   else
     return next referral_private.checked(
-      'clock', null, 'The clock of the database says ' || referral_private.iso_time(clock_timestamp()) || '.', null, null
+      'clock', null, 'The clock of the database says ' || referral_private.iso_time(clock_timestamp()) || '.', null,
+      null
     );
     select count(*) into v_organisations from (select from referral.organisations limit 1000) as o;
     return next referral_private.checked(

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parse } from 'smol-toml'
-import { beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   adopterRepository,
   type Files,
@@ -14,6 +14,7 @@ import {
   push,
   realMigrations,
   referbase,
+  removeFolders,
   temporaryFolder,
   write,
 } from '../support/adopter.ts'
@@ -46,6 +47,11 @@ schemas = [
 verify_jwt = true
 `
 
+afterAll(removeFolders)
+
+/** The Supabase CLI takes seconds for each push. */
+const slow = { timeout: 480_000 }
+
 let empty: string
 let pack: string
 beforeAll(async () => {
@@ -60,16 +66,19 @@ function repository(files: Files = {}): string {
   return folder
 }
 
-test('a repository with migrations, a function called link and comments keeps all of them', async () => {
-  const { sql, url } = await projectDatabase()
-  const folder = repository({ ...adopters, [config]: commented })
-  const real = packageOf(realMigrations())
-  expect(await referbase(real, folder, ['init'])).toMatchObject({ code: 0, stderr: '' })
+test(
+  'a repository with migrations, a function called link and comments keeps all of them',
+  slow,
+  async () => {
+    const { sql, url } = await projectDatabase()
+    const folder = repository({ ...adopters, [config]: commented })
+    const real = packageOf(realMigrations())
+    expect(await referbase(real, folder, ['init'])).toMatchObject({ code: 0, stderr: '' })
 
-  const files = filesOf(folder)
-  expect(files).toMatchObject(adopters)
-  expect(files[config]).toBe(
-    `${commented.replace('  "storage",\n', '  "storage",\n  "referral",\n')}
+    const files = filesOf(folder)
+    expect(files).toMatchObject(adopters)
+    expect(files[config]).toBe(
+      `${commented.replace('  "storage",\n', '  "storage",\n  "referral",\n')}
 [functions.referbase-link]
 verify_jwt = false
 entrypoint = "./functions/referbase-link/index.js"
@@ -78,16 +87,17 @@ entrypoint = "./functions/referbase-link/index.js"
 verify_jwt = false
 entrypoint = "./functions/referbase-stripe-webhook/index.js"
 `,
-  )
-  expect(files[link]).toMatch(
-    /^\/\/ referbase \d\S+, referbase-link, sha256 [0-9a-f]{64}\nDeno\.serve/,
-  )
-  expect(await push(folder, url)).toMatchObject({ code: 0 })
-  expect(await sql`select name from referral.organisations`).toEqual([])
-  expect(await sql`select from public.likes`).toEqual([])
-}, 120_000)
+    )
+    expect(files[link]).toMatch(
+      /^\/\/ referbase \d\S+, referbase-link, sha256 [0-9a-f]{64}\nDeno\.serve/,
+    )
+    expect(await push(folder, url)).toMatchObject({ code: 0 })
+    expect(await sql`select name from referral.organisations`).toEqual([])
+    expect(await sql`select from public.likes`).toEqual([])
+  },
+)
 
-test('an empty repository gets everything, and runs on Node 20', async () => {
+test('an empty repository gets everything, and runs on Node 20', slow, async () => {
   const { sql, url } = await projectDatabase()
   const folder = repository()
   mkdirSync(join(folder, 'apps/web'), { recursive: true })
@@ -113,7 +123,7 @@ test('a folder without a Supabase project is refused with what to run', async ()
 })
 
 describe('versions', () => {
-  test('the migration sorts after one from the future', async () => {
+  test('the migration sorts after one from the future', slow, async () => {
     const { sql, url } = await projectDatabase()
     const folder = repository({
       ...adopters,
@@ -126,7 +136,7 @@ describe('versions', () => {
     expect(await sql`select from referral.organisations`).toEqual([])
   })
 
-  test('the migration sorts after the history of the database', async () => {
+  test('the migration sorts after the history of the database', slow, async () => {
     const { sql, url } = await projectDatabase()
     const folder = repository(adopters)
     const later = 'supabase/migrations/20990101000000_colleague.sql'
@@ -185,7 +195,7 @@ test('a dry run writes nothing, and its diff is what init writes', async () => {
   expect(Object.values(filesOf(patched))).toEqual(Object.values(filesOf(folder)))
 })
 
-test('the jobs are scheduled by a migration of their own, once', async () => {
+test('the jobs are scheduled by a migration of their own, once', slow, async () => {
   const folder = repository()
   await referbase(pack, folder, ['init'])
   const { stdout } = await referbase(pack, folder, ['init', '--cron'])

@@ -24,6 +24,7 @@ const junk = [
   ...['functions/.env', 'functions/link/.env', 'supabase/.env', 'supabase/.temp/project-ref'],
   ...['supabase/migrations/.env', 'supabase/migrations/notes.txt', 'supabase/notes.sql'],
   ...['docs/notes.txt', 'docs/.env', 'docs/hosts/.env', 'docs/hosts/referral-secret.conf'],
+  ...['scripts/stack/.env', 'scripts/stack/bootstrap/.env', 'scripts/notes.ts'],
   ...['dist/.env', 'dist/old.js', 'dist/functions/old/index.js', 'dist/functions/.env'],
 ]
 

@@ -2,7 +2,7 @@
 import { cpSync, existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type postgres from 'postgres'
-import { beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, onTestFinished, test } from 'vitest'
 import {
   adopterRepository,
   type Files,
@@ -13,6 +13,7 @@ import {
   push,
   realMigrations,
   referbase,
+  removeFolders,
   temporaryFolder,
   write,
 } from '../support/adopter.ts'
@@ -35,26 +36,31 @@ create table referral.organisations ${table};
 `,
 })
 
-let empty: string
-let pack: string
-beforeAll(async () => {
-  empty = await adopterRepository()
-  pack = packageOf(small())
-})
+afterAll(removeFolders)
 
-function repository(files: Files = {}): string {
+/** The Supabase CLI takes seconds for each push. */
+const slow = { timeout: 480_000 }
+
+const pack = packageOf(small())
+const empty = await adopterRepository()
+
+/** A repository after `init`, and a database that it was pushed to. */
+const ready = repository()
+const original = await projectDatabase(undefined, afterAll)
+await referbase(pack, ready, ['init'])
+await push(ready, original.url)
+await original.sql.end()
+
+function repository(from = empty): string {
   const folder = temporaryFolder()
-  cpSync(empty, folder, { recursive: true })
-  write(folder, files)
+  cpSync(from, folder, { recursive: true })
   return folder
 }
 
 /** A repository and a database with one organisation, after `init` and a push. */
-async function installed(files: Files = {}) {
-  const folder = repository(files)
-  const { sql, url } = await projectDatabase()
-  await referbase(pack, folder, ['init'])
-  await push(folder, url)
+async function installed() {
+  const folder = repository(ready)
+  const { sql, url } = await projectDatabase(original.name)
   await sql`insert into referral.organisations values ('Acme')`
   const exports = join(temporaryFolder(), 'exports')
   const remove = (...args: string[]) =>
@@ -67,59 +73,63 @@ const schemas = async (sql: postgres.Sql) => {
   return rows.map(({ nspname }) => nspname)
 }
 
-test('every row is exported, the schemas go as by a push, and referbase can be installed again', async () => {
-  const { sql, url } = await projectDatabase()
-  const real = packageOf(realMigrations())
-  const folder = repository()
-  const untouched = filesOf(folder)
-  await referbase(real, folder, ['init'])
-  await push(folder, url)
-  await fill(sql)
-  const stored = await storedRows(sql)
-  const before = filesOf(folder)
+test(
+  'every row is exported, the schemas go as by a push, and referbase can be installed again',
+  slow,
+  async () => {
+    const { sql, url } = await projectDatabase()
+    const real = packageOf(realMigrations())
+    const folder = repository()
+    const untouched = filesOf(folder)
+    await referbase(real, folder, ['init'])
+    await push(folder, url)
+    await fill(sql)
+    const stored = await storedRows(sql)
+    const before = filesOf(folder)
 
-  const exports = temporaryFolder()
-  const run = (name: string, ...args: string[]) =>
-    referbase(real, folder, ['remove', '--export', join(exports, name), ...args], {
-      env: { DATABASE_URL: url },
-      node: node20,
+    const exports = temporaryFolder()
+    const run = (name: string, ...args: string[]) =>
+      referbase(real, folder, ['remove', '--export', join(exports, name), ...args], {
+        env: { DATABASE_URL: url },
+        node: node20,
+      })
+    const looked = await run('first')
+    expect(looked).toMatchObject({ code: 0, stderr: '' })
+    expect(looked.stdout).toContain('Nothing was dropped.')
+    expect(filesOf(folder)).toEqual(before)
+    expect(await schemas(sql)).toEqual(['referral', 'referral_private'])
+    const exported = exportedRows(join(exports, 'first'))
+    expect(exported.tables).toEqual(stored)
+    expect(statSync(join(exports, 'first')).mode & 0o077).toBe(0)
+
+    const removed = await run('second', '--yes')
+    expect(removed).toMatchObject({ code: 0, stderr: '' })
+    expect(looked.stdout + removed.stdout).not.toContain(new URL(url).password)
+    const second = exportedRows(join(exports, 'second'))
+    expect(second).toEqual(exported)
+    for (const [table, rows] of Object.entries(second.tables)) {
+      expect([table, second.counts[table]]).toEqual([table, rows.length - 1])
+    }
+    expect(await schemas(sql)).toEqual([])
+    const [installedFile = '', removal = ''] = migrationsOf(folder)
+    expect(filesOf(folder)).toEqual({
+      ...untouched,
+      [installedFile]: before[installedFile],
+      [removal]: filesOf(folder)[removal],
     })
-  const looked = await run('first')
-  expect(looked).toMatchObject({ code: 0, stderr: '' })
-  expect(looked.stdout).toContain('Nothing was dropped.')
-  expect(filesOf(folder)).toEqual(before)
-  expect(await schemas(sql)).toEqual(['referral', 'referral_private'])
-  const first = exportedRows(join(exports, 'first'))
-  expect(first.tables).toEqual(stored)
-  expect(statSync(join(exports, 'first')).mode & 0o077).toBe(0)
 
-  const removed = await run('second', '--yes')
-  expect(removed).toMatchObject({ code: 0, stderr: '' })
-  expect(looked.stdout + removed.stdout).not.toContain(new URL(url).password)
-  const second = exportedRows(join(exports, 'second'))
-  expect(second).toEqual(first)
-  for (const [table, rows] of Object.entries(second.tables)) {
-    expect([table, second.counts[table]]).toEqual([table, rows.length - 1])
-  }
-  expect(await schemas(sql)).toEqual([])
-  const [installedFile = '', removal = ''] = migrationsOf(folder)
-  expect(filesOf(folder)).toEqual({
-    ...untouched,
-    [installedFile]: before[installedFile],
-    [removal]: filesOf(folder)[removal],
-  })
+    const fresh = await projectDatabase()
+    expect(await push(folder, fresh.url)).toMatchObject({ code: 0 })
+    expect((await push(folder, url)).text).toContain('up to date')
+    expect(await schemas(fresh.sql)).toEqual([])
+    expect(await history(sql)).toEqual(await history(fresh.sql))
 
-  const fresh = await projectDatabase()
-  expect(await push(folder, fresh.url)).toMatchObject({ code: 0 })
-  expect((await push(folder, url)).text).toContain('up to date')
-  expect(await schemas(fresh.sql)).toEqual([])
-  expect(await history(sql)).toEqual(await history(fresh.sql))
-
-  await referbase(real, folder, ['init'])
-  expect(migrationsOf(folder)).toHaveLength(3)
-  expect(await push(folder, url)).toMatchObject({ code: 0 })
-  expect(await schemas(sql)).toEqual(['referral', 'referral_private'])
-}, 180_000)
+    await referbase(real, folder, ['init'])
+    expect(migrationsOf(folder)).toHaveLength(3)
+    expect(await push(folder, url)).toMatchObject({ code: 0 })
+    expect(await schemas(sql)).toEqual(['referral', 'referral_private'])
+  },
+)
 
 /** What is stored of the migrations. */
 const history = (sql: postgres.Sql) =>
@@ -138,22 +148,28 @@ async function fill(sql: postgres.Sql): Promise<void> {
 }
 
 describe('what it refuses, and leaves as it is', () => {
-  test('a folder that has files, a missing URL, and a database without the schema', async () => {
-    const folder = repository()
-    const { url } = await projectDatabase()
-    const full = temporaryFolder()
-    write(full, { 'mine.csv': 'a' })
-    const run = (...args: string[]) => referbase(pack, folder, ['remove', ...args])
-    const message = async (...args: string[]) => (await run(...args)).stderr
-    expect(await message('--export', full, '--db-url', url)).toContain('is not empty')
-    expect(await message('--export', 'new')).toContain('Name the database')
-    expect(await message('--export', 'new', '--db-url', url)).toContain('has no schema referral')
-    expect(await message('--export', 'new', '--db-url', 'nonsense')).toContain('like postgresql://')
-    expect(await run()).toMatchObject({ code: 2 })
-    expect(filesOf(folder)).toEqual(filesOf(empty))
-  })
+  test(
+    'a folder that has files, a missing URL, and a database without the schema',
+    slow,
+    async () => {
+      const folder = repository()
+      const { url } = await projectDatabase()
+      const full = temporaryFolder()
+      write(full, { 'mine.csv': 'a' })
+      const run = (...args: string[]) => referbase(pack, folder, ['remove', ...args])
+      const message = async (...args: string[]) => (await run(...args)).stderr
+      expect(await message('--export', full, '--db-url', url)).toContain('is not empty')
+      expect(await message('--export', 'new')).toContain('Name the database')
+      expect(await message('--export', 'new', '--db-url', url)).toContain('has no schema referral')
+      expect(await message('--export', 'new', '--db-url', 'nonsense')).toContain(
+        'like postgresql://',
+      )
+      expect(await run()).toMatchObject({ code: 2 })
+      expect(filesOf(folder)).toEqual(filesOf(empty))
+    },
+  )
 
-  test('what of the adopter’s depends on the schemas, until --cascade', async () => {
+  test('what of the adopter’s depends on the schemas, until --cascade', slow, async () => {
     const { folder, sql, url, exports, remove } = await installed()
     const view = 'supabase/migrations/20991231000000_view.sql'
     write(folder, {
@@ -177,7 +193,7 @@ describe('what it refuses, and leaves as it is', () => {
     expect(await history(sql)).toEqual(await history(fresh.sql))
   })
 
-  test('migrations that the database lacks', async () => {
+  test('migrations that the database lacks', slow, async () => {
     const { folder, sql, remove } = await installed()
     const path = 'supabase/migrations/20991231000000_mine.sql'
     write(folder, { [path]: 'select 1;\n' })
@@ -187,7 +203,7 @@ describe('what it refuses, and leaves as it is', () => {
     expect(await schemas(sql)).toEqual(['referral', 'referral_private'])
   })
 
-  test('a config.toml that cannot be edited', async () => {
+  test('a config.toml that cannot be edited', slow, async () => {
     const { folder, sql, remove } = await installed()
     const config = filesOf(folder)['supabase/config.toml'] ?? ''
     const odd = config
@@ -203,39 +219,46 @@ describe('what it refuses, and leaves as it is', () => {
   })
 })
 
-test('another database with data is dropped by the same migration, after its own export', async () => {
-  const { folder, remove } = await installed()
-  const other = await projectDatabase()
-  await push(folder, other.url)
-  await other.sql`insert into referral.organisations values ('Other')`
-  await remove('--yes')
+test(
+  'another database with data is dropped by the same migration, after its own export',
+  slow,
+  async () => {
+    const { folder, remove } = await installed()
+    const other = await projectDatabase(original.name)
+    await other.sql`insert into referral.organisations values ('Other')`
+    await remove('--yes')
 
-  const refused = await push(folder, other.url)
-  expect(refused.code).toBe(1)
-  expect(refused.text).toContain(
-    'it has organisations. Export them and drop it with: referbase remove',
-  )
-  const before = filesOf(folder)
-  const exports = join(temporaryFolder(), 'exports')
-  const args = ['remove', '--export', exports, '--db-url', other.url, '--yes']
-  expect(await referbase(pack, folder, args)).toMatchObject({ code: 0, stderr: '' })
-  expect(exportedRows(exports).tables['referral.organisations']).toEqual([['name'], ['Other']])
-  expect(filesOf(folder)).toEqual(before)
-  expect((await push(folder, other.url)).text).toContain('up to date')
-})
+    const refused = await push(folder, other.url)
+    expect(refused.code).toBe(1)
+    expect(refused.text).toContain(
+      'it has organisations. Export them and drop it with: referbase remove',
+    )
+    const before = filesOf(folder)
+    const exports = join(temporaryFolder(), 'exports')
+    const args = ['remove', '--export', exports, '--db-url', other.url, '--yes']
+    expect(await referbase(pack, folder, args)).toMatchObject({ code: 0, stderr: '' })
+    expect(exportedRows(exports).tables['referral.organisations']).toEqual([['name'], ['Other']])
+    expect(filesOf(folder)).toEqual(before)
+    expect((await push(folder, other.url)).text).toContain('up to date')
+  },
+)
 
-test('a preview with data is exported and dropped, and the newer one that waits is installed', async () => {
-  const { folder, sql, url, exports, remove } = await installed()
-  await referbase(packageOf(small('(name text, slug text)')), folder, ['upgrade'])
-  const before = filesOf(folder)
-  expect(await remove('--yes')).toMatchObject({ code: 0, stderr: '' })
-  expect(filesOf(folder)).toEqual(before)
-  expect(await push(folder, url)).toMatchObject({ code: 0 })
-  expect(await sql`select name, slug from referral.organisations`).toEqual([])
-  expect(exportedRows(exports).counts).toEqual({ 'referral.organisations': 1 })
-})
+test(
+  'a preview with data is exported and dropped, and the newer one that waits is installed',
+  slow,
+  async () => {
+    const { folder, sql, url, exports, remove } = await installed()
+    await referbase(packageOf(small('(name text, slug text)')), folder, ['upgrade'])
+    const before = filesOf(folder)
+    expect(await remove('--yes')).toMatchObject({ code: 0, stderr: '' })
+    expect(filesOf(folder)).toEqual(before)
+    expect(await push(folder, url)).toMatchObject({ code: 0 })
+    expect(await sql`select name, slug from referral.organisations`).toEqual([])
+    expect(exportedRows(exports).counts).toEqual({ 'referral.organisations': 1 })
+  },
+)
 
-test('the job of pg_cron is unscheduled, and no other', async () => {
+test('the job of pg_cron is unscheduled, and no other', slow, async () => {
   const { sql, remove } = await installed()
   await sql.unsafe(standInForCron)
   await sql`select cron.schedule('theirs', '* * * * *', 'select 1')`
@@ -244,7 +267,7 @@ test('the job of pg_cron is unscheduled, and no other', async () => {
   expect(await sql`select jobname from cron.job`).toEqual([{ jobname: 'theirs' }])
 })
 
-test('a function that the adopter changed stays, with its section', async () => {
+test('a function that the adopter changed stays, with its section', slow, async () => {
   const { folder, remove } = await installed()
   write(folder, { [link]: `${filesOf(folder)[link]}// mine\n` })
   const { stdout } = await remove('--yes')
@@ -258,7 +281,7 @@ test('a function that the adopter changed stays, with its section', async () => 
 })
 
 test('a database without a history of migrations gets none', async () => {
-  const sql = await testDatabase()
+  const sql = await testDatabase(undefined, onTestFinished)
   await sql`drop schema supabase_migrations cascade`
   const folder = repository()
   const args = ['remove', '--export', join(temporaryFolder(), 'x'), '--db-url', urlOf(sql), '--yes']
@@ -271,7 +294,7 @@ test('a database without a history of migrations gets none', async () => {
 const urlOf = ({ options }: postgres.Sql) =>
   `postgresql://${options.user}:${options.pass}@${options.host[0]}:${options.port[0]}/${options.database}?sslmode=disable`
 
-test('it waits for a row that is being written, and exports it', async () => {
+test('it waits for a row that is being written, and exports it', slow, async () => {
   const { sql, exports, remove } = await installed()
   let removal: ReturnType<typeof remove> | undefined
   await sql.begin(async (tx) => {
@@ -285,7 +308,7 @@ test('it waits for a row that is being written, and exports it', async () => {
     ['Acme'],
     ['Late'],
   ])
-}, 120_000)
+})
 
 /** Waits until a session of this database waits for a lock. */
 async function untilBlocked(sql: postgres.Sql): Promise<void> {

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { cpSync, readFileSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
-import { beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { root } from '../../scripts/stack/root.ts'
 import {
   adopterRepository,
@@ -12,6 +12,7 @@ import {
   packageOf,
   push,
   referbase,
+  removeFolders,
   temporaryFolder,
   write,
 } from '../support/adopter.ts'
@@ -55,6 +56,11 @@ function made({ version, released = {}, preview, changelog = '' }: Made): string
 const first = { '0.2.0': organisations }
 const both = { ...first, '0.3.0': columnMore }
 
+afterAll(removeFolders)
+
+/** The Supabase CLI takes seconds for each push. */
+const slow = { timeout: 480_000 }
+
 let empty: string
 beforeAll(async () => {
   empty = await adopterRepository()
@@ -67,28 +73,35 @@ function repository(files: Files = {}): string {
   return folder
 }
 
-test('a newer release adds its migration and keeps rows; the adopter’s files stay, renamed ones too', async () => {
-  const { sql, url } = await projectDatabase()
-  const folder = repository()
-  await referbase(made({ version: '0.2.0', released: first }), folder, ['init'])
-  const [installed = ''] = migrationsOf(folder)
-  renameSync(join(folder, installed), join(folder, installed.replace('referbase_0_2_0', 'friends')))
-  await push(folder, url)
-  await sql`insert into referral.organisations values ('Acme')`
-  write(folder, { 'supabase/migrations/20250101000000_early.sql': 'select 1;\n' })
-  const before = filesOf(folder)
+test(
+  'a newer release adds its migration and keeps rows; the adopter’s files stay, renamed ones too',
+  slow,
+  async () => {
+    const { sql, url } = await projectDatabase()
+    const folder = repository()
+    await referbase(made({ version: '0.2.0', released: first }), folder, ['init'])
+    const [installed = ''] = migrationsOf(folder)
+    renameSync(
+      join(folder, installed),
+      join(folder, installed.replace('referbase_0_2_0', 'friends')),
+    )
+    await push(folder, url)
+    await sql`insert into referral.organisations values ('Acme')`
+    write(folder, { 'supabase/migrations/20250101000000_early.sql': 'select 1;\n' })
+    const before = filesOf(folder)
 
-  const newer = made({ version: '0.3.0', released: both })
-  expect(await referbase(newer, folder, ['upgrade'])).toMatchObject({ code: 0, stderr: '' })
-  const { [migrationsOf(folder).at(-1) ?? '']: added, ...after } = filesOf(folder)
-  expect(added).toMatch(/^-- referbase 0\.3\.0, 20250103000000_referbase_0_3_0\.sql, sha256 /)
-  const link = 'supabase/functions/referbase-link/index.js'
-  expect(after).toEqual({ ...before, [link]: after[link], [webhook]: after[webhook] })
-  expect(after[link]).toContain('\n// 0.3.0\n')
+    const newer = made({ version: '0.3.0', released: both })
+    expect(await referbase(newer, folder, ['upgrade'])).toMatchObject({ code: 0, stderr: '' })
+    const { [migrationsOf(folder).at(-1) ?? '']: added, ...after } = filesOf(folder)
+    expect(added).toMatch(/^-- referbase 0\.3\.0, 20250103000000_referbase_0_3_0\.sql, sha256 /)
+    const link = 'supabase/functions/referbase-link/index.js'
+    expect(after).toEqual({ ...before, [link]: after[link], [webhook]: after[webhook] })
+    expect(after[link]).toContain('\n// 0.3.0\n')
 
-  expect(await push(folder, url, '--include-all')).toMatchObject({ code: 0 })
-  expect(await sql`select * from referral.organisations`).toEqual([{ name: 'Acme', slug: null }])
-})
+    expect(await push(folder, url, '--include-all')).toMatchObject({ code: 0 })
+    expect(await sql`select * from referral.organisations`).toEqual([{ name: 'Acme', slug: null }])
+  },
+)
 
 const webhook = 'supabase/functions/referbase-stripe-webhook/index.js'
 
@@ -186,7 +199,7 @@ describe('a newer preview', () => {
       preview: organisations.replace('(name text)', '(name text, slug text)'),
     })
 
-  test('replaces the older one in one migration, which also runs from nothing', async () => {
+  test('replaces the older one in one migration, which also runs from nothing', slow, async () => {
     const { sql, url } = await projectDatabase()
     const fresh = await projectDatabase()
     const folder = repository()
@@ -210,7 +223,7 @@ describe('a newer preview', () => {
     expect((await referbase(pack, folder, ['upgrade', '--cron'])).stdout).toMatch(/^Nothing to do/)
   })
 
-  test('is refused over data, and nothing is dropped', async () => {
+  test('is refused over data, and nothing is dropped', slow, async () => {
     const { sql, url } = await projectDatabase()
     const folder = repository()
     await referbase(older(), folder, ['init'])
@@ -223,21 +236,25 @@ describe('a newer preview', () => {
     expect(await sql`select * from referral.organisations`).toEqual([{ name: 'Acme' }])
   })
 
-  test('makes every packed migration anew, and the release after it is added to them', async () => {
-    const { sql, url } = await projectDatabase()
-    const folder = repository()
-    const preview = (column: string) =>
-      `alter table referral.organisations add column ${column} text;\n`
-    const pack = (column: string) =>
-      made({ version: '0.2.0', released: first, preview: preview(column) })
-    await referbase(pack('slug'), folder, ['init'])
-    await push(folder, url)
-    await referbase(pack('tag'), folder, ['upgrade'])
-    expect(migrationsOf(folder)).toHaveLength(4)
-    await push(folder, url)
-    const released = { ...first, '0.3.0': preview('tag') }
-    await referbase(made({ version: '0.3.0', released }), folder, ['upgrade'])
-    expect(migrationsOf(folder)).toHaveLength(4)
-    expect(await sql`select name, tag from referral.organisations`).toEqual([])
-  })
+  test(
+    'makes every packed migration anew, and the release after it is added to them',
+    slow,
+    async () => {
+      const { sql, url } = await projectDatabase()
+      const folder = repository()
+      const preview = (column: string) =>
+        `alter table referral.organisations add column ${column} text;\n`
+      const pack = (column: string) =>
+        made({ version: '0.2.0', released: first, preview: preview(column) })
+      await referbase(pack('slug'), folder, ['init'])
+      await push(folder, url)
+      await referbase(pack('tag'), folder, ['upgrade'])
+      expect(migrationsOf(folder)).toHaveLength(4)
+      await push(folder, url)
+      const released = { ...first, '0.3.0': preview('tag') }
+      await referbase(made({ version: '0.3.0', released }), folder, ['upgrade'])
+      expect(migrationsOf(folder)).toHaveLength(4)
+      expect(await sql`select name, tag from referral.organisations`).toEqual([])
+    },
+  )
 })

@@ -32,7 +32,7 @@ const needNone = ['listCodes', 'createCode', 'getOrCreateCode', 'getActiveCode',
   .concat(['listOrganisations', 'listParkedEvents', 'health', 'runMaintenance', 'maintainClicks'])
   .concat(['expireCodes', 'expireRedemptions', 'purgeRateLimits', 'purgeSignUpClaims'])
   .concat(['recogniseUsers', 'releaseDueCommissions'])
-const takesNothing = ['referrals.redeemSignUpCode', 'staff.health']
+const takesNothing = ['referrals.redeemSignUpCode', 'staff.health', 'operator.installedVersion']
 
 const invalid = { code: 'invalid_argument', retryable: false, final: false }
 

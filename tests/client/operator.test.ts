@@ -1,4 +1,6 @@
 /** Every method of the operator's client, against the database. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import {
   createOperatorClient,
@@ -6,6 +8,7 @@ import {
   createStaffClient,
 } from '../../client/index.ts'
 import type { Result } from '../../client/result.ts'
+import { root } from '../../scripts/stack/root.ts'
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
 import { operatorOverHttp, personOverHttp, sceneOverHttp } from '../support/http.ts'
 import { reduced } from '../support/ingest.ts'
@@ -210,6 +213,11 @@ describe('health', () => {
     const { error } = await createStaffClient(mentor.supabase, { orgId: org }).health()
     expect(error?.code).toBe('not_allowed')
   })
+})
+
+test('says which version the database has', async () => {
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  expect(await operator.installedVersion()).toEqual({ data: version, error: null })
 })
 
 test('needs the secret key', async () => {

@@ -87,7 +87,7 @@ test.for([
 })
 
 test('a schema that no longer keeps the last release fails the gate', {
-  timeout: 300_000,
+  timeout: 600_000,
 }, async () => {
   const project = madeUpProject()
   await project.release('0.2.0')

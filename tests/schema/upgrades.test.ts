@@ -66,7 +66,7 @@ test('the first release has what it is about', () => {
 
 test.for(madeUpReleases)(
   '$version, $changes: keeps every row, with the first client, a view and a policy over it',
-  { timeout: 300_000 },
+  { timeout: 600_000 },
   async ({ version, source, migrations }) => {
     project.edit(source)
     for (const text of migrations) project.migrate(text)

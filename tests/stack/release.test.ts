@@ -51,7 +51,7 @@ test.for([
 })
 
 test('a changed working tree is refused, and a migration that sql/ has left behind', {
-  timeout: 300_000,
+  timeout: 600_000,
 }, async () => {
   const file = join(copy, 'sql/00_foundation/10_schemas.sql')
   const text = readFileSync(file, 'utf8')

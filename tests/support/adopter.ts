@@ -12,7 +12,6 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { afterAll } from 'vitest'
 import { root } from '../../scripts/stack/root.ts'
 import { supabase } from '../../scripts/stack/supabase.ts'
 import type { Ended } from './processes.ts'
@@ -20,15 +19,17 @@ import type { Ended } from './processes.ts'
 export type Files = Record<string, string>
 
 const made: string[] = []
-afterAll(() => {
-  for (const folder of made.splice(0)) rmSync(folder, { recursive: true, force: true })
-})
 
-/** A folder of its own that goes after the file's tests. */
+/** A folder of its own, which `removeFolders` removes. */
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'referbase-adopter-'))
   made.push(folder)
   return folder
+}
+
+/** For the end of a test file that makes repositories and packages. */
+export function removeFolders(): void {
+  for (const folder of made.splice(0)) rmSync(folder, { recursive: true, force: true })
 }
 
 /** Writes files, and the folders that they are in. */

@@ -8,7 +8,10 @@ export type Sql = postgres.Sql | postgres.TransactionSql
  * Makes the file's database, a copy of the migrated template unless it is made otherwise, and drops it after the file's
  * last test. Connections are the schema owner's.
  */
-export async function testDatabase(create = copyTemplate): Promise<postgres.Sql> {
+export async function testDatabase(
+  create = copyTemplate,
+  finished: (end: () => Promise<void>) => void = afterAll,
+): Promise<postgres.Sql> {
   const servers = inject('servers')
   const name = `test_${crypto.randomUUID().replaceAll('-', '')}`
   await create(name)
@@ -17,7 +20,7 @@ export async function testDatabase(create = copyTemplate): Promise<postgres.Sql>
     onnotice: () => {},
     types: { bigint: postgres.BigInt },
   })
-  afterAll(async () => {
+  finished(async () => {
     await sql.end()
     await onAdmin((admin) => admin.unsafe(`drop database ${name} with (force)`))
   })

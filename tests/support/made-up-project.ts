@@ -54,3 +54,10 @@ export function madeUpProject(finished: (remove: () => void) => void = onTestFin
     },
   }
 }
+
+/** The project after its first release, which has the schema as it is in sql/. */
+export async function releasedProject() {
+  const project = madeUpProject()
+  await project.release('0.2.0')
+  return project
+}
