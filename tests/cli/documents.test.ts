@@ -6,9 +6,11 @@ import { programOf } from '../../cli/program.ts'
 import { root } from '../../scripts/stack/root.ts'
 import { type Command, calledBy, commandsOf, documents } from '../support/documents.ts'
 
+/** Without the decisions, which say what was refused. */
+const instructions = documents.filter((document) => document !== 'docs/decisions.md')
 /** Each once, by its text. */
 const told = new Map(
-  documents
+  instructions
     .flatMap(commandsOf)
     .filter((command) => calledBy(command)[0] === 'referbase')
     .map((command) => [command.text, command]),
@@ -85,9 +87,7 @@ test('no document and no text of ours says so', () => {
   const sources = ['cli', 'client', 'functions', 'sql'].flatMap((folder) =>
     globSync(`${folder}/**/*.{ts,sql}`, { cwd: root }),
   )
-  // A decision says what was refused.
-  const texts = [...documents, ...sources].filter((file) => file !== 'docs/decisions.md')
-  const found = texts.filter((file) => {
+  const found = [...instructions, ...sources].filter((file) => {
     const text = readFileSync(join(root, file), 'utf8')
     return fetched.some((form) => form.test(text))
   })
