@@ -8,6 +8,7 @@ process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, 'node_modules/.cach
 /** The longest test files. They begin first, so that none of them runs alone at the end. */
 const long = [
   'stack/start',
+  'cli/start',
   'properties/stories',
   'stack/demo',
   'security/session-settings',
