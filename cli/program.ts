@@ -8,7 +8,7 @@ export function programOf(): Command {
   const program = new Command('referbase')
     .description('A referral programme inside your own Supabase project.')
     .version(pack.version)
-    .showHelpAfterError()
+    .showHelpAfterError('Run it with --help for the options.')
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
     .option(
       '--env-file <file>',
