@@ -58,7 +58,8 @@ function open(url: string, which: string): postgres.Sql {
     throw new CliError(
       `The ${which} is not a URL such as postgresql://postgres:…@host:5432/postgres.`,
     )
-  return postgres(url, { max: 1, onnotice: () => {}, connect_timeout: 15 })
+  const ssl = new URL(url).searchParams.has('sslmode') ? {} : { ssl: 'prefer' as const }
+  return postgres(url, { max: 1, onnotice: () => {}, connect_timeout: 15, ...ssl })
 }
 
 /** Whether the database answers and has our tables. */

@@ -12,8 +12,8 @@ export const start = new Command('start')
   .addHelpText(
     'after',
     `
-It applies supabase/migrations and the seed files, and serves the database, Auth, the Data API and the
-functions. It has no Storage, no Realtime and no Studio: "supabase start" has them, and needs Docker.
+It applies supabase/migrations and the seed files, serves the database, Auth, the Data API and the
+functions, and runs the jobs of referbase every minute. It has no Storage, no Realtime and no Studio: "supabase start" has them, and needs Docker.
 Functions read supabase/functions/.env. Data, keys and logs are in .referbase, which git ignores.`,
   )
   .action(async ({ fresh, host, writeEnv }: Options) => {
@@ -24,6 +24,7 @@ Functions read supabase/functions/.env. Data, keys and logs are in .referbase, w
       project: readProject(process.cwd()),
       fresh,
       seed: true,
+      jobs: true,
       exposed: host,
       webhookSecret: process.env.STRIPE_WEBHOOK_SECRET,
       environmentFile: writeEnv,

@@ -43,7 +43,7 @@ export type OperatorPaymentCalls = {
    * await operator.recordPayment({
    *   orgId,
    *   provider: 'app_store',
-   *   paymentRef: transactionId,
+   *   paymentRef: 'transfer-1',
    *   refereeId: userId,
    *   amount: 999,
    *   currency: 'usd',

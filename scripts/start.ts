@@ -20,6 +20,7 @@ await runMain(async () => {
     exposed,
     webhookSecret: process.env.STRIPE_WEBHOOK_SECRET,
     environmentFile: options['env-file'],
+    jobs: !fresh,
     untilStdinEnds: options['until-stdin-ends'],
     report: (stack) => report(stack, { hasDemo: !fresh }),
   })

@@ -1,7 +1,8 @@
 /** Runs a local stack until Ctrl-C, or until the process that started it ends. */
-import { renameSync, rmSync, writeFileSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
-import { CliError } from '../../cli/cli-error.ts'
+import { prepareEnvironmentFile, writeEnvironmentFile } from './environment-file.ts'
+import { startJobs } from './jobs.ts'
 import { whenNpmEnds } from './npm-parent.ts'
 import { type Stack, type StackOptions, startStack } from './stack.ts'
 
@@ -9,13 +10,15 @@ type Options = Omit<StackOptions, 'signal'> & {
   /** Is written with the URLs and keys when all services respond, and removed at the end. */
   environmentFile?: string | undefined
   untilStdinEnds?: boolean
+  /** Whether the jobs run, as pg_cron would run them. */
+  jobs?: boolean
   /** What is printed when all services respond. */
   report: (stack: Stack) => string
 }
 
 /** Ends this process with exit code 0 when the stack has stopped. */
 export async function runStack(options: Options): Promise<never> {
-  const { environmentFile, untilStdinEnds, report, ...settings } = options
+  const { environmentFile, untilStdinEnds, jobs, report, ...settings } = options
   const stopping = new AbortController()
   const interrupted = new Promise<void>((resolve) => {
     const stop = () => {
@@ -29,10 +32,12 @@ export async function runStack(options: Options): Promise<never> {
   if (environmentFile) prepareEnvironmentFile(environmentFile)
 
   let stack: Stack | undefined
+  let stopJobs = () => {}
   try {
     stack = await startStack({ ...settings, signal: stopping.signal })
     if (!stopping.signal.aborted) {
-      if (environmentFile) writeEnvironmentFile(environmentFile, stack)
+      if (jobs) stopJobs = await startJobs(String(stack.environment.DATABASE_URL))
+      if (environmentFile) writeEnvironmentFile(environmentFile, stack.environment)
       process.stdout.write(report(stack))
       if (settings.exposed) process.stdout.write(exposure(stack))
       await interrupted
@@ -43,29 +48,12 @@ export async function runStack(options: Options): Promise<never> {
     if (!stopping.signal.aborted) throw error
   } finally {
     if (environmentFile) rmSync(environmentFile, { force: true })
+    stopJobs()
     await stack?.stop()
   }
   process.stdout.write('stopped\n')
   // Only streams to log files can still be open.
   process.exit(0)
-}
-
-/** Removes an old file, so that no process reads it, and fails early if the file cannot be written. */
-function prepareEnvironmentFile(file: string): void {
-  try {
-    writeFileSync(`${file}.new`, '', { mode: 0o600 })
-    rmSync(file, { force: true })
-    rmSync(`${file}.new`)
-  } catch {
-    throw new CliError(`The env file ${file} cannot be written.`)
-  }
-}
-
-/** Writes the file in one step, so that a waiting process reads it whole. */
-function writeEnvironmentFile(file: string, { environment }: Stack): void {
-  const lines = Object.entries(environment).map(([name, value]) => `${name}=${value}\n`)
-  writeFileSync(`${file}.new`, lines.join(''), { mode: 0o600 })
-  renameSync(`${file}.new`, file)
 }
 
 /** The addresses at which others on the network reach the API. */

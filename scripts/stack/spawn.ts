@@ -26,7 +26,9 @@ export type StackEnvironment = z.infer<typeof environmentShape>
 /** Reads an env file of `npm start`. */
 export function readEnvironmentFile(file: string): StackEnvironment {
   if (!existsSync(file)) throw new CliError(`There is no env file ${file}.`)
-  const lines = readFileSync(file, 'utf8').split('\n').filter(Boolean)
+  const lines = readFileSync(file, 'utf8')
+    .split('\n')
+    .filter((line) => /^[A-Z]/.test(line))
   const entries = lines.map((line) => [
     line.slice(0, line.indexOf('=')),
     line.slice(line.indexOf('=') + 1),

@@ -13,6 +13,7 @@ import { readEnvironmentFile } from '../../scripts/stack/spawn.ts'
 import { supabase as cli } from '../../scripts/stack/supabase.ts'
 import { installedProject } from '../support/installed.ts'
 import { releaseAs } from '../support/made-up-release.ts'
+import { startManagementApi } from '../support/management-api.ts'
 import { startNpmRegistry } from '../support/npm-registry.ts'
 import { type Running, until } from '../support/processes.ts'
 
@@ -51,7 +52,7 @@ async function repository(files: Record<string, string> = {}) {
     return stdout
   }
   const start = async () => {
-    const file = join(project.folder, '.env.local')
+    const file = join(project.folder, '.env.stack')
     const stack = project.referbase(['start', '--write-env', file], env)
     const stop = () => {
       stack.child.kill('SIGINT')
@@ -74,7 +75,7 @@ type Environment = Awaited<ReturnType<Awaited<ReturnType<typeof repository>>['st
 
 const setUp = (run: (...args: string[]) => Promise<string>, ...more: string[]) =>
   run(
-    ...'setup --env-file .env.local --web https://my-app.example/welcome --commission 20%'.split(
+    ...'setup --env-file .env.stack --web https://my-app.example/welcome --commission 20%'.split(
       ' ',
     ),
     ...['--name', 'My app', '--open', '--admin', 'me@example.com', '--invite', '--json', ...more],
@@ -100,6 +101,21 @@ async function redeemed({ environment, link, orgId }: Redeemed) {
 }
 type Redeemed = { environment: Environment; link: string; orgId: string }
 
+/** The real CLI uploads one file for each of our functions, needs no token for them, and warns of nothing. */
+async function deploys(folder: string): Promise<void> {
+  const api = await startManagementApi()
+  cleanups.push(api.stop)
+  const deploy = ['functions', 'deploy', '--use-api', `--remote=${api.ref}`]
+  const { code, stdout, stderr } = await cli(deploy, folder, api.environment)
+  expect([code, api.unknown]).toEqual([0, []])
+  expect(stdout + stderr).not.toMatch(/WARN|error/i)
+  for (const name of ['referbase-link', 'referbase-stripe-webhook']) {
+    const { files, metadata } = api.uploads.get(name) ?? {}
+    expect(Object.keys(files ?? {})).toEqual([`supabase/functions/${name}/index.js`])
+    expect(metadata?.verify_jwt).toBe(false)
+  }
+}
+
 test('a repository with migrations and a function of its own: from the package to the next release', {
   timeout: 240_000,
 }, async () => {
@@ -108,17 +124,18 @@ test('a repository with migrations and a function of its own: from the package t
   releaseAs(packed, '0.2.0')
   write('supabase/functions/.env', 'LINK_FALLBACK_URL=https://my-app.example/\n')
   const config = read('supabase/config.toml')
-  await run('init')
-  expect(await run('init')).toContain('Nothing to do')
+  await run('init', '--cron')
+  expect(await run('init', '--cron')).toContain('Nothing to do')
   for (const [path, text] of Object.entries(theirs)) expect(read(path)).toBe(text)
   const added = read('supabase/config.toml').split('\n')
   expect(config.split('\n').filter((line) => !added.includes(line))).toHaveLength(1)
+  await deploys(folder)
 
   const environment = await start()
   const { org_id: orgId, link } = await setUp(run)
   expect(await setUp(run)).toMatchObject({ org_id: orgId, link })
   expect(await (await fetch(`${environment.FUNCTIONS_URL}/link`)).text()).toBe('theirs')
-  await run('doctor', '--env-file', '.env.local', '--no-stripe')
+  await run('doctor', '--env-file', '.env.stack', '--no-stripe')
   const friend = await redeemed({ environment, link, orgId })
 
   const secret = createClient(environment.SUPABASE_URL, environment.SUPABASE_SECRET_KEY)
@@ -180,14 +197,14 @@ test('a repository with migrations and a function of its own: from the package t
   await environment.stop()
   await start()
   expect(await seen()).toEqual(kept)
-  await run('doctor', '--env-file', '.env.local', '--no-stripe')
+  await run('doctor', '--env-file', '.env.stack', '--no-stripe')
   expect(await run('upgrade')).toContain('Nothing to do')
 })
 
 test('an empty repository, to a redeemed code', { timeout: 120_000 }, async () => {
   const { run, start, folder } = await repository()
   await run('init', '--env-file', '/dev/null')
-  appendFileSync(join(folder, '.gitignore'), '.env.local\n')
+  appendFileSync(join(folder, '.gitignore'), '.env.stack\n')
   const environment = await start()
   const { org_id: orgId, link } = await setUp(run)
   const friend = await redeemed({ environment, link, orgId })

@@ -219,9 +219,8 @@ describe('a purchase by', () => {
       saveFiles(join(home, 'my-app/supabase/functions'))
       const dependencies = { referbase: 'file:../referbase/referbase-0.1.0.tgz' }
       writeFileSync(join(home, 'my-app/package.json'), JSON.stringify({ dependencies }))
-      mkdirSync(join(home, 'referbase'))
       const lines = Object.entries(stack).map(([name, value]) => `${name}=${value}\n`)
-      writeFileSync(join(home, 'referbase/.env.local'), lines.join(''))
+      writeFileSync(join(home, 'my-app/.env.stack'), lines.join(''))
 
       const commands = commandsOf(document).map(({ words }) => words)
       const [, , ...printed] = commands.find((words) => words.includes('deno')) ?? []
@@ -238,7 +237,7 @@ describe('a purchase by', () => {
       expect(printed.slice(0, 2)).toEqual(['run', '--no-config'])
       await listening(
         spawn(deno, [...printed.slice(0, -1), ...preloads(), ...printed.slice(-1)], {
-          cwd: join(home, 'referbase'),
+          cwd: join(home, 'my-app'),
           env,
           stdio: ['pipe', 'pipe', 'pipe'],
         }),

@@ -17,17 +17,20 @@ const commands = blocks
 test('a reader who copies it has a redeemed code and a commission', () => {
   const { folder, write, close } = openWorkshop('quickstart')
   try {
-    expect(files.map(({ name }) => name)).toEqual(['setup.ts', 'app.ts', 'pay.ts'])
+    expect(files.map(({ name }) => name)).toEqual(['app.ts', 'pay.ts'])
     for (const { name = '', text } of files) write(name, text)
     const run = (command: string) =>
-      execSync(command, { cwd: folder, encoding: 'utf8', stdio: 'pipe' })
-    const [setup = '', app = ''] = commands.filter((command) => command.startsWith('npx node'))
-    run(setup)
-    const id = readFileSync(join(folder, '.env.org'), 'utf8')
-    expect(id).toMatch(/^ORG_ID=[0-9a-f-]{36}\n$/)
-    expect(() => run(setup)).toThrow('organisation_exists')
-    expect(readFileSync(join(folder, '.env.org'), 'utf8')).toBe(id)
+      execSync(command.replace('npx --no-install referbase', `node ${join(root, 'dist/cli.js')}`), {
+        cwd: folder,
+        encoding: 'utf8',
+        stdio: 'pipe',
+      })
+    const [setup = ''] = commands.filter((command) => command.includes('referbase setup'))
+    const [, id = ''] = /^Id +([0-9a-f-]{36})$/m.exec(run(setup)) ?? []
+    expect(run(setup)).toContain(id)
+    write('.env.org', `ORG_ID=${id}\n`)
 
+    const [app = ''] = commands.filter((command) => command.startsWith('node --env-file'))
     const printed = run(app)
     const [told = ''] = blocks.filter(({ language }) => language === 'text').map(({ text }) => text)
     expect(withoutIds(printed)).toBe(withoutIds(told))
@@ -38,6 +41,14 @@ test('a reader who copies it has a redeemed code and a commission', () => {
   } finally {
     close()
   }
+})
+
+test('its commands before the programme are those of tests/cli/adopter.test.ts', () => {
+  const before = commands.filter((command) => /referbase (init|start)/.test(command))
+  expect(before.slice(0, 2).map((command) => command.split('referbase ')[1])).toEqual([
+    'init --cron',
+    'start --write-env .env.stack',
+  ])
 })
 
 /** Codes, ids and the port are different each time. */

@@ -4,12 +4,12 @@ import { dirname, join } from 'node:path'
 import { inject } from 'vitest'
 import { root } from '../../scripts/stack/root.ts'
 
-/** Makes the folder, with the addresses and keys of the run's stack in `.env.local`. */
+/** Makes the folder, with the addresses and keys of the run's stack in `.env.stack`. */
 export function openWorkshop(name: string) {
   const folder = join(root, '.referbase', `${name}-${crypto.randomUUID()}`)
   mkdirSync(folder, { recursive: true })
   const environment = Object.entries(inject('stack')).map(([key, value]) => `${key}=${value}\n`)
-  writeFileSync(join(folder, '.env.local'), environment.join(''))
+  writeFileSync(join(folder, '.env.stack'), environment.join(''))
   return {
     folder,
     write: (file: string, text: string) => {
