@@ -21,20 +21,20 @@ export async function install(
   requireNoOlderPackage(before)
   const local = repository.migrations.map(({ version }) => version)
   const remote = await remoteVersions(repository, options.dbUrl)
-  const { changes: migrations, replacesPreview } = newMigrations(before, {
+  const migrations = newMigrations(before, {
     cron: options.cron ?? false,
     versions: [...local, ...remote],
     now: new Date(),
   })
   const functions = newFunctions(repository, { overwrite: options.overwrite ?? false })
   const config = configChange(repository)
-  const changes = [...migrations, ...functions.changes, ...config.changes]
+  const changes = [...migrations.changes, ...functions.changes, ...config.changes]
 
   if (changes.length === 0) process.stdout.write(nothingToDo)
   else if (options.dryRun) process.stdout.write(diffOf(changes))
   else {
     writeChanges(repository.root, changes)
-    process.stdout.write(summaryOf(changes) + nextSteps(before, replacesPreview))
+    process.stdout.write(summaryOf(changes) + nextSteps(before, migrations))
   }
   for (const path of before.changedMigrations) {
     process.stderr.write(`${path} was changed after referbase wrote it. It stays as it is.\n`)
