@@ -57,12 +57,12 @@ async function removeReferbase(options: Options): Promise<void> {
 /** The Data API fails while it exposes a schema that does not exist, and sign-ups while their hook does not. */
 function whatStays(installed: Installed, dropped: boolean): string {
   const kept = installed.functions.filter(({ header }) => header.changed).map(({ path }) => path)
-  const functions = pack.functions().map(({ name }) => `supabase functions delete ${name}`)
+  const functions = pack.functions().map(({ name }) => `npx supabase functions delete ${name}`)
   const urgent = `- dashboard, project settings, Data API: take \`referral\` out of "Exposed schemas"
 - dashboard, Authentication, Hooks: switch off the hook that requires a code, if you use it
 `
   const later = `- functions that are deployed: ${functions.map((command) => `\`${command}\``).join(', ')}
-- secrets: \`supabase secrets unset LINK_FALLBACK_URL LINK_PROXY_SECRET STRIPE_LIVEMODE STRIPE_WEBHOOK_SECRET\`
+- secrets: \`npx supabase secrets unset LINK_FALLBACK_URL LINK_PROXY_SECRET STRIPE_LIVEMODE STRIPE_WEBHOOK_SECRET\`
 - Stripe: the webhook endpoint
 ${kept.map((path) => `- ${path}, which you changed\n`).join('')}`
   return dropped

@@ -11,7 +11,9 @@ export const upgrade = installCommand('upgrade')
     const repository = findRepository()
     const installed = readInstalled(repository)
     if (installed.version === undefined) {
-      throw new CliError('referbase is not installed in this repository. Run `referbase init`.')
+      throw new CliError(
+        'referbase is not installed in this repository. Run `npx --no-install referbase init`.',
+      )
     }
     await install(repository, installed, options)
   })

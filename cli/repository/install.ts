@@ -3,11 +3,11 @@ import { CliError } from '../cli-error.ts'
 import { pack } from '../pack.ts'
 import { type Change, diffOf, summaryOf, writeChanges } from './changes.ts'
 import { addToConfig, ConfigEditError } from './config.ts'
-import { readHistory, withDatabase } from './database.ts'
 import type { Installed } from './installed.ts'
 import { newFunctions } from './new-functions.ts'
-import { newMigrations, requireNoOlderPackage } from './new-migrations.ts'
+import { type NewMigrations, newMigrations, requireNoOlderPackage } from './new-migrations.ts'
 import { nextSteps } from './next-steps.ts'
+import { type Remote, readRemote } from './remote.ts'
 import type { Repository } from './repository.ts'
 
 export type InstallOptions = { dryRun?: true; cron?: true; overwrite?: true; dbUrl?: string }
@@ -20,21 +20,22 @@ export async function install(
 ): Promise<void> {
   requireNoOlderPackage(before)
   const local = repository.migrations.map(({ version }) => version)
-  const remote = await remoteVersions(repository, options.dbUrl)
-  const { changes: migrations, replacesPreview } = newMigrations(before, {
+  const remote = await readRemote(repository, options.dbUrl)
+  const migrations = newMigrations(before, {
     cron: options.cron ?? false,
-    versions: [...local, ...remote],
+    versions: [...local, ...remote.versions],
     now: new Date(),
   })
+  requireNoData(migrations, remote)
   const functions = newFunctions(repository, { overwrite: options.overwrite ?? false })
   const config = configChange(repository)
-  const changes = [...migrations, ...functions.changes, ...config.changes]
+  const changes = [...migrations.changes, ...functions.changes, ...config.changes]
 
   if (changes.length === 0) process.stdout.write(nothingToDo)
   else if (options.dryRun) process.stdout.write(diffOf(changes))
   else {
     writeChanges(repository.root, changes)
-    process.stdout.write(summaryOf(changes) + nextSteps(before, replacesPreview))
+    process.stdout.write(summaryOf(changes) + nextSteps(before, migrations))
   }
   for (const path of before.changedMigrations) {
     process.stderr.write(`${path} was changed after referbase wrote it. It stays as it is.\n`)
@@ -45,22 +46,12 @@ export async function install(
 
 const nothingToDo = `Nothing to do: referbase ${pack.version} is installed.\n`
 
-async function remoteVersions(
-  repository: Repository,
-  option: string | undefined,
-): Promise<string[]> {
-  const url = option ?? process.env.DATABASE_URL
-  if (!url) return []
-  if (!option) process.stderr.write('The history of migrations is read from DATABASE_URL.\n')
-  const versions = (await withDatabase(url, readHistory)) ?? []
-  const local = new Set(repository.migrations.map(({ version }) => version))
-  const missing = versions.filter((version) => !local.has(version))
-  if (missing.length > 0) {
-    process.stderr.write(
-      `The database has migrations that this repository lacks: ${missing.join(', ')}. The Supabase CLI pushes nothing until they are here.\n`,
-    )
-  }
-  return versions
+/** The migration itself refuses data, too: here it is said before it is written. */
+function requireNoData({ replacesPreview }: NewMigrations, { tableWithRows }: Remote): void {
+  if (!replacesPreview || tableWithRows === undefined) return
+  throw new CliError(
+    `The newer migrations drop the preview of referbase that is installed, and ${tableWithRows} has rows. Nothing was written. Export and remove it with \`npx --no-install referbase remove --export FOLDER --yes\`, then run \`npx --no-install referbase init\`.`,
+  )
 }
 
 function configChange(repository: Repository): { changes: Change[]; problems: string[] } {

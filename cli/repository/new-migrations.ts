@@ -11,6 +11,8 @@ export type NewMigrations = {
   changes: Change[]
   /** The preview that is installed is dropped, with its schemas, and made anew. */
   replacesPreview: boolean
+  /** The migration for pg_cron is among them. */
+  schedulesJobs: boolean
 }
 
 /** Each packed migration once. Their versions follow those that the repository and the database have. */
@@ -34,11 +36,12 @@ export function newMigrations(
     !replacesPreview && installed.migrations.some((migration) => migration.hash === hash)
 
   const missing = packed.filter(({ hash }) => !has(hash))
+  const schedulesJobs = cron && !installed.cron
   const texts = [
     ...missing.map((migration, i) =>
       replacesPreview && i === 0 ? { ...migration, text: replacing(migration.text) } : migration,
     ),
-    ...(cron && !installed.cron ? [{ name: 'referbase_cron', text: cronMigration() }] : []),
+    ...(schedulesJobs ? [{ name: 'referbase_cron', text: cronMigration() }] : []),
   ]
   const taken = [...versions]
   const changes = texts.map(({ name, text }) => {
@@ -46,7 +49,7 @@ export function newMigrations(
     taken.push(version)
     return { path: `supabase/migrations/${version}_${name}.sql`, before: undefined, after: text }
   })
-  return { changes, replacesPreview }
+  return { changes, replacesPreview, schedulesJobs }
 }
 
 /** With the release that brought each, and as it is written into a repository. */
@@ -68,14 +71,24 @@ function packedMigrations() {
 const replacing = (next: string) =>
   removalMigration(pack.version, 'replaced', removalStatements('replaced'), next)
 
+/** Where there is no pg_cron, such as on a local stack, it applies all the same. */
 const cronMigration = () =>
   withHeader(
     '--',
     { version: pack.version, name: 'cron' },
     `-- Runs the jobs of referbase every minute.
-create extension if not exists pg_cron;
-
-select cron.schedule('referral maintenance', '* * * * *', 'select * from referral.run_maintenance()');
+do $$
+begin
+  if exists (select from pg_available_extensions where name = 'pg_cron') then
+    create extension if not exists pg_cron;
+  end if;
+  if to_regclass('cron.job') is null then
+    raise notice 'referbase: there is no pg_cron here. Run referral.run_maintenance() every minute yourself.';
+  else
+    perform cron.schedule('referral maintenance', '* * * * *', 'select * from referral.run_maintenance()');
+  end if;
+end
+$$;
 `,
   )
 

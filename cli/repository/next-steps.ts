@@ -2,21 +2,24 @@
 import { pack } from '../pack.ts'
 import { upgradeNotes } from './changelog.ts'
 import type { Installed } from './installed.ts'
+import type { NewMigrations } from './new-migrations.ts'
 
 /** The steps after a first installation, or after an upgrade, with what the changelog asks for. */
-export function nextSteps(before: Installed, replacesPreview: boolean): string {
-  const functions = pack.functions().map(({ name }) => name)
+export function nextSteps(before: Installed, migrations: NewMigrations): string {
+  const isNew = before.version === undefined
   const steps = [
-    'Apply the migrations: `supabase migration up` locally, `supabase db push --remote` to the linked project.',
-    ...(before.version === undefined ? [secrets] : []),
-    `Deploy the functions: \`supabase functions deploy ${functions.join(' ')} --use-api\`.`,
-    ...(before.version === undefined ? [expose, setup] : []),
+    'Apply the migrations: `npx supabase migration up` locally, `npx supabase db push --remote` to the linked project.',
+    ...(migrations.schedulesJobs ? [withoutCron] : []),
+    ...(isNew ? [secret] : []),
+    'Deploy the links: `npx supabase functions deploy referbase-link --use-api`.',
+    ...(isNew ? [expose, stripe, setup] : [webhook]),
+    'Examine it: `npx --no-install referbase doctor --env-file .env.hosted`.',
   ]
-  const notes = notesSince(before, replacesPreview)
+  const notes = notesSince(before, migrations.replacesPreview)
   const numbered = steps.map((step, i) => `${i + 1}. ${step}\n`).join('')
   return [
     notes && `\nChanges since ${before.version}:\n\n${notes}`,
-    replacesPreview && `\n${replaced}\n`,
+    migrations.replacesPreview && `\n${replaced(migrations)}`,
     `\nNext:\n${numbered}`,
   ]
     .filter(Boolean)
@@ -32,10 +35,19 @@ function notesSince(before: Installed, replacesPreview: boolean): string {
   })
 }
 
-const secrets =
-  'Set the secrets: `supabase secrets set LINK_FALLBACK_URL=https://… STRIPE_LIVEMODE=true STRIPE_WEBHOOK_SECRET=whsec_…`.'
+const withoutCron =
+  'Where a database has no pg_cron, as on a local stack, run `referral.run_maintenance()` every minute yourself.'
+const secret = 'Set the secret: `npx supabase secrets set LINK_FALLBACK_URL=https://…`.'
 const expose =
   'Expose the schema: dashboard, project settings, Data API, "Exposed schemas", add `referral`. config.toml exposes it locally only.'
-const setup = 'Make your organisation and its program: `referbase setup --help`.'
-const replaced =
-  'The new migrations drop the preview of referbase that is installed and make it anew. They refuse a database that has organisations.'
+const deployWebhook = '`npx supabase functions deploy referbase-stripe-webhook --use-api`'
+const webhook = `If you take payments by Stripe: ${deployWebhook}.`
+const stripe = `If you take payments by Stripe: \`npx --no-install referbase stripe endpoint --url https://YOUR-PROJECT.supabase.co/functions/v1/referbase-stripe-webhook\`, then \`npx supabase secrets set STRIPE_LIVEMODE=true STRIPE_WEBHOOK_SECRET=whsec_…\`, then ${deployWebhook}.`
+const setup =
+  'Write SUPABASE_URL, SUPABASE_PUBLISHABLE_KEY and SUPABASE_SECRET_KEY to .env.hosted, and keep it out of git. Make your organisation and its program: `npx --no-install referbase setup --env-file .env.hosted`.'
+
+const replaced = ({ changes }: NewMigrations) =>
+  `The new migrations drop the preview of referbase that is installed and make it anew. The push refuses a database with data.
+Then run \`npx --no-install referbase remove --export FOLDER --db-url URL --yes\`, and push again.
+To keep the older preview, delete these files in place of that:
+${changes.map(({ path }) => `- ${path}\n`).join('')}`

@@ -12,14 +12,28 @@ const why: Record<RemovalName, string> = {
   replaced: '-- Drops the preview of referbase that is installed, and makes the newer one.',
 }
 
+/** With rows in one of these a database has data that cannot be made anew. */
+export const tablesOfData = [
+  'referral.organisations',
+  'referral_private.stripe_events',
+  'referral_private.recorded_facts',
+]
+
 const refuseData = `do $$
+declare
+  v_table text;
+  v_found boolean;
 begin
-  if current_setting('${exportedSetting}', true) = 'yes' or to_regclass('referral.organisations') is null then
+  if current_setting('${exportedSetting}', true) = 'yes' then
     return;
   end if;
-  if exists (select from referral.organisations) then
-    raise exception 'referbase: this migration drops the schema referral, and it has organisations. Export them and drop it with: referbase remove --export FOLDER --db-url URL --yes';
-  end if;
+  foreach v_table in array array[${tablesOfData.map((table) => `'${table}'`).join(', ')}] loop
+    continue when to_regclass(v_table) is null;
+    execute format('select exists (select from %s)', v_table) into v_found;
+    if v_found then
+      raise exception 'referbase: this migration drops the schema referral, and % has rows. Export them and drop it with: npx --no-install referbase remove --export FOLDER --db-url URL --yes', v_table;
+    end if;
+  end loop;
 end
 $$`
 

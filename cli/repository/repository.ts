@@ -30,7 +30,7 @@ export function findRepository(from: string = process.cwd()): Repository {
   while (!existsSync(join(root, 'supabase/config.toml'))) {
     if (dirname(root) === root) {
       throw new CliError(
-        `There is no supabase/config.toml in ${from} or above. Run \`supabase init\` first, in your repository: without it the Supabase CLI finds no migrations and no functions.`,
+        `There is no supabase/config.toml in ${from} or above. Run \`npx supabase init\` first, in your repository: without it the Supabase CLI finds no migrations and no functions.`,
       )
     }
     root = dirname(root)

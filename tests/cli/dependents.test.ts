@@ -1,6 +1,6 @@
 /** What of an adopter's depends on our schemas is named before they are dropped. */
 import { expect, test } from 'vitest'
-import { removalStatements } from '../../cli/repository/removal.ts'
+import { exportedSetting, removalStatements } from '../../cli/repository/removal.ts'
 import { testDatabase, undone } from '../support/database.ts'
 
 const sql = await testDatabase()
@@ -74,6 +74,23 @@ test('nothing of ours is named, and what goes with our tables is not', async () 
     expect(await tx`select nspname from pg_namespace where nspname like 'referral%'`).toEqual([])
   })
 })
+
+test.each(['organisations', 'stripe_events', 'recorded_facts'])(
+  'rows of %s are refused, until they are exported',
+  async (table) => {
+    await undone(sql, async (tx) => {
+      // Tables of that name with a row, whatever columns ours have.
+      const schema = table === 'organisations' ? 'referral' : 'referral_private'
+      await tx.unsafe(`drop table ${schema}.${table} cascade`)
+      await tx.unsafe(`create table ${schema}.${table} as select 1 as n`)
+      const drop = tx.savepoint((inner) => run(inner, removalStatements('replaced')))
+      await expect(drop).rejects.toThrow(`${schema}.${table} has rows`)
+      await tx`select set_config(${exportedSetting}, 'yes', true)`
+      await run(tx, removalStatements('replaced'))
+      expect(await tx`select to_regnamespace('referral') as name`).toEqual([{ name: null }])
+    })
+  },
+)
 
 test('a database without the schemas is left as it is', async () => {
   await undone(sql, async (tx) => {

@@ -106,7 +106,7 @@ test('an empty repository gets everything, and runs on Node 20', slow, async () 
   })
   expect(code).toBe(0)
   expect(stdout).toMatch(/^added {3}supabase\/migrations\/\d{14}_referbase\.sql\n/)
-  expect(stdout).toContain('supabase db push --remote')
+  expect(stdout).toContain('npx supabase db push --remote')
   expect(parse(filesOf(folder)[config] ?? '')).toMatchObject({
     api: { schemas: ['public', 'graphql_public', 'referral'] },
   })
@@ -118,7 +118,7 @@ test('a folder without a Supabase project is refused with what to run', async ()
   const folder = temporaryFolder()
   const { code, stderr } = await referbase(pack, folder, ['init'])
   expect(code).toBe(1)
-  expect(stderr).toContain('Run `supabase init` first')
+  expect(stderr).toContain('Run `npx supabase init` first')
   expect(filesOf(folder)).toEqual({})
 })
 
@@ -203,10 +203,9 @@ test('the jobs are scheduled by a migration of their own, once', slow, async () 
   const { sql, url } = await projectDatabase()
   // pg_cron is not in the test's Postgres: the same calls, on tables.
   await sql.unsafe(standInForCron)
-  const cron = migrationsOf(folder).at(-1) ?? ''
-  const text = filesOf(folder)[cron] ?? ''
-  expect(text).toContain('create extension if not exists pg_cron;')
-  write(folder, { [cron]: text.replace('create extension if not exists pg_cron;', '') })
+  expect(filesOf(folder)[migrationsOf(folder).at(-1) ?? '']).toContain(
+    'create extension if not exists pg_cron;',
+  )
   expect(await push(folder, url)).toMatchObject({ code: 0 })
   expect(await sql`select jobname, schedule, command from cron.job`).toEqual([
     {
@@ -216,6 +215,19 @@ test('the jobs are scheduled by a migration of their own, once', slow, async () 
     },
   ])
 })
+
+test(
+  'a database without pg_cron takes the migration, and init says who runs the jobs there',
+  slow,
+  async () => {
+    const folder = repository()
+    const { stdout } = await referbase(pack, folder, ['init', '--cron'])
+    expect(stdout).toContain('run `referral.run_maintenance()` every minute yourself.')
+    const { sql, url } = await projectDatabase()
+    expect(await push(folder, url)).toMatchObject({ code: 0 })
+    expect(await sql`select to_regclass('cron.job') as job`).toEqual([{ job: null }])
+  },
+)
 
 describe('functions', () => {
   test('one that the adopter changed stays and fails the run, until --overwrite', async () => {

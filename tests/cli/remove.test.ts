@@ -231,7 +231,7 @@ test(
     const refused = await push(folder, other.url)
     expect(refused.code).toBe(1)
     expect(refused.text).toContain(
-      'it has organisations. Export them and drop it with: referbase remove',
+      'referral.organisations has rows. Export them and drop it with: npx --no-install referbase',
     )
     const before = filesOf(folder)
     const exports = join(temporaryFolder(), 'exports')

@@ -146,7 +146,8 @@ test('without an installation it says to run init, and an older package is refus
   const older = made({ version: '0.2.0', released: first })
   expect(await referbase(older, folder, ['upgrade'])).toMatchObject({
     code: 1,
-    stderr: 'referbase is not installed in this repository. Run `referbase init`.\n',
+    stderr:
+      'referbase is not installed in this repository. Run `npx --no-install referbase init`.\n',
   })
   await referbase(made({ version: '0.3.0', released: both }), folder, ['init'])
   const before = filesOf(folder)
@@ -204,8 +205,6 @@ describe('a newer preview', () => {
     const fresh = await projectDatabase()
     const folder = repository()
     await referbase(older(), folder, ['init', '--cron'])
-    const [, cron = ''] = migrationsOf(folder)
-    write(folder, { [cron]: (filesOf(folder)[cron] ?? '').replace(/create extension.*/, '') })
     await sql.unsafe(standInForCron)
     await fresh.sql.unsafe(standInForCron)
     await push(folder, url)
@@ -229,10 +228,20 @@ describe('a newer preview', () => {
     await referbase(older(), folder, ['init'])
     await push(folder, url)
     await sql`insert into referral.organisations values ('Acme')`
-    await referbase(newer(), folder, ['upgrade'])
+    const before = filesOf(folder)
+    for (const command of ['upgrade', 'init']) {
+      const known = await referbase(newer(), folder, [command, '--db-url', url])
+      expect(known).toMatchObject({ code: 1, stdout: '' })
+      expect(known.stderr).toContain('referral.organisations has rows. Nothing was written. Export')
+    }
+    expect(filesOf(folder)).toEqual(before)
+    const { stdout } = await referbase(newer(), folder, ['upgrade'])
+    expect(stdout).toContain(
+      `delete these files in place of that:\n- ${migrationsOf(folder).at(-1)}\n`,
+    )
     const { code, text } = await push(folder, url)
     expect(code).toBe(1)
-    expect(text).toContain('it has organisations. Export them and drop it with: referbase remove')
+    expect(text).toContain('referral.organisations has rows. Export them and drop it with: npx')
     expect(await sql`select * from referral.organisations`).toEqual([{ name: 'Acme' }])
   })
 
