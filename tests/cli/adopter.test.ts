@@ -44,7 +44,8 @@ async function repository(files: Record<string, string> = {}) {
   const config = read('supabase/config.toml')
     .replace(/^port = 54321$/m, `port = ${ports[0]} # free`)
     .replace(/^port = 54322$/m, `port = ${ports[1]} # free`)
-  write('supabase/config.toml', `${config}\n[functions.link] # ours\nverify_jwt = false\n`)
+  const own = '\n[functions.link] # theirs\nverify_jwt = false\n'
+  write('supabase/config.toml', config + ('supabase/functions/link/index.ts' in files ? own : ''))
   const env = { npm_config_registry: registry.url, DENO_DIR: join(project.folder, 'deno') }
   const run = async (...args: string[]) => {
     const { code, stdout, stderr } = await project.referbase(args, env).ended
