@@ -74,7 +74,13 @@ export function writeChanges(root: string, changes: Change[]): void {
       done++
     }
   } catch (error) {
-    for (const file of temporary) rmSync(file, { force: true })
+    for (const file of temporary) {
+      try {
+        rmSync(file, { force: true })
+      } catch {
+        // What stands there is not ours. The first error is the one to tell.
+      }
+    }
     throw new WriteError(error, changes, changes.slice(done))
   }
 }
