@@ -1,5 +1,14 @@
 /** Changes of files in the adopter's repository: shown as a diff, or written. */
-import { mkdirSync, realpathSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  mkdirSync,
+  realpathSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { createTwoFilesPatch, FILE_HEADERS_ONLY } from 'diff'
 import { CliError } from '../cli-error.ts'
@@ -24,10 +33,26 @@ export function diffOf(changes: Change[]): string {
     .join('')
 }
 
+/** Some of the changes could not be made. */
+export class WriteError extends CliError {
+  readonly left: Change[]
+  constructor(reason: unknown, all: Change[], left: Change[]) {
+    const done = all.slice(0, all.length - left.length)
+    const cause = (reason as Error).message
+    super(
+      done.length === 0
+        ? `Nothing was written: ${cause}`
+        : `Not everything was written: ${cause}\nWritten:\n${summaryOf(done)}Not written:\n${summaryOf(left)}`,
+    )
+    this.left = left
+  }
+}
+
 /** Writes all files beside their places first, then moves them, so that a full disk leaves the repository as it was. */
 export function writeChanges(root: string, changes: Change[]): void {
   const temporary: string[] = []
   const moves: (() => void)[] = []
+  let done = 0
   try {
     for (const { path, before, after } of changes) {
       const place = join(root, path)
@@ -38,15 +63,26 @@ export function writeChanges(root: string, changes: Change[]): void {
       mkdirSync(dirname(place), { recursive: true })
       // A link stays a link.
       const file = before === undefined ? place : realpathSync(place)
-      temporary.push(`${file}.referbase`)
-      writeFileSync(`${file}.referbase`, after)
-      moves.push(() => renameSync(`${file}.referbase`, file))
+      const beside = `${file}.referbase`
+      temporary.push(beside)
+      writeFileSync(beside, after)
+      if (before !== undefined) chmodSync(beside, statSync(file).mode)
+      moves.push(() => renameSync(beside, file))
+    }
+    for (const move of moves) {
+      move()
+      done++
     }
   } catch (error) {
-    for (const file of temporary) rmSync(file, { force: true })
-    throw new CliError(`Nothing was written: ${(error as Error).message}`)
+    for (const file of temporary) {
+      try {
+        rmSync(file, { force: true })
+      } catch {
+        // What stands there is not ours. The first error is the one to tell.
+      }
+    }
+    throw new WriteError(error, changes, changes.slice(done))
   }
-  for (const move of moves) move()
 }
 
 /** Removes a file, and its folder if nothing is left in it. */

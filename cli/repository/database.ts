@@ -40,6 +40,10 @@ function connect(url: string): postgres.Sql {
   }
 }
 
+/** `host:port/database`, without user and password. */
+export const placeOf = ({ options }: postgres.Sql): string =>
+  `${options.host[0]}:${options.port[0]}/${options.database}`
+
 /** The versions in the history of the Supabase CLI; undefined where there is no history yet. */
 export async function readHistory(
   sql: postgres.Sql | postgres.TransactionSql,

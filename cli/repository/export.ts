@@ -17,9 +17,14 @@ export const listTables = async (sql: postgres.Sql): Promise<Table[]> =>
     where n.nspname in ('referral', 'referral_private') and c.relkind in ('r', 'p') and not c.relispartition
     order by n.nspname, c.relname`
 
+/** A large table takes as long as it takes; a lock that others hold does not. */
+export async function setTimeouts(tx: postgres.TransactionSql): Promise<void> {
+  await tx`set local statement_timeout = 0`
+  await tx`set local lock_timeout = '10s'`
+}
+
 /** Nothing is written to the tables until the transaction ends. Waits for those who write now. */
 export async function lockTables(tx: postgres.TransactionSql, tables: Table[]): Promise<void> {
-  await tx`set local lock_timeout = '30s'`
   await tx.unsafe(`lock table ${tables.map(quoted).join(', ')} in access exclusive mode`)
 }
 
@@ -40,6 +45,8 @@ export async function exportTables(
   await tx`set local datestyle = 'ISO, YMD'`
   await tx`set local intervalstyle = 'iso_8601'`
   mkdirSync(folder, { recursive: true, mode: 0o700 })
+  // It has personal data, and may be in a repository.
+  writeFileSync(join(folder, '.gitignore'), '*\n', ownerOnly)
   const rows: Record<string, number> = {}
   for (const { schema, name } of tables) {
     const from = quoted({ schema, name })
@@ -47,12 +54,15 @@ export async function exportTables(
     rows[`${schema}.${name}`] = Number(counted?.count)
     const copy = tx.unsafe(`copy (select * from ${from}) to stdout (format csv, header)`)
     const file = join(folder, `${schema}.${name}.csv`)
-    await pipeline(await copy.readable(), createWriteStream(file, { mode: 0o600 }))
+    await pipeline(await copy.readable(), createWriteStream(file, ownerOnly))
+    process.stderr.write(`${schema}.${name}: ${counted?.count} rows\n`)
   }
   const manifest = { version, exported_at: new Date().toISOString(), rows }
-  writeFileSync(join(folder, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`)
+  writeFileSync(join(folder, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`, ownerOnly)
   return rows
 }
+
+const ownerOnly = { mode: 0o600 }
 
 /** A table's name as SQL. */
 const quoted = ({ schema, name }: Table): string =>

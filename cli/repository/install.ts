@@ -3,6 +3,7 @@ import { CliError } from '../cli-error.ts'
 import { pack } from '../pack.ts'
 import { type Change, diffOf, summaryOf, writeChanges } from './changes.ts'
 import { addToConfig, ConfigEditError } from './config.ts'
+import { configWarnings } from './config-warnings.ts'
 import type { Installed } from './installed.ts'
 import { newFunctions } from './new-functions.ts'
 import { type NewMigrations, newMigrations, requireNoOlderPackage } from './new-migrations.ts'
@@ -37,6 +38,7 @@ export async function install(
     writeChanges(repository.root, changes)
     process.stdout.write(summaryOf(changes) + nextSteps(before, migrations))
   }
+  for (const warning of config.warnings) process.stderr.write(`${warning}\n`)
   for (const path of before.changedMigrations) {
     process.stderr.write(`${path} was changed after referbase wrote it. It stays as it is.\n`)
   }
@@ -54,17 +56,22 @@ function requireNoData({ replacesPreview }: NewMigrations, { tableWithRows }: Re
   )
 }
 
-function configChange(repository: Repository): { changes: Change[]; problems: string[] } {
+function configChange(repository: Repository): {
+  changes: Change[]
+  problems: string[]
+  warnings: string[]
+} {
   const path = 'supabase/config.toml'
   const before = repository.read(path) ?? ''
+  const functions = pack.functions().map(({ name }) => name)
   try {
-    const after = addToConfig(
-      before,
-      pack.functions().map(({ name }) => name),
-    )
-    return { changes: after === before ? [] : [{ path, before, after }], problems: [] }
+    const after = addToConfig(before, functions)
+    const changes = after === before ? [] : [{ path, before, after }]
+    return { changes, problems: [], warnings: configWarnings(after, functions) }
   } catch (error) {
-    if (error instanceof ConfigEditError) return { changes: [], problems: [error.message] }
+    if (error instanceof ConfigEditError) {
+      return { changes: [], problems: [error.message], warnings: configWarnings(before, functions) }
+    }
     throw error
   }
 }

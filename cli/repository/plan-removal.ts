@@ -14,6 +14,8 @@ export type RemovalPlan = {
   statements: string[]
   /** For the history of migrations, where the database has one. */
   record: { version: string; name: string } | undefined
+  /** The migration in the repository that the database follows. */
+  followed: string | undefined
   /** The adopter's objects that depend on the schemas are dropped, too. */
   cascade: boolean
   changes: Change[]
@@ -43,6 +45,7 @@ export async function planRemoval(
   return {
     statements: statementsOf(text),
     record: history && { version, name },
+    followed: undefined,
     cascade,
     changes: [
       { path: `supabase/migrations/${version}_${name}.sql`, before: undefined, after: text },
@@ -55,13 +58,19 @@ function followFile({ path, version, text, headers }: LocalMigration): RemovalPl
   if (headers[0]?.name === 'replaced') {
     // The newer migration is in the same file, and still has to be applied.
     const statements = removalStatements('replaced')
-    return { statements, record: undefined, cascade: false, changes: [] }
+    return { statements, record: undefined, followed: path, cascade: false, changes: [] }
   }
   if (headers[0]?.changed) {
     throw new CliError(`${path} was changed after referbase wrote it. Restore it first.`)
   }
   const name = path.slice(path.indexOf('_') + 1, -'.sql'.length)
-  return { statements: statementsOf(text), record: { version, name }, cascade: false, changes: [] }
+  return {
+    statements: statementsOf(text),
+    record: { version, name },
+    followed: path,
+    cascade: false,
+    changes: [],
+  }
 }
 
 function filesToRemove(repository: Repository, installed: Installed): Change[] {

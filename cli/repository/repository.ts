@@ -24,7 +24,7 @@ export type Repository = {
 
 const folder = 'supabase/migrations'
 
-/** Finds the repository as the Supabase CLI does: here, or above. */
+/** Finds the repository as the Supabase CLI does: here, or above. Says so where it is above. */
 export function findRepository(from: string = process.cwd()): Repository {
   let root = from
   while (!existsSync(join(root, 'supabase/config.toml'))) {
@@ -35,6 +35,7 @@ export function findRepository(from: string = process.cwd()): Repository {
     }
     root = dirname(root)
   }
+  if (root !== from) process.stderr.write(`The repository is ${root}.\n`)
   const read = (path: string) =>
     existsSync(join(root, path)) ? readFileSync(join(root, path), 'utf8') : undefined
   const names = existsSync(join(root, folder)) ? readdirSync(join(root, folder)) : []

@@ -1,6 +1,6 @@
 /** `referbase init` in repositories of adopters, applied by the real Supabase CLI. */
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parse } from 'smol-toml'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -101,10 +101,11 @@ test('an empty repository gets everything, and runs on Node 20', slow, async () 
   const { sql, url } = await projectDatabase()
   const folder = repository()
   mkdirSync(join(folder, 'apps/web'), { recursive: true })
-  const { code, stdout } = await referbase(pack, join(folder, 'apps/web'), ['init'], {
+  const { code, stdout, stderr } = await referbase(pack, join(folder, 'apps/web'), ['init'], {
     node: node20,
   })
   expect(code).toBe(0)
+  expect(stderr).toBe(`The repository is ${folder}.\n`)
   expect(stdout).toMatch(/^added {3}supabase\/migrations\/\d{14}_referbase\.sql\n/)
   expect(stdout).toContain('npx supabase db push --remote')
   expect(parse(filesOf(folder)[config] ?? '')).toMatchObject({
@@ -288,6 +289,28 @@ test('a config.toml that cannot be edited is said with the lines, and the rest i
   expect(stdout).toContain(`added   ${link}`)
   expect(stderr).toContain('Write these lines into it by hand:\n\n[api]\nschemas = [')
   expect(filesOf(folder)[config]).toBe('[api]\nschemas = "env(SCHEMAS)"\n')
+})
+
+test('settings of config.toml that keep it from working are said, and stay', async () => {
+  const folder = repository({
+    [config]: `[functions.referbase-link]
+enabled = false
+
+[remotes.production]
+project_id = "abcdefghijklmnopqrst"
+
+[remotes.production.api]
+schemas = ["public"]
+`,
+  })
+  chmodSync(join(folder, config), 0o600)
+  for (const first of [true, false]) {
+    const { code, stdout, stderr } = await referbase(pack, folder, ['init'])
+    expect({ code, first }).toEqual({ code: 0, first: !stdout.startsWith('Nothing to do') })
+    expect(stderr).toContain('has enabled = false in [functions.referbase-link]')
+    expect(stderr).toContain('in [remotes.production.api]. Add "referral" to them.')
+  }
+  expect(statSync(join(folder, config)).mode & 0o777).toBe(0o600)
 })
 
 test('a file that cannot be written leaves the repository as it was', async () => {

@@ -1,5 +1,6 @@
 /** `referbase remove`: everything is exported, then dropped, in the database and in the repository. */
-import { cpSync, existsSync, statSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { cpSync, existsSync, mkdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type postgres from 'postgres'
 import { afterAll, describe, expect, onTestFinished, test } from 'vitest'
@@ -94,16 +95,23 @@ test(
         node: node20,
       })
     const looked = await run('first')
-    expect(looked).toMatchObject({ code: 0, stderr: '' })
+    expect(looked.code).toBe(0)
+    expect(looked.stderr).toContain('referral.organisations: 1 rows\n')
+    expect(looked.stdout).toMatch(
+      `The database is ${new URL(url).host}/${new URL(url).pathname.slice(1)}.\n`,
+    )
     expect(looked.stdout).toContain('Nothing was dropped.')
     expect(filesOf(folder)).toEqual(before)
     expect(await schemas(sql)).toEqual(['referral', 'referral_private'])
     const exported = exportedRows(join(exports, 'first'))
     expect(exported.tables).toEqual(stored)
-    expect(statSync(join(exports, 'first')).mode & 0o077).toBe(0)
+    for (const file of ['', '.gitignore', 'manifest.json', 'referral.organisations.csv']) {
+      expect(statSync(join(exports, 'first', file)).mode & 0o077).toBe(0)
+    }
+    expect(filesOf(join(exports, 'first'))['.gitignore']).toBe('*\n')
 
     const removed = await run('second', '--yes')
-    expect(removed).toMatchObject({ code: 0, stderr: '' })
+    expect(removed.code).toBe(0)
     expect(looked.stdout + removed.stdout).not.toContain(new URL(url).password)
     const second = exportedRows(join(exports, 'second'))
     expect(second).toEqual(exported)
@@ -186,7 +194,7 @@ describe('what it refuses, and leaves as it is', () => {
 
     const again = join(temporaryFolder(), 'again')
     const args = ['remove', '--export', again, '--db-url', url, '--yes', '--cascade']
-    expect(await referbase(pack, folder, args)).toMatchObject({ code: 0, stderr: '' })
+    expect(await referbase(pack, folder, args)).toMatchObject({ code: 0 })
     expect(await sql`select to_regclass('public.names') as view`).toEqual([{ view: null }])
     const fresh = await projectDatabase()
     expect(await push(folder, fresh.url)).toMatchObject({ code: 0 })
@@ -236,7 +244,7 @@ test(
     const before = filesOf(folder)
     const exports = join(temporaryFolder(), 'exports')
     const args = ['remove', '--export', exports, '--db-url', other.url, '--yes']
-    expect(await referbase(pack, folder, args)).toMatchObject({ code: 0, stderr: '' })
+    expect(await referbase(pack, folder, args)).toMatchObject({ code: 0 })
     expect(exportedRows(exports).tables['referral.organisations']).toEqual([['name'], ['Other']])
     expect(filesOf(folder)).toEqual(before)
     expect((await push(folder, other.url)).text).toContain('up to date')
@@ -250,7 +258,11 @@ test(
     const { folder, sql, url, exports, remove } = await installed()
     await referbase(packageOf(small('(name text, slug text)')), folder, ['upgrade'])
     const before = filesOf(folder)
-    expect(await remove('--yes')).toMatchObject({ code: 0, stderr: '' })
+    const removed = await remove('--yes', '--cascade')
+    expect(removed.code).toBe(0)
+    expect(removed.stderr).toContain(
+      `--cascade has no effect: ${migrationsOf(folder).at(-1)} drops`,
+    )
     expect(filesOf(folder)).toEqual(before)
     expect(await push(folder, url)).toMatchObject({ code: 0 })
     expect(await sql`select name, slug from referral.organisations`).toEqual([])
@@ -265,6 +277,23 @@ test('the job of pg_cron is unscheduled, and no other', slow, async () => {
   await sql`select cron.schedule('ours', '* * * * *', 'select * from referral.run_maintenance()')`
   await remove('--yes')
   expect(await sql`select jobname from cron.job`).toEqual([{ jobname: 'theirs' }])
+})
+
+test('what cannot be written after the drop is left as a patch', slow, async () => {
+  const { folder, sql, exports, remove } = await installed()
+  const before = filesOf(folder)
+  // A folder stands where the text is written first.
+  mkdirSync(join(folder, 'supabase/config.toml.referbase/full'), { recursive: true })
+  const { code, stderr } = await remove('--yes')
+  expect(code).toBe(1)
+  expect(stderr).toContain('The database is done: the schemas are dropped. Nothing was written: ')
+  expect(await schemas(sql)).toEqual([])
+  expect(filesOf(folder)).toEqual(before)
+  const patch = join(exports, 'repository.patch')
+  expect(stderr).toContain(`\`git apply ${patch}\``)
+  execFileSync('git', ['apply', patch], { cwd: folder })
+  expect(migrationsOf(folder)).toHaveLength(2)
+  expect(filesOf(folder)).not.toHaveProperty([link])
 })
 
 test('a function that the adopter changed stays, with its section', slow, async () => {
@@ -285,7 +314,7 @@ test('a database without a history of migrations gets none', async () => {
   await sql`drop schema supabase_migrations cascade`
   const folder = repository()
   const args = ['remove', '--export', join(temporaryFolder(), 'x'), '--db-url', urlOf(sql), '--yes']
-  expect(await referbase(pack, folder, args)).toMatchObject({ code: 0, stderr: '' })
+  expect(await referbase(pack, folder, args)).toMatchObject({ code: 0 })
   expect(await schemas(sql)).toEqual([])
   expect(migrationsOf(folder)).toHaveLength(1)
   expect(await sql`select to_regnamespace('supabase_migrations') as name`).toEqual([{ name: null }])
