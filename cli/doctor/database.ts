@@ -1,5 +1,6 @@
 import { toReferralError } from '../../client/platform-errors.ts'
 import { connect } from '../../functions/_shared/database.ts'
+import { commandText } from '../command-text.ts'
 import { pack } from '../pack.ts'
 import type { Project } from '../project.ts'
 import { timedFetch } from '../timed-fetch.ts'
@@ -7,7 +8,8 @@ import { isLocal } from './examined.ts'
 import { type Line, ok, unchecked, wrong } from './line.ts'
 import { compareVersion } from './version.ts'
 
-const upgrade = 'referbase upgrade, then supabase db push --remote'
+const push = commandText.supabase('db push --remote')
+const upgrade = `${commandText.referbase('upgrade')}, then ${push}`
 
 /** Does the Data API expose what it should, is the key the operator's, and is the schema of this version? */
 export async function checkDatabase(project: Project): Promise<Line[]> {
@@ -67,7 +69,7 @@ async function checkOlderSchema({ database }: Project): Promise<Line[]> {
       wrong(
         'schema_installed',
         'The migrations of referbase are not applied.',
-        'referbase init, then supabase db push --remote',
+        `${commandText.referbase('init')}, then ${push}`,
       ),
     ]
   return [

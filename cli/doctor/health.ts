@@ -16,6 +16,6 @@ export async function checkHealth({ project, orgId }: Examined): Promise<Line[]>
   return data.map(({ name, ok: isRight, message, remedy }) => {
     const check = String(name)
     const said = `${check.replaceAll('_', ' ')}: ${message}`
-    return isRight ? ok(check, said) : wrong(check, said, remedy ?? 'See docs/reliability.md.')
+    return isRight ? ok(check, said) : wrong(check, said, remedy ?? 'See the page on reliability.')
   })
 }

@@ -1,4 +1,5 @@
 import { CliError } from '../cli-error.ts'
+import { commandText } from '../command-text.ts'
 import { readHistory, withDatabase } from '../repository/database.ts'
 import { type Installed, readInstalled } from '../repository/installed.ts'
 import { findRepository, type LocalMigration } from '../repository/repository.ts'
@@ -15,7 +16,7 @@ export async function checkHistory(
 ): Promise<Line[]> {
   const { migrations, installed } = readRepository(folder)
   if (!installed?.version) {
-    const remedy = 'Run it in your repository, after referbase init.'
+    const remedy = `Run it in your repository, after ${commandText.referbase('init')}`
     return [
       unchecked(name, 'There is no migration of referbase in supabase/migrations here.', remedy),
     ]
@@ -24,7 +25,7 @@ export async function checkHistory(
     'repository_version',
     'The repository',
     installed.version,
-    'referbase upgrade',
+    commandText.referbase('upgrade'),
   )
   if (!url) {
     const remedy = 'Set DATABASE_URL in the environment, or pass --db-url.'
@@ -58,7 +59,7 @@ function compareHistory(migrations: LocalMigration[], history: string[], local: 
   if (missing.length === 0) return ok(name, 'All migrations of referbase are applied.')
   const last = history.toSorted().at(-1) ?? ''
   const isOlder = missing.some(({ version }) => version < last)
-  const command = local ? 'supabase migration up' : 'supabase db push --remote'
+  const command = commandText.supabase(local ? 'migration up' : 'db push --remote')
   const paths = missing.map(({ path }) => path).join(', ')
   return isOlder
     ? wrong(name, `Not applied: ${paths}. ${last} is newer, and is.`, `${command} --include-all`)

@@ -1,12 +1,13 @@
 import { toReferralError } from '../../client/platform-errors.ts'
 import type { Organisation } from '../../client/rows.ts'
+import { commandText } from '../command-text.ts'
 import { checkAssociations } from './associations.ts'
 import { unknownLink } from './check-fallback.ts'
 import type { Examined } from './examined.ts'
 import { type Line, ok, unchecked, wrong } from './line.ts'
 import { request } from './request.ts'
 
-const remedy = 'Set up the host by docs/hosts.md.'
+const remedy = 'Set up the host by the page on link hosts.'
 
 /** Do the link hosts of the organisations lead to the function, with the proxy's secret and the files of the apps? */
 export async function checkLinkHosts({ project, orgId }: Examined): Promise<Line[]> {
@@ -21,7 +22,7 @@ export async function checkLinkHosts({ project, orgId }: Examined): Promise<Line
       unchecked(
         'link_host_reached',
         'No organisation has a link host of its own, so links open no app.',
-        'referbase setup --slug SLUG --link-host https://go.example.org, after docs/hosts.md',
+        `To have one: ${commandText.referbase('setup --slug SLUG --link-host https://go.example.org')}`,
       ),
     ]
   const lines: Line[] = []
@@ -70,7 +71,7 @@ async function checkProxySecret(
     : wrong(
         name,
         `${host} does not send the proxy’s secret, so all its visitors count as one.`,
-        'Give the host the value of LINK_PROXY_SECRET, and the function the same: supabase secrets set LINK_PROXY_SECRET=…',
+        `Give the host the value of LINK_PROXY_SECRET, and the function the same: ${commandText.supabase('secrets set LINK_PROXY_SECRET=…')}`,
       )
 }
 

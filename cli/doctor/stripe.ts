@@ -1,11 +1,12 @@
 import { CliError } from '../cli-error.ts'
+import { commandText } from '../command-text.ts'
 import { connectStripe } from '../stripe/client.ts'
 import { type EndpointReport, ensureEndpoint } from '../stripe/ensure-endpoint.ts'
 import { type Examined, isLocal } from './examined.ts'
 import { type Line, ok, unchecked, wrong } from './line.ts'
 
 const name = 'stripe_endpoint'
-const mend = 'referbase stripe endpoint'
+const mend = commandText.referbase('stripe endpoint')
 
 /** Does an endpoint at Stripe deliver our events, in our API version and in the mode of the webhook? */
 export async function checkStripe(

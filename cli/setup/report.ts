@@ -1,5 +1,6 @@
 import type { Code, Organisation, Program } from '../../client/rows.ts'
 import type { ProgramTerms } from '../../client/terms.ts'
+import { commandText } from '../command-text.ts'
 import { pack } from '../pack.ts'
 import type { Project } from '../project.ts'
 import { type ReadyProgramName, readyPrograms } from './ready-programs.ts'
@@ -35,12 +36,12 @@ export const reportJson = (project: Project, done: SetUp) => ({
   steps: done.steps,
 })
 
-/** The result for a person, and what comes next. */
-export function reportText(project: Project, done: SetUp): string {
+/** The result for a person, and what comes next, with the file of variables that this run read. */
+export function reportText(project: Project, done: SetUp, envFile: string | undefined): string {
   const { organisation, program, terms, ready, adminId } = done
   const note = ready && 'note' in readyPrograms[ready] ? [readyPrograms[ready].note, ''] : []
   const tarball = `./referbase-${pack.version}.tgz`
-  const command = `npx --package=${tarball} referbase`
+  const file = envFile === undefined ? '' : ` --env-file ${inShell(envFile)}`
   return [
     `Organisation  ${organisation.name} (${organisation.slug})`,
     `Id            ${organisation.id}`,
@@ -64,7 +65,11 @@ export function reportText(project: Project, done: SetUp): string {
     '',
     'Next:',
     '',
-    `  ${command} doctor --org ${organisation.id}`,
+    `  ${commandText.referbase(`doctor${file} --org ${organisation.id}`)}`,
     '',
   ].join('\n')
 }
+
+/** A path as an argument of a command. */
+const inShell = (path: string) =>
+  /^[\w./~-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`

@@ -215,7 +215,7 @@ describe('the Data API', () => {
         request.url.endsWith('/installed_version') ? Response.json(version) : pass()
     expect((await examineAltered(says('0.0.9'))).checked.schema_version).toMatchObject({
       state: 'wrong',
-      remedy: 'referbase upgrade, then supabase db push --remote',
+      remedy: 'npx --no-install referbase upgrade, then npx supabase db push --remote',
     })
     const newer = await examineAltered(says('99.0.0'))
     expect(newer.checked.schema_version?.remedy).toBe('Use the package of version 99.0.0.')
@@ -315,12 +315,12 @@ describe('the migrations', () => {
     expect(await applied()).toMatchObject({
       state: 'wrong',
       message: 'Not applied: supabase/migrations/20990101000000_referbase.sql.',
-      remedy: 'supabase migration up',
+      remedy: 'npx supabase migration up',
     })
     write('20200101000000')
     const { checked } = await examineApart({ ...local, DATABASE_URL: stack.DATABASE_URL })
     expect(checked.repository_version?.state).toBe('ok')
-    expect(checked.migrations_applied?.remedy).toBe('supabase migration up --include-all')
+    expect(checked.migrations_applied?.remedy).toBe('npx supabase migration up --include-all')
   })
 
   test('are not compared without the database, or with one that does not respond', async () => {
@@ -409,7 +409,7 @@ describe('the endpoint at Stripe', () => {
         (line) => line && [line.state, line.remedy],
       )
     }
-    const mend = 'referbase stripe endpoint'
+    const mend = 'npx --no-install referbase stripe endpoint'
     expect(await lines()).toEqual([['wrong', mend], undefined, undefined])
     const endpoint = endpoints.add({ ...right, enabled_events: ['invoice.paid', 'charge.failed'] })
     expect(await lines()).toEqual([['wrong', mend], undefined, undefined])
