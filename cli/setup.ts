@@ -118,5 +118,6 @@ async function setUp(
     terms: termsOf(options),
   })
   const code = await ensureCode(work, organisation.id, adminId, program.id)
-  return { organisation, program, terms, ready, adminId, code, steps }
+  const codeProgram = stored.programs.find(({ id }) => id === code.program_id) ?? program
+  return { organisation, program, terms, ready, adminId, code, codeProgram, steps }
 }

@@ -14,6 +14,8 @@ export type SetUp = {
   ready: ReadyProgramName | undefined
   adminId: string
   code: Code
+  /** The program of the code: a referrer has one active code, which can be of another program than this one. */
+  codeProgram: Program
   steps: Step[]
 }
 
@@ -32,13 +34,15 @@ export const reportJson = (project: Project, done: SetUp) => ({
   terms: done.terms,
   admin_id: done.adminId,
   code: done.code.code,
+  code_program_key: done.codeProgram.key,
   link: linkOf(project, done),
   steps: done.steps,
 })
 
 /** The result for a person, and what comes next, with the file of variables that this run read. */
 export function reportText(project: Project, done: SetUp, envFile: string | undefined): string {
-  const { organisation, program, terms, ready, adminId } = done
+  const { organisation, program, terms, ready, adminId, codeProgram } = done
+  const ofOther = codeProgram.id === program.id ? '' : ` of program ${codeProgram.key}`
   const note = ready && 'note' in readyPrograms[ready] ? [readyPrograms[ready].note, ''] : []
   const tarball = `./referbase-${pack.version}.tgz`
   const file = envFile === undefined ? '' : ` --env-file ${inShell(envFile)}`
@@ -48,7 +52,7 @@ export function reportText(project: Project, done: SetUp, envFile: string | unde
     `Admin         ${adminId}`,
     `Program       ${program.name} (${program.key})`,
     ...Object.entries(terms).map(([term, value]) => `  ${term}: ${JSON.stringify(value)}`),
-    `Link          ${linkOf(project, done)}`,
+    `Link          ${linkOf(project, done)}${ofOther}`,
     '',
     ...note,
     'In your app:',

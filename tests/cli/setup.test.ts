@@ -189,6 +189,11 @@ describe('setup', () => {
     expect(stdout).toContain('not part of this version')
     const ambassadors = await runJson('--slug', slug, '--program', 'ambassadors')
     expect(ambassadors.done.program_key).toBe('ambassadors')
+    // A referrer has one active code.
+    expect(ambassadors.done).toMatchObject({ code: done.code, code_program_key: 'friends' })
+    expect((await run('--slug', slug, '--program', 'ambassadors')).stdout).toContain(
+      `${done.link} of program friends\n`,
+    )
     // With tiers, a commission would not be used.
     const tiers = ['--slug', slug, '--program', 'ambassadors', '--commission', '9%', '--update']
     expect((await runJson(...tiers)).done.terms).not.toHaveProperty('tiers')
