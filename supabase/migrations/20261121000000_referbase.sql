@@ -15265,7 +15265,8 @@ $$;
 
 -- All checks of health together: of one organisation, or of the installation.
 
--- Events of Stripe's: those that are parked, and when the last one was made. Test mode has no money to lose.
+-- Events of Stripe's: those that are parked, and when the last one was made; none at all is no fault,
+-- and found is 0. Test mode has no money to lose.
 create function referral_private.checks_of_events()
 returns setof referral.health_check
 language plpgsql
@@ -15301,9 +15302,9 @@ begin
     'stripe_events', null,
     coalesce(
       'The last event of Stripe''s is of ' || referral_private.iso_time(v_last) || '.',
-      'No event of Stripe''s has come.'
+      'No event of Stripe''s has come yet.'
     ),
-    null, null
+    null, case when v_last is null then 0 end
   );
 end
 $$;

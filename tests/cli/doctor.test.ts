@@ -99,7 +99,7 @@ describe('doctor', () => {
     await operator.rpc('run_maintenance', {}).throwOnError()
     const { code, stdout, stderr } = await run([], local)
     expect([code, stderr, stdout.match(/✗.*/g)]).toEqual([0, '', null])
-    expect(stdout).toMatch(/\n\d\d right, 0 wrong, [345] not checked\n$/)
+    expect(stdout).toMatch(/\n\d\d right, 0 wrong, [3456] not checked\n$/)
     for (const secret of [stack.SUPABASE_SECRET_KEY, stack.SUPABASE_PUBLISHABLE_KEY])
       expect(stdout).not.toContain(secret)
     expect(stdout).not.toContain('\u001b')
@@ -235,6 +235,38 @@ describe('the Data API', () => {
   })
 })
 
+describe('the database', () => {
+  const says =
+    (changes: (row: { name: string; message: string }) => object): Alter =>
+    async (request, pass) => {
+      const answer = await pass()
+      if (!request.url.endsWith('/rpc/health')) return answer
+      const rows = (await answer.json()) as { name: string; message: string }[]
+      return Response.json(rows.map((row) => ({ ...row, ...changes(row) })))
+    }
+
+  test.for([
+    [-60, 'wrong', 'differ by'],
+    [60, 'wrong', 'differ by'],
+    [20, 'ok', 'agree'],
+  ] as const)('has a clock that is off by %i seconds', async ([seconds, state, message]) => {
+    const time = new Date(Date.now() + seconds * 1000).toISOString()
+    const { checked } = await examineAltered(
+      says(({ name }) => (name === 'clock' ? { message: `It says ${time}.` } : {})),
+    )
+    expect(checked.clock).toMatchObject({ state, message: expect.stringContaining(message) })
+  })
+
+  test('has no event of Stripe’s yet, which is not right where Stripe is used', async () => {
+    const { checked } = await examine(local)
+    expect(checked.stripe_events).toMatchObject({
+      state: 'unchecked',
+      message: expect.stringContaining('has come yet'),
+    })
+    expect((await examine(local, '--no-stripe')).checked.stripe_events?.state).toBe('ok')
+  })
+})
+
 describe('a function', () => {
   test('leads unknown codes to a placeholder', async () => {
     const { checked, wrong } = await examineAltered(asItIs)
@@ -291,11 +323,11 @@ describe('a function', () => {
 
 describe('the migrations', () => {
   const migrations = join(folder, 'supabase/migrations')
-  const name = '20261121000000_referbase.sql'
-  const write = (stamp: string) =>
+  const [packed = { name: '', text: '' }] = pack.migrations()
+  const write = (stamp: string, text = packed.text) =>
     writeFileSync(
       join(migrations, `${stamp}_referbase.sql`),
-      withHeader('--', { version: pack.version, name, preview: true }, 'select 1;\n'),
+      withHeader('--', { version: pack.version, name: packed.name, preview: true }, text),
     )
   beforeEach(() => {
     rmSync(join(folder, 'supabase'), { recursive: true, force: true })
@@ -321,6 +353,18 @@ describe('the migrations', () => {
     const { checked } = await examineApart({ ...local, DATABASE_URL: stack.DATABASE_URL })
     expect(checked.repository_version?.state).toBe('ok')
     expect(checked.migrations_applied?.remedy).toBe('npx supabase migration up --include-all')
+  })
+
+  test('are of another preview of the same version', async () => {
+    const version = async () => (await checkHistory(undefined, folder))[0]
+    write('20260101000000')
+    expect(await version()).toMatchObject({ check: 'repository_version', state: 'ok' })
+    write('20260101000000', 'select 1;\n')
+    expect(await version()).toMatchObject({
+      state: 'wrong',
+      message: expect.stringContaining(`another text of ${packed.name}`),
+      remedy: expect.stringContaining('npx --no-install referbase upgrade'),
+    })
   })
 
   test('are not compared without the database, or with one that does not respond', async () => {
@@ -422,6 +466,26 @@ describe('the endpoint at Stripe', () => {
       ['wrong', `${mend} --replace`],
       ['wrong', expect.stringContaining('Delete them')],
     ])
+  })
+
+  test('of connected accounts is needed where an organisation has one, and it alone where all have', async () => {
+    const { endpoints, environment } = await startStripeStandIn()
+    const statesOf = async () => {
+      const { checked } = await examineAltered(asItIs, environment)
+      return [checked.stripe_endpoint?.state, checked.stripe_endpoint_connect?.state]
+    }
+    endpoints.add({ ...right, application: 'ca_1' })
+    expect(await statesOf()).toEqual(['wrong', undefined])
+    const account = async (stripe_account_id: string | null) =>
+      sql`update referral.organisations set ${sql({ stripe_account_id })} where id = ${orgId}`
+    await account('acct_1')
+    expect(await statesOf()).toEqual([undefined, 'ok'])
+    await sql`select referral.create_organisation('Other', 'other', ${crypto.randomUUID()})`
+    expect(await statesOf()).toEqual(['wrong', 'ok'])
+    endpoints.all.length = 0
+    const { checked } = await examineAltered(asItIs, environment)
+    expect(checked.stripe_endpoint_connect?.remedy).toMatch(/endpoint --connect$/)
+    await account(null)
   })
 
   test('cannot be read by a key that Stripe refuses, or is of the other mode', async () => {
