@@ -1,4 +1,3 @@
-import { toReferralError } from '../../client/platform-errors.ts'
 import { connect } from '../../functions/_shared/database.ts'
 import { commandText } from '../command-text.ts'
 import { pack } from '../pack.ts'
@@ -7,6 +6,7 @@ import { timedFetch } from '../timed-fetch.ts'
 import { isLocal } from './examined.ts'
 import { type Line, ok, unchecked, wrong } from './line.ts'
 import { compareVersion } from './version.ts'
+import { whyOf } from './why.ts'
 
 const push = commandText.supabase('db push --remote')
 const upgrade = `${commandText.referbase('upgrade')}, then ${push}`
@@ -33,8 +33,7 @@ export async function checkDatabase(project: Project): Promise<Line[]> {
     const remedy = 'Copy the secret key of this project: dashboard, project settings, API keys.'
     return [wrong('operator', 'SUPABASE_SECRET_KEY is not the secret key of this project.', remedy)]
   }
-  const { message, details } = toReferralError(error, status)
-  const why = [message, details].filter(Boolean).join(' ')
+  const why = whyOf(project, error, status)
   return [wrong('data_api', 'The Data API does not respond as it should.', why)]
 }
 

@@ -2,6 +2,7 @@ import { toReferralError } from '../../client/platform-errors.ts'
 import { compareClocks } from './clocks.ts'
 import type { Examined } from './examined.ts'
 import { type Line, ok, unchecked, wrong } from './line.ts'
+import { whyOf } from './why.ts'
 
 /** Every check that the database does by itself: `referral.health`. */
 export async function checkHealth({ project, orgId, usesStripe }: Examined): Promise<Line[]> {
@@ -10,8 +11,8 @@ export async function checkHealth({ project, orgId, usesStripe }: Examined): Pro
   const { data, error, status } = await project.database.rpc('health', given)
   const call = { started, ended: Date.now() }
   if (error) {
-    const { code, message, details } = toReferralError(error, status)
-    const why = [message, details].filter(Boolean).join(' ')
+    const { code } = toReferralError(error, status)
+    const why = whyOf(project, error, status)
     if (code === 'misconfigured')
       return [unchecked('health', 'The database is not checked.', 'Mend the lines above first.')]
     return [wrong('health', `The database cannot be checked: ${code}.`, why)]

@@ -1,4 +1,3 @@
-import { toReferralError } from '../../client/platform-errors.ts'
 import type { Organisation } from '../../client/rows.ts'
 import { commandText } from '../command-text.ts'
 import { checkAssociations } from './associations.ts'
@@ -6,6 +5,7 @@ import { unknownLink } from './check-fallback.ts'
 import type { Examined } from './examined.ts'
 import { type Line, ok, unchecked, wrong } from './line.ts'
 import { request } from './request.ts'
+import { whyOf } from './why.ts'
 
 const remedy = 'Set up the host by the page on link hosts.'
 
@@ -14,8 +14,8 @@ export async function checkLinkHosts({ project, orgId }: Examined): Promise<Line
   const all = project.database.from('organisations').select().not('link_origin', 'is', null)
   const { data, error, status } = await (orgId ? all.eq('id', orgId) : all).order('slug')
   if (error) {
-    const { message } = toReferralError(error, status)
-    return [unchecked('link_hosts', 'The organisations cannot be read.', message)]
+    const why = whyOf(project, error, status)
+    return [unchecked('link_hosts', 'The organisations cannot be read.', why)]
   }
   if (data.length === 0)
     return [
