@@ -94,10 +94,13 @@ declare
 begin
   if not p_organisation.active then
     v_wrong := 'The organisation is switched off.';
-    v_remedy := format('In the SQL editor: select referral.update_organisation(%L, ''{"active": true}'')', p_organisation.id);
+    v_remedy := format(
+      'In the SQL editor: select referral.update_organisation(%L, ''{"active": true}'')', p_organisation.id
+    );
   elsif not exists (select from referral.programs as p where p.org_id = p_organisation.id) then
     v_wrong := 'There is no program.';
-    v_remedy := 'Run "npx --no-install referbase setup --slug ' || p_organisation.slug || '", which asks for its terms.';
+    v_remedy := 'Run "npx --no-install referbase setup --slug ' || p_organisation.slug
+      || '", which asks for its terms.';
   elsif v_default.id is null then
     v_wrong := 'No program is the default.';
     v_remedy := format(
@@ -113,7 +116,8 @@ begin
   elsif (referral_private.terms_in_force(p_organisation.id, v_default.id)).version is null then
     v_wrong := 'The default program, ' || v_default.key || ', has no terms in force.';
     v_remedy := format(
-      'In the SQL editor: select referral.create_program(%L, ''second'', ''Second'', ''{}''); then make it the default.',
+      'In the SQL editor: select referral.create_program(%L, ''second'', ''Second'', ''{}''); then '
+        || 'make it the default.',
       p_organisation.id
     );
   end if;
@@ -147,7 +151,8 @@ begin
         then 'No active admin is a user of this project.'
     end,
     'Active admins: ' || referral_private.counted(cardinality(v_admin_ids)) || '.',
-    'Run "npx --no-install referbase setup --slug ' || p_organisation.slug || ' --admin EMAIL" with the address of a user.',
+    'Run "npx --no-install referbase setup --slug ' || p_organisation.slug
+      || ' --admin EMAIL" with the address of a user.',
     cardinality(v_admin_ids)
   );
 end
@@ -181,7 +186,8 @@ begin
       when v_active = 0 then 'None of the newest 10,000 codes is active.'
     end,
     'Active codes: ' || referral_private.counted(v_active) || '.',
-    'Run "npx --no-install referbase setup --slug ' || p_organisation.slug || '", which makes one for the admin.', v_active
+    'Run "npx --no-install referbase setup --slug ' || p_organisation.slug
+      || '", which makes one for the admin.', v_active
   );
 end
 $$;

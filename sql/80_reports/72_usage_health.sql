@@ -50,7 +50,8 @@ $$;
 create type referral_private.credited_sales as (credited bigint, uncredited bigint, looked_at bigint);
 
 -- Of an organisation these are the sales that name it, and those that name none on a Stripe account that is its alone.
--- No index leads to the sales of one organisation: the newest 10,000 of all are looked at. Live ones count, unless there is
+-- No index leads to the sales of one organisation: the newest 10,000 of all are looked at. Live ones count, unless
+-- there is
 -- none of them.
 create function referral_private.recent_sales(p_organisation referral.organisations)
 returns referral_private.credited_sales

@@ -46,7 +46,8 @@ begin
   elsif v_failed is not null then
     return referral_private.checked(
       'jobs', 'Jobs that fail: ' || v_failed || '.', null,
-      'Read the message in the log of the database, and report it. The page on reliability says which jobs there are.', v_found
+      'Read the message in the log of the database, and report it. The page on reliability says '
+        || 'which jobs there are.', v_found
     );
   end if;
   return referral_private.checked(
@@ -98,7 +99,8 @@ as $$
 begin
   return referral_private.checked(
     p_name, case when p_found > 0 then p_what || ' ' || referral_private.counted(p_found) || '.' end, p_fine,
-    'In the SQL editor, until no row has more: select * from referral.run_maintenance(max_seconds => 30)', nullif(p_found, 0)
+    'In the SQL editor, until no row has more: select * from referral.run_maintenance(max_seconds '
+      || '=> 30)', nullif(p_found, 0)
   );
 end
 $$;

@@ -85,7 +85,8 @@ begin
         || array_to_string(s.slugs, ', ') || '.'
     end,
     'Every organisation passes that is switched on.',
-    case s.found when 1 then s.remedy else 'Run "npx --no-install referbase doctor --org ID" for each, with the id of the organisation.' end, nullif(s.found, 0)
+    case s.found when 1 then s.remedy else 'Run "npx --no-install referbase doctor --org ID" for '
+      || 'each, with the id of the organisation.' end, nullif(s.found, 0)
   ) as c
   order by s.place;
 end
