@@ -52,14 +52,15 @@ export const setup = new Command('setup')
   .option('--yes', 'ask nothing')
   .option('--json', 'print one JSON object')
   .addHelpText('after', `\nReady programs:\n${programs.join('\n')}`)
-  .action(async (given: SetupOptions) => {
+  .action(async (given: SetupOptions, command: Command) => {
+    const { envFile } = command.optsWithGlobals<{ envFile?: string }>()
     const project = readProject()
     const { stored, options } = await complete(project, given)
     const done = await setUp(project, stored, options)
     process.stdout.write(
       options.json
         ? `${JSON.stringify(reportJson(project, done), null, 2)}\n`
-        : reportText(project, done),
+        : reportText(project, done, envFile),
     )
     if (done.steps.every(({ kind }) => kind !== 'different')) return
     process.stderr.write('Some things are different, and were left: add --update to change them.\n')
@@ -117,5 +118,6 @@ async function setUp(
     terms: termsOf(options),
   })
   const code = await ensureCode(work, organisation.id, adminId, program.id)
-  return { organisation, program, terms, ready, adminId, code, steps }
+  const codeProgram = stored.programs.find(({ id }) => id === code.program_id) ?? program
+  return { organisation, program, terms, ready, adminId, code, codeProgram, steps }
 }

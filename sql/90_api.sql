@@ -827,7 +827,8 @@ $$;
 comment on function referral.health is
   'Says whether an organisation is set up and earns, or, without org_id, whether the installation runs and all
 organisations are set up. Each row is a check: ok; found, how many things are concerned, counted up to 1,000; a
-message; and, if it is not ok, the remedy. It reads few rows and may be called often. What each check means:
+message; and, if it is not ok, the remedy. It reads at most 10,000 codes, 10,000 sales with their postings and 100,000
+pending redemptions, and, of all organisations, the checks of the newest 1,000. What each check means:
 docs/reliability.md.
 
 org_id: the organisation; for the operator all unless given.

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
 import type { Organisation } from '../../client/rows.ts'
+import { commandText } from '../command-text.ts'
 import { type Line, ok, unchecked, wrong } from './line.ts'
 import { request } from './request.ts'
 
@@ -25,30 +26,41 @@ const androidFile = z
 
 /** Do the files on a link host tie it to the organisation's apps? */
 export async function checkAssociations(organisation: Organisation): Promise<Line[]> {
-  const { link_origin: host, ios_app_ids: ids, android_package: app } = organisation
+  const { slug, link_origin: host, ios_app_ids: ids, android_package: app } = organisation
   const fingerprints = organisation.android_fingerprints
   const android = app && fingerprints.length > 0 ? [app, ...fingerprints] : []
   return [
-    await checkFile(`${host}/.well-known/apple-app-site-association`, appleFile, ids, 'iOS'),
-    await checkFile(`${host}/.well-known/assetlinks.json`, androidFile, android, 'Android'),
+    await checkFile(`${host}/.well-known/apple-app-site-association`, appleFile, ids, iosOf(slug)),
+    await checkFile(`${host}/.well-known/assetlinks.json`, androidFile, android, androidOf(slug)),
   ]
 }
+
+/** A system, and the command that makes links open its app. */
+type System = { name: 'iOS' | 'Android'; opening: string }
+
+const iosOf = (slug: string): System => ({
+  name: 'iOS',
+  opening: commandText.referbase(`setup --slug ${slug} --ios-app-ids ABCDE12345.com.example.app`),
+})
+const androidOf = (slug: string): System => ({
+  name: 'Android',
+  opening: commandText.referbase(
+    `setup --slug ${slug} --android-package com.example.app --android-fingerprints AB:CD:…`,
+  ),
+})
 
 async function checkFile(
   url: string,
   shape: z.ZodType<string[]>,
   wanted: string[],
-  system: 'iOS' | 'Android',
+  { name: system, opening }: System,
 ): Promise<Line> {
   const name = `association_${system.toLowerCase()}`
   if (wanted.length === 0) {
-    const options =
-      system === 'iOS' ? '--ios-app-ids' : '--android-package and --android-fingerprints'
-    const remedy = `To open one: referbase setup with ${options}`
-    return unchecked(name, `Links open no ${system} app.`, remedy)
+    return unchecked(name, `Links open no ${system} app.`, `To open one: ${opening}`)
   }
   const { response, body, failure } = await request(url)
-  const remedy = 'Set up the host by docs/hosts.md. On Vercel, deploy it again.'
+  const remedy = 'Set up the host by the page on link hosts. On Vercel, deploy it again.'
   if (!response) return wrong(name, `${url} does not respond: ${failure}.`, remedy)
   const type = response.headers.get('content-type') ?? ''
   // Neither Apple nor Google follows a redirect.

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { commandText } from '../command-text.ts'
 import { type Examined, isLocal } from './examined.ts'
 import { type Line, ok, unchecked, wrong } from './line.ts'
 import { request } from './request.ts'
@@ -18,7 +19,7 @@ export async function checkFallback({ project }: Examined): Promise<Line> {
     },
   )
   const location = response?.headers.get('location') ?? ''
-  const remedy = 'supabase secrets set LINK_FALLBACK_URL=https://… with a page of yours'
+  const remedy = `${commandText.supabase('secrets set LINK_FALLBACK_URL=https://…')} with a page of yours`
   if (!response || !URL.canParse(location)) {
     const why = failure ?? `status ${response?.status}`
     return wrong(name, `A link with an unknown code leads nowhere: ${why}.`, remedy)

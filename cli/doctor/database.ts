@@ -1,13 +1,15 @@
-import { toReferralError } from '../../client/platform-errors.ts'
 import { connect } from '../../functions/_shared/database.ts'
+import { commandText } from '../command-text.ts'
 import { pack } from '../pack.ts'
 import type { Project } from '../project.ts'
 import { timedFetch } from '../timed-fetch.ts'
 import { isLocal } from './examined.ts'
 import { type Line, ok, unchecked, wrong } from './line.ts'
 import { compareVersion } from './version.ts'
+import { whyOf } from './why.ts'
 
-const upgrade = 'referbase upgrade, then supabase db push --remote'
+const push = commandText.supabase('db push --remote')
+const upgrade = `${commandText.referbase('upgrade')}, then ${push}`
 
 /** Does the Data API expose what it should, is the key the operator's, and is the schema of this version? */
 export async function checkDatabase(project: Project): Promise<Line[]> {
@@ -31,8 +33,7 @@ export async function checkDatabase(project: Project): Promise<Line[]> {
     const remedy = 'Copy the secret key of this project: dashboard, project settings, API keys.'
     return [wrong('operator', 'SUPABASE_SECRET_KEY is not the secret key of this project.', remedy)]
   }
-  const { message, details } = toReferralError(error, status)
-  const why = [message, details].filter(Boolean).join(' ')
+  const why = whyOf(project, error, status)
   return [wrong('data_api', 'The Data API does not respond as it should.', why)]
 }
 
@@ -67,7 +68,7 @@ async function checkOlderSchema({ database }: Project): Promise<Line[]> {
       wrong(
         'schema_installed',
         'The migrations of referbase are not applied.',
-        'referbase init, then supabase db push --remote',
+        `${commandText.referbase('init')}, then ${push}`,
       ),
     ]
   return [

@@ -1,9 +1,7 @@
 import { findProject, type Project } from '../project.ts'
+import { compareClocks } from './clocks.ts'
 import { type Line, ok, unchecked, wrong } from './line.ts'
 import { request } from './request.ts'
-
-/** More than this many seconds between two clocks is not the time that a request takes. */
-const tolerance = 30
 
 /** Is the environment set, does the project respond, and do the clocks agree? No project if the rest cannot be checked. */
 export async function checkEnvironment(): Promise<{ lines: Line[]; project?: Project }> {
@@ -22,20 +20,12 @@ export async function checkEnvironment(): Promise<{ lines: Line[]; project?: Pro
     return { lines: [...lines, wrong('reachable', `${url} does not respond: ${failure}.`, remedy)] }
   }
   lines.push(ok('reachable', `${url} responds.`))
-  return { lines: [...lines, clock(response, (started + Date.now()) / 2)], project }
+  return { lines: [...lines, clock(response, started)], project }
 }
 
-function clock(response: Response, now: number): Line {
-  const theirs = Date.parse(response.headers.get('date') ?? '')
-  if (Number.isNaN(theirs))
-    return unchecked('clocks', 'The project does not say its time.', 'Compare the clocks yourself.')
-  const seconds = Math.round(Math.abs(theirs - now) / 1000)
-  if (seconds <= tolerance)
-    return ok('clocks', 'The clocks of the project and of this machine agree.')
-  const more = seconds > 300 ? ' Stripe’s signatures are refused after five minutes.' : ''
-  return wrong(
-    'clocks',
-    `The clocks of the project and of this machine differ by ${seconds} seconds.${more}`,
-    'Set the clock that is wrong, by a time server.',
-  )
+function clock(response: Response, started: number): Line {
+  const said = Date.parse(response.headers.get('date') ?? '')
+  return Number.isNaN(said)
+    ? unchecked('clocks', 'The project does not say its time.', 'Compare the clocks yourself.')
+    : compareClocks('clocks', 'the project', said, { started, ended: Date.now() })
 }

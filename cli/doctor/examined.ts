@@ -11,6 +11,8 @@ export type Examined = {
   usesStripe: boolean
 }
 
-/** Whether an address is of this machine. */
+/** Whether an address is of this machine, or of its private network, as a phone reaches it. */
 export const isLocal = (url: string): boolean =>
-  /^(localhost|127\.0\.0\.1|\[::1\]|host\.docker\.internal)$/.test(new URL(url).hostname)
+  /^(localhost|127\.0\.0\.1|\[::1\]|host\.docker\.internal|.*\.local|(10|192\.168|172\.(1[6-9]|2\d|3[01]))\.[\d.]+)$/.test(
+    new URL(url).hostname,
+  )

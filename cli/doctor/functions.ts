@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { commandText } from '../command-text.ts'
 import { checkFallback } from './check-fallback.ts'
 import { type Examined, isLocal } from './examined.ts'
 import { type Line, ok, unchecked, wrong } from './line.ts'
@@ -48,7 +49,7 @@ async function examine(
   return { lines: [compareVersion(check, name, said.version, deploying(name))], about: said }
 }
 
-const deploying = (name: string) => `supabase functions deploy ${name} --use-api`
+const deploying = (name: string) => commandText.supabase(`functions deploy ${name} --use-api`)
 
 /** Why a function does not say what it is: by the answers of the platform, and of older versions. */
 function notServed({ response, body, failure }: Outcome, name: FunctionName, local: boolean): Line {
@@ -62,7 +63,9 @@ function notServed({ response, body, failure }: Outcome, name: FunctionName, loc
     return wrong(
       check,
       `${name} is not deployed.`,
-      local ? 'supabase functions serve' : `referbase init, then ${deploying(name)}`,
+      local
+        ? commandText.supabase('functions serve')
+        : `${commandText.referbase('init')}, then ${deploying(name)}`,
     )
   if (status === 401)
     return wrong(
@@ -71,7 +74,7 @@ function notServed({ response, body, failure }: Outcome, name: FunctionName, loc
       `Set verify_jwt = false in section [functions.${name}] of supabase/config.toml, then ${deploying(name)}`,
     )
   if (status === 503 || /BOOT_ERROR|WORKER_ERROR/.test(body)) {
-    const setting = `supabase secrets set ${variables[name]}`
+    const setting = commandText.supabase(`secrets set ${variables[name]}`)
     return wrong(
       check,
       `${name} does not start: a secret is missing or is a placeholder. Its log names it.`,
@@ -98,7 +101,7 @@ function checkMode({ livemode }: About, { live, project }: Examined): Line {
   return wrong(
     name,
     `The webhook takes payments of ${mode} mode, and not of ${live ? 'live' : 'test'} mode.`,
-    `supabase secrets set STRIPE_LIVEMODE=${live} STRIPE_WEBHOOK_SECRET=whsec_… with the secret of the endpoint in ${live ? 'live' : 'test'} mode`,
+    `${commandText.supabase(`secrets set STRIPE_LIVEMODE=${live} STRIPE_WEBHOOK_SECRET=whsec_…`)} with the secret of the endpoint in ${live ? 'live' : 'test'} mode`,
   )
 }
 

@@ -1,27 +1,28 @@
-import { toReferralError } from '../../client/platform-errors.ts'
 import type { Organisation } from '../../client/rows.ts'
+import { commandText } from '../command-text.ts'
 import { checkAssociations } from './associations.ts'
 import { unknownLink } from './check-fallback.ts'
 import type { Examined } from './examined.ts'
 import { type Line, ok, unchecked, wrong } from './line.ts'
 import { request } from './request.ts'
+import { whyOf } from './why.ts'
 
-const remedy = 'Set up the host by docs/hosts.md.'
+const remedy = 'Set up the host by the page on link hosts.'
 
 /** Do the link hosts of the organisations lead to the function, with the proxy's secret and the files of the apps? */
 export async function checkLinkHosts({ project, orgId }: Examined): Promise<Line[]> {
   const all = project.database.from('organisations').select().not('link_origin', 'is', null)
   const { data, error, status } = await (orgId ? all.eq('id', orgId) : all).order('slug')
   if (error) {
-    const { message } = toReferralError(error, status)
-    return [unchecked('link_hosts', 'The organisations cannot be read.', message)]
+    const why = whyOf(project, error, status)
+    return [unchecked('link_hosts', 'The organisations cannot be read.', why)]
   }
   if (data.length === 0)
     return [
       unchecked(
         'link_host_reached',
         'No organisation has a link host of its own, so links open no app.',
-        'referbase setup --slug SLUG --link-host https://go.example.org, after docs/hosts.md',
+        `To have one: ${commandText.referbase('setup --slug SLUG --link-host https://go.example.org')}`,
       ),
     ]
   const lines: Line[] = []
@@ -70,7 +71,7 @@ async function checkProxySecret(
     : wrong(
         name,
         `${host} does not send the proxy’s secret, so all its visitors count as one.`,
-        'Give the host the value of LINK_PROXY_SECRET, and the function the same: supabase secrets set LINK_PROXY_SECRET=…',
+        `Give the host the value of LINK_PROXY_SECRET, and the function the same: ${commandText.supabase('secrets set LINK_PROXY_SECRET=…')}`,
       )
 }
 

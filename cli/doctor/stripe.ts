@@ -1,37 +1,59 @@
 import { CliError } from '../cli-error.ts'
+import { commandText } from '../command-text.ts'
 import { connectStripe } from '../stripe/client.ts'
 import { type EndpointReport, ensureEndpoint } from '../stripe/ensure-endpoint.ts'
 import { type Examined, isLocal } from './examined.ts'
 import { type Line, ok, unchecked, wrong } from './line.ts'
 
-const name = 'stripe_endpoint'
-const mend = 'referbase stripe endpoint'
+const stripeEndpoint = 'stripe_endpoint'
+const mend = commandText.referbase('stripe endpoint')
 
 /** Does an endpoint at Stripe deliver our events, in our API version and in the mode of the webhook? */
 export async function checkStripe(
-  { project, live }: Examined,
+  examined: Examined,
   webhookLive: boolean | undefined,
 ): Promise<Line[]> {
+  const { project, live } = examined
   const { STRIPE_SECRET_KEY: key } = process.env
   if (!key) {
     const remedy =
       'Set STRIPE_SECRET_KEY in the environment. A restricted key with Webhook Endpoints, Read is enough.'
-    return [unchecked(name, 'The endpoint at Stripe is not checked.', remedy)]
+    return [unchecked(stripeEndpoint, 'The endpoint at Stripe is not checked.', remedy)]
   }
   if (isLocal(project.functionsUrl)) {
     const remedy = 'To receive events here: stripe listen --forward-to with its address.'
-    return [unchecked(name, 'Stripe does not reach the functions of this machine.', remedy)]
+    return [
+      unchecked(stripeEndpoint, 'Stripe does not reach the functions of this machine.', remedy),
+    ]
   }
   const url = `${project.functionsUrl}/referbase-stripe-webhook`
   try {
     const stripe = connectStripe(process.env, { timeout: 10_000, maxNetworkRetries: 1 })
-    const wish = { url, connect: false, replace: false, dryRun: true }
-    const report = await ensureEndpoint(stripe, wish)
-    return [...checkMode(key, live ?? webhookLive), ...describe(report, url)]
+    const lines = checkMode(key, live ?? webhookLive)
+    for (const connect of await kindsOf(examined)) {
+      const wish = { url, connect, replace: false, dryRun: true }
+      lines.push(...describe(await ensureEndpoint(stripe, wish), url, connect))
+    }
+    return lines
   } catch (error) {
     if (!(error instanceof CliError)) throw error
-    return [wrong(name, `The endpoint at Stripe cannot be read. ${error.message}`, mend)]
+    return [wrong(stripeEndpoint, `The endpoint at Stripe cannot be read. ${error.message}`, mend)]
   }
+}
+
+/**
+ * Which endpoints are needed: that of connected accounts if an organisation has one (`true`), and that of the platform's own
+ * account (`false`) unless all have one.
+ */
+async function kindsOf({ project, orgId }: Examined): Promise<boolean[]> {
+  const organisations = () => {
+    const all = project.database.from('organisations').select('id').limit(1)
+    return orgId ? all.eq('id', orgId) : all
+  }
+  const { data: connected } = await organisations().not('stripe_account_id', 'is', null)
+  if (!connected?.length) return [false]
+  const { data: others } = await organisations().is('stripe_account_id', null)
+  return others?.length === 0 ? [true] : [false, true]
 }
 
 function checkMode(key: string, wanted: boolean | undefined): Line[] {
@@ -49,14 +71,18 @@ function checkMode(key: string, wanted: boolean | undefined): Line[] {
       ]
 }
 
-function describe({ action, missing, extra, disabled, twins, older }: EndpointReport, url: string) {
+function describe(report: EndpointReport, address: string, connect: boolean): Line[] {
+  const { action, missing, extra, disabled, twins, older } = report
+  const name = connect ? `${stripeEndpoint}_connect` : stripeEndpoint
+  const url = connect ? `${address} for connected accounts` : address
+  const mending = connect ? `${mend} --connect` : mend
   const lines: Line[] = []
   const versions = older.map(({ api_version }) => api_version ?? 'the account’s').join(', ')
   if (action === 'make')
     lines.push(
       older.length > 0
-        ? wrong(name, `The endpoint of ${url} has another API version: ${versions}.`, mend)
-        : wrong(name, `No endpoint at Stripe delivers to ${url}.`, mend),
+        ? wrong(name, `The endpoint of ${url} has another API version: ${versions}.`, mending)
+        : wrong(name, `No endpoint at Stripe delivers to ${url}.`, mending),
     )
   if (action === 'mend') {
     const faults = [
@@ -64,22 +90,22 @@ function describe({ action, missing, extra, disabled, twins, older }: EndpointRe
       missing.length > 0 && `lacks ${missing.join(', ')}`,
       extra.length > 0 && `has ${extra.join(', ')} too`,
     ]
-    lines.push(wrong(name, `The endpoint of ${url} ${faults.filter(Boolean).join('; ')}.`, mend))
+    lines.push(wrong(name, `The endpoint of ${url} ${faults.filter(Boolean).join('; ')}.`, mending))
   }
   if (action === 'keep')
     lines.push(ok(name, `The endpoint of ${url} has our events and API version.`))
   if (action !== 'make' && older.length > 0)
     lines.push(
       wrong(
-        'stripe_endpoint_versions',
+        `${name}_versions`,
         `Another endpoint of ${url} has another API version: ${versions}.`,
-        `${mend} --replace`,
+        `${mending} --replace`,
       ),
     )
   if (twins.length > 0)
     lines.push(
       wrong(
-        'stripe_endpoint_once',
+        `${name}_once`,
         `More endpoints of ${url} deliver every event again: ${twins.join(', ')}.`,
         'Delete them at Stripe: developers, webhooks.',
       ),

@@ -1,5 +1,6 @@
 import type { Code, Organisation, Program } from '../../client/rows.ts'
 import type { ProgramTerms } from '../../client/terms.ts'
+import { commandText } from '../command-text.ts'
 import { pack } from '../pack.ts'
 import type { Project } from '../project.ts'
 import { type ReadyProgramName, readyPrograms } from './ready-programs.ts'
@@ -13,6 +14,8 @@ export type SetUp = {
   ready: ReadyProgramName | undefined
   adminId: string
   code: Code
+  /** The program of the code: a referrer has one active code, which can be of another program than this one. */
+  codeProgram: Program
   steps: Step[]
 }
 
@@ -31,23 +34,25 @@ export const reportJson = (project: Project, done: SetUp) => ({
   terms: done.terms,
   admin_id: done.adminId,
   code: done.code.code,
+  code_program_key: done.codeProgram.key,
   link: linkOf(project, done),
   steps: done.steps,
 })
 
-/** The result for a person, and what comes next. */
-export function reportText(project: Project, done: SetUp): string {
-  const { organisation, program, terms, ready, adminId } = done
+/** The result for a person, and what comes next, with the file of variables that this run read. */
+export function reportText(project: Project, done: SetUp, envFile: string | undefined): string {
+  const { organisation, program, terms, ready, adminId, codeProgram } = done
+  const ofOther = codeProgram.id === program.id ? '' : ` of program ${codeProgram.key}`
   const note = ready && 'note' in readyPrograms[ready] ? [readyPrograms[ready].note, ''] : []
   const tarball = `./referbase-${pack.version}.tgz`
-  const command = `npx --package=${tarball} referbase`
+  const file = envFile === undefined ? '' : ` --env-file ${inShell(envFile)}`
   return [
     `Organisation  ${organisation.name} (${organisation.slug})`,
     `Id            ${organisation.id}`,
     `Admin         ${adminId}`,
     `Program       ${program.name} (${program.key})`,
     ...Object.entries(terms).map(([term, value]) => `  ${term}: ${JSON.stringify(value)}`),
-    `Link          ${linkOf(project, done)}`,
+    `Link          ${linkOf(project, done)}${ofOther}`,
     '',
     ...note,
     'In your app:',
@@ -64,7 +69,11 @@ export function reportText(project: Project, done: SetUp): string {
     '',
     'Next:',
     '',
-    `  ${command} doctor --org ${organisation.id}`,
+    `  ${commandText.referbase(`doctor${file} --org ${organisation.id}`)}`,
     '',
   ].join('\n')
 }
+
+/** A path as an argument of a command. */
+const inShell = (path: string) =>
+  /^[\w./~-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`

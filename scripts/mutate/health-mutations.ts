@@ -51,6 +51,12 @@ export const healthMutations: TextMutation[] = [
     'newest.stripe_account = v_account',
   ),
   of('sales of a shared account', 'account_of_one', 'and o.id <> p_organisation.id', 'and false'),
+  of(
+    'sales of test mode',
+    'recent_sales',
+    'where m.livemode = (select bool_or(l.livemode) from meant as l)',
+    '',
+  ),
   of('sales of long ago', 'recent_sales', 'where d.paid_at >= v_since', ''),
   of('sales without a redemption', 'check_unattributed', 'and v_has_redemption', ''),
   of('jobs that no longer run', 'check_jobs', 'v_last < v_hour_ago', 'false'),

@@ -72,7 +72,9 @@ begin
   return referral_private.checked(
     'destinations', nullif(array_to_string(v_wrong, '; ') || '.', '.'),
     'Links lead to ' || p_organisation.web_destination || '.',
-    'Call update_organisation with these settings: docs/links.md.', nullif(cardinality(v_wrong), 0)
+    'Run "npx --no-install referbase setup --slug ' || p_organisation.slug
+      || '" with --web, --ios, --android, --android-package, --android-fingerprints or --ios-app-ids.',
+    nullif(cardinality(v_wrong), 0)
   );
 end
 $$;
@@ -92,19 +94,32 @@ declare
 begin
   if not p_organisation.active then
     v_wrong := 'The organisation is switched off.';
-    v_remedy := 'Call update_organisation with {"active": true}.';
+    v_remedy := format(
+      'In the SQL editor: select referral.update_organisation(%L, ''{"active": true}'')', p_organisation.id
+    );
   elsif not exists (select from referral.programs as p where p.org_id = p_organisation.id) then
     v_wrong := 'There is no program.';
-    v_remedy := 'Call create_program.';
+    v_remedy := 'Run "npx --no-install referbase setup --slug ' || p_organisation.slug
+      || '", which asks for its terms.';
   elsif v_default.id is null then
     v_wrong := 'No program is the default.';
-    v_remedy := 'Call update_program with {"is_default": true}.';
+    v_remedy := format(
+      'In the SQL editor: select referral.update_program(%L, ''{"is_default": true}'')', (
+        select p.id from referral.programs as p where p.org_id = p_organisation.id
+        order by p.active desc, p.created_at, p.id
+        limit 1
+      )
+    );
   elsif not v_default.active then
     v_wrong := 'The default program, ' || v_default.key || ', is switched off.';
-    v_remedy := 'Call update_program with {"active": true}, or make another one the default.';
+    v_remedy := format('In the SQL editor: select referral.update_program(%L, ''{"active": true}'')', v_default.id);
   elsif (referral_private.terms_in_force(p_organisation.id, v_default.id)).version is null then
     v_wrong := 'The default program, ' || v_default.key || ', has no terms in force.';
-    v_remedy := 'Call create_program, and make the new program the default.';
+    v_remedy := format(
+      'In the SQL editor: select referral.create_program(%L, ''second'', ''Second'', ''{}''); then '
+        || 'make it the default.',
+      p_organisation.id
+    );
   end if;
   return referral_private.checked(
     'program', v_wrong, 'The default program is ' || v_default.key || ', and is switched on.', v_remedy, null
@@ -136,7 +151,9 @@ begin
         then 'No active admin is a user of this project.'
     end,
     'Active admins: ' || referral_private.counted(cardinality(v_admin_ids)) || '.',
-    'Call add_member with the id of a user and {"role": "admin"}, with the secret key.', cardinality(v_admin_ids)
+    'Run "npx --no-install referbase setup --slug ' || p_organisation.slug
+      || ' --admin EMAIL" with the address of a user.',
+    cardinality(v_admin_ids)
   );
 end
 $$;
@@ -169,7 +186,8 @@ begin
       when v_active = 0 then 'None of the newest 10,000 codes is active.'
     end,
     'Active codes: ' || referral_private.counted(v_active) || '.',
-    'Call get_or_create_code as a person who may enrol, or create_campaign_code.', v_active
+    'Run "npx --no-install referbase setup --slug ' || p_organisation.slug
+      || '", which makes one for the admin.', v_active
   );
 end
 $$;
@@ -205,7 +223,7 @@ begin
   return next referral_private.checked(
     'link_host', null, coalesce(
       'Links begin with ' || p_organisation.link_origin || '.',
-      'Links have the address of the project: no link host is set (docs/hosts.md).'
+      'Links have the address of the project: no link host is set.'
     ), null, null
   );
   return next referral_private.checked(

@@ -41,16 +41,18 @@ begin
           || referral_private.counted(v_found) || '.'
     end,
     'No redemption is pending after its conversion window.',
-    'The operator calls run_maintenance, every minute: docs/deploy.md.', nullif(v_found, 0)
+    'In the SQL editor: select * from referral.run_maintenance(max_seconds => 30)', nullif(v_found, 0)
   );
 end
 $$;
 
 -- How many sales of the last 30 days credit somebody, and how many nobody, as list_unattributed lists them.
-create type referral_private.credited_sales as (credited bigint, uncredited bigint);
+create type referral_private.credited_sales as (credited bigint, uncredited bigint, looked_at bigint);
 
 -- Of an organisation these are the sales that name it, and those that name none on a Stripe account that is its alone.
--- The newest 10,000 sales are looked at.
+-- No index leads to the sales of one organisation: the newest 10,000 of all are looked at. Live ones count, unless
+-- there is
+-- none of them.
 create function referral_private.recent_sales(p_organisation referral.organisations)
 returns referral_private.credited_sales
 language plpgsql
@@ -63,24 +65,30 @@ declare
   v_since constant timestamptz := clock_timestamp() - interval '720 hours';
   v_sales referral_private.credited_sales;
 begin
-  select least(count(*) filter (where s.is_credited), 1000), least(count(*) filter (where not s.is_credited), 1000)
-  into v_sales
-  from (
-    select exists (
-        select from referral_private.postings as p
-        where p.sale_id = newest.sale_id and p.stripe_account = newest.stripe_account
-          and p.livemode = newest.livemode and p.amount > 0
-      ) as is_credited
-    from (
+  with
+    newest as materialized (
       select d.* from referral_private.sales as d
       where d.paid_at >= v_since
       order by d.paid_at desc, d.sale_id desc
       limit 10000
-    ) as newest
-    where newest.reversed < newest.paid and (
-      p_organisation.id is null or newest.org_id = p_organisation.id
-      or newest.org_id is null and newest.stripe_account = v_account
+    ),
+    meant as materialized (
+      select newest.* from newest
+      where newest.reversed < newest.paid and (
+        p_organisation.id is null or newest.org_id = p_organisation.id
+        or newest.org_id is null and newest.stripe_account = v_account
+      )
     )
+  select least(count(*) filter (where s.is_credited), 1000), least(count(*) filter (where not s.is_credited), 1000),
+    (select count(*) from newest)
+  into v_sales
+  from (
+    select exists (
+        select from referral_private.postings as p
+        where p.sale_id = m.sale_id and p.stripe_account = m.stripe_account and p.livemode = m.livemode and p.amount > 0
+      ) as is_credited
+    from meant as m
+    where m.livemode = (select bool_or(l.livemode) from meant as l)
   ) as s;
   return v_sales;
 end
@@ -106,16 +114,19 @@ declare
       ) as newest
     )
   end;
+  v_looked_at constant text := case
+    when v_sales.looked_at = 10000 then ' Only the newest 10,000 sales of the project were looked at.' else ''
+  end;
 begin
   return referral_private.checked(
     'unattributed', case
       when v_sales.uncredited > 0 and v_sales.credited = 0 and v_has_redemption
         then 'None of the sales of the last 30 days credits anybody: ' || referral_private.counted(v_sales.uncredited)
-          || '.'
+          || '.' || v_looked_at
     end,
     'Sales of the last 30 days that credit nobody: ' || referral_private.counted(v_sales.uncredited)
-      || '; that credit somebody: ' || referral_private.counted(v_sales.credited) || '.',
-    'The operator calls list_unattributed, which gives the reasons: docs/earnings.md.', v_sales.uncredited
+      || '; that credit somebody: ' || referral_private.counted(v_sales.credited) || '.' || v_looked_at,
+    'In the SQL editor, for the reasons: select * from referral.list_unattributed()', v_sales.uncredited
   );
 end
 $$;

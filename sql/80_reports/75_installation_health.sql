@@ -24,7 +24,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_hour_ago constant timestamptz := clock_timestamp() - interval '1 hour';
-  v_schedule constant text := 'Schedule "select * from referral.run_maintenance()" every minute: docs/deploy.md.';
+  v_schedule constant text :=
+    'In the SQL editor, after "create extension if not exists pg_cron": select cron.schedule(''referral maintenance'', '
+    || '''* * * * *'', ''select * from referral.run_maintenance()'')';
   v_last constant timestamptz := (select max(m.ran_at) from referral_private.maintenance_runs as m);
   v_failed text;
   v_behind text;
@@ -44,13 +46,14 @@ begin
   elsif v_failed is not null then
     return referral_private.checked(
       'jobs', 'Jobs that fail: ' || v_failed || '.', null,
-      'Read the message in the log of the database, and report it: docs/reliability.md.', v_found
+      'Read the message in the log of the database, and report it. The page on reliability says '
+        || 'which jobs there are.', v_found
     );
   end if;
   return referral_private.checked(
     'jobs', 'Jobs that have left something for more than an hour: ' || v_behind || '.',
     'The jobs ran last at ' || referral_private.iso_time(v_last) || '.',
-    'Call run_maintenance at once while a row has more, or with {"max_seconds": 30}.', v_found
+    'In the SQL editor, until no row has more: select * from referral.run_maintenance(max_seconds => 30)', v_found
   );
 end
 $$;
@@ -80,7 +83,7 @@ begin
     'Months that have no partition of clicks: ' || nullif(array_to_string(v_missing, ', '), '') || '.',
     'No month lacks its partition of clicks; clicks in the default partition: '
       || referral_private.counted(v_in_default) || '.',
-    'Call run_maintenance.', nullif(cardinality(v_missing), 0)
+    'In the SQL editor: select * from referral.run_maintenance()', nullif(cardinality(v_missing), 0)
   );
 end
 $$;
@@ -96,7 +99,8 @@ as $$
 begin
   return referral_private.checked(
     p_name, case when p_found > 0 then p_what || ' ' || referral_private.counted(p_found) || '.' end, p_fine,
-    'Call run_maintenance, at once while a row has more.', nullif(p_found, 0)
+    'In the SQL editor, until no row has more: select * from referral.run_maintenance(max_seconds '
+      || '=> 30)', nullif(p_found, 0)
   );
 end
 $$;
@@ -168,7 +172,7 @@ begin
     'ledger_triggers', 'Tables without the trigger that guards what is written once: '
       || nullif(array_to_string(v_tables, ', '), '') || '.',
     'What is written once is guarded.',
-    'Make the trigger as the migration does, then call verify_ledger: docs/reliability.md.',
+    'Make the trigger as the migration does; then, in the SQL editor: select * from referral.verify_ledger()',
     nullif(cardinality(v_tables), 0)
   );
 end

@@ -1,6 +1,7 @@
 -- All checks of health together: of one organisation, or of the installation.
 
--- Events of Stripe's: those that are parked, and when the last one was made. Test mode has no money to lose.
+-- Events of Stripe's: those that are parked, and when the last one was made; none at all is no fault,
+-- and found is 0. Test mode has no money to lose.
 create function referral_private.checks_of_events()
 returns setof referral.health_check
 language plpgsql
@@ -30,15 +31,15 @@ begin
     'parked_events', 'Live events that are parked and earn nothing: ' || referral_private.counted(v_live) || ' ('
       || v_reasons || ').',
     'No live event is parked; events of test mode that are: ' || referral_private.counted(v_in_test) || '.',
-    'Run "referbase parked", or call list_parked_events: docs/stripe.md.', v_live
+    'Run "npx --no-install referbase parked".', v_live
   );
   return next referral_private.checked(
     'stripe_events', null,
     coalesce(
       'The last event of Stripe''s is of ' || referral_private.iso_time(v_last) || '.',
-      'No event of Stripe''s has come.'
+      'No event of Stripe''s has come yet.'
     ),
-    null, null
+    null, case when v_last is null then 0 end
   );
 end
 $$;
@@ -84,7 +85,8 @@ begin
         || array_to_string(s.slugs, ', ') || '.'
     end,
     'Every organisation passes that is switched on.',
-    case s.found when 1 then s.remedy else 'Call health with org_id, which says what to do.' end, nullif(s.found, 0)
+    case s.found when 1 then s.remedy else 'Run "npx --no-install referbase doctor --org ID" for '
+      || 'each, with the id of the organisation.' end, nullif(s.found, 0)
   ) as c
   order by s.place;
 end
@@ -119,7 +121,7 @@ begin
     return next referral_private.checked(
       'organisations', case when v_organisations = 0 then 'There is no organisation.' end,
       'Organisations: ' || referral_private.counted(v_organisations) || '.',
-      'Call create_organisation, or run "referbase setup".', v_organisations
+      'Run "npx --no-install referbase setup".', v_organisations
     );
     return query select c.* from referral_private.checks_of_organisations() as c;
     return next referral_private.check_jobs();
@@ -136,7 +138,8 @@ $$;
 comment on function referral_private.health is
   'public: Says whether an organisation is set up and earns, or, without org_id, whether the installation runs and all
 organisations are set up. Each row is a check: ok; found, how many things are concerned, counted up to 1,000; a message;
-and, if it is not ok, the remedy. It reads few rows and may be called often. What each check means: docs/reliability.md.
+and, if it is not ok, the remedy. It reads at most 10,000 codes, 10,000 sales with their postings and 100,000 pending
+redemptions, and, of all organisations, the checks of the newest 1,000. What each check means: docs/reliability.md.
 
 group: Set up organisations and programs
 org_id: the organisation; for the operator all unless given

@@ -14817,7 +14817,9 @@ begin
   return referral_private.checked(
     'destinations', nullif(array_to_string(v_wrong, '; ') || '.', '.'),
     'Links lead to ' || p_organisation.web_destination || '.',
-    'Call update_organisation with these settings: docs/links.md.', nullif(cardinality(v_wrong), 0)
+    'Run "npx --no-install referbase setup --slug ' || p_organisation.slug
+      || '" with --web, --ios, --android, --android-package, --android-fingerprints or --ios-app-ids.',
+    nullif(cardinality(v_wrong), 0)
   );
 end
 $$;
@@ -14837,19 +14839,28 @@ declare
 begin
   if not p_organisation.active then
     v_wrong := 'The organisation is switched off.';
-    v_remedy := 'Call update_organisation with {"active": true}.';
+    v_remedy := format('In the SQL editor: select referral.update_organisation(%L, ''{"active": true}'')', p_organisation.id);
   elsif not exists (select from referral.programs as p where p.org_id = p_organisation.id) then
     v_wrong := 'There is no program.';
-    v_remedy := 'Call create_program.';
+    v_remedy := 'Run "npx --no-install referbase setup --slug ' || p_organisation.slug || '", which asks for its terms.';
   elsif v_default.id is null then
     v_wrong := 'No program is the default.';
-    v_remedy := 'Call update_program with {"is_default": true}.';
+    v_remedy := format(
+      'In the SQL editor: select referral.update_program(%L, ''{"is_default": true}'')', (
+        select p.id from referral.programs as p where p.org_id = p_organisation.id
+        order by p.active desc, p.created_at, p.id
+        limit 1
+      )
+    );
   elsif not v_default.active then
     v_wrong := 'The default program, ' || v_default.key || ', is switched off.';
-    v_remedy := 'Call update_program with {"active": true}, or make another one the default.';
+    v_remedy := format('In the SQL editor: select referral.update_program(%L, ''{"active": true}'')', v_default.id);
   elsif (referral_private.terms_in_force(p_organisation.id, v_default.id)).version is null then
     v_wrong := 'The default program, ' || v_default.key || ', has no terms in force.';
-    v_remedy := 'Call create_program, and make the new program the default.';
+    v_remedy := format(
+      'In the SQL editor: select referral.create_program(%L, ''second'', ''Second'', ''{}''); then make it the default.',
+      p_organisation.id
+    );
   end if;
   return referral_private.checked(
     'program', v_wrong, 'The default program is ' || v_default.key || ', and is switched on.', v_remedy, null
@@ -14881,7 +14892,8 @@ begin
         then 'No active admin is a user of this project.'
     end,
     'Active admins: ' || referral_private.counted(cardinality(v_admin_ids)) || '.',
-    'Call add_member with the id of a user and {"role": "admin"}, with the secret key.', cardinality(v_admin_ids)
+    'Run "npx --no-install referbase setup --slug ' || p_organisation.slug || ' --admin EMAIL" with the address of a user.',
+    cardinality(v_admin_ids)
   );
 end
 $$;
@@ -14914,7 +14926,7 @@ begin
       when v_active = 0 then 'None of the newest 10,000 codes is active.'
     end,
     'Active codes: ' || referral_private.counted(v_active) || '.',
-    'Call get_or_create_code as a person who may enrol, or create_campaign_code.', v_active
+    'Run "npx --no-install referbase setup --slug ' || p_organisation.slug || '", which makes one for the admin.', v_active
   );
 end
 $$;
@@ -14950,7 +14962,7 @@ begin
   return next referral_private.checked(
     'link_host', null, coalesce(
       'Links begin with ' || p_organisation.link_origin || '.',
-      'Links have the address of the project: no link host is set (docs/hosts.md).'
+      'Links have the address of the project: no link host is set.'
     ), null, null
   );
   return next referral_private.checked(
@@ -15008,16 +15020,17 @@ begin
           || referral_private.counted(v_found) || '.'
     end,
     'No redemption is pending after its conversion window.',
-    'The operator calls run_maintenance, every minute: docs/deploy.md.', nullif(v_found, 0)
+    'In the SQL editor: select * from referral.run_maintenance(max_seconds => 30)', nullif(v_found, 0)
   );
 end
 $$;
 
 -- How many sales of the last 30 days credit somebody, and how many nobody, as list_unattributed lists them.
-create type referral_private.credited_sales as (credited bigint, uncredited bigint);
+create type referral_private.credited_sales as (credited bigint, uncredited bigint, looked_at bigint);
 
 -- Of an organisation these are the sales that name it, and those that name none on a Stripe account that is its alone.
--- The newest 10,000 sales are looked at.
+-- No index leads to the sales of one organisation: the newest 10,000 of all are looked at. Live ones count, unless there is
+-- none of them.
 create function referral_private.recent_sales(p_organisation referral.organisations)
 returns referral_private.credited_sales
 language plpgsql
@@ -15030,24 +15043,30 @@ declare
   v_since constant timestamptz := clock_timestamp() - interval '720 hours';
   v_sales referral_private.credited_sales;
 begin
-  select least(count(*) filter (where s.is_credited), 1000), least(count(*) filter (where not s.is_credited), 1000)
-  into v_sales
-  from (
-    select exists (
-        select from referral_private.postings as p
-        where p.sale_id = newest.sale_id and p.stripe_account = newest.stripe_account
-          and p.livemode = newest.livemode and p.amount > 0
-      ) as is_credited
-    from (
+  with
+    newest as materialized (
       select d.* from referral_private.sales as d
       where d.paid_at >= v_since
       order by d.paid_at desc, d.sale_id desc
       limit 10000
-    ) as newest
-    where newest.reversed < newest.paid and (
-      p_organisation.id is null or newest.org_id = p_organisation.id
-      or newest.org_id is null and newest.stripe_account = v_account
+    ),
+    meant as materialized (
+      select newest.* from newest
+      where newest.reversed < newest.paid and (
+        p_organisation.id is null or newest.org_id = p_organisation.id
+        or newest.org_id is null and newest.stripe_account = v_account
+      )
     )
+  select least(count(*) filter (where s.is_credited), 1000), least(count(*) filter (where not s.is_credited), 1000),
+    (select count(*) from newest)
+  into v_sales
+  from (
+    select exists (
+        select from referral_private.postings as p
+        where p.sale_id = m.sale_id and p.stripe_account = m.stripe_account and p.livemode = m.livemode and p.amount > 0
+      ) as is_credited
+    from meant as m
+    where m.livemode = (select bool_or(l.livemode) from meant as l)
   ) as s;
   return v_sales;
 end
@@ -15073,16 +15092,19 @@ declare
       ) as newest
     )
   end;
+  v_looked_at constant text := case
+    when v_sales.looked_at = 10000 then ' Only the newest 10,000 sales of the project were looked at.' else ''
+  end;
 begin
   return referral_private.checked(
     'unattributed', case
       when v_sales.uncredited > 0 and v_sales.credited = 0 and v_has_redemption
         then 'None of the sales of the last 30 days credits anybody: ' || referral_private.counted(v_sales.uncredited)
-          || '.'
+          || '.' || v_looked_at
     end,
     'Sales of the last 30 days that credit nobody: ' || referral_private.counted(v_sales.uncredited)
-      || '; that credit somebody: ' || referral_private.counted(v_sales.credited) || '.',
-    'The operator calls list_unattributed, which gives the reasons: docs/earnings.md.', v_sales.uncredited
+      || '; that credit somebody: ' || referral_private.counted(v_sales.credited) || '.' || v_looked_at,
+    'In the SQL editor, for the reasons: select * from referral.list_unattributed()', v_sales.uncredited
   );
 end
 $$;
@@ -15113,7 +15135,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_hour_ago constant timestamptz := clock_timestamp() - interval '1 hour';
-  v_schedule constant text := 'Schedule "select * from referral.run_maintenance()" every minute: docs/deploy.md.';
+  v_schedule constant text :=
+    'In the SQL editor, after "create extension if not exists pg_cron": select cron.schedule(''referral maintenance'', '
+    || '''* * * * *'', ''select * from referral.run_maintenance()'')';
   v_last constant timestamptz := (select max(m.ran_at) from referral_private.maintenance_runs as m);
   v_failed text;
   v_behind text;
@@ -15133,13 +15157,13 @@ begin
   elsif v_failed is not null then
     return referral_private.checked(
       'jobs', 'Jobs that fail: ' || v_failed || '.', null,
-      'Read the message in the log of the database, and report it: docs/reliability.md.', v_found
+      'Read the message in the log of the database, and report it. The page on reliability says which jobs there are.', v_found
     );
   end if;
   return referral_private.checked(
     'jobs', 'Jobs that have left something for more than an hour: ' || v_behind || '.',
     'The jobs ran last at ' || referral_private.iso_time(v_last) || '.',
-    'Call run_maintenance at once while a row has more, or with {"max_seconds": 30}.', v_found
+    'In the SQL editor, until no row has more: select * from referral.run_maintenance(max_seconds => 30)', v_found
   );
 end
 $$;
@@ -15169,7 +15193,7 @@ begin
     'Months that have no partition of clicks: ' || nullif(array_to_string(v_missing, ', '), '') || '.',
     'No month lacks its partition of clicks; clicks in the default partition: '
       || referral_private.counted(v_in_default) || '.',
-    'Call run_maintenance.', nullif(cardinality(v_missing), 0)
+    'In the SQL editor: select * from referral.run_maintenance()', nullif(cardinality(v_missing), 0)
   );
 end
 $$;
@@ -15185,7 +15209,7 @@ as $$
 begin
   return referral_private.checked(
     p_name, case when p_found > 0 then p_what || ' ' || referral_private.counted(p_found) || '.' end, p_fine,
-    'Call run_maintenance, at once while a row has more.', nullif(p_found, 0)
+    'In the SQL editor, until no row has more: select * from referral.run_maintenance(max_seconds => 30)', nullif(p_found, 0)
   );
 end
 $$;
@@ -15257,7 +15281,7 @@ begin
     'ledger_triggers', 'Tables without the trigger that guards what is written once: '
       || nullif(array_to_string(v_tables, ', '), '') || '.',
     'What is written once is guarded.',
-    'Make the trigger as the migration does, then call verify_ledger: docs/reliability.md.',
+    'Make the trigger as the migration does; then, in the SQL editor: select * from referral.verify_ledger()',
     nullif(cardinality(v_tables), 0)
   );
 end
@@ -15265,7 +15289,8 @@ $$;
 
 -- All checks of health together: of one organisation, or of the installation.
 
--- Events of Stripe's: those that are parked, and when the last one was made. Test mode has no money to lose.
+-- Events of Stripe's: those that are parked, and when the last one was made; none at all is no fault,
+-- and found is 0. Test mode has no money to lose.
 create function referral_private.checks_of_events()
 returns setof referral.health_check
 language plpgsql
@@ -15295,15 +15320,15 @@ begin
     'parked_events', 'Live events that are parked and earn nothing: ' || referral_private.counted(v_live) || ' ('
       || v_reasons || ').',
     'No live event is parked; events of test mode that are: ' || referral_private.counted(v_in_test) || '.',
-    'Run "referbase parked", or call list_parked_events: docs/stripe.md.', v_live
+    'Run "npx --no-install referbase parked".', v_live
   );
   return next referral_private.checked(
     'stripe_events', null,
     coalesce(
       'The last event of Stripe''s is of ' || referral_private.iso_time(v_last) || '.',
-      'No event of Stripe''s has come.'
+      'No event of Stripe''s has come yet.'
     ),
-    null, null
+    null, case when v_last is null then 0 end
   );
 end
 $$;
@@ -15349,7 +15374,7 @@ begin
         || array_to_string(s.slugs, ', ') || '.'
     end,
     'Every organisation passes that is switched on.',
-    case s.found when 1 then s.remedy else 'Call health with org_id, which says what to do.' end, nullif(s.found, 0)
+    case s.found when 1 then s.remedy else 'Run "npx --no-install referbase doctor --org ID" for each, with the id of the organisation.' end, nullif(s.found, 0)
   ) as c
   order by s.place;
 end
@@ -15384,7 +15409,7 @@ begin
     return next referral_private.checked(
       'organisations', case when v_organisations = 0 then 'There is no organisation.' end,
       'Organisations: ' || referral_private.counted(v_organisations) || '.',
-      'Call create_organisation, or run "referbase setup".', v_organisations
+      'Run "npx --no-install referbase setup".', v_organisations
     );
     return query select c.* from referral_private.checks_of_organisations() as c;
     return next referral_private.check_jobs();
@@ -15401,7 +15426,8 @@ $$;
 comment on function referral_private.health is
   'public: Says whether an organisation is set up and earns, or, without org_id, whether the installation runs and all
 organisations are set up. Each row is a check: ok; found, how many things are concerned, counted up to 1,000; a message;
-and, if it is not ok, the remedy. It reads few rows and may be called often. What each check means: docs/reliability.md.
+and, if it is not ok, the remedy. It reads at most 10,000 codes, 10,000 sales with their postings and 100,000 pending
+redemptions, and, of all organisations, the checks of the newest 1,000. What each check means: docs/reliability.md.
 
 group: Set up organisations and programs
 org_id: the organisation; for the operator all unless given
@@ -16240,7 +16266,8 @@ $$;
 comment on function referral.health is
   'Says whether an organisation is set up and earns, or, without org_id, whether the installation runs and all
 organisations are set up. Each row is a check: ok; found, how many things are concerned, counted up to 1,000; a
-message; and, if it is not ok, the remedy. It reads few rows and may be called often. What each check means:
+message; and, if it is not ok, the remedy. It reads at most 10,000 codes, 10,000 sales with their postings and 100,000
+pending redemptions, and, of all organisations, the checks of the newest 1,000. What each check means:
 docs/reliability.md.
 
 org_id: the organisation; for the operator all unless given.

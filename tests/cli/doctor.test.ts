@@ -99,7 +99,7 @@ describe('doctor', () => {
     await operator.rpc('run_maintenance', {}).throwOnError()
     const { code, stdout, stderr } = await run([], local)
     expect([code, stderr, stdout.match(/✗.*/g)]).toEqual([0, '', null])
-    expect(stdout).toMatch(/\n\d\d right, 0 wrong, [345] not checked\n$/)
+    expect(stdout).toMatch(/\n\d\d right, 0 wrong, [3456] not checked\n$/)
     for (const secret of [stack.SUPABASE_SECRET_KEY, stack.SUPABASE_PUBLISHABLE_KEY])
       expect(stdout).not.toContain(secret)
     expect(stdout).not.toContain('\u001b')
@@ -215,7 +215,7 @@ describe('the Data API', () => {
         request.url.endsWith('/installed_version') ? Response.json(version) : pass()
     expect((await examineAltered(says('0.0.9'))).checked.schema_version).toMatchObject({
       state: 'wrong',
-      remedy: 'referbase upgrade, then supabase db push --remote',
+      remedy: 'npx --no-install referbase upgrade, then npx supabase db push --remote',
     })
     const newer = await examineAltered(says('99.0.0'))
     expect(newer.checked.schema_version?.remedy).toBe('Use the package of version 99.0.0.')
@@ -232,6 +232,38 @@ describe('the Data API', () => {
       return answer
     })
     expect(checked.clocks).toMatchObject({ state, message: expect.stringContaining(message) })
+  })
+})
+
+describe('the database', () => {
+  const says =
+    (changes: (row: { name: string; message: string }) => object): Alter =>
+    async (request, pass) => {
+      const answer = await pass()
+      if (!request.url.endsWith('/rpc/health')) return answer
+      const rows = (await answer.json()) as { name: string; message: string }[]
+      return Response.json(rows.map((row) => ({ ...row, ...changes(row) })))
+    }
+
+  test.for([
+    [-60, 'wrong', 'differ by'],
+    [60, 'wrong', 'differ by'],
+    [20, 'ok', 'agree'],
+  ] as const)('has a clock that is off by %i seconds', async ([seconds, state, message]) => {
+    const time = new Date(Date.now() + seconds * 1000).toISOString()
+    const { checked } = await examineAltered(
+      says(({ name }) => (name === 'clock' ? { message: `It says ${time}.` } : {})),
+    )
+    expect(checked.clock).toMatchObject({ state, message: expect.stringContaining(message) })
+  })
+
+  test('has no event of Stripe’s yet, which is not right where Stripe is used', async () => {
+    const { checked } = await examine(local)
+    expect(checked.stripe_events).toMatchObject({
+      state: 'unchecked',
+      message: expect.stringContaining('has come yet'),
+    })
+    expect((await examine(local, '--no-stripe')).checked.stripe_events?.state).toBe('ok')
   })
 })
 
@@ -291,11 +323,11 @@ describe('a function', () => {
 
 describe('the migrations', () => {
   const migrations = join(folder, 'supabase/migrations')
-  const name = '20261121000000_referbase.sql'
-  const write = (stamp: string) =>
+  const [packed = { name: '', text: '' }] = pack.migrations()
+  const write = (stamp: string, text = packed.text) =>
     writeFileSync(
       join(migrations, `${stamp}_referbase.sql`),
-      withHeader('--', { version: pack.version, name, preview: true }, 'select 1;\n'),
+      withHeader('--', { version: pack.version, name: packed.name, preview: true }, text),
     )
   beforeEach(() => {
     rmSync(join(folder, 'supabase'), { recursive: true, force: true })
@@ -315,12 +347,24 @@ describe('the migrations', () => {
     expect(await applied()).toMatchObject({
       state: 'wrong',
       message: 'Not applied: supabase/migrations/20990101000000_referbase.sql.',
-      remedy: 'supabase migration up',
+      remedy: 'npx supabase migration up',
     })
     write('20200101000000')
     const { checked } = await examineApart({ ...local, DATABASE_URL: stack.DATABASE_URL })
     expect(checked.repository_version?.state).toBe('ok')
-    expect(checked.migrations_applied?.remedy).toBe('supabase migration up --include-all')
+    expect(checked.migrations_applied?.remedy).toBe('npx supabase migration up --include-all')
+  })
+
+  test('are of another preview of the same version', async () => {
+    const version = async () => (await checkHistory(undefined, folder))[0]
+    write('20260101000000')
+    expect(await version()).toMatchObject({ check: 'repository_version', state: 'ok' })
+    write('20260101000000', 'select 1;\n')
+    expect(await version()).toMatchObject({
+      state: 'wrong',
+      message: expect.stringContaining(`another text of ${packed.name}`),
+      remedy: expect.stringContaining('npx --no-install referbase upgrade'),
+    })
   })
 
   test('are not compared without the database, or with one that does not respond', async () => {
@@ -409,7 +453,7 @@ describe('the endpoint at Stripe', () => {
         (line) => line && [line.state, line.remedy],
       )
     }
-    const mend = 'referbase stripe endpoint'
+    const mend = 'npx --no-install referbase stripe endpoint'
     expect(await lines()).toEqual([['wrong', mend], undefined, undefined])
     const endpoint = endpoints.add({ ...right, enabled_events: ['invoice.paid', 'charge.failed'] })
     expect(await lines()).toEqual([['wrong', mend], undefined, undefined])
@@ -422,6 +466,26 @@ describe('the endpoint at Stripe', () => {
       ['wrong', `${mend} --replace`],
       ['wrong', expect.stringContaining('Delete them')],
     ])
+  })
+
+  test('of connected accounts is needed where an organisation has one, and it alone where all have', async () => {
+    const { endpoints, environment } = await startStripeStandIn()
+    const statesOf = async () => {
+      const { checked } = await examineAltered(asItIs, environment)
+      return [checked.stripe_endpoint?.state, checked.stripe_endpoint_connect?.state]
+    }
+    endpoints.add({ ...right, application: 'ca_1' })
+    expect(await statesOf()).toEqual(['wrong', undefined])
+    const account = async (stripe_account_id: string | null) =>
+      sql`update referral.organisations set ${sql({ stripe_account_id })} where id = ${orgId}`
+    await account('acct_1')
+    expect(await statesOf()).toEqual([undefined, 'ok'])
+    await sql`select referral.create_organisation('Other', 'other', ${crypto.randomUUID()})`
+    expect(await statesOf()).toEqual(['wrong', 'ok'])
+    endpoints.all.length = 0
+    const { checked } = await examineAltered(asItIs, environment)
+    expect(checked.stripe_endpoint_connect?.remedy).toMatch(/endpoint --connect$/)
+    await account(null)
   })
 
   test('cannot be read by a key that Stripe refuses, or is of the other mode', async () => {

@@ -1,4 +1,7 @@
 /** `referbase setup` against the local stack: what it makes, what a second run does, and what it says. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { createClient } from '@supabase/supabase-js'
 import { describe, expect, inject, test } from 'vitest'
@@ -107,6 +110,14 @@ describe('setup', () => {
     for (const text of [done.org_id, done.link, 'npm install ./referbase-', 'createReferralClient'])
       expect(stdout).toContain(text)
     expect(stdout).not.toContain(stack.SUPABASE_SECRET_KEY)
+    const next = (file: string) =>
+      `\nNext:\n\n  npx --no-install referbase doctor${file} --org ${done.org_id}\n`
+    expect(stdout).toContain(next(''))
+    const file = join(mkdtempSync(join(tmpdir(), 'referbase-setup-')), 'my.env')
+    writeFileSync(file, '')
+    const named = await referbase(['--env-file', file, 'setup', '--slug', slug], stack)
+    expect(named.stdout).toContain(next(` --env-file ${file}`))
+    rmSync(dirname(file), { recursive: true })
     const tap = await fetch(done.link, { redirect: 'manual' })
     expect(tap.headers.get('location')).toBe(`https://app.test/?ref=${done.code}`)
   })
@@ -178,6 +189,11 @@ describe('setup', () => {
     expect(stdout).toContain('not part of this version')
     const ambassadors = await runJson('--slug', slug, '--program', 'ambassadors')
     expect(ambassadors.done.program_key).toBe('ambassadors')
+    // A referrer has one active code.
+    expect(ambassadors.done).toMatchObject({ code: done.code, code_program_key: 'friends' })
+    expect((await run('--slug', slug, '--program', 'ambassadors')).stdout).toContain(
+      `${done.link} of program friends\n`,
+    )
     // With tiers, a commission would not be used.
     const tiers = ['--slug', slug, '--program', 'ambassadors', '--commission', '9%', '--update']
     expect((await runJson(...tiers)).done.terms).not.toHaveProperty('tiers')

@@ -34,7 +34,9 @@ describe('destinations', () => {
     about('destinations', async (told) => {
       expect(await told.check()).toMatchObject({
         ...{ ok: false, found: 1n, message: 'web_destination is not set.' },
-        remedy: 'Call update_organisation with these settings: docs/links.md.',
+        remedy: expect.stringMatching(
+          /^Run "npx --no-install referbase setup --slug \S+" with --web, /,
+        ),
       })
       await set(told, { web_destination: 'https://example.org' })
       expect(await told.check()).toEqual({
@@ -89,7 +91,7 @@ describe('program', () => {
       await here.admin.rpc('update_program', off)
       expect(await check()).toMatchObject({
         ...{ ok: false, message: 'The default program, friends, is switched off.' },
-        remedy: 'Call update_program with {"active": true}, or make another one the default.',
+        remedy: `In the SQL editor: select referral.update_program('${here.program}', '{"active": true}')`,
       })
     }))
 
@@ -116,7 +118,11 @@ describe('program', () => {
       })
       await tx`delete from referral.programs where id = ${here.program}`
       expect(await check()).toMatchObject({
-        ...{ ok: false, message: 'There is no program.', remedy: 'Call create_program.' },
+        ...{
+          ok: false,
+          message: 'There is no program.',
+          remedy: expect.stringContaining('asks for its terms'),
+        },
       })
     }))
 })
@@ -130,7 +136,7 @@ describe('admin', () => {
       await tx`update referral.members set deactivated_at = now() where user_id = ${here.admin.id}`
       expect(await ofOperator(tx, here.org)).toMatchObject({
         ...{ ok: false, message: 'There is no active admin.' },
-        remedy: 'Call add_member with the id of a user and {"role": "admin"}, with the secret key.',
+        remedy: expect.stringMatching(/referbase setup --slug \S+ --admin EMAIL/),
       })
     }))
 
@@ -160,7 +166,7 @@ test('link_host says how links begin, and is no fault', () =>
   about('link_host', async (told) => {
     expect(await told.check()).toMatchObject({
       ok: true,
-      message: 'Links have the address of the project: no link host is set (docs/hosts.md).',
+      message: 'Links have the address of the project: no link host is set.',
     })
     await set(told, { link_origin: 'https://go.example.org' })
     const message = 'Links begin with https://go.example.org.'
@@ -228,7 +234,7 @@ describe('unattributed', () => {
       expect(await check()).toMatchObject({
         ...{ ok: false, found: 2n },
         message: 'None of the sales of the last 30 days credits anybody: 2.',
-        remedy: 'The operator calls list_unattributed, which gives the reasons: docs/earnings.md.',
+        remedy: 'In the SQL editor, for the reasons: select * from referral.list_unattributed()',
       })
       await sold(tx, { userId: here.friend.id })
       expect(await check()).toMatchObject({
@@ -237,6 +243,15 @@ describe('unattributed', () => {
       })
       await tx`update referral_private.sales set paid_at = now() - interval '31 days' where sale_id = 'in_1'`
       expect(await check()).toMatchObject({ found: 1n })
+    }))
+
+  test('counts live sales only, unless there is none', () =>
+    about('unattributed', async ({ tx, check }) => {
+      await sold(tx, { customer: 'cus_test', livemode: false })
+      expect(await check()).toMatchObject({ found: 1n })
+      for (const id of ['in_1', 'in_2'])
+        await sold(tx, { id, customer: `cus_${id}`, livemode: true })
+      expect(await check()).toMatchObject({ found: 2n })
     }))
 
   test('counts of a shared Stripe account only the sales that name the organisation', () =>
