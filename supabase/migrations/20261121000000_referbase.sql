@@ -14839,10 +14839,13 @@ declare
 begin
   if not p_organisation.active then
     v_wrong := 'The organisation is switched off.';
-    v_remedy := format('In the SQL editor: select referral.update_organisation(%L, ''{"active": true}'')', p_organisation.id);
+    v_remedy := format(
+      'In the SQL editor: select referral.update_organisation(%L, ''{"active": true}'')', p_organisation.id
+    );
   elsif not exists (select from referral.programs as p where p.org_id = p_organisation.id) then
     v_wrong := 'There is no program.';
-    v_remedy := 'Run "npx --no-install referbase setup --slug ' || p_organisation.slug || '", which asks for its terms.';
+    v_remedy := 'Run "npx --no-install referbase setup --slug ' || p_organisation.slug
+      || '", which asks for its terms.';
   elsif v_default.id is null then
     v_wrong := 'No program is the default.';
     v_remedy := format(
@@ -14858,7 +14861,8 @@ begin
   elsif (referral_private.terms_in_force(p_organisation.id, v_default.id)).version is null then
     v_wrong := 'The default program, ' || v_default.key || ', has no terms in force.';
     v_remedy := format(
-      'In the SQL editor: select referral.create_program(%L, ''second'', ''Second'', ''{}''); then make it the default.',
+      'In the SQL editor: select referral.create_program(%L, ''second'', ''Second'', ''{}''); then '
+        || 'make it the default.',
       p_organisation.id
     );
   end if;
@@ -14892,7 +14896,8 @@ begin
         then 'No active admin is a user of this project.'
     end,
     'Active admins: ' || referral_private.counted(cardinality(v_admin_ids)) || '.',
-    'Run "npx --no-install referbase setup --slug ' || p_organisation.slug || ' --admin EMAIL" with the address of a user.',
+    'Run "npx --no-install referbase setup --slug ' || p_organisation.slug
+      || ' --admin EMAIL" with the address of a user.',
     cardinality(v_admin_ids)
   );
 end
@@ -14926,7 +14931,8 @@ begin
       when v_active = 0 then 'None of the newest 10,000 codes is active.'
     end,
     'Active codes: ' || referral_private.counted(v_active) || '.',
-    'Run "npx --no-install referbase setup --slug ' || p_organisation.slug || '", which makes one for the admin.', v_active
+    'Run "npx --no-install referbase setup --slug ' || p_organisation.slug
+      || '", which makes one for the admin.', v_active
   );
 end
 $$;
@@ -15029,7 +15035,8 @@ $$;
 create type referral_private.credited_sales as (credited bigint, uncredited bigint, looked_at bigint);
 
 -- Of an organisation these are the sales that name it, and those that name none on a Stripe account that is its alone.
--- No index leads to the sales of one organisation: the newest 10,000 of all are looked at. Live ones count, unless there is
+-- No index leads to the sales of one organisation: the newest 10,000 of all are looked at. Live ones count, unless
+-- there is
 -- none of them.
 create function referral_private.recent_sales(p_organisation referral.organisations)
 returns referral_private.credited_sales
@@ -15157,7 +15164,8 @@ begin
   elsif v_failed is not null then
     return referral_private.checked(
       'jobs', 'Jobs that fail: ' || v_failed || '.', null,
-      'Read the message in the log of the database, and report it. The page on reliability says which jobs there are.', v_found
+      'Read the message in the log of the database, and report it. The page on reliability says '
+        || 'which jobs there are.', v_found
     );
   end if;
   return referral_private.checked(
@@ -15209,7 +15217,8 @@ as $$
 begin
   return referral_private.checked(
     p_name, case when p_found > 0 then p_what || ' ' || referral_private.counted(p_found) || '.' end, p_fine,
-    'In the SQL editor, until no row has more: select * from referral.run_maintenance(max_seconds => 30)', nullif(p_found, 0)
+    'In the SQL editor, until no row has more: select * from referral.run_maintenance(max_seconds '
+      || '=> 30)', nullif(p_found, 0)
   );
 end
 $$;
@@ -15374,7 +15383,8 @@ begin
         || array_to_string(s.slugs, ', ') || '.'
     end,
     'Every organisation passes that is switched on.',
-    case s.found when 1 then s.remedy else 'Run "npx --no-install referbase doctor --org ID" for each, with the id of the organisation.' end, nullif(s.found, 0)
+    case s.found when 1 then s.remedy else 'Run "npx --no-install referbase doctor --org ID" for '
+      || 'each, with the id of the organisation.' end, nullif(s.found, 0)
   ) as c
   order by s.place;
 end
