@@ -2,7 +2,8 @@
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { CliError } from '../../cli/cli-error.ts'
 
-const mark = '# Written by referbase, which removes this file when the stack stops.\n'
+/** The first line, by which the file is known again. */
+export const mark = '# Written by referbase, which removes this file when the stack stops.\n'
 
 /** Removes the file of a killed run, so that no process reads it, and fails early if the file cannot be written. */
 export function prepareEnvironmentFile(file: string): void {

@@ -17,6 +17,7 @@ import { basename, join } from 'node:path'
 import Stripe from 'stripe'
 import { afterEach, describe, expect, test } from 'vitest'
 import { migrationsFolder } from '../../scripts/releases/releases.ts'
+import { mark } from '../../scripts/stack/environment-file.ts'
 import { canReach } from '../../scripts/stack/home.ts'
 import { root } from '../../scripts/stack/root.ts'
 import { readEnvironmentFile, type StackEnvironment } from '../../scripts/stack/spawn.ts'
@@ -103,11 +104,19 @@ async function failure(running: Running): Promise<string> {
   return stderr.trim()
 }
 
+test('an env file that no stack has written is refused, and stays', async () => {
+  const file = join(newFolder(), 'env')
+  writeFileSync(file, 'SECRET=1')
+  const { code, stderr } = await start('start.ts', ['--fresh', '--env-file', file]).ended
+  expect([code, stderr]).toEqual([1, expect.stringContaining('Choose another name.')])
+  expect(readFileSync(file, 'utf8')).toBe('SECRET=1')
+})
+
 describe('npm start -- --fresh', () => {
   test('replaces an old env file once everything answers, takes the secret of stripe listen, is open with --host, and leaves nothing behind on Ctrl-C', async () => {
     const secret = `whsec_${'0123456789abcdef'.repeat(4)}`
     const file = join(newFolder(), 'env')
-    writeFileSync(file, 'SUPABASE_URL=old')
+    writeFileSync(file, `${mark}SUPABASE_URL=old`)
     const env = { ...process.env, STRIPE_WEBHOOK_SECRET: secret }
     const args = ['--fresh', '--host', '--env-file', file]
     const stack = await started(start('start.ts', args, { env }), file)
@@ -156,7 +165,7 @@ describe('npm start -- --fresh', () => {
 
   test('removes an old env file at once, and stops when it is interrupted while it starts', async () => {
     const file = join(newFolder(), 'env')
-    writeFileSync(file, 'SUPABASE_URL=old')
+    writeFileSync(file, `${mark}SUPABASE_URL=old`)
     const running = start('start.ts', ['--fresh', '--env-file', file])
     await until(() => !existsSync(file))
     running.child.kill('SIGINT')
