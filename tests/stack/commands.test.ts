@@ -119,7 +119,7 @@ describe('npm', () => {
 
 test('node and vitest are given files that exist, or that the document has the reader write', () => {
   for (const command of [...of('node'), ...of('vitest')]) {
-    const [file = ''] = command.words.filter((word) => /\.(ts|js|mjs)$/.test(word))
+    const [file = ''] = command.words.filter((word) => /\.(m?ts|m?js)$/.test(word))
     const written = readFileSync(join(root, command.document), 'utf8').includes(`\`${file}\``)
     expect(existsSync(join(root, file)) || written, command.text).toBe(true)
   }

@@ -9,7 +9,7 @@ import { openWorkshop } from '../support/workshop.ts'
 
 const document = join(root, 'docs/quickstart.md')
 const blocks = blocksOf(document)
-const files = blocks.filter(({ name }) => name?.endsWith('.ts'))
+const files = blocks.filter(({ name }) => name?.endsWith('.mts'))
 const commands = blocks
   .filter(({ language }) => language === 'sh')
   .flatMap(({ text }) => text.trim().split('\n'))
@@ -17,7 +17,7 @@ const commands = blocks
 test('a reader who copies it has a redeemed code and a commission', () => {
   const { folder, write, close } = openWorkshop('quickstart')
   try {
-    expect(files.map(({ name }) => name)).toEqual(['app.ts', 'pay.ts'])
+    expect(files.map(({ name }) => name)).toEqual(['app.mts', 'pay.mts'])
     for (const { name = '', text } of files) write(name, text)
     const run = (command: string) =>
       execSync(command.replace('npx --no-install referbase', `node ${join(root, 'dist/cli.js')}`), {

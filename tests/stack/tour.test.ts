@@ -13,7 +13,7 @@ test('the tour is one program that prints what its comments say', () => {
   const [, command = ''] = /run it with\s+`([^`]*)`/.exec(readFileSync(document, 'utf8')) ?? []
   const { folder, write, close } = openWorkshop('tour')
   try {
-    write('tour.ts', program)
+    write('tour.mts', program)
     const output = execSync(command, { cwd: folder, encoding: 'utf8', stdio: 'pipe' })
     expect(promisedBy(program).length).toBeGreaterThan(12)
     expect(output.trim().split('\n')).toEqual(promisedBy(program))
