@@ -1,7 +1,8 @@
 /**
  * `npm run soak`: runs the long proofs, and prints a table for docs/reliability.md. `-- --minutes N` repeats the model of
  * codes and the races with new seeds for N minutes. `-- --money` runs the proofs of money, `-- --links` the proofs of links,
- * `-- --columns` the tests of the database on one whose tables have their columns in the reversed order. Without an option it runs all, with ten minutes of codes.
+ * `-- --columns` the tests of the database on one whose tables have their columns in the reversed order,
+ * `-- --release` a release of a copy of this repository. Without an option it runs all, with ten minutes of codes.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -100,12 +101,15 @@ await runMain(async () => {
     money: { type: 'boolean' },
     links: { type: 'boolean' },
     columns: { type: 'boolean' },
+    release: { type: 'boolean' },
   } as const
   const { values } = parseArgs({ options })
   const all = Object.keys(values).length === 0
   const minutes = Number(values.minutes ?? (all ? 10 : 0))
   if (!(minutes >= 0))
-    throw new CliError('Usage: npm run soak -- [--minutes N] [--money] [--links] [--columns]')
+    throw new CliError(
+      'Usage: npm run soak -- [--minutes N] [--money] [--links] [--columns] [--release]',
+    )
   const more: Record<string, number> = {}
   try {
     let rounds = 0
@@ -118,6 +122,10 @@ await runMain(async () => {
     if (values.columns || all) {
       prove(ofColumns, newSeed(), { COLUMNS_REVERSED: '1' })
       more['runs of the tests of the database with reversed columns'] = 1
+    }
+    if (values.release || all) {
+      prove(['tests/stack/release.test.ts'], newSeed(), { RELEASE_A_COPY: '1' })
+      more['releases of a copy of the repository'] = 1
     }
     if (values.money || all) {
       const asked = Object.keys(money).flatMap((name) =>
