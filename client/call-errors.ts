@@ -363,6 +363,7 @@ export type CallErrors = {
     | 'invalid_argument'
     | 'rate_limited'
     | 'busy'
+  settle_stripe_events: 'busy'
   suspend_code:
     | 'not_a_member'
     | 'not_allowed'

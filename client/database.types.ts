@@ -1575,6 +1575,16 @@ export type Database = {
           isSetofReturn: false
         }
       }
+      settle_stripe_events: {
+        Args: { event_id?: string; stripe_account?: string }
+        Returns: Database['referral']['CompositeTypes']['settled_events']
+        SetofOptions: {
+          from: '*'
+          to: 'settled_events'
+          isOneToOne: true
+          isSetofReturn: true
+        }
+      }
       suspend_code: {
         Args: { code_id: string; reason?: string }
         Returns: {
@@ -1830,7 +1840,7 @@ export type Database = {
       code_status: 'active' | 'suspended' | 'rotated' | 'invalidated' | 'expired'
       decision: 'confirmed' | 'rejected'
       decision_kind: 'confirm' | 'reject' | 'forfeit'
-      event_status: 'applied' | 'duplicate' | 'ignored' | 'parked'
+      event_status: 'applied' | 'stored' | 'duplicate' | 'ignored' | 'parked'
       ledger_fault_kind: 'trigger' | 'balance' | 'entries' | 'target' | 'due'
       member_role: 'member' | 'coordinator' | 'admin'
       provenance: 'typed' | 'link' | 'install_referrer' | 'clipboard'
@@ -1897,6 +1907,7 @@ export type Database = {
         code_id: string | null
         rank: number | null
         event_ids: string[] | null
+        settlement_pending: boolean | null
       }
       day_clicks: {
         day: string | null
@@ -1914,10 +1925,12 @@ export type Database = {
         owed: number | null
         reward_pending: number | null
         reward_available: number | null
+        settlement_pending: boolean | null
       }
       event_result: {
         event_id: string | null
         status: Database['referral']['Enums']['event_status'] | null
+        unsettled: boolean | null
       }
       health_check: {
         name: string | null
@@ -2016,6 +2029,10 @@ export type Database = {
         android_destination: string | null
         android_package: string | null
         link_origin: string | null
+      }
+      settled_events: {
+        done: number | null
+        more: boolean | null
       }
       statement_entry: {
         entry_id: number | null
@@ -2175,7 +2192,7 @@ export const Constants = {
       code_status: ['active', 'suspended', 'rotated', 'invalidated', 'expired'],
       decision: ['confirmed', 'rejected'],
       decision_kind: ['confirm', 'reject', 'forfeit'],
-      event_status: ['applied', 'duplicate', 'ignored', 'parked'],
+      event_status: ['applied', 'stored', 'duplicate', 'ignored', 'parked'],
       ledger_fault_kind: ['trigger', 'balance', 'entries', 'target', 'due'],
       member_role: ['member', 'coordinator', 'admin'],
       provenance: ['typed', 'link', 'install_referrer', 'clipboard'],

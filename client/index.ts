@@ -27,6 +27,7 @@ export type {
   ParkedEvent,
   ParkedEventCount,
   RecordedFact,
+  SettledEvents,
   UnattributedSale,
 } from './operator-rows.ts'
 export type { Page } from './page.ts'

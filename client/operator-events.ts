@@ -8,8 +8,9 @@ import type { Call } from './result.ts'
 /** Stripe's events. The function `stripe-webhook` takes deliveries; these calls are for servers that take them themselves. */
 export type OperatorEventCalls = {
   /**
-   * Takes a verified event of Stripe's, reduced as `stripe-webhook` reduces it. `status` is `applied`, `duplicate` if it came
-   * before, `ignored` for a type that states no fact, or `parked` if it could not be read.
+   * Takes a verified event of Stripe's, reduced as `stripe-webhook` reduces it. `status` is `applied`, `stored` if it waits
+   * because another call has the Stripe account, `duplicate` if it came before, `ignored` for a type that states no fact, or
+   * `parked` if it could not be read. Where `unsettled` is true, call `settleStripeEvents`.
    */
   ingestStripeEvent(options: { event: object }): Call<'ingest_stripe_event', EventResult>
 

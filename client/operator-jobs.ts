@@ -1,7 +1,7 @@
 import { optional } from './arguments.ts'
 import type { Calls } from './calls.ts'
 import { first } from './first.ts'
-import type { ClickMaintenance, JobRun } from './operator-rows.ts'
+import type { ClickMaintenance, JobRun, SettledEvents } from './operator-rows.ts'
 import type { Call } from './result.ts'
 
 /** How many rows a call handles at most. */
@@ -58,6 +58,22 @@ export type OperatorJobCalls = {
   recogniseUsers(options?: Batch): Call<'recognise_users', number>
 
   /**
+   * Applies Stripe's events that are stored and wait, or settles payers that wait, of a Stripe account (the empty text is the
+   * platform's own), or of the one that has waited longest. Call it where `ingestStripeEvent` says `unsettled`, and again
+   * while there is `more`; `runMaintenance` does it too.
+   *
+   * @example
+   * const { data, error } = await operator.ingestStripeEvent({ event })
+   * if (error) throw error
+   * if (data.unsettled) await operator.settleStripeEvents({ stripeAccount: '' })
+   */
+  settleStripeEvents(options?: {
+    stripeAccount?: string
+    /** Nothing is done if this event does not wait any more. */
+    eventId?: string
+  }): Call<'settle_stripe_events', SettledEvents>
+
+  /**
    * Makes commissions and rewards available whose hold is over, of one Stripe account. Returns how many sales it looked at:
    * call again until that is 0. `maxRows` is 500 sales unless given, and at most.
    */
@@ -77,6 +93,8 @@ export function operatorJobCalls({ rpc }: Calls): OperatorJobCalls {
     purgeRateLimits: (options) => rpc('purge_rate_limits', batch, options),
     purgeSignUpClaims: (options) => rpc('purge_sign_up_claims', batch, options),
     recogniseUsers: (options) => rpc('recognise_users', batch, options),
+    settleStripeEvents: (options) =>
+      first(rpc('settle_stripe_events', { stripeAccount: optional, eventId: optional }, options)),
     releaseDueCommissions: (options) => rpc('release_due_commissions', batch, options),
   }
 }

@@ -27,6 +27,9 @@ export type EventResult = Composite<'event_result'>
 /** What became of a record: `ref` is the reference of the payment or the refund. */
 export type RecordedFact = Composite<'recorded_fact'>
 
+/** How much a settlement did, and whether more waits. */
+export type SettledEvents = Composite<'settled_events'>
+
 /** How much a job did, whether it left something, and the code of the error that undid its last batch. */
 export type JobRun = Nullable<Composite<'maintenance'>, 'error'>
 

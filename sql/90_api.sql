@@ -585,7 +585,8 @@ comment on function referral.explain_commission is
   'Returns why a sale earned what it did: facts, terms, arithmetic; for admins and the operator the sale''s id and the ids
 of the events that stated the facts, too. Admins see every person''s part. No row where the sale had no evidence when
 it was paid, or no part is the person''s. To people who are not staff code_id is the first code of its chain, not the
-rotated one that the friend used.
+rotated one that the friend used. settlement_pending: something waits to be settled, and the ledger may not have these
+amounts yet.
 
 org_id: the organisation.
 sale_number: the sale, as in my_statement; either this or sale_id.
@@ -913,9 +914,11 @@ end
 $$;
 
 comment on function referral.ingest_stripe_event is
-  'Takes one delivery of a verified Stripe event, reduced to what is needed. Status: applied; duplicate if it came
-before; ignored for types that state no fact; parked for what the webhook could not read. A parked event that comes
-again in a form that can be read is applied.
+  'Takes one delivery of a verified Stripe event, reduced to what is needed. Status: applied; stored if it is in the
+inbox and waits to be applied, because another call has the Stripe account; duplicate if it came before; ignored for
+types that state no fact; parked for what the webhook could not read, or the database refuses. A parked event that
+comes again in a form that can be read is applied. unsettled: something of the Stripe account waits, then call
+settle_stripe_events; if nobody does, run_maintenance settles it.
 
 event: the event as functions/stripe-webhook reduces it.
 Callers: the operator.
@@ -1129,7 +1132,8 @@ $$;
 comment on function referral.my_earnings is
   'Returns what a person has, per currency in minor units and per mode: commissions that are pending (on hold),
 available, in_transit, paid; owed is what they owe after money was reversed; the rewards that they got as a referee
-are reward_pending (on hold) and reward_available. in_transit and paid are 0, because payouts are not recorded yet.
+are reward_pending (on hold) and reward_available. settlement_pending: something waits to be settled, and amounts can
+still change. in_transit and paid are 0, because payouts are not recorded yet.
 
 org_id: the organisation.
 earner_id: the caller unless given.
@@ -1964,13 +1968,13 @@ $$;
 
 comment on function referral.run_maintenance is
   'Runs all jobs: keeps the storage of clicks, expires codes and redemptions, purges rate limits and sign-up claims,
-recognises users, and releases commissions and rewards whose hold is over. Call it every minute, or at least every
-hour; call it again at once while a row has more. Returns, for each job, how much it did, whether something is left,
-and error: the code of the error that undid its last batch, null if there was none. An error of one job leaves what
-the others did, and its message is in the database''s log. No rows while another call is under way. What another call
-has locked is left for the next one.
+recognises users, settles what waits, and releases commissions and rewards whose hold is over. Call it every minute,
+or at least every hour; call it again at once while a row has more. Returns, for each job, how much it did, whether
+something is left, and error: the code of the error that undid its last batch, null if there was none. An error of one
+job leaves what the others did, and its message is in the database''s log. No rows while another call is under way.
+What another call has locked is left for the next one.
 
-max_seconds: 1 to 30: after that only the last two jobs begin a batch, which is small.
+max_seconds: 1 to 30: after that only the last three jobs begin a batch, which is small.
 click_retention: how long clicks are kept, 90 days at least.
 Callers: the operator.
 Errors: invalid_argument, busy.';
@@ -2044,6 +2048,44 @@ Callers: members, for themselves.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, invalid_argument, rate_limited, busy.';
 
 grant execute on function referral.set_my_name to authenticated;
+
+create function referral.settle_stripe_events(stripe_account text default null, event_id text default null)
+returns setof referral.settled_events
+language plpgsql
+volatile
+rows 1
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '20s'
+as $$
+declare
+  v_schema text;
+  v_constraint text;
+  v_column text;
+begin
+  return query select x.* from referral_private.settle_stripe_events(
+    settle_stripe_events.stripe_account,
+    settle_stripe_events.event_id
+  ) as x;
+exception
+  when lock_not_available or deadlock_detected then
+    get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
+    perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
+    raise;
+end
+$$;
+
+comment on function referral.settle_stripe_events is
+  'Applies events that are stored and wait, up to 200 together, or, where none waits, settles up to 250 payers that wait
+because there was too much to do at once. Returns how many it took, and whether more is left. Call it when
+ingest_stripe_event says unsettled, and again while there is more; run_maintenance does it too.
+
+stripe_account: its id, the empty text for the platform''s own account; the one that has waited longest unless given.
+event_id: nothing is done if this event of the account does not wait any more.
+Callers: the operator.
+Errors: busy.';
+
+grant execute on function referral.settle_stripe_events to service_role;
 
 create function referral.suspend_code(code_id uuid, reason text default null)
 returns referral.codes
@@ -2290,7 +2332,8 @@ comment on function referral.verify_ledger is
 what is wrong, and next, from which the next slice begins; next is null after the last one. Kinds of faults: trigger
 (a table whose rows are written once has lost its trigger), balance (a stored balance is not the sum of its entries),
 entries (what is posted of a sale is not the sum of its entries), target (it is not what the facts say), due (nor is
-the time at which it becomes available). Example: docs/reliability.md.
+the time at which it becomes available). What waits to be settled has no fault of the last two kinds. Example:
+docs/reliability.md.
 
 after: next of the slice before; none for the first slice.
 page_size: accounts or sales in a slice, 1 to 1,000.

@@ -1,8 +1,8 @@
 import type postgres from 'postgres'
 
 /**
- * Compares all postings and all redemptions, after every due commission is released in both databases. Returns a line for
- * each row that only one of them has.
+ * Compares all postings and all redemptions, after what waits is settled and every due commission is released in both
+ * databases. Returns a line for each row that only one of them has.
  */
 export async function compare(source: postgres.Sql, target: postgres.Sql): Promise<string[]> {
   const [there, here] = [await standing(source), await standing(target)]
@@ -14,6 +14,10 @@ export async function compare(source: postgres.Sql, target: postgres.Sql): Promi
 
 /** A line for each row, with its key. */
 async function standing(sql: postgres.Sql): Promise<Set<string>> {
+  for (let more = true; more; ) {
+    const [row] = await sql`select more from referral.settle_stripe_events()`
+    more = row?.more === true
+  }
   for (let due = 1; due > 0; ) {
     const [row] = await sql`select referral.release_due_commissions() as due`
     due = Number(row?.due)

@@ -13,7 +13,7 @@ export async function replayEvents(source: postgres.Sql, target: postgres.Sql): 
     order by e.received_at`.cursor(500)
   for await (const rows of inbox) {
     for (const { status, body_sha256, event, parked, resolved } of rows) {
-      const given = status === 'parked' ? (resolved ?? { ...parked, parked: event.parked }) : event
+      const given = resolved ?? (status === 'parked' ? { ...parked, parked: event.parked } : event)
       await target`select referral.ingest_stripe_event(${target.json({ ...given, body_sha256 })})`
       count += 1
     }

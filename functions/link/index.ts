@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { connect } from '../_shared/database.ts'
 import { apiKeys, firstOf, readEnvironment } from '../_shared/environment.ts'
 import { secretKey, secretKeyDescription } from '../_shared/secret-key.ts'
+import { waitUntil } from '../_shared/wait-until.ts'
 import { createLinkHandler } from './handler.ts'
 
 const environment = readEnvironment(
@@ -32,11 +33,6 @@ const operatorKey = firstOf(
   environment.SUPABASE_SECRET_KEY,
 )
 
-/** The global that Supabase’s runtime adds to Deno’s. */
-const { EdgeRuntime } = globalThis as {
-  EdgeRuntime?: { waitUntil: (promise: Promise<void>) => void }
-}
-
 Deno.serve(
   createLinkHandler({
     database: connect(environment.SUPABASE_URL, publishableKey),
@@ -44,6 +40,6 @@ Deno.serve(
     fallbackUrl: environment.LINK_FALLBACK_URL,
     origin: `${new URL(environment.SUPABASE_URL).origin}/functions/v1`,
     proxySecrets: environment.LINK_PROXY_SECRET ?? [],
-    waitUntil: (promise) => EdgeRuntime?.waitUntil(promise),
+    waitUntil,
   }),
 )

@@ -3,6 +3,7 @@ import type { ReferralDatabase } from '../_shared/database.ts'
 import { errorResponse } from '../_shared/errors.ts'
 import { readBody } from './body.ts'
 import { parkEvent, type ReducedEvent, reduceEvent } from './event.ts'
+import { createSettler, type Settler } from './settler.ts'
 import { verifySignature } from './signature.ts'
 import { isThinEvent } from './thin-event.ts'
 
@@ -12,6 +13,7 @@ type Dependencies = {
   secrets: readonly string[]
   /** Whether this endpoint takes live events (true) or test events (false). */
   livemode: boolean
+  waitUntil?: (promise: Promise<void>) => void
   now?: () => number
 }
 
@@ -23,13 +25,14 @@ const pauses = [100, 300, 900]
  * needs, and passes it to one RPC. Nothing reaches the database before the signature is verified.
  *
  * A first delivery, a duplicate, an ignored event and a parked event (an unknown API version, unknown fields, or a value
- * that the database refuses) all return 200. 500 means that the database failed: nothing is stored, and Stripe sends the
- * event again. `GET /<slug>/.well-known/referbase` says the function's version and its mode.
+ * that the database refuses) all return 200, and so does an event that is stored and waits to be applied: it is settled
+ * after the answer. 500 means that the database failed: nothing is stored, and Stripe sends the event again. `GET /<slug>/.well-known/referbase` says the function's version and its mode.
  */
 export function createWebhookHandler(
   dependencies: Dependencies,
 ): (request: Request) => Promise<Response> {
-  const { database, secrets, livemode, now = Date.now } = dependencies
+  const { database, secrets, livemode, waitUntil = () => {}, now = Date.now } = dependencies
+  const settle = createSettler(database, waitUntil)
   return async (request) => {
     const reads = request.method === 'GET' || request.method === 'HEAD'
     if (reads && /^\/[^/]+\/\.well-known\/referbase$/.test(new URL(request.url).pathname))
@@ -49,24 +52,27 @@ export function createWebhookHandler(
       // Stripe also sends a live Connect endpoint the test events of its accounts, which is not an error.
       return event.account ? ignored() : errorResponse('wrong_mode')
     }
-    return store(database, event)
+    return store({ database, settle }, event)
   }
 }
 
 const ignored = () => Response.json({ status: 'ignored' })
 
-async function store(database: ReferralDatabase, event: ReducedEvent): Promise<Response> {
+type Store = { database: ReferralDatabase; settle: Settler }
+
+async function store({ database, settle }: Store, event: ReducedEvent): Promise<Response> {
   for (const pause of [...pauses, null]) {
     const { data, error } = await database
       .rpc('ingest_stripe_event', { event: { ...event } as never })
       .single()
     if (!error) {
       if (data.status === 'parked') console.warn(parkedLine(event))
+      if (data.unsettled) settle(event.account ?? '')
       return Response.json({ status: data.status })
     }
     // A value that breaks a constraint, or (class 22) is out of range.
     if (!event.parked && (error.code === 'invalid_event' || /^22/.test(error.code)))
-      return store(database, parkEvent(event, 'refused by the database'))
+      return store({ database, settle }, parkEvent(event, 'refused by the database'))
     if (pause === null || !['40001', '40P01', 'busy'].includes(error.code)) {
       console.error(`ingest_stripe_event failed: ${error.code || 'no response'}`)
       break
@@ -77,5 +83,5 @@ async function store(database: ReferralDatabase, event: ReducedEvent): Promise<R
 }
 
 function parkedLine({ id, type, api_version, parked }: ReducedEvent): string {
-  return `parked ${id}: ${type}, API version ${api_version}, reason: ${parked}`
+  return `parked ${id}: ${type}, API version ${api_version}, reason: ${parked ?? 'refused by the database'}`
 }

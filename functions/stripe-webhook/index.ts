@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { connect } from '../_shared/database.ts'
 import { apiKeys, firstOf, readEnvironment } from '../_shared/environment.ts'
 import { secretKey, secretKeyDescription } from '../_shared/secret-key.ts'
+import { waitUntil } from '../_shared/wait-until.ts'
 import { createWebhookHandler } from './handler.ts'
 import { signingSecrets } from './signing-secrets.ts'
 
@@ -26,5 +27,6 @@ Deno.serve(
     database: connect(environment.SUPABASE_URL, key),
     secrets: environment.STRIPE_WEBHOOK_SECRET,
     livemode: environment.STRIPE_LIVEMODE,
+    waitUntil,
   }),
 )

@@ -6,7 +6,7 @@
 import postgres from 'postgres'
 import { paidInvoice } from '../../tests/fixtures/stripe/invoice-paid.ts'
 import { operator } from '../../tests/support/actors.ts'
-import { reduced } from '../../tests/support/ingest.ts'
+import { reduced, settleAccount } from '../../tests/support/ingest.ts'
 
 const [url = '', userId = '', customer = '', at] = process.argv.slice(2)
 const sql = postgres(url, { max: 4, onnotice: () => {} })
@@ -15,8 +15,9 @@ await Promise.all(
   Array.from({ length: 4 }, async () => {
     for (;;) {
       const event = await reduced(paidInvoice({ userId, customer, at: Number(at) }))
-      await operator(sql).rpc('ingest_stripe_event', { event })
+      const [row] = await operator(sql).rpc('ingest_stripe_event', { event })
       process.stdout.write(`${event.id}\n`)
+      if (row?.unsettled) await settleAccount(sql, '')
     }
   }),
 )

@@ -58,13 +58,17 @@ begin
 end
 $$;
 
--- Writes these movements into the ledger, and updates each balance once.
+-- The event that caused what is posted of a sale, where several are settled together.
+create type referral_private.cause as (sale_id text collate "C", event_id text collate "C");
+
+-- Writes these movements into the ledger, and updates each balance once. A sale has the cause that is named for it, or
+-- else the first, which is that of all.
 create function referral_private.post_movements(
   p_stripe_account text,
   p_livemode boolean,
   p_movements referral_private.movement[],
   p_accounts referral_private.ledger_accounts[],
-  p_cause text
+  p_causes referral_private.cause[]
 )
 returns void
 language plpgsql
@@ -84,8 +88,9 @@ begin
         caused_by
       )
       select e.org_id, e.debit_account_id, e.credit_account_id, e.amount, e.currency, e.reason_key, p_stripe_account,
-        p_livemode, e.sale_id, p_cause
+        p_livemode, e.sale_id, coalesce(c.event_id, (p_causes[1]).event_id)
       from referral_private.entries_of(p_stripe_account, p_livemode, p_movements, v_postings, p_accounts) as e
+      left join unnest(p_causes[2:]) as c on c.sale_id = e.sale_id
       returning org_id, debit_account_id, credit_account_id, amount
     )
   update referral_private.ledger_accounts as a
@@ -103,15 +108,17 @@ end
 $$;
 
 -- Posts the differences between what won sales are owed and what is posted of these sales: all sales of the payers
--- that are settled, and those that may have become another payer's, or no sale.
+-- that are settled, and those that may have become another payer's, or no sale. At most so many at once: true if some
+-- are left.
 create function referral_private.post_differences(
   p_stripe_account text,
   p_livemode boolean,
   p_sale_ids text[],
   p_won referral_private.won_sale[],
-  p_cause text
+  p_causes referral_private.cause[],
+  p_max int
 )
-returns void
+returns boolean
 language plpgsql
 volatile
 security invoker
@@ -119,14 +126,16 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_differences referral_private.difference[] := array(
-    select d from referral_private.differences(p_stripe_account, p_livemode, p_sale_ids, p_won) as d
+    select d from referral_private.differences(p_stripe_account, p_livemode, p_sale_ids, p_won) as d limit p_max + 1
   );
+  v_are_left constant boolean := cardinality(v_differences) > p_max;
   v_movements referral_private.movement[];
   v_accounts referral_private.ledger_accounts[];
 begin
   if cardinality(v_differences) = 0 then
-    return;
+    return false;
   end if;
+  v_differences := v_differences[:p_max];
   v_movements := array(
     select m from unnest(v_differences) as d cross join lateral referral_private.movements_of(d) as m
   );
@@ -138,10 +147,11 @@ begin
       from unnest(v_movements) as m
       cross join lateral unnest(array[m.from_kind, m.to_kind]) as kind
     ));
-    perform referral_private.post_movements(p_stripe_account, p_livemode, v_movements, v_accounts, p_cause);
+    perform referral_private.post_movements(p_stripe_account, p_livemode, v_movements, v_accounts, p_causes);
   end if;
   if exists (select from unnest(v_differences) as d where d.pending = 0 and d.reward_pending = 0) then
     perform referral_private.change_due_times(v_differences);
   end if;
+  return v_are_left;
 end
 $$;

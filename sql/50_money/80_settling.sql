@@ -68,13 +68,15 @@ end
 $$;
 
 -- Settles these payers, the payers whose commissions change by it, and these sales, whose old and new payers they are.
--- The Stripe account lock is held exclusively.
-create function referral_private.settle(
+-- What is too much for one transaction waits in `to_settle`; so does all, if it may wait and the payers have many
+-- sales. The Stripe account lock is held exclusively.
+create function referral_private.settle_at_once(
   p_stripe_account text,
   p_livemode boolean,
   p_payer_ids text[],
   p_sale_ids text[],
-  p_cause text
+  p_causes referral_private.cause[],
+  p_may_wait boolean
 )
 returns void
 language plpgsql
@@ -87,6 +89,8 @@ set enable_seqscan = off
 set jit = off
 as $$
 declare
+  v_max constant int := referral_private.settled_at_once();
+  v_cause constant text := (p_causes[1]).event_id;
   -- A sale that is gone may have been all that linked its payer to a person: what it carries is settled too.
   v_payers text[] := p_payer_ids || p_sale_ids;
   v_sales text[];
@@ -101,22 +105,66 @@ begin
       select s.sale_id from referral_private.sales as s
       where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.payer_id = any (v_payers)
     );
-    if cardinality(v_sales) = 0 then
+    exit when cardinality(v_sales) = 0;
+    if p_may_wait and cardinality(v_sales) > 4 * v_max then
+      perform referral_private.settle_later(p_stripe_account, p_livemode, p_payer_ids || p_sale_ids, v_cause);
       return;
     end if;
     v_settled := referral_private.settlement_of(p_stripe_account, p_livemode, v_together);
     v_moved := referral_private.rank_referrals(p_stripe_account, p_livemode, v_payers, v_settled.won)
       || referral_private.place_guest_sales(p_stripe_account, p_livemode, v_sales, v_settled.won);
     exit when v_moved <@ v_payers;
+    if cardinality(v_moved) + cardinality(v_payers) > v_max then
+      perform referral_private.settle_later(
+        p_stripe_account, p_livemode, array(select unnest(v_moved) except select unnest(v_payers)), v_cause
+      );
+      exit;
+    end if;
     v_payers := v_payers || v_moved;
   end loop;
+  perform referral_private.settled_now(p_stripe_account, p_livemode, v_payers || p_sale_ids);
+  if cardinality(v_sales) = 0 then
+    return;
+  end if;
   perform referral_private.settle_redemptions(p_stripe_account, p_livemode, v_settled);
-  perform referral_private.post_differences(p_stripe_account, p_livemode, v_sales, v_settled.won, p_cause);
+  if referral_private.post_differences(
+    p_stripe_account, p_livemode, v_sales, v_settled.won, p_causes, v_max
+  ) then
+    perform referral_private.settle_later(p_stripe_account, p_livemode, p_payer_ids || p_sale_ids, v_cause);
+  end if;
 end
 $$;
 
--- Settles what a person's redemption touches, in both modes.
-create function referral_private.settle_user(p_stripe_account text, p_user_id uuid, p_cause text)
+-- Settles payers and sales as `settle_at_once` does, if they are not too many; else they wait. The first cause is that
+-- of all, others are those of their sales.
+create function referral_private.settle(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_payer_ids text[],
+  p_sale_ids text[],
+  p_cause text,
+  p_causes referral_private.cause[] default '{}'
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if cardinality(p_payer_ids) > referral_private.settled_at_once() then
+    perform referral_private.settle_later(p_stripe_account, p_livemode, p_payer_ids || p_sale_ids, p_cause);
+    return;
+  end if;
+  perform referral_private.settle_at_once(
+    p_stripe_account, p_livemode, p_payer_ids, p_sale_ids, array[(null, p_cause)::referral_private.cause] || p_causes,
+    true
+  );
+end
+$$;
+
+-- Settles what redemptions of these people touch, in both modes.
+create function referral_private.settle_users(p_stripe_account text, p_user_ids uuid[], p_cause text)
 returns void
 language plpgsql
 volatile
@@ -125,7 +173,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform referral_private.settle(
-    p_stripe_account, livemode, referral_private.payers_of_users(p_stripe_account, livemode, array[p_user_id]), '{}',
+    p_stripe_account, livemode, referral_private.payers_of_users(p_stripe_account, livemode, p_user_ids), '{}',
     p_cause
   )
   from unnest('{true,false}'::boolean[]) as livemode;

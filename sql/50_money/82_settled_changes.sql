@@ -34,10 +34,11 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform referral_private.settle_user(stripe_account, r.referee_id, 'Stripe account changed')
-  from referral.redemptions as r
-  cross join unnest(p_stripe_accounts) as stripe_account
-  where r.org_id = p_org_id;
+  perform referral_private.settle_users(
+    stripe_account, array(select r.referee_id from referral.redemptions as r where r.org_id = p_org_id),
+    'Stripe account changed'
+  )
+  from unnest(p_stripe_accounts) as stripe_account;
   perform referral_private.settle_payment_links(stripe_account, '-infinity')
   from unnest(p_stripe_accounts) as stripe_account;
 end

@@ -26,7 +26,7 @@ begin
     insert into referral_private.known_users (stripe_account, user_id, signed_up_at)
     select v_stripe_account, p_user_id, (select u.created_at from auth.users as u where u.id = p_user_id)
     on conflict do nothing;
-    perform referral_private.settle_user(v_stripe_account, p_user_id, 'member ' || p_user_id);
+    perform referral_private.settle_users(v_stripe_account, array[p_user_id], 'member ' || p_user_id);
   end loop;
 end
 $$;
@@ -69,7 +69,7 @@ begin
     foreach v_user_id in array referral_private.know_users(
       v_unknown.stripe_account, v_unknown.user_ids[1:p_max_rows - v_recognised]
     ) loop
-      perform referral_private.settle_user(v_unknown.stripe_account, v_user_id, 'user ' || v_user_id);
+      perform referral_private.settle_users(v_unknown.stripe_account, array[v_user_id], 'user ' || v_user_id);
       v_recognised := v_recognised + 1;
     end loop;
   end loop;

@@ -124,8 +124,8 @@ declare
   v_cause constant text := 'redemption ' || p_redemption.id;
 begin
   perform referral_private.know_users(p_stripe_account, array[p_redemption.referee_id]);
-  perform referral_private.settle_user(p_stripe_account, p_redemption.referee_id, v_cause);
-  perform referral_private.settle_user(p_stripe_account, p_redemption.referrer_id, v_cause);
+  perform referral_private.settle_users(p_stripe_account, array[p_redemption.referee_id], v_cause);
+  perform referral_private.settle_users(p_stripe_account, array[p_redemption.referrer_id], v_cause);
   select * into strict p_redemption
   from referral.redemptions as r
   where r.org_id = p_redemption.org_id and r.id = p_redemption.id;

@@ -1,7 +1,7 @@
 -- The inbox: every event of Stripe's that was delivered. Nothing here expires or changes: a delivery is recognised as a
 -- duplicate however late it comes. The time at which Stripe made the event is the first column of the key, so that
 -- deliveries of one time are stored beside each other; the same event always has the same time.
-create type referral.event_status as enum ('applied', 'duplicate', 'ignored', 'parked');
+create type referral.event_status as enum ('applied', 'stored', 'duplicate', 'ignored', 'parked');
 
 create table referral_private.stripe_events (
   stripe_account text not null,
@@ -27,6 +27,31 @@ for each statement
 execute function referral_private.refuse_change();
 
 alter table referral_private.stripe_events enable always trigger stripe_events_are_append_only;
+
+-- Events of the inbox that are not applied yet. Whoever has the Stripe account lock applies them, and deletes their
+-- rows.
+create table referral_private.unapplied_events (
+  stripe_account text not null,
+  livemode boolean not null,
+  event_id text not null,
+  event_created_at timestamptz not null,
+  stored_at timestamptz not null default clock_timestamp(),
+  -- With which error of ours it could not be applied; then only `run_maintenance` tries again.
+  error text,
+  constraint unapplied_events_pkey primary key (event_id, event_created_at, stripe_account, livemode),
+  constraint unapplied_events_are_in_the_inbox
+    foreign key (event_created_at, event_id, stripe_account, livemode) references referral_private.stripe_events (
+      created_at,
+      event_id,
+      stripe_account,
+      livemode
+    )
+      on delete restrict
+);
+
+create index unapplied_events_by_age on referral_private.unapplied_events (stripe_account, stored_at);
+
+alter table referral_private.unapplied_events enable row level security;
 
 -- Events that carry money or identity in a form that is not known yet, until a later version of referbase can read
 -- them: the names that the webhook reads, with values of a known form, and nothing personal.
@@ -78,7 +103,8 @@ execute function referral_private.refuse_change();
 
 alter table referral_private.resolved_events enable always trigger resolved_events_are_append_only;
 
-create type referral.event_result as (event_id text, status referral.event_status);
+-- `unsettled`: something of the Stripe account waits to be settled.
+create type referral.event_result as (event_id text, status referral.event_status, unsettled boolean);
 
 -- What an event states, as the webhook reduces it. Raises `invalid_event`.
 create function referral_private.stated_event_of(p_event jsonb)

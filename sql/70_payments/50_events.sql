@@ -1,4 +1,4 @@
--- One call takes one delivery, in one transaction: into the inbox, into facts, into the ledger.
+-- Events become facts, and what the facts touch is settled: once for all events that are applied together.
 
 -- The kind of object in which a type of event states facts; null where it states none.
 create function referral_private.object_kind_of(p_type text)
@@ -53,8 +53,81 @@ begin
 end
 $$;
 
--- States the facts of an event and settles what they touch. The Stripe account lock is held.
-create function referral_private.apply_event(p_type text, p_stated referral_private.stated_event)
+-- An event that states facts.
+create type referral_private.accepted_event as (type text, stated referral_private.stated_event);
+
+-- What events touched together, and which event touched what.
+create type referral_private.touched_together as (touched referral_private.touched, causes referral_private.cause[]);
+
+-- States the facts of these events, one after the other, and returns what they touched.
+create function referral_private.state_events(p_events referral_private.accepted_event[])
+returns referral_private.touched_together
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_event referral_private.accepted_event;
+  v_touched referral_private.touched;
+  v_payment_ids text[] := '{}';
+  v_carriers text[] := '{}';
+  v_causes referral_private.cause[] := '{}';
+begin
+  foreach v_event in array p_events loop
+    v_touched := referral_private.state_event(v_event.type, v_event.stated);
+    v_payment_ids := v_payment_ids || v_touched.payment_ids;
+    v_carriers := v_carriers || v_touched.carriers;
+    if cardinality(p_events) > 1 then
+      v_causes := v_causes || array(
+        select (id, (v_event.stated).event_id)::referral_private.cause
+        from unnest(v_touched.payment_ids || v_touched.carriers) as id
+      );
+    end if;
+  end loop;
+  return ((v_payment_ids, v_carriers)::referral_private.touched, v_causes)::referral_private.touched_together;
+end
+$$;
+
+-- Which of the events touched each of these sales last: one of its objects, or its payer.
+create function referral_private.causes_of_sales(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_sale_ids text[],
+  p_touched referral_private.cause[]
+)
+returns referral_private.cause[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
+as $$
+begin
+  if cardinality(p_touched) = 0 then
+    return '{}';
+  end if;
+  return array(
+    with
+      sold as materialized (
+        select s.sale_id, id
+        from referral_private.sales as s
+        cross join lateral unnest(s.object_ids || s.payer_id) as id
+        where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (p_sale_ids)
+      )
+    select distinct on (s.sale_id) (s.sale_id, t.event_id)::referral_private.cause
+    from sold as s
+    join unnest(p_touched) with ordinality as t (id, event_id, place) on t.id = s.id
+    order by s.sale_id, t.place desc
+  );
+end
+$$;
+
+-- States the facts of events of one Stripe account and mode, and settles what they touch. The Stripe account lock is
+-- held.
+create function referral_private.apply_together(p_events referral_private.accepted_event[])
 returns void
 language plpgsql
 volatile
@@ -66,9 +139,11 @@ set enable_seqscan = off
 set jit = off
 as $$
 declare
-  v_stripe_account constant text := p_stated.stripe_account;
-  v_livemode constant boolean := p_stated.livemode;
-  v_touched referral_private.touched := referral_private.state_event(p_type, p_stated);
+  v_last constant referral_private.stated_event := (p_events[cardinality(p_events)]).stated;
+  v_stripe_account constant text := v_last.stripe_account;
+  v_livemode constant boolean := v_last.livemode;
+  v_together constant referral_private.touched_together := referral_private.state_events(p_events);
+  v_touched constant referral_private.touched := v_together.touched;
   v_sales text[] := referral_private.touched_sales(
     v_stripe_account, v_livemode, v_touched.payment_ids || v_touched.carriers
   ) || array(
@@ -90,83 +165,12 @@ declare
     v_stripe_account, v_livemode, v_touched.carriers, v_sales
   );
 begin
-  -- An event that changes no sale, no link, no evidence and no history changes nothing that is owed.
+  -- Events that change no sale, no link, no evidence and no history change nothing that is owed.
   if cardinality(v_payers) > 0 then
     perform referral_private.settle(
-      v_stripe_account, v_livemode, v_payers, v_changed.sale_ids, p_stated.event_id
+      v_stripe_account, v_livemode, v_payers, v_changed.sale_ids, v_last.event_id,
+      referral_private.causes_of_sales(v_stripe_account, v_livemode, v_sales, v_together.causes)
     );
   end if;
 end
 $$;
-
-create function referral_private.ingest_stripe_event(p_event jsonb)
-returns setof referral.event_result
-language plpgsql
-volatile
-rows 1
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-declare
-  v_stated referral_private.stated_event;
-  v_type constant text := p_event ->> 'type';
-  v_status referral.event_status;
-begin
-  v_stated := referral_private.stated_event_of(p_event);
-  v_status := case
-    when p_event ->> 'parked' is not null then 'parked'
-    when referral_private.object_kind_of(v_type) is not null then 'applied'
-    else 'ignored'
-  end;
-
-  perform referral_private.lock_stripe_account(v_stated.stripe_account);
-  insert into referral_private.stripe_events (
-    stripe_account, livemode, event_id, type, status, created_at, body_sha256, event
-  )
-  values (
-    v_stated.stripe_account, v_stated.livemode, v_stated.event_id, v_type, v_status, v_stated.event_at,
-    p_event ->> 'body_sha256',
-    case
-      when v_status = 'parked' then jsonb_build_object('parked', p_event -> 'parked')
-      else p_event - 'body_sha256'
-    end
-  )
-  on conflict on constraint stripe_events_pkey do nothing;
-  if not found then
-    -- A parked event can come again in a form that can be read: from an endpoint of another API version.
-    if v_status = 'parked' or not referral_private.unpark(v_stated, p_event) then
-      v_status := 'duplicate';
-    end if;
-  elsif v_status = 'parked' then
-    insert into referral_private.parked_events (
-      stripe_account, livemode, event_id, event_created_at, reason, event
-    )
-    values (
-      v_stated.stripe_account, v_stated.livemode, v_stated.event_id, v_stated.event_at, p_event ->> 'parked',
-      p_event - 'parked'
-    );
-  end if;
-  if v_status = 'applied' then
-    perform referral_private.apply_event(v_type, v_stated);
-  end if;
-  return query select v_stated.event_id, v_status;
-exception
-  when data_exception or cannot_coerce or check_violation or not_null_violation then
-    perform referral_private.raise_error('invalid_event');
-end
-$$;
-
-comment on function referral_private.ingest_stripe_event is
-  'public: Takes one delivery of a verified Stripe event, reduced to what is needed. Status: applied; duplicate if it
-came before; ignored for types that state no fact; parked for what the webhook could not read. A parked event that comes
-again in a form that can be read is applied.
-
-group: Take payments
-event: the event as functions/stripe-webhook reduces it
-callers: the operator
-errors: invalid_event, busy
-returns: a row
-timeout: 20s';
-
-grant execute on function referral_private.ingest_stripe_event to service_role;

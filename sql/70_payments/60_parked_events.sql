@@ -126,9 +126,9 @@ begin
     v_status := case when referral_private.object_kind_of(v_type) is null then 'ignored' else 'applied' end;
   end if;
   if v_status = 'applied' then
-    perform referral_private.apply_event(v_type, v_stated);
+    perform referral_private.apply_together(array[(v_type, v_stated)::referral_private.accepted_event]);
   end if;
-  return query select v_stated.event_id, v_status;
+  return query select v_stated.event_id, v_status, referral_private.is_unsettled(v_stated.stripe_account);
 exception
   when data_exception or cannot_coerce or check_violation or not_null_violation then
     perform referral_private.raise_error('invalid_event');

@@ -150,7 +150,7 @@ begin
   )
   on conflict do nothing;
   if found then
-    perform referral_private.settle_user(p_payment.stripe_account, p_referee_id, p_payment.payment_id);
+    perform referral_private.settle_users(p_payment.stripe_account, array[p_referee_id], p_payment.payment_id);
   end if;
   insert into referral_private.payer_users (stripe_account, livemode, carrier, user_id, linked_at)
   values (p_payment.stripe_account, p_payment.livemode, p_payment.customer_id, p_referee_id, '-infinity')

@@ -79,7 +79,8 @@ create type referral.earnings as (
   paid bigint,
   owed bigint,
   reward_pending bigint,
-  reward_available bigint
+  reward_available bigint,
+  settlement_pending boolean
 );
 
 create function referral_private.my_earnings(
@@ -98,7 +99,7 @@ declare
 begin
   return query
   select b.currency, b.livemode, b.pending, b.available, b.in_transit, b.paid, b.owed, b.reward_pending,
-    b.reward_available
+    b.reward_available, referral_private.is_settlement_pending(p_org_id, b.livemode)
   from referral_private.balances_of(p_org_id, v_earner_id, p_livemode, null, null) as b;
 end
 $$;
@@ -106,7 +107,8 @@ $$;
 comment on function referral_private.my_earnings is
   'public: Returns what a person has, per currency in minor units and per mode: commissions that are pending (on hold),
 available, in_transit, paid; owed is what they owe after money was reversed; the rewards that they got as a referee are
-reward_pending (on hold) and reward_available. in_transit and paid are 0, because payouts are not recorded yet.
+reward_pending (on hold) and reward_available. settlement_pending: something waits to be settled, and amounts can still
+change. in_transit and paid are 0, because payouts are not recorded yet.
 
 group: See referrals and earnings
 org_id: the organisation

@@ -22,7 +22,8 @@ create type referral.commission_explanation as (
   redemption_id uuid,
   code_id uuid,
   rank int,
-  event_ids text[]
+  event_ids text[],
+  settlement_pending boolean
 );
 
 -- How the amount of a target came about, in words that can be computed by hand.
@@ -161,7 +162,8 @@ begin
     (t.sale).total_excluding_tax, (t.sale).sale_at, t.available_at,
     (t.evidence).program_id, (t.evidence).terms_version, t.terms, (t.evidence).at, (t.evidence).redemption_id,
     case when v_is_staff then (t.evidence).code_id else (t.evidence).chain_id end, t.rank,
-    case when v_is_admin then referral_private.events_of_sale(v_stripe_account, s.livemode, s.sale_id) end
+    case when v_is_admin then referral_private.events_of_sale(v_stripe_account, s.livemode, s.sale_id) end,
+    referral_private.is_settlement_pending(p_org_id, s.livemode)
   from referral_private.sales as s
   cross join lateral referral_private.targets_at(
     v_stripe_account, s.livemode, array[s.payer_id], clock_timestamp()
@@ -177,7 +179,8 @@ comment on function referral_private.explain_commission is
   'public: Returns why a sale earned what it did: facts, terms, arithmetic; for admins and the operator the sale''s id
 and the ids of the events that stated the facts, too. Admins see every person''s part. No row where the sale had no
 evidence when it was paid, or no part is the person''s. To people who are not
-staff code_id is the first code of its chain, not the rotated one that the friend used.
+staff code_id is the first code of its chain, not the rotated one that the friend used. settlement_pending: something
+waits to be settled, and the ledger may not have these amounts yet.
 
 group: See referrals and earnings
 org_id: the organisation

@@ -1,7 +1,36 @@
 -- Sales whose entries, postings and targets are not equal.
 
--- What is wrong with sales: the entries of a sale add up to what is posted, and that is what the facts say. What is due
--- and not released yet counts as available.
+-- Of these sales those that wait to be settled, themselves or with another payer of their payer's person.
+create function referral_private.sales_waiting(p_stripe_account text, p_livemode boolean, p_sale_ids text[])
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (select from referral_private.to_settle as q where q.stripe_account = p_stripe_account) then
+    return '{}';
+  end if;
+  return array(
+    select q.payer_id from referral_private.to_settle as q
+    where q.stripe_account = p_stripe_account and q.livemode = p_livemode and q.payer_id = any (p_sale_ids)
+    union
+    select s.sale_id
+    from referral_private.sales as s
+    where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (p_sale_ids)
+      and exists (
+        select
+        from unnest((referral_private.payers_together(p_stripe_account, p_livemode, array[s.payer_id])).payers) as p
+        join referral_private.to_settle as q
+          on q.payer_id = p.payer_id and q.stripe_account = p_stripe_account and q.livemode = p_livemode
+      )
+  );
+end
+$$;
+
+-- What is wrong with sales: the entries of a sale add up to what is posted, and that is what the facts say, unless it
+-- waits to be settled. What is due and not released yet counts as available.
 create function referral_private.faults_of_sales(p_stripe_account text, p_livemode boolean, p_sale_ids text[])
 returns setof referral.ledger_fault
 language plpgsql
@@ -15,6 +44,7 @@ declare
     select distinct s.payer_id from referral_private.sales as s
     where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (p_sale_ids)
   );
+  v_waiting text[] := referral_private.sales_waiting(p_stripe_account, p_livemode, p_sale_ids);
 begin
   return query
   with
@@ -60,6 +90,7 @@ begin
   select a.fault, a.org_id, p_stripe_account, p_livemode, a.sale_id, a.earner_id, a.kind, a.currency,
     sum(a.expected)::bigint, sum(a.found)::bigint
   from amounts as a
+  where a.fault = 'entries' or not a.sale_id = any (v_waiting)
   group by a.fault, a.org_id, a.sale_id, a.earner_id, a.kind, a.currency
   having sum(a.expected) <> sum(a.found) or a.fault = 'due'
   order by a.sale_id, a.fault, a.earner_id, a.kind;

@@ -105,6 +105,41 @@ begin
 end
 $$;
 
+-- Whether events that are stored, and payers, wait for their settlement longer than a few minutes.
+create function referral_private.check_settlement()
+returns referral.health_check
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_since timestamptz;
+  v_errors text;
+  v_found bigint;
+begin
+  select min(w.since), string_agg(distinct w.error, ', ' order by w.error), count(*)
+  into v_since, v_errors, v_found
+  from (
+    (
+      select u.stored_at as since, u.error from referral_private.unapplied_events as u
+      order by u.stored_at
+      limit 1000
+    )
+    union all
+    (select q.queued_at, null from referral_private.to_settle as q order by q.queued_at limit 1000)
+  ) as w;
+  return referral_private.checked(
+    'settlement', case
+      when v_since < clock_timestamp() - interval '10 minutes' then
+        'Events and payers that wait to be settled: ' || referral_private.counted(v_found) || ', since '
+          || referral_private.iso_time(v_since) || coalesce(', with errors: ' || v_errors, '') || '.'
+    end, 'Nothing waits to be settled for long.',
+    'In the SQL editor, until no row has more: select * from referral.settle_stripe_events()', nullif(v_found, 0)
+  );
+end
+$$;
+
 -- What the jobs have left for more than an hour.
 create function referral_private.checks_of_overdue()
 returns setof referral.health_check

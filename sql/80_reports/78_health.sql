@@ -125,6 +125,7 @@ begin
     );
     return query select c.* from referral_private.checks_of_organisations() as c;
     return next referral_private.check_jobs();
+    return next referral_private.check_settlement();
     return next referral_private.check_clicks_partition();
     return query select c.* from referral_private.checks_of_overdue() as c;
     return query select c.* from referral_private.checks_of_events() as c;

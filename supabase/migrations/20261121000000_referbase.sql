@@ -8382,13 +8382,17 @@ begin
 end
 $$;
 
--- Writes these movements into the ledger, and updates each balance once.
+-- The event that caused what is posted of a sale, where several are settled together.
+create type referral_private.cause as (sale_id text collate "C", event_id text collate "C");
+
+-- Writes these movements into the ledger, and updates each balance once. A sale has the cause that is named for it, or
+-- else the first, which is that of all.
 create function referral_private.post_movements(
   p_stripe_account text,
   p_livemode boolean,
   p_movements referral_private.movement[],
   p_accounts referral_private.ledger_accounts[],
-  p_cause text
+  p_causes referral_private.cause[]
 )
 returns void
 language plpgsql
@@ -8408,8 +8412,9 @@ begin
         caused_by
       )
       select e.org_id, e.debit_account_id, e.credit_account_id, e.amount, e.currency, e.reason_key, p_stripe_account,
-        p_livemode, e.sale_id, p_cause
+        p_livemode, e.sale_id, coalesce(c.event_id, (p_causes[1]).event_id)
       from referral_private.entries_of(p_stripe_account, p_livemode, p_movements, v_postings, p_accounts) as e
+      left join unnest(p_causes[2:]) as c on c.sale_id = e.sale_id
       returning org_id, debit_account_id, credit_account_id, amount
     )
   update referral_private.ledger_accounts as a
@@ -8427,15 +8432,17 @@ end
 $$;
 
 -- Posts the differences between what won sales are owed and what is posted of these sales: all sales of the payers
--- that are settled, and those that may have become another payer's, or no sale.
+-- that are settled, and those that may have become another payer's, or no sale. At most so many at once: true if some
+-- are left.
 create function referral_private.post_differences(
   p_stripe_account text,
   p_livemode boolean,
   p_sale_ids text[],
   p_won referral_private.won_sale[],
-  p_cause text
+  p_causes referral_private.cause[],
+  p_max int
 )
-returns void
+returns boolean
 language plpgsql
 volatile
 security invoker
@@ -8443,14 +8450,16 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_differences referral_private.difference[] := array(
-    select d from referral_private.differences(p_stripe_account, p_livemode, p_sale_ids, p_won) as d
+    select d from referral_private.differences(p_stripe_account, p_livemode, p_sale_ids, p_won) as d limit p_max + 1
   );
+  v_are_left constant boolean := cardinality(v_differences) > p_max;
   v_movements referral_private.movement[];
   v_accounts referral_private.ledger_accounts[];
 begin
   if cardinality(v_differences) = 0 then
-    return;
+    return false;
   end if;
+  v_differences := v_differences[:p_max];
   v_movements := array(
     select m from unnest(v_differences) as d cross join lateral referral_private.movements_of(d) as m
   );
@@ -8462,10 +8471,78 @@ begin
       from unnest(v_movements) as m
       cross join lateral unnest(array[m.from_kind, m.to_kind]) as kind
     ));
-    perform referral_private.post_movements(p_stripe_account, p_livemode, v_movements, v_accounts, p_cause);
+    perform referral_private.post_movements(p_stripe_account, p_livemode, v_movements, v_accounts, p_causes);
   end if;
   if exists (select from unnest(v_differences) as d where d.pending = 0 and d.reward_pending = 0) then
     perform referral_private.change_due_times(v_differences);
+  end if;
+  return v_are_left;
+end
+$$;
+
+-- Work that is too large for one transaction: payers that wait to be settled. Whoever settles them reads the facts as
+-- they are then, so it does not matter when.
+create table referral_private.to_settle (
+  stripe_account text collate "C" not null,
+  livemode boolean not null,
+  -- A payer; or a sale that may be gone, which was its payer's.
+  payer_id text collate "C" not null,
+  caused_by text collate "C" not null,
+  queued_at timestamptz not null default clock_timestamp(),
+  constraint to_settle_pkey primary key (payer_id, stripe_account, livemode)
+);
+
+create index to_settle_by_age on referral_private.to_settle (stripe_account, queued_at, payer_id);
+
+alter table referral_private.to_settle enable row level security;
+
+-- How many payers, and how many differences of sales, are settled in one transaction at most. The Stripe account lock
+-- is held meanwhile, for a quarter of a second or so.
+create function referral_private.settled_at_once()
+returns int
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return 250;
+end
+$$;
+
+-- Makes payers wait to be settled. The Stripe account lock is held.
+create function referral_private.settle_later(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_payer_ids text[],
+  p_cause text
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into referral_private.to_settle (stripe_account, livemode, payer_id, caused_by)
+  select p_stripe_account, p_livemode, payer_id, p_cause
+  from (select distinct unnest(p_payer_ids) as payer_id) as waiting
+  on conflict do nothing;
+end
+$$;
+
+-- Takes payers that are settled now from those that wait.
+create function referral_private.settled_now(p_stripe_account text, p_livemode boolean, p_payer_ids text[])
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if exists (select from referral_private.to_settle as q where q.stripe_account = p_stripe_account) then
+    delete from referral_private.to_settle as q
+    where q.stripe_account = p_stripe_account and q.livemode = p_livemode and q.payer_id = any (p_payer_ids);
   end if;
 end
 $$;
@@ -8540,13 +8617,15 @@ end
 $$;
 
 -- Settles these payers, the payers whose commissions change by it, and these sales, whose old and new payers they are.
--- The Stripe account lock is held exclusively.
-create function referral_private.settle(
+-- What is too much for one transaction waits in `to_settle`; so does all, if it may wait and the payers have many
+-- sales. The Stripe account lock is held exclusively.
+create function referral_private.settle_at_once(
   p_stripe_account text,
   p_livemode boolean,
   p_payer_ids text[],
   p_sale_ids text[],
-  p_cause text
+  p_causes referral_private.cause[],
+  p_may_wait boolean
 )
 returns void
 language plpgsql
@@ -8559,6 +8638,8 @@ set enable_seqscan = off
 set jit = off
 as $$
 declare
+  v_max constant int := referral_private.settled_at_once();
+  v_cause constant text := (p_causes[1]).event_id;
   -- A sale that is gone may have been all that linked its payer to a person: what it carries is settled too.
   v_payers text[] := p_payer_ids || p_sale_ids;
   v_sales text[];
@@ -8573,22 +8654,66 @@ begin
       select s.sale_id from referral_private.sales as s
       where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.payer_id = any (v_payers)
     );
-    if cardinality(v_sales) = 0 then
+    exit when cardinality(v_sales) = 0;
+    if p_may_wait and cardinality(v_sales) > 4 * v_max then
+      perform referral_private.settle_later(p_stripe_account, p_livemode, p_payer_ids || p_sale_ids, v_cause);
       return;
     end if;
     v_settled := referral_private.settlement_of(p_stripe_account, p_livemode, v_together);
     v_moved := referral_private.rank_referrals(p_stripe_account, p_livemode, v_payers, v_settled.won)
       || referral_private.place_guest_sales(p_stripe_account, p_livemode, v_sales, v_settled.won);
     exit when v_moved <@ v_payers;
+    if cardinality(v_moved) + cardinality(v_payers) > v_max then
+      perform referral_private.settle_later(
+        p_stripe_account, p_livemode, array(select unnest(v_moved) except select unnest(v_payers)), v_cause
+      );
+      exit;
+    end if;
     v_payers := v_payers || v_moved;
   end loop;
+  perform referral_private.settled_now(p_stripe_account, p_livemode, v_payers || p_sale_ids);
+  if cardinality(v_sales) = 0 then
+    return;
+  end if;
   perform referral_private.settle_redemptions(p_stripe_account, p_livemode, v_settled);
-  perform referral_private.post_differences(p_stripe_account, p_livemode, v_sales, v_settled.won, p_cause);
+  if referral_private.post_differences(
+    p_stripe_account, p_livemode, v_sales, v_settled.won, p_causes, v_max
+  ) then
+    perform referral_private.settle_later(p_stripe_account, p_livemode, p_payer_ids || p_sale_ids, v_cause);
+  end if;
 end
 $$;
 
--- Settles what a person's redemption touches, in both modes.
-create function referral_private.settle_user(p_stripe_account text, p_user_id uuid, p_cause text)
+-- Settles payers and sales as `settle_at_once` does, if they are not too many; else they wait. The first cause is that
+-- of all, others are those of their sales.
+create function referral_private.settle(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_payer_ids text[],
+  p_sale_ids text[],
+  p_cause text,
+  p_causes referral_private.cause[] default '{}'
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if cardinality(p_payer_ids) > referral_private.settled_at_once() then
+    perform referral_private.settle_later(p_stripe_account, p_livemode, p_payer_ids || p_sale_ids, p_cause);
+    return;
+  end if;
+  perform referral_private.settle_at_once(
+    p_stripe_account, p_livemode, p_payer_ids, p_sale_ids, array[(null, p_cause)::referral_private.cause] || p_causes,
+    true
+  );
+end
+$$;
+
+-- Settles what redemptions of these people touch, in both modes.
+create function referral_private.settle_users(p_stripe_account text, p_user_ids uuid[], p_cause text)
 returns void
 language plpgsql
 volatile
@@ -8597,7 +8722,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform referral_private.settle(
-    p_stripe_account, livemode, referral_private.payers_of_users(p_stripe_account, livemode, array[p_user_id]), '{}',
+    p_stripe_account, livemode, referral_private.payers_of_users(p_stripe_account, livemode, p_user_ids), '{}',
     p_cause
   )
   from unnest('{true,false}'::boolean[]) as livemode;
@@ -8640,10 +8765,11 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform referral_private.settle_user(stripe_account, r.referee_id, 'Stripe account changed')
-  from referral.redemptions as r
-  cross join unnest(p_stripe_accounts) as stripe_account
-  where r.org_id = p_org_id;
+  perform referral_private.settle_users(
+    stripe_account, array(select r.referee_id from referral.redemptions as r where r.org_id = p_org_id),
+    'Stripe account changed'
+  )
+  from unnest(p_stripe_accounts) as stripe_account;
   perform referral_private.settle_payment_links(stripe_account, '-infinity')
   from unnest(p_stripe_accounts) as stripe_account;
 end
@@ -8740,6 +8866,69 @@ when
   )
 execute function referral_private.settle_ahead_of_code();
 
+-- Payers that wait are settled piece by piece, each in a transaction of its own.
+
+-- Settles those that have waited longest, on an account whose lock is held. At least one payer is settled, and not many
+-- sales together. Returns how many waited.
+create function referral_private.settle_waiting(p_stripe_account text)
+returns int
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $$
+declare
+  v_max constant int := referral_private.settled_at_once();
+  v_piece record;
+  v_settled int := 0;
+begin
+  for v_piece in
+    with
+      oldest as materialized (
+        select q.* from referral_private.to_settle as q
+        where q.stripe_account = p_stripe_account
+        order by q.queued_at, q.payer_id
+        limit v_max
+      ),
+      counted as (
+        select o.*, sold.sales, sum(sold.sales) over (order by o.queued_at, o.payer_id) as sum
+        from oldest as o
+        cross join lateral (
+          select count(*) as sales from referral_private.sales as s
+          where s.payer_id = o.payer_id and s.stripe_account = o.stripe_account and s.livemode = o.livemode
+        ) as sold
+      ),
+      taken as (
+        delete from referral_private.to_settle as q
+        using counted as c
+        where q.payer_id = c.payer_id and q.stripe_account = c.stripe_account and q.livemode = c.livemode
+          and c.sum - c.sales < v_max
+        returning q.livemode, q.payer_id, q.caused_by
+      )
+    select t.livemode, array_agg(t.payer_id) as ids, min(t.caused_by) as caused_by
+    from taken as t
+    group by t.livemode
+  loop
+    perform referral_private.settle_at_once(
+      p_stripe_account, v_piece.livemode, v_piece.ids || array(
+        select s.payer_id from referral_private.sales as s
+        where s.sale_id = any (v_piece.ids) and s.stripe_account = p_stripe_account
+          and s.livemode = v_piece.livemode
+      ), array(
+        select unnest(v_piece.ids)
+        except
+        select s.sale_id from referral_private.sales as s
+        where s.sale_id = any (v_piece.ids) and s.stripe_account = p_stripe_account
+          and s.livemode = v_piece.livemode
+      ), array[(null, v_piece.caused_by)::referral_private.cause], false
+    );
+    v_settled := v_settled + cardinality(v_piece.ids);
+  end loop;
+  return v_settled;
+end
+$$;
+
 -- Release: commissions and rewards whose hold is over go from pending to available. A call handles one Stripe account
 -- and few sales, so that the Stripe account lock is held shortly.
 create function referral_private.release_due_commissions(p_max_rows int default 500)
@@ -8827,7 +9016,7 @@ begin
     insert into referral_private.known_users (stripe_account, user_id, signed_up_at)
     select v_stripe_account, p_user_id, (select u.created_at from auth.users as u where u.id = p_user_id)
     on conflict do nothing;
-    perform referral_private.settle_user(v_stripe_account, p_user_id, 'member ' || p_user_id);
+    perform referral_private.settle_users(v_stripe_account, array[p_user_id], 'member ' || p_user_id);
   end loop;
 end
 $$;
@@ -8870,7 +9059,7 @@ begin
     foreach v_user_id in array referral_private.know_users(
       v_unknown.stripe_account, v_unknown.user_ids[1:p_max_rows - v_recognised]
     ) loop
-      perform referral_private.settle_user(v_unknown.stripe_account, v_user_id, 'user ' || v_user_id);
+      perform referral_private.settle_users(v_unknown.stripe_account, array[v_user_id], 'user ' || v_user_id);
       v_recognised := v_recognised + 1;
     end loop;
   end loop;
@@ -11546,8 +11735,8 @@ declare
   v_cause constant text := 'redemption ' || p_redemption.id;
 begin
   perform referral_private.know_users(p_stripe_account, array[p_redemption.referee_id]);
-  perform referral_private.settle_user(p_stripe_account, p_redemption.referee_id, v_cause);
-  perform referral_private.settle_user(p_stripe_account, p_redemption.referrer_id, v_cause);
+  perform referral_private.settle_users(p_stripe_account, array[p_redemption.referee_id], v_cause);
+  perform referral_private.settle_users(p_stripe_account, array[p_redemption.referrer_id], v_cause);
   select * into strict p_redemption
   from referral.redemptions as r
   where r.org_id = p_redemption.org_id and r.id = p_redemption.id;
@@ -12079,166 +12268,6 @@ errors: not_a_member, not_allowed, decision_not_found, invalid_argument, busy
 timeout: 60s';
 
 grant execute on function referral_private.withdraw_decision to authenticated, service_role;
-
--- The one job: everything that has to be done from time to time, in batches of a bounded size.
-
--- When each job last ran, how much it did then, whether it left something, and the code of the error if it failed.
-create table referral_private.maintenance_runs (
-  job text not null,
-  ran_at timestamptz not null,
-  done int not null,
-  more boolean not null,
-  error text,
-  -- Since when every run has left something or failed; null if the last one did neither.
-  behind_since timestamptz,
-  constraint maintenance_runs_pkey primary key (job)
-);
-
-alter table referral_private.maintenance_runs enable row level security;
-
-create type referral.maintenance as (job text, done int, more boolean, error text);
-
--- The code of the error with which a job failed: ours, or Postgres' own. Null if it met a lock: then nothing is wrong,
--- and the next call does it. The database's log has the message, which can have values of rows in it.
-create function referral_private.error_of_job(p_job text, p_sqlstate text, p_message text)
-returns text
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_code constant text := case when p_sqlstate = 'PGRST' then p_message::json ->> 'code' else p_sqlstate end;
-begin
-  if v_code in ('busy', '55P03') then
-    return null;
-  end if;
-  raise warning 'referral: the job % failed: %: %', p_job, v_code, p_message;
-  return v_code;
-end
-$$;
-
--- Runs one batch of a job, and returns how much it did. `more` says that another batch could find something. The batch
--- is a subtransaction: an error undoes it, releases its locks, and leaves what the other jobs did.
-create function referral_private.run_batch(p_job text, p_click_retention interval)
-returns referral.maintenance
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_clicks referral.click_maintenance;
-  v_done int;
-  v_more boolean;
-begin
-  case p_job
-    when 'maintain_clicks' then
-      v_clicks := referral_private.maintain_clicks(p_click_retention, 10000);
-      v_done := v_clicks.partitions_made + v_clicks.partitions_dropped + v_clicks.clicks_removed
-        + v_clicks.visitors_removed;
-      v_more := greatest(v_clicks.clicks_removed, v_clicks.visitors_removed) >= 10000;
-    when 'expire_codes' then
-      v_done := referral_private.expire_codes(1000);
-    when 'expire_redemptions' then
-      v_done := referral_private.expire_redemptions(1000);
-    when 'purge_rate_limits' then
-      v_done := referral_private.purge_rate_limits(1000);
-    when 'purge_sign_up_claims' then
-      v_done := referral_private.purge_sign_up_claims(1000);
-    when 'recognise_users' then
-      v_done := referral_private.recognise_users(100);
-      v_more := v_done >= 100;
-    when 'release_due_commissions' then
-      v_done := referral_private.release_due_commissions(200);
-      v_more := exists (
-        select from referral_private.postings as p
-        where p.kind in ('pending', 'reward_pending') and p.amount > 0 and p.due_at <= clock_timestamp()
-      );
-  end case;
-  return (p_job, v_done, coalesce(v_more, v_done >= 1000), null)::referral.maintenance;
-exception
-  when others then
-    return (p_job, 0, true, referral_private.error_of_job(p_job, sqlstate, sqlerrm))::referral.maintenance;
-end
-$$;
-
--- The order keeps locks short and free of deadlocks. The job that can wait, for the table of clicks, comes first, when
--- nothing is locked; where it changes partitions, the table stays locked until the call ends, and no other job begins.
--- The cheap jobs skip what is locked. They have a batch each in turn, so that the backlog of one does not keep the
--- others waiting: 14 each at most, because a transaction of more than 64 subtransactions slows other sessions down.
--- Those that lock Stripe accounts come last, and run one batch, however late it is.
-create function referral_private.run_maintenance(
-  p_max_seconds int default 5,
-  p_click_retention interval default '120 days'
-)
-returns setof referral.maintenance
-language plpgsql
-volatile
-rows 7
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_jobs constant text[] := '{expire_codes,expire_redemptions,purge_rate_limits,purge_sign_up_claims}';
-  v_account_jobs constant text[] := '{recognise_users,release_due_commissions}';
-  v_months constant name[] := array(select m.partition from referral_private.click_months() as m order by 1);
-  v_until timestamptz;
-  v_left boolean[] := array_fill(true, array[cardinality(v_jobs)]);
-  v_runs referral.maintenance[];
-  v_batch referral.maintenance;
-begin
-  if coalesce(p_max_seconds not between 1 and 30, true) then
-    perform referral_private.raise_error('invalid_argument', 'max_seconds: 1 to 30');
-  end if;
-  perform referral_private.clicks_kept_from(p_click_retention);
-  perform referral_private.require_read_committed();
-  if not pg_try_advisory_xact_lock(hashtextextended('referral.maintenance', 0)) then
-    return;
-  end if;
-  v_until := clock_timestamp() + p_max_seconds * interval '1 second';
-  v_runs := array[referral_private.run_batch('maintain_clicks', p_click_retention)]
-    || array(select (job, 0, true, null)::referral.maintenance from unnest(v_jobs || v_account_jobs) as job);
-  if v_months = array(select m.partition from referral_private.click_months() as m order by 1) then
-    for round in 1..14 loop
-      for place in 1..cardinality(v_jobs) loop
-        continue when not v_left[place];
-        v_batch := referral_private.run_batch(v_jobs[place], p_click_retention);
-        v_left[place] := v_batch.more and v_batch.done > 0;
-        v_runs[place + 1] := (v_batch.job, (v_runs[place + 1]).done + v_batch.done, v_batch.more, v_batch.error);
-      end loop;
-      exit when clock_timestamp() >= v_until or true <> all (v_left);
-    end loop;
-    for place in 2 + cardinality(v_jobs)..cardinality(v_runs) loop
-      v_runs[place] := referral_private.run_batch((v_runs[place]).job, p_click_retention);
-    end loop;
-  end if;
-  insert into referral_private.maintenance_runs as m (job, ran_at, done, more, error, behind_since)
-  select r.job, clock_timestamp(), r.done, r.more, r.error, case when r.more then clock_timestamp() end
-  from unnest(v_runs) as r
-  on conflict on constraint maintenance_runs_pkey do update
-  set ran_at = excluded.ran_at, done = excluded.done, more = excluded.more, error = excluded.error,
-    behind_since = case when excluded.more then coalesce(m.behind_since, excluded.behind_since) end;
-  return query select r.* from unnest(v_runs) as r;
-end
-$$;
-
-comment on function referral_private.run_maintenance is
-  'public: Runs all jobs: keeps the storage of clicks, expires codes and redemptions, purges rate limits and sign-up
-claims, recognises users, and releases commissions and rewards whose hold is over. Call it every minute, or at least
-every hour; call it again at once while a row has more. Returns, for each job, how much it did, whether something is
-left, and error: the code of the error that undid its last batch, null if there was none. An error of one job leaves
-what the others did, and its message is in the database''s log. No rows while another call is under way. What another
-call has locked is left for the next one.
-
-group: Run jobs
-max_seconds: 1 to 30: after that only the last two jobs begin a batch, which is small
-click_retention: how long clicks are kept, 90 days at least
-callers: the operator
-errors: invalid_argument, busy
-timeout: 60s';
-
-grant execute on function referral_private.run_maintenance to service_role;
 
 -- Stores what a Stripe event says about the payer. functions/stripe-webhook has reduced each object to the fields
 -- that are read here. Of several versions of a fact the greatest is kept: `from unnest(array[known, excluded])`.
@@ -12945,7 +12974,7 @@ $$;
 -- The inbox: every event of Stripe's that was delivered. Nothing here expires or changes: a delivery is recognised as a
 -- duplicate however late it comes. The time at which Stripe made the event is the first column of the key, so that
 -- deliveries of one time are stored beside each other; the same event always has the same time.
-create type referral.event_status as enum ('applied', 'duplicate', 'ignored', 'parked');
+create type referral.event_status as enum ('applied', 'stored', 'duplicate', 'ignored', 'parked');
 
 create table referral_private.stripe_events (
   stripe_account text not null,
@@ -12971,6 +13000,31 @@ for each statement
 execute function referral_private.refuse_change();
 
 alter table referral_private.stripe_events enable always trigger stripe_events_are_append_only;
+
+-- Events of the inbox that are not applied yet. Whoever has the Stripe account lock applies them, and deletes their
+-- rows.
+create table referral_private.unapplied_events (
+  stripe_account text not null,
+  livemode boolean not null,
+  event_id text not null,
+  event_created_at timestamptz not null,
+  stored_at timestamptz not null default clock_timestamp(),
+  -- With which error of ours it could not be applied; then only `run_maintenance` tries again.
+  error text,
+  constraint unapplied_events_pkey primary key (event_id, event_created_at, stripe_account, livemode),
+  constraint unapplied_events_are_in_the_inbox
+    foreign key (event_created_at, event_id, stripe_account, livemode) references referral_private.stripe_events (
+      created_at,
+      event_id,
+      stripe_account,
+      livemode
+    )
+      on delete restrict
+);
+
+create index unapplied_events_by_age on referral_private.unapplied_events (stripe_account, stored_at);
+
+alter table referral_private.unapplied_events enable row level security;
 
 -- Events that carry money or identity in a form that is not known yet, until a later version of referbase can read
 -- them: the names that the webhook reads, with values of a known form, and nothing personal.
@@ -13022,7 +13076,8 @@ execute function referral_private.refuse_change();
 
 alter table referral_private.resolved_events enable always trigger resolved_events_are_append_only;
 
-create type referral.event_result as (event_id text, status referral.event_status);
+-- `unsettled`: something of the Stripe account waits to be settled.
+create type referral.event_result as (event_id text, status referral.event_status, unsettled boolean);
 
 -- What an event states, as the webhook reduces it. Raises `invalid_event`.
 create function referral_private.stated_event_of(p_event jsonb)
@@ -13149,7 +13204,83 @@ begin
 end
 $$;
 
--- One call takes one delivery, in one transaction: into the inbox, into facts, into the ledger.
+-- Whether something waits: events to be applied, payers to be settled, parked events to be resolved.
+
+-- Whether an event waits to be applied.
+create function referral_private.is_unapplied(p_stripe_account text, p_event_id text)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from referral_private.unapplied_events as u
+    where u.event_id = p_event_id and u.stripe_account = p_stripe_account
+  );
+end
+$$;
+
+-- Whether events, or payers, of a Stripe account, or of any, wait. Those that failed before wait for run_maintenance
+-- alone.
+create function referral_private.is_unsettled(p_stripe_account text)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from referral_private.unapplied_events as u
+    where (p_stripe_account is null or u.stripe_account = p_stripe_account) and u.error is null
+  ) or exists (
+    select from referral_private.to_settle as q
+    where p_stripe_account is null or q.stripe_account = p_stripe_account
+  );
+end
+$$;
+
+-- Whether amounts of an organisation may change, because something of its Stripe account waits.
+create function referral_private.is_settlement_pending(p_org_id uuid, p_livemode boolean)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_stripe_account constant text := referral_private.stripe_account_of(p_org_id);
+begin
+  return exists (
+    select from referral_private.unapplied_events as u
+    where u.stripe_account = v_stripe_account and u.livemode = p_livemode
+  ) or exists (
+    select from referral_private.to_settle as q
+    where q.stripe_account = v_stripe_account and q.livemode = p_livemode
+  );
+end
+$$;
+
+-- Whether an event is parked.
+create function referral_private.is_parked(p_stated referral_private.stated_event)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from referral_private.parked_events as p
+    where p.stripe_account = p_stated.stripe_account and p.livemode = p_stated.livemode
+      and p.event_id = p_stated.event_id and p.event_created_at = p_stated.event_at
+  );
+end
+$$;
+
+-- Events become facts, and what the facts touch is settled: once for all events that are applied together.
 
 -- The kind of object in which a type of event states facts; null where it states none.
 create function referral_private.object_kind_of(p_type text)
@@ -13204,8 +13335,81 @@ begin
 end
 $$;
 
--- States the facts of an event and settles what they touch. The Stripe account lock is held.
-create function referral_private.apply_event(p_type text, p_stated referral_private.stated_event)
+-- An event that states facts.
+create type referral_private.accepted_event as (type text, stated referral_private.stated_event);
+
+-- What events touched together, and which event touched what.
+create type referral_private.touched_together as (touched referral_private.touched, causes referral_private.cause[]);
+
+-- States the facts of these events, one after the other, and returns what they touched.
+create function referral_private.state_events(p_events referral_private.accepted_event[])
+returns referral_private.touched_together
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_event referral_private.accepted_event;
+  v_touched referral_private.touched;
+  v_payment_ids text[] := '{}';
+  v_carriers text[] := '{}';
+  v_causes referral_private.cause[] := '{}';
+begin
+  foreach v_event in array p_events loop
+    v_touched := referral_private.state_event(v_event.type, v_event.stated);
+    v_payment_ids := v_payment_ids || v_touched.payment_ids;
+    v_carriers := v_carriers || v_touched.carriers;
+    if cardinality(p_events) > 1 then
+      v_causes := v_causes || array(
+        select (id, (v_event.stated).event_id)::referral_private.cause
+        from unnest(v_touched.payment_ids || v_touched.carriers) as id
+      );
+    end if;
+  end loop;
+  return ((v_payment_ids, v_carriers)::referral_private.touched, v_causes)::referral_private.touched_together;
+end
+$$;
+
+-- Which of the events touched each of these sales last: one of its objects, or its payer.
+create function referral_private.causes_of_sales(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_sale_ids text[],
+  p_touched referral_private.cause[]
+)
+returns referral_private.cause[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
+as $$
+begin
+  if cardinality(p_touched) = 0 then
+    return '{}';
+  end if;
+  return array(
+    with
+      sold as materialized (
+        select s.sale_id, id
+        from referral_private.sales as s
+        cross join lateral unnest(s.object_ids || s.payer_id) as id
+        where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (p_sale_ids)
+      )
+    select distinct on (s.sale_id) (s.sale_id, t.event_id)::referral_private.cause
+    from sold as s
+    join unnest(p_touched) with ordinality as t (id, event_id, place) on t.id = s.id
+    order by s.sale_id, t.place desc
+  );
+end
+$$;
+
+-- States the facts of events of one Stripe account and mode, and settles what they touch. The Stripe account lock is
+-- held.
+create function referral_private.apply_together(p_events referral_private.accepted_event[])
 returns void
 language plpgsql
 volatile
@@ -13217,9 +13421,11 @@ set enable_seqscan = off
 set jit = off
 as $$
 declare
-  v_stripe_account constant text := p_stated.stripe_account;
-  v_livemode constant boolean := p_stated.livemode;
-  v_touched referral_private.touched := referral_private.state_event(p_type, p_stated);
+  v_last constant referral_private.stated_event := (p_events[cardinality(p_events)]).stated;
+  v_stripe_account constant text := v_last.stripe_account;
+  v_livemode constant boolean := v_last.livemode;
+  v_together constant referral_private.touched_together := referral_private.state_events(p_events);
+  v_touched constant referral_private.touched := v_together.touched;
   v_sales text[] := referral_private.touched_sales(
     v_stripe_account, v_livemode, v_touched.payment_ids || v_touched.carriers
   ) || array(
@@ -13241,86 +13447,136 @@ declare
     v_stripe_account, v_livemode, v_touched.carriers, v_sales
   );
 begin
-  -- An event that changes no sale, no link, no evidence and no history changes nothing that is owed.
+  -- Events that change no sale, no link, no evidence and no history change nothing that is owed.
   if cardinality(v_payers) > 0 then
     perform referral_private.settle(
-      v_stripe_account, v_livemode, v_payers, v_changed.sale_ids, p_stated.event_id
+      v_stripe_account, v_livemode, v_payers, v_changed.sale_ids, v_last.event_id,
+      referral_private.causes_of_sales(v_stripe_account, v_livemode, v_sales, v_together.causes)
     );
   end if;
 end
 $$;
 
-create function referral_private.ingest_stripe_event(p_event jsonb)
-returns setof referral.event_result
+-- Applies events that are in the inbox: together, and, where that fails, each by itself, so that none stops another.
+
+-- Whether an error lies in the data of an event, and does not go away by trying again.
+create function referral_private.is_data_error(p_sqlstate text)
+returns boolean
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- data_exception; cannot_coerce, not_null_violation, check_violation
+  return left(p_sqlstate, 2) = '22' or p_sqlstate in ('42846', '23502', '23514');
+end
+$$;
+
+-- Whether an error lies in the moment: a lock, a deadlock, a time-out, a lack of resources, a shutdown.
+create function referral_private.is_passing_error(p_sqlstate text)
+returns boolean
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return left(p_sqlstate, 2) in ('40', '53', '55', '57', '58');
+end
+$$;
+
+-- Makes an event wait to be applied; with an error, until `run_maintenance` tries again.
+create function referral_private.apply_later(p_stated referral_private.stated_event, p_error text default null)
+returns void
 language plpgsql
 volatile
-rows 1
-security definer
+security invoker
 set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
 as $$
-declare
-  v_stated referral_private.stated_event;
-  v_type constant text := p_event ->> 'type';
-  v_status referral.event_status;
 begin
-  v_stated := referral_private.stated_event_of(p_event);
-  v_status := case
-    when p_event ->> 'parked' is not null then 'parked'
-    when referral_private.object_kind_of(v_type) is not null then 'applied'
-    else 'ignored'
-  end;
-
-  perform referral_private.lock_stripe_account(v_stated.stripe_account);
-  insert into referral_private.stripe_events (
-    stripe_account, livemode, event_id, type, status, created_at, body_sha256, event
-  )
-  values (
-    v_stated.stripe_account, v_stated.livemode, v_stated.event_id, v_type, v_status, v_stated.event_at,
-    p_event ->> 'body_sha256',
-    case
-      when v_status = 'parked' then jsonb_build_object('parked', p_event -> 'parked')
-      else p_event - 'body_sha256'
-    end
-  )
-  on conflict on constraint stripe_events_pkey do nothing;
-  if not found then
-    -- A parked event can come again in a form that can be read: from an endpoint of another API version.
-    if v_status = 'parked' or not referral_private.unpark(v_stated, p_event) then
-      v_status := 'duplicate';
-    end if;
-  elsif v_status = 'parked' then
-    insert into referral_private.parked_events (
-      stripe_account, livemode, event_id, event_created_at, reason, event
-    )
-    values (
-      v_stated.stripe_account, v_stated.livemode, v_stated.event_id, v_stated.event_at, p_event ->> 'parked',
-      p_event - 'parked'
-    );
-  end if;
-  if v_status = 'applied' then
-    perform referral_private.apply_event(v_type, v_stated);
-  end if;
-  return query select v_stated.event_id, v_status;
-exception
-  when data_exception or cannot_coerce or check_violation or not_null_violation then
-    perform referral_private.raise_error('invalid_event');
+  insert into referral_private.unapplied_events as u (stripe_account, livemode, event_id, event_created_at, error)
+  values (p_stated.stripe_account, p_stated.livemode, p_stated.event_id, p_stated.event_at, p_error)
+  on conflict on constraint unapplied_events_pkey do update
+  set error = excluded.error
+  where u.error is distinct from excluded.error;
 end
 $$;
 
-comment on function referral_private.ingest_stripe_event is
-  'public: Takes one delivery of a verified Stripe event, reduced to what is needed. Status: applied; duplicate if it
-came before; ignored for types that state no fact; parked for what the webhook could not read. A parked event that comes
-again in a form that can be read is applied.
+-- Parks an event of the inbox that the database refuses to apply.
+create function referral_private.park(p_stated referral_private.stated_event)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into referral_private.parked_events (stripe_account, livemode, event_id, event_created_at, reason, event)
+  select e.stripe_account, e.livemode, e.event_id, e.created_at, 'refused by the database', e.event
+  from referral_private.stripe_events as e
+  where e.stripe_account = p_stated.stripe_account and e.livemode = p_stated.livemode
+    and e.event_id = p_stated.event_id and e.created_at = p_stated.event_at;
+end
+$$;
 
-group: Take payments
-event: the event as functions/stripe-webhook reduces it
-callers: the operator
-errors: invalid_event, busy
-returns: a row
-timeout: 20s';
+-- Takes events from those that wait.
+create function referral_private.applied_now(p_events referral_private.accepted_event[])
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $$
+begin
+  delete from referral_private.unapplied_events as u
+  using unnest(p_events) as e
+  where u.event_id = (e.stated).event_id and u.event_created_at = (e.stated).event_at
+    and u.stripe_account = (e.stated).stripe_account and u.livemode = (e.stated).livemode;
+end
+$$;
 
-grant execute on function referral_private.ingest_stripe_event to service_role;
+-- Applies events of one Stripe account and mode, and returns the ids of those that it could not apply: those that are
+-- parked, those that wait with an error of ours, and, after an error of the moment, all. The Stripe account lock is
+-- held.
+create function referral_private.apply_events(p_events referral_private.accepted_event[])
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_count constant int := cardinality(p_events);
+  v_sqlstate text;
+  v_message text;
+begin
+  begin
+    perform referral_private.apply_together(p_events);
+    return '{}';
+  exception
+    when query_canceled or others then
+      v_sqlstate := sqlstate;
+      v_message := sqlerrm;
+  end;
+  if referral_private.is_passing_error(v_sqlstate) then
+    raise warning 'referral: % events wait: %: %', v_count, v_sqlstate, v_message;
+    perform referral_private.apply_later((e).stated) from unnest(p_events) as e;
+    return array(select ((e).stated).event_id from unnest(p_events) as e);
+  elsif v_count > 1 then
+    return referral_private.apply_events(p_events[:v_count / 2])
+      || referral_private.apply_events(p_events[v_count / 2 + 1:]);
+  elsif referral_private.is_data_error(v_sqlstate) then
+    perform referral_private.park((p_events[1]).stated);
+    perform referral_private.applied_now(p_events);
+  else
+    raise warning 'referral: event % waits: %: %', ((p_events[1]).stated).event_id, v_sqlstate, v_message;
+    perform referral_private.apply_later((p_events[1]).stated, v_sqlstate);
+  end if;
+  return array[((p_events[1]).stated).event_id];
+end
+$$;
 
 -- Parked events: counted, listed, and applied once a later version can read them.
 create type referral.parked_event as (
@@ -13450,9 +13706,9 @@ begin
     v_status := case when referral_private.object_kind_of(v_type) is null then 'ignored' else 'applied' end;
   end if;
   if v_status = 'applied' then
-    perform referral_private.apply_event(v_type, v_stated);
+    perform referral_private.apply_together(array[(v_type, v_stated)::referral_private.accepted_event]);
   end if;
-  return query select v_stated.event_id, v_status;
+  return query select v_stated.event_id, v_status, referral_private.is_unsettled(v_stated.stripe_account);
 exception
   when data_exception or cannot_coerce or check_violation or not_null_violation then
     perform referral_private.raise_error('invalid_event');
@@ -13471,6 +13727,280 @@ returns: a row
 timeout: 10s';
 
 grant execute on function referral_private.resolve_parked_event to service_role;
+
+-- Receiving deliveries: into the inbox, and, where nobody else has the Stripe account lock, at once into facts and
+-- ledger. A crowd of deliveries is stored, and settled together by whoever gets the lock next.
+
+-- Stores an event in the inbox. False if it came before.
+create function referral_private.receive(
+  p_stated referral_private.stated_event,
+  p_status referral.event_status,
+  p_event jsonb
+)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into referral_private.stripe_events (
+    stripe_account, livemode, event_id, type, status, created_at, body_sha256, event
+  )
+  values (
+    p_stated.stripe_account, p_stated.livemode, p_stated.event_id, p_event ->> 'type', p_status, p_stated.event_at,
+    p_event ->> 'body_sha256',
+    case
+      when p_status = 'parked' then jsonb_build_object('parked', p_event -> 'parked')
+      else p_event - 'body_sha256'
+    end
+  )
+  on conflict on constraint stripe_events_pkey do nothing;
+  if not found then
+    return false;
+  end if;
+  if p_status = 'parked' then
+    insert into referral_private.parked_events (
+      stripe_account, livemode, event_id, event_created_at, reason, event
+    )
+    values (
+      p_stated.stripe_account, p_stated.livemode, p_stated.event_id, p_stated.event_at, p_event ->> 'parked',
+      p_event - 'parked'
+    );
+  end if;
+  return true;
+end
+$$;
+
+-- How many events were tried, and the ids of those that could not be applied.
+create type referral_private.applied_events as (tried int, unapplied text[]);
+
+-- Applies these new events, and with them those of the Stripe account that have waited longest, so many at most. Those
+-- that failed before are tried where that is asked for. The Stripe account lock is held.
+create function referral_private.apply_waiting(
+  p_stripe_account text,
+  p_new referral_private.accepted_event[],
+  p_retry boolean default false,
+  p_max int default 200
+)
+returns referral_private.applied_events
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+-- The planner knows nothing of a table that is empty most of the time.
+set enable_seqscan = off
+as $$
+declare
+  v_waiting referral_private.accepted_event[] := array(
+    select (e.type, referral_private.stated_event_of(e.event))::referral_private.accepted_event
+    from (
+      select u.* from referral_private.unapplied_events as u
+      where u.stripe_account = p_stripe_account and (p_retry or u.error is null)
+      order by u.stored_at
+      limit p_max
+    ) as u
+    join referral_private.stripe_events as e
+      on e.created_at = u.event_created_at and e.event_id = u.event_id
+      and e.stripe_account = u.stripe_account and e.livemode = u.livemode
+  );
+  v_livemode boolean;
+  v_unapplied text[] := '{}';
+begin
+  for v_livemode in
+    select distinct (e.stated).livemode from unnest(p_new || v_waiting) as e
+  loop
+    v_unapplied := v_unapplied || referral_private.apply_events(array(
+      select e from unnest(p_new || v_waiting) as e
+      where (e.stated).livemode = v_livemode
+      order by (e.stated).event_at, (e.stated).event_id
+    ));
+  end loop;
+  if cardinality(v_waiting) > 0 then
+    perform referral_private.applied_now(array(
+      select e from unnest(v_waiting) as e where not (e.stated).event_id = any (v_unapplied)
+    ));
+  end if;
+  return (cardinality(p_new || v_waiting), v_unapplied)::referral_private.applied_events;
+end
+$$;
+
+create function referral_private.ingest_stripe_event(p_event jsonb)
+returns setof referral.event_result
+language plpgsql
+volatile
+rows 1
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_stated referral_private.stated_event;
+  v_type constant text := p_event ->> 'type';
+  v_status referral.event_status;
+  v_is_new boolean;
+  v_has_lock boolean := false;
+begin
+  v_stated := referral_private.stated_event_of(p_event);
+  v_status := case
+    when p_event ->> 'parked' is not null then 'parked'
+    when referral_private.object_kind_of(v_type) is not null then 'applied'
+    else 'ignored'
+  end;
+  perform referral_private.require_read_committed();
+  -- It is not waited for: another delivery of this event could hold the lock, and wait for what is stored here.
+  if v_status = 'applied' then
+    v_has_lock := pg_try_advisory_xact_lock(referral_private.stripe_account_lock_key(v_stated.stripe_account));
+  end if;
+  v_is_new := referral_private.receive(v_stated, v_status, p_event);
+  if v_is_new and v_status = 'applied' and not v_has_lock then
+    perform referral_private.apply_later(v_stated);
+    v_status := 'stored';
+  elsif not v_is_new and v_status = 'applied' and referral_private.is_parked(v_stated) then
+    -- A parked event can come again in a form that can be read: from an endpoint of another API version.
+    begin
+      select r.status into v_status from referral_private.resolve_parked_event(p_event) as r;
+    exception
+      when sqlstate 'PGRST' then
+        v_status := 'duplicate';
+    end;
+  elsif not v_is_new then
+    v_status := 'duplicate';
+  end if;
+  if v_has_lock and v_stated.event_id = any ((referral_private.apply_waiting(
+    v_stated.stripe_account,
+    case when v_is_new then array[(v_type, v_stated)::referral_private.accepted_event] else '{}' end
+  )).unapplied) then
+    v_status := case
+      when referral_private.is_unapplied(v_stated.stripe_account, v_stated.event_id) then 'stored'
+      else 'parked'
+    end;
+  elsif v_status = 'duplicate' and referral_private.is_unapplied(v_stated.stripe_account, v_stated.event_id) then
+    v_status := 'stored';
+  end if;
+  return query
+  select v_stated.event_id, v_status, referral_private.is_unsettled(v_stated.stripe_account);
+exception
+  when data_exception or cannot_coerce or check_violation or not_null_violation then
+    perform referral_private.raise_error('invalid_event');
+end
+$$;
+
+comment on function referral_private.ingest_stripe_event is
+  'public: Takes one delivery of a verified Stripe event, reduced to what is needed. Status: applied; stored if it is in
+the inbox and waits to be applied, because another call has the Stripe account; duplicate if it came before; ignored for
+types that state no fact; parked for what the webhook could not read, or the database refuses. A parked event that comes
+again in a form that can be read is applied. unsettled: something of the Stripe account waits, then call
+settle_stripe_events; if nobody does, run_maintenance settles it.
+
+group: Take payments
+event: the event as functions/stripe-webhook reduces it
+callers: the operator
+errors: invalid_event, busy
+returns: a row
+timeout: 20s';
+
+grant execute on function referral_private.ingest_stripe_event to service_role;
+
+-- Settling what waits: by the webhook after a delivery, and by run_maintenance.
+
+-- What a call settled: how many events or payers it took, and whether something is left for another call.
+create type referral.settled_events as (done int, more boolean);
+
+-- The Stripe account whose events, or payers, have waited longest, of those that nobody has locked. It is locked; null
+-- where none waits.
+create function referral_private.lock_longest_waiting()
+returns text
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_stripe_account text;
+begin
+  for v_stripe_account in
+    select w.stripe_account
+    from (
+      select u.stripe_account, u.stored_at as since from referral_private.unapplied_events as u
+      union all
+      select q.stripe_account, q.queued_at from referral_private.to_settle as q
+    ) as w
+    group by w.stripe_account
+    order by min(w.since)
+  loop
+    if pg_try_advisory_xact_lock(referral_private.stripe_account_lock_key(v_stripe_account)) then
+      return v_stripe_account;
+    end if;
+  end loop;
+  return null;
+end
+$$;
+
+-- Applies events that wait, or, where none does, settles payers that wait. The Stripe account lock is held.
+create function referral_private.settle_piece(p_stripe_account text, p_retry boolean)
+returns int
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_applied referral_private.applied_events :=
+    referral_private.apply_waiting(p_stripe_account, '{}', p_retry);
+begin
+  if v_applied.tried > cardinality(v_applied.unapplied) then
+    return v_applied.tried - cardinality(v_applied.unapplied);
+  end if;
+  return referral_private.settle_waiting(p_stripe_account);
+end
+$$;
+
+create function referral_private.settle_stripe_events(p_stripe_account text default null, p_event_id text default null)
+returns setof referral.settled_events
+language plpgsql
+volatile
+rows 1
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_stripe_account text := p_stripe_account;
+  v_done int := 0;
+begin
+  perform referral_private.require_read_committed();
+  if p_stripe_account is null then
+    v_stripe_account := referral_private.lock_longest_waiting();
+  elsif p_event_id is null or referral_private.is_unapplied(p_stripe_account, p_event_id) then
+    perform referral_private.lock_stripe_account(p_stripe_account);
+  else
+    v_stripe_account := null;
+  end if;
+  -- The event may have been applied while the lock was waited for.
+  if v_stripe_account is not null and (
+    p_event_id is null or referral_private.is_unapplied(v_stripe_account, p_event_id)
+  ) then
+    v_done := referral_private.settle_piece(v_stripe_account, p_stripe_account is null);
+  end if;
+  return query select v_done, referral_private.is_unsettled(coalesce(v_stripe_account, p_stripe_account));
+end
+$$;
+
+comment on function referral_private.settle_stripe_events is
+  'public: Applies events that are stored and wait, up to 200 together, or, where none waits, settles up to 250 payers
+that wait because there was too much to do at once. Returns how many it took, and whether more is left. Call it when
+ingest_stripe_event says unsettled, and again while there is more; run_maintenance does it too.
+
+group: Run jobs
+stripe_account: its id, the empty text for the platform''s own account; the one that has waited longest unless given
+event_id: nothing is done if this event of the account does not wait any more
+callers: the operator
+errors: busy
+returns: a row
+timeout: 20s';
+
+grant execute on function referral_private.settle_stripe_events to service_role;
 
 -- Payments that did not go through Stripe: recorded by the app's server, they become the same facts.
 create type referral.recorded_fact as (ref text, status referral.event_status);
@@ -13624,7 +14154,7 @@ begin
   )
   on conflict do nothing;
   if found then
-    perform referral_private.settle_user(p_payment.stripe_account, p_referee_id, p_payment.payment_id);
+    perform referral_private.settle_users(p_payment.stripe_account, array[p_referee_id], p_payment.payment_id);
   end if;
   insert into referral_private.payer_users (stripe_account, livemode, carrier, user_id, linked_at)
   values (p_payment.stripe_account, p_payment.livemode, p_payment.customer_id, p_referee_id, '-infinity')
@@ -13845,6 +14375,168 @@ timeout: 10s';
 
 grant execute on function referral_private.record_refund_reversed to service_role;
 
+-- The one job: everything that has to be done from time to time, in batches of a bounded size.
+
+-- When each job last ran, how much it did then, whether it left something, and the code of the error if it failed.
+create table referral_private.maintenance_runs (
+  job text not null,
+  ran_at timestamptz not null,
+  done int not null,
+  more boolean not null,
+  error text,
+  -- Since when every run has left something or failed; null if the last one did neither.
+  behind_since timestamptz,
+  constraint maintenance_runs_pkey primary key (job)
+);
+
+alter table referral_private.maintenance_runs enable row level security;
+
+create type referral.maintenance as (job text, done int, more boolean, error text);
+
+-- The code of the error with which a job failed: ours, or Postgres' own. Null if it met a lock: then nothing is wrong,
+-- and the next call does it. The database's log has the message, which can have values of rows in it.
+create function referral_private.error_of_job(p_job text, p_sqlstate text, p_message text)
+returns text
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_code constant text := case when p_sqlstate = 'PGRST' then p_message::json ->> 'code' else p_sqlstate end;
+begin
+  if v_code in ('busy', '55P03') then
+    return null;
+  end if;
+  raise warning 'referral: the job % failed: %: %', p_job, v_code, p_message;
+  return v_code;
+end
+$$;
+
+-- Runs one batch of a job, and returns how much it did. `more` says that another batch could find something. The batch
+-- is a subtransaction: an error undoes it, releases its locks, and leaves what the other jobs did.
+create function referral_private.run_batch(p_job text, p_click_retention interval)
+returns referral.maintenance
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_clicks referral.click_maintenance;
+  v_done int;
+  v_more boolean;
+begin
+  case p_job
+    when 'maintain_clicks' then
+      v_clicks := referral_private.maintain_clicks(p_click_retention, 10000);
+      v_done := v_clicks.partitions_made + v_clicks.partitions_dropped + v_clicks.clicks_removed
+        + v_clicks.visitors_removed;
+      v_more := greatest(v_clicks.clicks_removed, v_clicks.visitors_removed) >= 10000;
+    when 'expire_codes' then
+      v_done := referral_private.expire_codes(1000);
+    when 'expire_redemptions' then
+      v_done := referral_private.expire_redemptions(1000);
+    when 'purge_rate_limits' then
+      v_done := referral_private.purge_rate_limits(1000);
+    when 'purge_sign_up_claims' then
+      v_done := referral_private.purge_sign_up_claims(1000);
+    when 'recognise_users' then
+      v_done := referral_private.recognise_users(100);
+      v_more := v_done >= 100;
+    when 'settle_stripe_events' then
+      select s.done, s.more into v_done, v_more from referral_private.settle_stripe_events() as s;
+    when 'release_due_commissions' then
+      v_done := referral_private.release_due_commissions(200);
+      v_more := exists (
+        select from referral_private.postings as p
+        where p.kind in ('pending', 'reward_pending') and p.amount > 0 and p.due_at <= clock_timestamp()
+      );
+  end case;
+  return (p_job, v_done, coalesce(v_more, v_done >= 1000), null)::referral.maintenance;
+exception
+  when others then
+    return (p_job, 0, true, referral_private.error_of_job(p_job, sqlstate, sqlerrm))::referral.maintenance;
+end
+$$;
+
+-- The order keeps locks short and free of deadlocks. The job that can wait, for the table of clicks, comes first, when
+-- nothing is locked; where it changes partitions, the table stays locked until the call ends, and no other job begins.
+-- The cheap jobs skip what is locked. They have a batch each in turn, so that the backlog of one does not keep the
+-- others waiting: 14 each at most, because a transaction of more than 64 subtransactions slows other sessions down.
+-- Those that lock Stripe accounts come last, and run one batch, however late it is.
+create function referral_private.run_maintenance(
+  p_max_seconds int default 5,
+  p_click_retention interval default '120 days'
+)
+returns setof referral.maintenance
+language plpgsql
+volatile
+rows 8
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_jobs constant text[] := '{expire_codes,expire_redemptions,purge_rate_limits,purge_sign_up_claims}';
+  v_account_jobs constant text[] := '{recognise_users,settle_stripe_events,release_due_commissions}';
+  v_months constant name[] := array(select m.partition from referral_private.click_months() as m order by 1);
+  v_until timestamptz;
+  v_left boolean[] := array_fill(true, array[cardinality(v_jobs)]);
+  v_runs referral.maintenance[];
+  v_batch referral.maintenance;
+begin
+  if coalesce(p_max_seconds not between 1 and 30, true) then
+    perform referral_private.raise_error('invalid_argument', 'max_seconds: 1 to 30');
+  end if;
+  perform referral_private.clicks_kept_from(p_click_retention);
+  perform referral_private.require_read_committed();
+  if not pg_try_advisory_xact_lock(hashtextextended('referral.maintenance', 0)) then
+    return;
+  end if;
+  v_until := clock_timestamp() + p_max_seconds * interval '1 second';
+  v_runs := array[referral_private.run_batch('maintain_clicks', p_click_retention)]
+    || array(select (job, 0, true, null)::referral.maintenance from unnest(v_jobs || v_account_jobs) as job);
+  if v_months = array(select m.partition from referral_private.click_months() as m order by 1) then
+    for round in 1..14 loop
+      for place in 1..cardinality(v_jobs) loop
+        continue when not v_left[place];
+        v_batch := referral_private.run_batch(v_jobs[place], p_click_retention);
+        v_left[place] := v_batch.more and v_batch.done > 0;
+        v_runs[place + 1] := (v_batch.job, (v_runs[place + 1]).done + v_batch.done, v_batch.more, v_batch.error);
+      end loop;
+      exit when clock_timestamp() >= v_until or true <> all (v_left);
+    end loop;
+    for place in 2 + cardinality(v_jobs)..cardinality(v_runs) loop
+      v_runs[place] := referral_private.run_batch((v_runs[place]).job, p_click_retention);
+    end loop;
+  end if;
+  insert into referral_private.maintenance_runs as m (job, ran_at, done, more, error, behind_since)
+  select r.job, clock_timestamp(), r.done, r.more, r.error, case when r.more then clock_timestamp() end
+  from unnest(v_runs) as r
+  on conflict on constraint maintenance_runs_pkey do update
+  set ran_at = excluded.ran_at, done = excluded.done, more = excluded.more, error = excluded.error,
+    behind_since = case when excluded.more then coalesce(m.behind_since, excluded.behind_since) end;
+  return query select r.* from unnest(v_runs) as r;
+end
+$$;
+
+comment on function referral_private.run_maintenance is
+  'public: Runs all jobs: keeps the storage of clicks, expires codes and redemptions, purges rate limits and sign-up
+claims, recognises users, settles what waits, and releases commissions and rewards whose hold is over. Call it every
+minute, or at least every hour; call it again at once while a row has more. Returns, for each job, how much it did,
+whether something is left, and error: the code of the error that undid its last batch, null if there was none. An error
+of one job leaves what the others did, and its message is in the database''s log. No rows while another call is under
+way. What another call has locked is left for the next one.
+
+group: Run jobs
+max_seconds: 1 to 30: after that only the last three jobs begin a batch, which is small
+click_retention: how long clicks are kept, 90 days at least
+callers: the operator
+errors: invalid_argument, busy
+timeout: 60s';
+
+grant execute on function referral_private.run_maintenance to service_role;
+
 -- What earners have, and what the organisation owes. Test mode and live mode are rows of their own.
 
 -- Whose money the caller reads: their own, or, as an admin or the operator, anyone's in the organisation. Coordinators
@@ -13926,7 +14618,8 @@ create type referral.earnings as (
   paid bigint,
   owed bigint,
   reward_pending bigint,
-  reward_available bigint
+  reward_available bigint,
+  settlement_pending boolean
 );
 
 create function referral_private.my_earnings(
@@ -13945,7 +14638,7 @@ declare
 begin
   return query
   select b.currency, b.livemode, b.pending, b.available, b.in_transit, b.paid, b.owed, b.reward_pending,
-    b.reward_available
+    b.reward_available, referral_private.is_settlement_pending(p_org_id, b.livemode)
   from referral_private.balances_of(p_org_id, v_earner_id, p_livemode, null, null) as b;
 end
 $$;
@@ -13953,7 +14646,8 @@ $$;
 comment on function referral_private.my_earnings is
   'public: Returns what a person has, per currency in minor units and per mode: commissions that are pending (on hold),
 available, in_transit, paid; owed is what they owe after money was reversed; the rewards that they got as a referee are
-reward_pending (on hold) and reward_available. in_transit and paid are 0, because payouts are not recorded yet.
+reward_pending (on hold) and reward_available. settlement_pending: something waits to be settled, and amounts can still
+change. in_transit and paid are 0, because payouts are not recorded yet.
 
 group: See referrals and earnings
 org_id: the organisation
@@ -14173,7 +14867,8 @@ create type referral.commission_explanation as (
   redemption_id uuid,
   code_id uuid,
   rank int,
-  event_ids text[]
+  event_ids text[],
+  settlement_pending boolean
 );
 
 -- How the amount of a target came about, in words that can be computed by hand.
@@ -14312,7 +15007,8 @@ begin
     (t.sale).total_excluding_tax, (t.sale).sale_at, t.available_at,
     (t.evidence).program_id, (t.evidence).terms_version, t.terms, (t.evidence).at, (t.evidence).redemption_id,
     case when v_is_staff then (t.evidence).code_id else (t.evidence).chain_id end, t.rank,
-    case when v_is_admin then referral_private.events_of_sale(v_stripe_account, s.livemode, s.sale_id) end
+    case when v_is_admin then referral_private.events_of_sale(v_stripe_account, s.livemode, s.sale_id) end,
+    referral_private.is_settlement_pending(p_org_id, s.livemode)
   from referral_private.sales as s
   cross join lateral referral_private.targets_at(
     v_stripe_account, s.livemode, array[s.payer_id], clock_timestamp()
@@ -14328,7 +15024,8 @@ comment on function referral_private.explain_commission is
   'public: Returns why a sale earned what it did: facts, terms, arithmetic; for admins and the operator the sale''s id
 and the ids of the events that stated the facts, too. Admins see every person''s part. No row where the sale had no
 evidence when it was paid, or no part is the person''s. To people who are not
-staff code_id is the first code of its chain, not the rotated one that the friend used.
+staff code_id is the first code of its chain, not the rotated one that the friend used. settlement_pending: something
+waits to be settled, and the ledger may not have these amounts yet.
 
 group: See referrals and earnings
 org_id: the organisation
@@ -14455,8 +15152,37 @@ $$;
 
 -- Sales whose entries, postings and targets are not equal.
 
--- What is wrong with sales: the entries of a sale add up to what is posted, and that is what the facts say. What is due
--- and not released yet counts as available.
+-- Of these sales those that wait to be settled, themselves or with another payer of their payer's person.
+create function referral_private.sales_waiting(p_stripe_account text, p_livemode boolean, p_sale_ids text[])
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (select from referral_private.to_settle as q where q.stripe_account = p_stripe_account) then
+    return '{}';
+  end if;
+  return array(
+    select q.payer_id from referral_private.to_settle as q
+    where q.stripe_account = p_stripe_account and q.livemode = p_livemode and q.payer_id = any (p_sale_ids)
+    union
+    select s.sale_id
+    from referral_private.sales as s
+    where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (p_sale_ids)
+      and exists (
+        select
+        from unnest((referral_private.payers_together(p_stripe_account, p_livemode, array[s.payer_id])).payers) as p
+        join referral_private.to_settle as q
+          on q.payer_id = p.payer_id and q.stripe_account = p_stripe_account and q.livemode = p_livemode
+      )
+  );
+end
+$$;
+
+-- What is wrong with sales: the entries of a sale add up to what is posted, and that is what the facts say, unless it
+-- waits to be settled. What is due and not released yet counts as available.
 create function referral_private.faults_of_sales(p_stripe_account text, p_livemode boolean, p_sale_ids text[])
 returns setof referral.ledger_fault
 language plpgsql
@@ -14470,6 +15196,7 @@ declare
     select distinct s.payer_id from referral_private.sales as s
     where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (p_sale_ids)
   );
+  v_waiting text[] := referral_private.sales_waiting(p_stripe_account, p_livemode, p_sale_ids);
 begin
   return query
   with
@@ -14515,6 +15242,7 @@ begin
   select a.fault, a.org_id, p_stripe_account, p_livemode, a.sale_id, a.earner_id, a.kind, a.currency,
     sum(a.expected)::bigint, sum(a.found)::bigint
   from amounts as a
+  where a.fault = 'entries' or not a.sale_id = any (v_waiting)
   group by a.fault, a.org_id, a.sale_id, a.earner_id, a.kind, a.currency
   having sum(a.expected) <> sum(a.found) or a.fault = 'due'
   order by a.sale_id, a.fault, a.earner_id, a.kind;
@@ -14620,7 +15348,7 @@ comment on function referral_private.verify_ledger is
 looked at, what is wrong, and next, from which the next slice begins; next is null after the last one. Kinds of faults:
 trigger (a table whose rows are written once has lost its trigger), balance (a stored balance is not the sum of its
 entries), entries (what is posted of a sale is not the sum of its entries), target (it is not what the facts say), due
-(nor is the time at which it becomes available). Example: docs/reliability.md.
+(nor is the time at which it becomes available). What waits to be settled has no fault of the last two kinds. Example: docs/reliability.md.
 
 group: Run jobs
 after: next of the slice before; none for the first slice
@@ -15223,6 +15951,41 @@ begin
 end
 $$;
 
+-- Whether events that are stored, and payers, wait for their settlement longer than a few minutes.
+create function referral_private.check_settlement()
+returns referral.health_check
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_since timestamptz;
+  v_errors text;
+  v_found bigint;
+begin
+  select min(w.since), string_agg(distinct w.error, ', ' order by w.error), count(*)
+  into v_since, v_errors, v_found
+  from (
+    (
+      select u.stored_at as since, u.error from referral_private.unapplied_events as u
+      order by u.stored_at
+      limit 1000
+    )
+    union all
+    (select q.queued_at, null from referral_private.to_settle as q order by q.queued_at limit 1000)
+  ) as w;
+  return referral_private.checked(
+    'settlement', case
+      when v_since < clock_timestamp() - interval '10 minutes' then
+        'Events and payers that wait to be settled: ' || referral_private.counted(v_found) || ', since '
+          || referral_private.iso_time(v_since) || coalesce(', with errors: ' || v_errors, '') || '.'
+    end, 'Nothing waits to be settled for long.',
+    'In the SQL editor, until no row has more: select * from referral.settle_stripe_events()', nullif(v_found, 0)
+  );
+end
+$$;
+
 -- What the jobs have left for more than an hour.
 create function referral_private.checks_of_overdue()
 returns setof referral.health_check
@@ -15423,6 +16186,7 @@ begin
     );
     return query select c.* from referral_private.checks_of_organisations() as c;
     return next referral_private.check_jobs();
+    return next referral_private.check_settlement();
     return next referral_private.check_clicks_partition();
     return query select c.* from referral_private.checks_of_overdue() as c;
     return query select c.* from referral_private.checks_of_events() as c;
@@ -16034,7 +16798,8 @@ comment on function referral.explain_commission is
   'Returns why a sale earned what it did: facts, terms, arithmetic; for admins and the operator the sale''s id and the ids
 of the events that stated the facts, too. Admins see every person''s part. No row where the sale had no evidence when
 it was paid, or no part is the person''s. To people who are not staff code_id is the first code of its chain, not the
-rotated one that the friend used.
+rotated one that the friend used. settlement_pending: something waits to be settled, and the ledger may not have these
+amounts yet.
 
 org_id: the organisation.
 sale_number: the sale, as in my_statement; either this or sale_id.
@@ -16362,9 +17127,11 @@ end
 $$;
 
 comment on function referral.ingest_stripe_event is
-  'Takes one delivery of a verified Stripe event, reduced to what is needed. Status: applied; duplicate if it came
-before; ignored for types that state no fact; parked for what the webhook could not read. A parked event that comes
-again in a form that can be read is applied.
+  'Takes one delivery of a verified Stripe event, reduced to what is needed. Status: applied; stored if it is in the
+inbox and waits to be applied, because another call has the Stripe account; duplicate if it came before; ignored for
+types that state no fact; parked for what the webhook could not read, or the database refuses. A parked event that
+comes again in a form that can be read is applied. unsettled: something of the Stripe account waits, then call
+settle_stripe_events; if nobody does, run_maintenance settles it.
 
 event: the event as functions/stripe-webhook reduces it.
 Callers: the operator.
@@ -16578,7 +17345,8 @@ $$;
 comment on function referral.my_earnings is
   'Returns what a person has, per currency in minor units and per mode: commissions that are pending (on hold),
 available, in_transit, paid; owed is what they owe after money was reversed; the rewards that they got as a referee
-are reward_pending (on hold) and reward_available. in_transit and paid are 0, because payouts are not recorded yet.
+are reward_pending (on hold) and reward_available. settlement_pending: something waits to be settled, and amounts can
+still change. in_transit and paid are 0, because payouts are not recorded yet.
 
 org_id: the organisation.
 earner_id: the caller unless given.
@@ -17413,13 +18181,13 @@ $$;
 
 comment on function referral.run_maintenance is
   'Runs all jobs: keeps the storage of clicks, expires codes and redemptions, purges rate limits and sign-up claims,
-recognises users, and releases commissions and rewards whose hold is over. Call it every minute, or at least every
-hour; call it again at once while a row has more. Returns, for each job, how much it did, whether something is left,
-and error: the code of the error that undid its last batch, null if there was none. An error of one job leaves what
-the others did, and its message is in the database''s log. No rows while another call is under way. What another call
-has locked is left for the next one.
+recognises users, settles what waits, and releases commissions and rewards whose hold is over. Call it every minute,
+or at least every hour; call it again at once while a row has more. Returns, for each job, how much it did, whether
+something is left, and error: the code of the error that undid its last batch, null if there was none. An error of one
+job leaves what the others did, and its message is in the database''s log. No rows while another call is under way.
+What another call has locked is left for the next one.
 
-max_seconds: 1 to 30: after that only the last two jobs begin a batch, which is small.
+max_seconds: 1 to 30: after that only the last three jobs begin a batch, which is small.
 click_retention: how long clicks are kept, 90 days at least.
 Callers: the operator.
 Errors: invalid_argument, busy.';
@@ -17493,6 +18261,44 @@ Callers: members, for themselves.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, invalid_argument, rate_limited, busy.';
 
 grant execute on function referral.set_my_name to authenticated;
+
+create function referral.settle_stripe_events(stripe_account text default null, event_id text default null)
+returns setof referral.settled_events
+language plpgsql
+volatile
+rows 1
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '20s'
+as $$
+declare
+  v_schema text;
+  v_constraint text;
+  v_column text;
+begin
+  return query select x.* from referral_private.settle_stripe_events(
+    settle_stripe_events.stripe_account,
+    settle_stripe_events.event_id
+  ) as x;
+exception
+  when lock_not_available or deadlock_detected then
+    get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
+    perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
+    raise;
+end
+$$;
+
+comment on function referral.settle_stripe_events is
+  'Applies events that are stored and wait, up to 200 together, or, where none waits, settles up to 250 payers that wait
+because there was too much to do at once. Returns how many it took, and whether more is left. Call it when
+ingest_stripe_event says unsettled, and again while there is more; run_maintenance does it too.
+
+stripe_account: its id, the empty text for the platform''s own account; the one that has waited longest unless given.
+event_id: nothing is done if this event of the account does not wait any more.
+Callers: the operator.
+Errors: busy.';
+
+grant execute on function referral.settle_stripe_events to service_role;
 
 create function referral.suspend_code(code_id uuid, reason text default null)
 returns referral.codes
@@ -17739,7 +18545,8 @@ comment on function referral.verify_ledger is
 what is wrong, and next, from which the next slice begins; next is null after the last one. Kinds of faults: trigger
 (a table whose rows are written once has lost its trigger), balance (a stored balance is not the sum of its entries),
 entries (what is posted of a sale is not the sum of its entries), target (it is not what the facts say), due (nor is
-the time at which it becomes available). Example: docs/reliability.md.
+the time at which it becomes available). What waits to be settled has no fault of the last two kinds. Example:
+docs/reliability.md.
 
 after: next of the slice before; none for the first slice.
 page_size: accounts or sales in a slice, 1 to 1,000.

@@ -6,7 +6,7 @@ import { operator, person, refusal } from '../support/actors.ts'
 import { restate } from '../support/code-states.ts'
 import { testDatabase } from '../support/database.ts'
 import { rewriteTerms } from '../support/histories.ts'
-import { ingest } from '../support/ingest.ts'
+import { ingest, settleAccount } from '../support/ingest.ts'
 import { codeOf, scene } from '../support/scene.ts'
 import { sessions } from '../support/sessions.ts'
 
@@ -195,11 +195,11 @@ describe('a chosen text and an event that carries it', () => {
       await ingest(sql, paidInvoice({ customer, at: at() }))
       const args = { org_id: org, ...choice(code, mentor.id) }
       await person(staff.tx, coordinator.id).rpc(rpc, args)
-      const event = ingest(stripe.tx, completedSession({ customer, code, at: at() - 50 }))
-      await stripe.blocked()
-      await staff.commit()
-      await event
+      const event = completedSession({ customer, code, at: at() - 50 })
+      expect(await ingest(stripe.tx, event)).toBe('stored')
       await stripe.commit()
+      await staff.commit()
+      await settleAccount(sql, '')
       expect(await earned(people)).toBe(100)
     }),
   )

@@ -10,10 +10,10 @@ const run = (tx: Parameters<typeof operator>[0]) => operator(tx).rpc('run_mainte
 
 test('a second call at once does nothing', () =>
   sessions(sql, async (one, other) => {
-    expect(await run(one.tx)).toHaveLength(7)
+    expect(await run(one.tx)).toHaveLength(8)
     expect(await run(other.tx)).toEqual([])
     await one.commit()
-    expect(await run(other.tx)).toHaveLength(7)
+    expect(await run(other.tx)).toHaveLength(8)
   }))
 
 test('does the other jobs while somebody keeps the table of clicks locked', async () => {
@@ -59,7 +59,7 @@ test('locks no table where the default partition keeps this month', async () => 
   await sql`insert into referral_private.clicks (org_id, code_id, click_id, clicked_at, counted, platform)
     values (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), now(), true, 'web')`
   await sessions(sql, async ({ tx }) => {
-    expect(await run(tx)).toHaveLength(7)
+    expect(await run(tx)).toHaveLength(8)
     const locks = await tx`
       select from pg_locks where pid = pg_backend_pid() and mode = 'AccessExclusiveLock'
         and relation = 'referral_private.clicks'::regclass`

@@ -5,9 +5,9 @@
 import { expect, test } from 'vitest'
 import { completedSession } from '../fixtures/stripe/checkout-session-completed.ts'
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
-import { operator, patiently, person } from '../support/actors.ts'
+import { patiently, person } from '../support/actors.ts'
 import { testDatabase } from '../support/database.ts'
-import { reduced } from '../support/ingest.ts'
+import { deliver, reduced } from '../support/ingest.ts'
 import { checkLedger } from '../support/ledger.ts'
 import { ending, stageStory, stories } from '../support/money.ts'
 import { codeOf, scene } from '../support/scene.ts'
@@ -16,8 +16,7 @@ import { often, proved } from '../support/soak.ts'
 const sql = await testDatabase()
 const bursts = often('BURSTS', 1)
 
-const ingest = (event: object) =>
-  patiently(() => operator(sql).rpc('ingest_stripe_event', { event }))
+const ingest = (event: object) => deliver(sql, event)
 
 test.for(stories.map((story) => [story.name, story] as const))(
   'at once: %s',

@@ -361,6 +361,7 @@ const refused: Record<string, string> = {
   postings_belong_to_an_organisation: posting({ org_id: `'${nobody}'` }),
   postings_are_exact_in_javascript: posting({ amount: '-1' }),
   parked_events_are_in_the_inbox: `insert into referral_private.parked_events (stripe_account, livemode, event_id, event_created_at, reason, event) values ('', false, 'evt_none', now(), 'x', '{}')`,
+  unapplied_events_are_in_the_inbox: `insert into referral_private.unapplied_events (stripe_account, livemode, event_id, event_created_at) values ('', false, 'evt_none', now())`,
   resolved_events_are_in_the_inbox: `insert into referral_private.resolved_events (stripe_account, livemode, event_id, event_created_at, event) values ('', false, 'evt_none', now(), '{}')`,
   stripe_events_stripe_account_is_an_id: event({ stripe_account: "'me'" }),
   stripe_events_have_an_id: event({ event_id: "'no event'" }),

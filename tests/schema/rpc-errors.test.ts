@@ -49,6 +49,8 @@ const unreachable: Record<string, [codes: string[], reason: string]> = {
     ['not_signed_in', 'anonymous_user', 'organisation_not_found'],
     'decision_not_found comes first',
   ],
+  settle_stripe_events: [['invalid_event'], 'an event of the inbox was read when it came'],
+  run_maintenance: [['invalid_event'], 'as settle_stripe_events'],
   redeem_sign_up_code: [
     [
       'self_referral',

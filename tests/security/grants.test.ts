@@ -62,6 +62,8 @@ const tables = {
   'referral_private.sign_up_reservations': [],
   'referral_private.stripe_events': [],
   'referral_private.day_keys': [],
+  'referral_private.to_settle': [],
+  'referral_private.unapplied_events': [],
   'referral_private.visitors': [],
 }
 
@@ -117,6 +119,7 @@ const rpcs: Record<string, string[]> = {
   release_due_commissions: ['service_role'],
   run_maintenance: ['service_role'],
   resolve_parked_event: ['service_role'],
+  settle_stripe_events: ['service_role'],
   redeem_code: ['authenticated'],
   reject_redemption: people,
   reject_referral: people,

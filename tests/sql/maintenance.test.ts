@@ -15,6 +15,7 @@ const jobs = [
   'purge_rate_limits',
   'purge_sign_up_claims',
   'recognise_users',
+  'settle_stripe_events',
   'release_due_commissions',
 ]
 
@@ -80,6 +81,7 @@ test('expires, purges, recognises and releases what is due, in one call', () =>
       expire_redemptions: one,
       purge_rate_limits: one,
       purge_sign_up_claims: one,
+      settle_stripe_events: { done: 0, more: false },
       release_due_commissions: one,
     })
     expect(await run(tx)).toEqual(nothing)

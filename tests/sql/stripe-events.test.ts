@@ -350,19 +350,32 @@ describe('what is not an event', () => {
     [{ account: 'somebody' }, {}],
     [{ data: null }, {}],
     [{ data: { object: 5 } }, {}],
-    [{}, { amount_paid: 2 ** 53 }],
-    [{}, { amount_paid: 'all' }],
-    [{}, { amount_paid: null }],
-    [{}, { currency: 'dollars' }],
-    [{}, { id: null }],
-    [{}, { created: null }],
-  ])('is refused with invalid_event and stores nothing: %o %o', ([change, ofObject]) =>
+  ])('is refused with invalid_event and stores nothing: %o', ([change]) =>
     undone(sql, async (tx) => {
-      expect(await refusal(ingestReduced(tx, await changed(change, ofObject)))).toBe(
-        'invalid_event',
-      )
+      expect(await refusal(ingestReduced(tx, await changed(change, {})))).toBe('invalid_event')
       expect(await tx`select from referral_private.stripe_events`).toHaveLength(0)
       expect(await tx`select from referral_private.payments`).toHaveLength(0)
+    }),
+  )
+
+  test.for([
+    { amount_paid: 2 ** 53 },
+    { amount_paid: 'all' },
+    { amount_paid: null },
+    { currency: 'dollars' },
+    { id: null },
+    { created: null },
+  ])('is parked where the database refuses its facts: %o', (ofObject) =>
+    undone(sql, async (tx) => {
+      const event: Record<string, unknown> = await changed({}, ofObject)
+      expect(await ingestReduced(tx, event)).toBe('parked')
+      expect(await ingestReduced(tx, event)).toBe('duplicate')
+      expect(await tx`select event_id, reason from referral_private.parked_events`).toEqual([
+        { event_id: event.id, reason: 'refused by the database' },
+      ])
+      expect(await tx`select from referral_private.stripe_events`).toHaveLength(1)
+      expect(await tx`select from referral_private.payments`).toHaveLength(0)
+      expect(await tx`select from referral_private.unapplied_events`).toHaveLength(0)
     }),
   )
 

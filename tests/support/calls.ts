@@ -269,6 +269,7 @@ export const calls: Record<string, Call> = {
     args: ({ org }) => ({ org_id: org, display_name: 'Me' }),
     answers: { ...signedIn, ...to('not_a_member', 'stranger', 'referee', 'elsewhere') },
   },
+  settle_stripe_events: { args: nothing, answers: operatorOnly },
   suspend_code: { args: byId, answers: hiddenFromOthers('code_not_found') },
   update_code: {
     args: (s) => ({ ...byId(s), changes: { description: 'New' } }),

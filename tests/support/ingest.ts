@@ -1,6 +1,6 @@
 import { reduceEvent } from '../../functions/stripe-webhook/event.ts'
 import type { RawEvent } from '../fixtures/stripe/about.ts'
-import { type Actor, operator } from './actors.ts'
+import { type Actor, operator, patiently } from './actors.ts'
 import type { Sql } from './database.ts'
 
 /** Delivers an event as the webhook does once it is verified: reduced by the same code. Gives the answer's status. */
@@ -23,4 +23,18 @@ export async function ingestReduced(
 ): Promise<string> {
   const [row] = await by.rpc('ingest_stripe_event', { event })
   return String(row?.status)
+}
+
+/** Delivers a reduced event as the webhook does: it is stored, and what waits then is settled. */
+export async function deliver(sql: Sql, event: object): Promise<void> {
+  const [row] = await patiently(() => operator(sql).rpc('ingest_stripe_event', { event }))
+  const { account = '' } = event as { account?: string }
+  if (row?.unsettled) await settleAccount(sql, account)
+}
+
+/** Settles what waits of a Stripe account, or of all, call by call. */
+export async function settleAccount(sql: Sql, account?: string): Promise<void> {
+  const given = account === undefined ? {} : { stripe_account: account }
+  const [row] = await patiently(() => operator(sql).rpc('settle_stripe_events', given))
+  if (row?.more) await settleAccount(sql, account)
 }

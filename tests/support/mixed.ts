@@ -3,7 +3,7 @@ import { eventsOf } from '../fixtures/mixed-events.ts'
 import { percent } from '../fixtures/mixed-terms.ts'
 import type { World } from '../fixtures/mixed-world.ts'
 import { operator, patiently, refusal } from './actors.ts'
-import { reduced } from './ingest.ts'
+import { deliver, reduced } from './ingest.ts'
 import type { Staged } from './mixed-stage.ts'
 
 export type Step = () => Promise<unknown>
@@ -14,7 +14,6 @@ export const isTimed = ({ rejections, verdicts }: World) =>
 
 /** Each step once; a step can be taken again, and then changes nothing. */
 export async function stepsOf(staged: Staged, of: World): Promise<Step[]> {
-  const op = operator(staged.sql)
   const events = await Promise.all(eventsOf(of, staged.company).map(reduced))
   const [own] = staged.scenes
   return [
@@ -23,7 +22,7 @@ export async function stepsOf(staged: Staged, of: World): Promise<Step[]> {
       const text = JSON.stringify(event)
       for (const n of of.redeems)
         if (text.includes(staged.company.redemptions[n] ?? '')) await redeems(staged, n)()
-      await patiently(() => op.rpc('ingest_stripe_event', { event }))
+      await deliver(staged.sql, event)
     }),
     ...of.redeems.map((n) => redeems(staged, n)),
     ...decisionsOf(staged, of),

@@ -310,4 +310,5 @@ export const unrecorded = new Map([
   ['release_due_commissions', job],
   ['run_maintenance', job],
   ['resolve_parked_event', fact],
+  ['settle_stripe_events', job],
 ])

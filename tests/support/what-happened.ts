@@ -18,7 +18,10 @@ async function whatWasPaid(sql: Sql): Promise<Pick<World, 'events' | 'records'>>
       select coalesce(r.event, e.event) as event
       from referral_private.stripe_events as e
       left join referral_private.resolved_events as r using (stripe_account, livemode, event_id)
-      where e.status <> 'parked' or r.event is not null`,
+      where r.event is not null or not exists (
+        select from referral_private.parked_events as p
+        where (p.stripe_account, p.livemode, p.event_id) = (e.stripe_account, e.livemode, e.event_id)
+      )`,
     sql<World['records']>`
       select org_id as org, kind, provider, ref, livemode, content from referral_private.recorded_facts`,
   ])

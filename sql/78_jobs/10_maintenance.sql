@@ -67,6 +67,8 @@ begin
     when 'recognise_users' then
       v_done := referral_private.recognise_users(100);
       v_more := v_done >= 100;
+    when 'settle_stripe_events' then
+      select s.done, s.more into v_done, v_more from referral_private.settle_stripe_events() as s;
     when 'release_due_commissions' then
       v_done := referral_private.release_due_commissions(200);
       v_more := exists (
@@ -93,13 +95,13 @@ create function referral_private.run_maintenance(
 returns setof referral.maintenance
 language plpgsql
 volatile
-rows 7
+rows 8
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_jobs constant text[] := '{expire_codes,expire_redemptions,purge_rate_limits,purge_sign_up_claims}';
-  v_account_jobs constant text[] := '{recognise_users,release_due_commissions}';
+  v_account_jobs constant text[] := '{recognise_users,settle_stripe_events,release_due_commissions}';
   v_months constant name[] := array(select m.partition from referral_private.click_months() as m order by 1);
   v_until timestamptz;
   v_left boolean[] := array_fill(true, array[cardinality(v_jobs)]);
@@ -143,14 +145,14 @@ $$;
 
 comment on function referral_private.run_maintenance is
   'public: Runs all jobs: keeps the storage of clicks, expires codes and redemptions, purges rate limits and sign-up
-claims, recognises users, and releases commissions and rewards whose hold is over. Call it every minute, or at least
-every hour; call it again at once while a row has more. Returns, for each job, how much it did, whether something is
-left, and error: the code of the error that undid its last batch, null if there was none. An error of one job leaves
-what the others did, and its message is in the database''s log. No rows while another call is under way. What another
-call has locked is left for the next one.
+claims, recognises users, settles what waits, and releases commissions and rewards whose hold is over. Call it every
+minute, or at least every hour; call it again at once while a row has more. Returns, for each job, how much it did,
+whether something is left, and error: the code of the error that undid its last batch, null if there was none. An error
+of one job leaves what the others did, and its message is in the database''s log. No rows while another call is under
+way. What another call has locked is left for the next one.
 
 group: Run jobs
-max_seconds: 1 to 30: after that only the last two jobs begin a batch, which is small
+max_seconds: 1 to 30: after that only the last three jobs begin a batch, which is small
 click_retention: how long clicks are kept, 90 days at least
 callers: the operator
 errors: invalid_argument, busy

@@ -1,0 +1,66 @@
+-- Work that is too large for one transaction: payers that wait to be settled. Whoever settles them reads the facts as
+-- they are then, so it does not matter when.
+create table referral_private.to_settle (
+  stripe_account text collate "C" not null,
+  livemode boolean not null,
+  -- A payer; or a sale that may be gone, which was its payer's.
+  payer_id text collate "C" not null,
+  caused_by text collate "C" not null,
+  queued_at timestamptz not null default clock_timestamp(),
+  constraint to_settle_pkey primary key (payer_id, stripe_account, livemode)
+);
+
+create index to_settle_by_age on referral_private.to_settle (stripe_account, queued_at, payer_id);
+
+alter table referral_private.to_settle enable row level security;
+
+-- How many payers, and how many differences of sales, are settled in one transaction at most. The Stripe account lock
+-- is held meanwhile, for a quarter of a second or so.
+create function referral_private.settled_at_once()
+returns int
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return 250;
+end
+$$;
+
+-- Makes payers wait to be settled. The Stripe account lock is held.
+create function referral_private.settle_later(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_payer_ids text[],
+  p_cause text
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into referral_private.to_settle (stripe_account, livemode, payer_id, caused_by)
+  select p_stripe_account, p_livemode, payer_id, p_cause
+  from (select distinct unnest(p_payer_ids) as payer_id) as waiting
+  on conflict do nothing;
+end
+$$;
+
+-- Takes payers that are settled now from those that wait.
+create function referral_private.settled_now(p_stripe_account text, p_livemode boolean, p_payer_ids text[])
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if exists (select from referral_private.to_settle as q where q.stripe_account = p_stripe_account) then
+    delete from referral_private.to_settle as q
+    where q.stripe_account = p_stripe_account and q.livemode = p_livemode and q.payer_id = any (p_payer_ids);
+  end if;
+end
+$$;
