@@ -22,7 +22,9 @@ const scenarios: Record<string, Scenario> = {
   'one event at a time': { deliveries: 'AAB', redemptions: 0, failures, bound: 1 },
 }
 
-test.for(Object.entries(scenarios))('every promise holds: %s', ([, scenario]) => {
+const timeout = 600_000
+
+test.for(Object.entries(scenarios))('every promise holds: %s', { timeout }, ([, scenario]) => {
   const { states, broken, way } = explore(modelOf(scenario, protocol))
   expect(broken, way.join('\n')).toBeUndefined()
   // Far fewer would mean that something never happens.

@@ -7,6 +7,19 @@
  *
  * The events are A (names the user of a customer), B (an invoice of the customer, paid) and X (cannot be applied). The
  * redemption R is the user's. The sale is credited once A, B and R are known.
+ *
+ * The rules, each of which `mutations` breaks on purpose:
+ * - R1 A delivery is one transaction. It never waits for the account lock: with it, it applies its event and the queue;
+ *   without, it stores its event in inbox and queue. An event is stored once.
+ * - R2 The webhook answers 200 after the commit, and then asks for the settlement of an event that is queued.
+ * - R3 A settlement waits for the lock, reads the queue under it, deletes what it has read and applied, and is repeated
+ *   until its event is not queued any more.
+ * - R4 All facts of a batch are stated before the ledger is settled.
+ * - R5 An event that cannot be applied is parked in the same transaction, and stops no other. Any other error parks none.
+ * - R9 Maintenance settles what a failure has left in the queue.
+ * - K1 Whoever writes what the ledger depends on has the account lock.
+ * - K2 A redemption shares the lock. If the user has payments, it releases it, takes it exclusively, and settles.
+ * - K5 Transactions are READ COMMITTED: a statement under the lock reads what was committed before the lock was taken.
  */
 import {
   begin,

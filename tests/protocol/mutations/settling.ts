@@ -1,4 +1,7 @@
-/** R3: the queue is read under the lock, which is waited for, and what was read is deleted. R4: all facts come first. */
+/**
+ * R3: the queue is read under the lock, which is waited for, and what was read is deleted. R4: all facts come first.
+ * R9: maintenance settles what is left.
+ */
 import { begin, commit, insert, lock, read, rollback, tryLock } from '../postgres.ts'
 import { settle } from '../protocol.ts'
 import { detour, type Mutation, only, take } from './mutation.ts'
@@ -121,7 +124,17 @@ const ofR4: Omit<Mutation, 'rule'>[] = [
   },
 ]
 
+const ofR9: Omit<Mutation, 'rule'>[] = [
+  {
+    change: 'maintenance does not settle what a failure has left',
+    breaks: /is queued in the end/,
+    scenario: { deliveries: 'AB', redemptions: 0, failures: 1 },
+    steps: detour('wait for the end of all others', 'wait for the lock', 'end'),
+  },
+]
+
 export const settling: Mutation[] = [
   ...ofR3.map((it) => ({ rule: 'R3', ...it })),
   ...ofR4.map((it) => ({ rule: 'R4', ...it })),
+  ...ofR9.map((it) => ({ rule: 'R9', ...it })),
 ]
