@@ -23,6 +23,7 @@ const money: Record<string, string> = {
   ROLLBACKS: '200',
   AMOUNTS: '200000',
   SIGNATURES: '100000',
+  FAILURES: '3',
 }
 const ofMoney = [
   'tests/properties/stories.test.ts',
@@ -34,6 +35,7 @@ const ofMoney = [
   'tests/concurrency/mixed.test.ts',
   'tests/concurrency/locks.test.ts',
   'tests/functions/signature.test.ts',
+  'tests/protocol/protocol.test.ts',
 ]
 /** Random requests to the deployed `link`. */
 const links = { LINK_REQUESTS: process.env.LINK_REQUESTS ?? '100000' }
