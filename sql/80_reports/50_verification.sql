@@ -40,7 +40,8 @@ comment on function referral_private.verify_ledger is
 looked at, what is wrong, and next, from which the next slice begins; next is null after the last one. Kinds of faults:
 trigger (a table whose rows are written once has lost its trigger), balance (a stored balance is not the sum of its
 entries), entries (what is posted of a sale is not the sum of its entries), target (it is not what the facts say), due
-(nor is the time at which it becomes available). What waits to be settled has no fault of the last two kinds. Example: docs/reliability.md.
+(nor is the time at which it becomes available). What waits to be settled has no fault of the last two kinds.
+Example: docs/reliability.md.
 
 group: Run jobs
 after: next of the slice before; none for the first slice

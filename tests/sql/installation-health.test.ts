@@ -71,6 +71,26 @@ describe('jobs', () => {
     }))
 })
 
+describe('settlement', () => {
+  test('fails where an event or a payer has waited for ten minutes', () =>
+    about('settlement', async ({ tx, check }) => {
+      expect(await check()).toMatchObject({
+        ok: true,
+        message: 'Nothing waits to be settled for long.',
+      })
+      await tx`insert into referral_private.to_settle (stripe_account, livemode, payer_id, caused_by, queued_at)
+        values ('', true, 'cus_1', 'evt_1', now() - interval '9 minutes')`
+      expect(await check()).toMatchObject({ ok: true })
+      await tx`update referral_private.to_settle set queued_at = '2026-01-01 00:00Z'`
+      expect(await check()).toMatchObject({
+        ...{ ok: false, found: 1n },
+        message: 'Events and payers that wait to be settled: 1, since 2026-01-01T00:00:00Z.',
+        remedy:
+          'In the SQL editor, until no row has more: select * from referral.settle_stripe_events()',
+      })
+    }))
+})
+
 describe('clicks_partition', () => {
   const next = async (tx: Sql) => {
     const rows = await tx`select partition from referral_private.click_months() order by 1`

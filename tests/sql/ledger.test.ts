@@ -218,7 +218,7 @@ test('a friend sees their reward, on hold as long as the commission, and then av
 
 const nothing = {
   ...{ livemode: false, pending: 0n, in_transit: 0n, paid: 0n, owed: 0n },
-  ...{ reward_pending: 0n, reward_available: 0n },
+  ...{ reward_pending: 0n, reward_available: 0n, settlement_pending: false },
 }
 
 test('earnings of currencies never mix', () =>
