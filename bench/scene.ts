@@ -2,6 +2,7 @@
 import postgres from 'postgres'
 import { applyMigrations, createProject, execute } from '../scripts/stack/database.ts'
 import type { Postgres } from '../scripts/stack/postgres.ts'
+import { root } from '../scripts/stack/root.ts'
 import { startThrowawayPostgres } from '../scripts/stack/throwaway.ts'
 import { code, fillCodes } from './fill.ts'
 
@@ -23,10 +24,11 @@ export async function filled(
   database: string,
   codes: number,
   limited = 0,
+  folder = root,
 ): Promise<string> {
   await execute(server.url('postgres', 'supabase_admin'), `create database ${database}`)
   await createProject(server, database)
-  await applyMigrations(server, database)
+  await applyMigrations(server, database, { folder })
   const url = server.url(database, 'postgres')
   await execute(
     url,

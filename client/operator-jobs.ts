@@ -75,7 +75,7 @@ export type OperatorJobCalls = {
 
   /**
    * Makes commissions and rewards available whose hold is over, of one Stripe account. Returns how many sales it looked at:
-   * call again until that is 0. `maxRows` is 500 sales unless given, and at most.
+   * call again until that is 0. `maxRows` is 250 sales unless given, and at most.
    */
   releaseDueCommissions(options?: Batch): Call<'release_due_commissions', number>
 }

@@ -1801,7 +1801,7 @@ invalid_argument, busy.';
 
 grant execute on function referral.reject_referral to authenticated, service_role;
 
-create function referral.release_due_commissions(max_rows int default 500)
+create function referral.release_due_commissions(max_rows int default 250)
 returns int
 language plpgsql
 volatile
@@ -1827,7 +1827,7 @@ comment on function referral.release_due_commissions is
   'Makes commissions and rewards available whose hold is over, of one Stripe account, and returns how many sales it
 looked at. Call again until it returns 0.
 
-max_rows: how many sales at most, 500 at most.
+max_rows: how many sales at most, 250 at most.
 Callers: the operator.
 Errors: busy.';
 

@@ -1,6 +1,6 @@
 -- Release: commissions and rewards whose hold is over go from pending to available. A call handles one Stripe account
--- and few sales, so that the Stripe account lock is held shortly.
-create function referral_private.release_due_commissions(p_max_rows int default 500)
+-- and few sales, so that the Stripe account lock is held shortly. Payers that wait to be settled are released then.
+create function referral_private.release_due_commissions(p_max_rows int default 250)
 returns int
 language plpgsql
 volatile
@@ -23,17 +23,21 @@ begin
     -- A Stripe account that is busy is left for the next call.
     continue when not pg_try_advisory_xact_lock(referral_private.stripe_account_lock_key(v_stripe_account));
     for v_due in
-      select due.livemode, array_agg(distinct s.payer_id) as payers, count(distinct due.sale_id) as sales
+      select due.livemode, array_agg(distinct due.payer_id) as payers, count(distinct due.sale_id) as sales
       from (
-        select p.livemode, p.sale_id
+        select p.livemode, p.sale_id, s.payer_id
         from referral_private.postings as p
+        join referral_private.sales as s
+          on s.stripe_account = p.stripe_account and s.livemode = p.livemode and s.sale_id = p.sale_id
         where p.stripe_account = v_stripe_account and p.kind in ('pending', 'reward_pending') and p.amount > 0
           and p.due_at <= clock_timestamp()
+          and not exists (
+            select from referral_private.to_settle as q
+            where q.payer_id = s.payer_id and q.stripe_account = s.stripe_account and q.livemode = s.livemode
+          )
         order by p.due_at
-        limit least(greatest(p_max_rows, 0), 500)
+        limit least(greatest(p_max_rows, 0), referral_private.settled_at_once())
       ) as due
-      join referral_private.sales as s
-        on s.stripe_account = v_stripe_account and s.livemode = due.livemode and s.sale_id = due.sale_id
       group by due.livemode
     loop
       perform referral_private.settle(v_stripe_account, v_due.livemode, v_due.payers, '{}', 'release');
@@ -50,7 +54,7 @@ comment on function referral_private.release_due_commissions is
 it looked at. Call again until it returns 0.
 
 group: Run jobs
-max_rows: how many sales at most, 500 at most
+max_rows: how many sales at most, 250 at most
 callers: the operator
 errors: busy
 timeout: 60s';

@@ -5,7 +5,7 @@ import { completedSession } from '../fixtures/stripe/checkout-session-completed.
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
 import { operator } from '../support/actors.ts'
 import { type Sql, testDatabase } from '../support/database.ts'
-import { ingest, ingestReduced, reduced, settleAccount } from '../support/ingest.ts'
+import { ingest, ingestReduced, queued, reduced, settleAccount } from '../support/ingest.ts'
 import { checkLedger } from '../support/ledger.ts'
 import { codeOf, scene } from '../support/scene.ts'
 import { type Session, sessions } from '../support/sessions.ts'
@@ -44,24 +44,6 @@ const waiting = async (tx: Sql = sql): Promise<object[]> =>
   (await tx`select event_id, error from referral_private.unapplied_events order by stored_at`).map(
     (row) => ({ ...row }),
   )
-
-/** Puts events into the queue of this transaction, as deliveries do that find the account locked. */
-async function queued(tx: Sql, events: object[]): Promise<void> {
-  for (const event of events)
-    await tx`
-      with
-        made as (
-          insert into referral_private.stripe_events (
-            stripe_account, livemode, event_id, type, status, created_at, body_sha256, event
-          )
-          select '', (e -> 'livemode')::boolean, e ->> 'id', e ->> 'type', 'applied',
-            to_timestamp((e -> 'created')::bigint), e ->> 'body_sha256', e - 'body_sha256'
-          from (select ${tx.json(event as never)}::jsonb as e) as given
-          returning livemode, event_id, created_at
-        )
-      insert into referral_private.unapplied_events (stripe_account, livemode, event_id, event_created_at)
-      select '', livemode, event_id, created_at from made`
-}
 
 describe('a delivery that finds the account locked', () => {
   test('is stored, is no duplicate until it is applied, and is settled later', async () => {

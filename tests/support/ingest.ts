@@ -38,3 +38,21 @@ export async function settleAccount(sql: Sql, account?: string): Promise<void> {
   const [row] = await patiently(() => operator(sql).rpc('settle_stripe_events', given))
   if (row?.more) await settleAccount(sql, account)
 }
+
+/** Puts events into the queue of this transaction, as deliveries do that find the account locked. */
+export async function queued(tx: Sql, events: object[]): Promise<void> {
+  for (const event of events)
+    await tx`
+      with
+        made as (
+          insert into referral_private.stripe_events (
+            stripe_account, livemode, event_id, type, status, created_at, body_sha256, event
+          )
+          select '', (e -> 'livemode')::boolean, e ->> 'id', e ->> 'type', 'applied',
+            to_timestamp((e -> 'created')::bigint), e ->> 'body_sha256', e - 'body_sha256'
+          from (select ${tx.json(event as never)}::jsonb as e) as given
+          returning livemode, event_id, created_at
+        )
+      insert into referral_private.unapplied_events (stripe_account, livemode, event_id, event_created_at)
+      select '', livemode, event_id, created_at from made`
+}

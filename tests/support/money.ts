@@ -5,7 +5,7 @@ import { type Actor, operator } from './actors.ts'
 import { dateCodes } from './code-states.ts'
 import type { Sql } from './database.ts'
 import { rewriteTerms } from './histories.ts'
-import { reduced } from './ingest.ts'
+import { reduced, settleAccount } from './ingest.ts'
 import { codeOf, scene } from './scene.ts'
 
 export { stories }
@@ -53,9 +53,11 @@ export async function release(sql: Sql): Promise<void> {
   }
 }
 
-/** Releases what is due, and gives what stands in the ledger. */
+/** Settles what waits, releases what is due, and gives what stands in the ledger. */
 export async function ending(sql: Sql, { org, mentor, other, redemption }: Staged) {
+  await settleAccount(sql)
   await release(sql)
+  await settleAccount(sql)
   const [row] = await sql`select status from referral.redemptions where id = ${redemption}`
   return {
     ends: await balances(mentor, org),
