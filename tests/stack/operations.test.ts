@@ -93,6 +93,20 @@ test('what was lost since the point in time comes back, and counts once', async 
   expect(await refusal(coordinator.rpc('rotate_code', tooLate))).toBe('code_taken')
 })
 
+test('a friend who paid in between and redeems again is an existing customer', async () => {
+  const { org, mentor, friend } = await scene(sql, terms)
+  const { code } = await codeOf(mentor, org)
+  const about = { userId: friend.id, orgId: org, livemode: false }
+  await ingest(sql, paidInvoice({ ...about, at: at - 600 }))
+  await friend.rpc('redeem_code', { code })
+  const later = paidInvoice({ ...about, at: at + 600 })
+  await ingest(sql, later)
+  const sale = { org_id: org, sale_id: later.data.object.id }
+  expect(await operator(sql).rpc('explain_commission', sale)).toMatchObject([
+    { refusal: 'existing_customer', amount: 0n },
+  ])
+})
+
 test('a connected account has a run of its own, and its events name it', async () => {
   const { org } = await scene(sql, terms)
   const account = `acct_${crypto.randomUUID().slice(0, 8)}`

@@ -29,7 +29,7 @@ let source: postgres.Sql
 let original: [string, string][]
 let DATABASE_URL = ''
 
-/** What a backup leaves out on purpose. */
+/** What a backup leaves out on purpose: it is nowhere but in the source. */
 const leftOut = ['referral_private.day_keys']
 const without = (rows: [string, string][], tables: string[]) =>
   rows.filter(([table]) => !tables.includes(table))
@@ -124,6 +124,8 @@ const fine = (stdout: unknown = expect.anything()) => ({
 
 /** The restored database goes on: jobs, rotations, new organisations and sales; and its ledger has no fault. */
 async function goesOn(sql: postgres.Sql): Promise<void> {
+  const keys = (of: postgres.Sql) => of`select from referral_private.day_keys`
+  expect([(await keys(source)).length, (await keys(sql)).length]).toEqual([1, 0])
   expect((await verified(sql)).faults).toEqual([])
   const [code] = await sql`
     select org_id, referrer_id from referral.codes where status = 'active' and referrer_id is not null limit 1`
