@@ -123,6 +123,22 @@ test('a connected account has a run of its own, and its events name it', async (
   ).toEqual([{ stripe_account: account }])
 })
 
+test('after a copy without sequences, each goes on after the last row of its column', async () => {
+  const copy = await testDatabase()
+  const { org, mentor } = await scene(copy)
+  await codeOf(mentor, org)
+  const sequences = () =>
+    copy`
+      select format('%I.%I', schemaname, sequencename) as name, last_value as last from pg_sequences
+      where schemaname like 'referral%' order by 1`
+  const before = await sequences()
+  expect(before.filter(({ last }) => last !== null).length).toBeGreaterThan(2)
+  for (const { name } of before) await copy.unsafe(`alter sequence ${name} restart`)
+  expect(await sequences()).not.toEqual(before)
+  await copy.unsafe(blockWith('pg_get_serial_sequence'))
+  expect(await sequences()).toEqual(before)
+})
+
 test('a read-only standby runs no job', async () => {
   const jobs = sql.begin('read only', (tx) => tx`select from referral.run_maintenance()`)
   expect(await refusal(jobs)).toBe('25006')
@@ -135,7 +151,7 @@ test('the queries of what to watch run as postgres, and say what they should', a
   await fresh`analyze referral.organisations, referral_private.stripe_events`
   const queries = blocksOf(operations).filter(({ language }) => language === 'sql')
   const inline = [...readFileSync(operations, 'utf8').matchAll(/`(select [^`]+)`/g)]
-  expect([queries.length, inline.length]).toEqual([5, 1])
+  expect([queries.length, inline.length]).toEqual([6, 1])
   const answers = new Map<string, readonly object[]>()
   for (const text of [
     ...queries.map((block) => block.text),
