@@ -25,6 +25,7 @@ const long = [
   'stack/commands',
   'hosts/nginx',
   'stack/page',
+  'stack/restore',
   'stack/auth',
   'functions/link-outage',
 ]

@@ -27,7 +27,7 @@ const checks: Step[] = [
   ['nothing unused (knip)', 'knip'],
 ]
 const tests: Step = [
-  'tests, also behind nginx and in a browser (on Debian: apt-get install nginx chromium)',
+  'tests, also behind nginx, in a browser and of backups (on Debian: apt-get install nginx chromium postgresql)',
   'npm run --silent build && vitest run',
 ]
 

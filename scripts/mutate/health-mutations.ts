@@ -70,6 +70,13 @@ export const healthMutations: TextMutation[] = [
   ...['p.due_at < v_hour_ago', 'c.expires_at < v_hour_ago', 'r.expires_at < v_hour_ago'].map(
     (due) => of(`an hour: ${due}`, 'checks_of_overdue', due, due.replace('v_hour_ago', 'now()')),
   ),
+  of('the statements that mend triggers', 'check_ledger_triggers', 'enable always', 'enable'),
+  of(
+    'triggers that are missing',
+    'check_ledger_triggers',
+    'filter (where g.trigger is null)',
+    'filter (where false)',
+  ),
   of('parked events of test mode', 'checks_of_events', 'where e.livemode limit', 'limit'),
   of(
     'the last event',

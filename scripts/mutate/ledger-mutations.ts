@@ -22,7 +22,8 @@ const of =
   })
 
 const verification = ['tests/sql/verification']
-const triggers = of('verify', 'trigger_faults', ['tests/sql/verified-triggers'])
+const triggers = of('verify', 'guards', ['tests/sql/verified-triggers'])
+const modes = of('verify', 'trigger_faults', ['tests/sql/verified-triggers'])
 const accounts = of('verify', 'verify_accounts', verification)
 const faults = of('verify', 'faults_of_sales', verification)
 const sales = of('verify', 'verify_sales', verification)
@@ -32,9 +33,19 @@ const whole = of('verify', 'verify_ledger', verification)
 export const verificationMutations: TextMutation[] = [
   ...append.map((table) => triggers(`the trigger of ${table}`, table, 'ledger_entries')).slice(1),
   triggers('the trigger of ledger_entries', 'ledger_entries,', ''),
-  triggers('a trigger that a replica skips', "t.tgenabled = 'A'", "t.tgenabled <> 'D'"),
-  triggers('a trigger that is disabled', "t.tgenabled = 'A'", "t.tgenabled <> 'O'"),
-  triggers('a trigger of every change', 't.tgtype = guarded.kind', 'true'),
+  modes(
+    'a trigger that a replica skips',
+    "g.mode is distinct from 'A'",
+    "coalesce(g.mode = 'D', true)",
+  ),
+  modes(
+    'a trigger that is disabled',
+    "g.mode is distinct from 'A'",
+    "coalesce(g.mode = 'O', true)",
+  ),
+  modes('a trigger that is missing', "is distinct from 'A'", "<> 'A'"),
+  triggers('the trigger that is always on, of two', "order by g.tgenabled <> 'A'", ''),
+  triggers('a trigger of every change', 'g.tgtype = guarded.kind', 'true'),
   triggers(
     'the trigger of program_terms',
     "('program_terms', 'referral_private.guard_terms'),",
@@ -46,9 +57,9 @@ export const verificationMutations: TextMutation[] = [
     "('decisions', 'referral_private.guard_decision')",
     "('codes', 'referral_private.guard_code')",
   ),
-  triggers('a trigger for some rows', 't.tgqual is null and', ''),
-  triggers('a trigger of some columns', "and t.tgattr = ''", ''),
-  triggers('a trigger that refuses', 't.tgfoid = guarded.guard', 'true'),
+  triggers('a trigger for some rows', 'g.tgqual is null and', ''),
+  triggers('a trigger of some columns', "and g.tgattr = ''", ''),
+  triggers('a trigger that refuses', 'g.tgfoid = guarded.guard', 'true'),
   accounts('a balance that is too low', 'summed.amount <> a.balance', 'summed.amount < a.balance'),
   accounts('a balance that is too high', 'summed.amount <> a.balance', 'summed.amount > a.balance'),
   accounts('debits', '-d.amount', 'd.amount'),

@@ -27,7 +27,11 @@ type Settings = {
   identity: Identity
   durable: boolean
   sharedBuffers?: string
+  programs?: Programs
 }
+
+/** The programs of another Postgres than npm's, and the options that give its `initdb` the locale C.UTF-8. */
+export type Programs = { bin: string; locale: string[] }
 
 /**
  * Starts the server on `home/data`, and creates that folder if it does not exist. A throw-away server (`durable: false`)
@@ -39,14 +43,16 @@ export async function startPostgres({
   identity,
   durable,
   sharedBuffers = '128MB',
+  programs = { bin: reachableBinaries(home, identity), locale: builtinLocale },
 }: Settings): Promise<Postgres> {
-  const bin = reachableBinaries(home, identity)
+  const { bin, locale } = programs
   const data = join(home, 'data')
   const run = (program: string, args: string[]) =>
     execute(join(bin, program), args, { cwd: home, ...identity }, join(home, 'postgres.log'))
 
   const password = passwordOf(home, data)
-  if (!existsSync(join(data, 'PG_VERSION'))) await initialise(home, data, identity, run, password)
+  if (!existsSync(join(data, 'PG_VERSION')))
+    await initialise({ home, data, identity, run, password, locale })
   const options = [
     `-p ${port}`,
     "-c listen_addresses=127.0.0.1 -c unix_socket_directories=''",
@@ -86,13 +92,23 @@ function passwordOf(home: string, data: string): string {
   return password
 }
 
-async function initialise(
-  home: string,
-  data: string,
-  identity: Identity,
-  run: Run,
-  password: string,
-): Promise<void> {
+const builtinLocale = ['--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8']
+
+async function initialise({
+  home,
+  data,
+  identity,
+  run,
+  password,
+  locale,
+}: {
+  home: string
+  data: string
+  identity: Identity
+  run: Run
+  password: string
+  locale: string[]
+}): Promise<void> {
   rmSync(data, { recursive: true, force: true })
   mkdirSync(data, { mode: 0o700 })
   const passwordFile = join(home, 'password')
@@ -101,14 +117,8 @@ async function initialise(
     chownSync(data, identity.uid, identity.gid)
     chownSync(passwordFile, identity.uid, identity.gid)
   }
-  const locale = [
-    '--encoding=UTF8',
-    '--locale=C',
-    '--locale-provider=builtin',
-    '--builtin-locale=C.UTF-8',
-  ]
   const access = ['--username=supabase_admin', '--auth=scram-sha-256', `--pwfile=${passwordFile}`]
-  await run('initdb', ['-D', data, ...locale, ...access, '--no-sync'])
+  await run('initdb', ['-D', data, '--encoding=UTF8', ...locale, ...access, '--no-sync'])
   rmSync(passwordFile)
 }
 

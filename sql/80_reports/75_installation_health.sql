@@ -192,7 +192,8 @@ begin
 end
 $$;
 
--- Whether the triggers are there that guard what is written once.
+-- Whether the triggers are there that guard what is written once. The remedy has a statement for each trigger that is
+-- there, and that a replica skips, as after a restore that disabled triggers.
 create function referral_private.check_ledger_triggers()
 returns referral.health_check
 language plpgsql
@@ -201,14 +202,23 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_tables constant text[] := array(select f.subject from referral_private.trigger_faults() as f order by 1);
+  v_tables text;
+  v_missing text;
+  v_statements text;
+  v_found bigint;
 begin
+  select string_agg(g.name, ', ' order by g.name), nullif(count(*), 0),
+    string_agg(g.name, ', ' order by g.name) filter (where g.trigger is null),
+    string_agg(format('alter table %s enable always trigger %I; ', g.relation, g.trigger), '' order by g.name)
+      filter (where g.trigger is not null)
+  into v_tables, v_found, v_missing, v_statements
+  from referral_private.guards() as g
+  where g.mode is distinct from 'A';
   return referral_private.checked(
-    'ledger_triggers', 'Tables without the trigger that guards what is written once: '
-      || nullif(array_to_string(v_tables, ', '), '') || '.',
+    'ledger_triggers', 'Tables without the trigger that guards what is written once: ' || v_tables || '.',
     'What is written once is guarded.',
-    'Make the trigger as the migration does; then, in the SQL editor: select * from referral.verify_ledger()',
-    nullif(cardinality(v_tables), 0)
+    coalesce('Make the trigger as the migration does, for: ' || v_missing || '. ', '')
+      || 'In the SQL editor: ' || coalesce(v_statements, '') || 'select * from referral.verify_ledger()', v_found
   );
 end
 $$;

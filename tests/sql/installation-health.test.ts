@@ -235,7 +235,27 @@ test('ledger_triggers fails while a guard is off, and names the table', () =>
     expect(await check()).toMatchObject({
       ...{ ok: false, found: 1n },
       message: 'Tables without the trigger that guards what is written once: ledger_entries.',
+      remedy:
+        'In the SQL editor: alter table referral_private.ledger_entries enable always trigger ledger_entries_are_append_only; select * from referral.verify_ledger()',
     })
+    await tx`drop trigger ledger_entries_are_append_only on referral_private.ledger_entries`
+    expect(await check()).toMatchObject({
+      ...{ ok: false, found: 1n },
+      remedy:
+        'Make the trigger as the migration does, for: ledger_entries. In the SQL editor: select * from referral.verify_ledger()',
+    })
+  }))
+
+test('the remedy of ledger_triggers makes every trigger one that no replica skips', () =>
+  about('ledger_triggers', async ({ tx, check }) => {
+    for (const table of ['referral.codes', 'referral.decisions', 'referral_private.switches'])
+      await tx.unsafe(
+        `alter table ${table} disable trigger user; alter table ${table} enable trigger user`,
+      )
+    const { ok, found, remedy } = (await check()) as Record<string, unknown>
+    expect({ ok, found }).toEqual({ ok: false, found: 3n })
+    await tx.unsafe(String(remedy).replace('In the SQL editor: ', ''))
+    expect(await check()).toMatchObject({ ok: true })
   }))
 
 test('unattributed and pending_past_window are of all organisations together', () =>

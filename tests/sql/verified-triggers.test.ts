@@ -47,6 +47,16 @@ describe('a table whose rows are written once', async () => {
     create trigger ${name} before ${on} on ${table}
     for each ${level} ${condition} execute function ${guard}();
     alter table ${table} enable always trigger ${name}`
+  test('can have a second trigger that a replica skips', () =>
+    undone(sql, async (tx) => {
+      const [first] = triggers.filter(({ table }) => table === 'referral_private.ledger_entries')
+      await tx.unsafe(`
+        create trigger a_second before update or delete or truncate on referral_private.ledger_entries
+        for each statement execute function referral_private.refuse_change();
+        ${remade(first as Guard)}`)
+      expect((await verified(tx)).faults).toEqual([])
+    }))
+
   const changes: [string, (of: Guard) => string][] = [
     ['dropped', ({ name, table }) => `drop trigger ${name} on ${table}`],
     ['disabled', ({ name, table }) => `alter table ${table} disable trigger ${name}`],

@@ -21,13 +21,15 @@ export function eventResource() {
       message: `The provided key 'sk_test_*********' does not have access to account '${c.get('account')}' (or that account does not exist).`,
     })
   })
-  routes.get('/', (c) =>
-    pageOf(
-      visible(c.get('account'), c.get('livemode')).map(({ event }) => event),
+  routes.get('/', (c) => {
+    const since = Number(c.req.query('created[gte]') ?? 0)
+    const events = visible(c.get('account'), c.get('livemode')).map(({ event }) => event)
+    return pageOf(
+      events.filter(({ created }) => Number(created) >= since),
       '/v1/events',
       c.req.query(),
-    ),
-  )
+    )
+  })
   routes.get('/:id', (c) => {
     const found = visible(c.get('account'), c.get('livemode')).find(
       ({ event }) => event.id === c.req.param('id'),
