@@ -41,7 +41,7 @@ export const amountMutations: TextMutation[] = [
   },
   {
     name: 'amounts: others move in rank',
-    in: 'settle',
+    in: 'settle_at_once',
     replace: 'exit when v_moved <@ v_payers;',
     by: 'exit;',
   },

@@ -4,37 +4,40 @@ import type { TextMutation } from './mutation.ts'
 export const eventMutations: TextMutation[] = [
   {
     name: 'events: the inbox',
-    in: 'ingest_stripe_event',
+    in: 'receive',
     replace: 'if not found then',
     by: 'if false then',
   },
   {
     name: 'events: a parked event that comes again',
     in: 'ingest_stripe_event',
-    replace: 'or not referral_private.unpark(v_stated, p_event)',
-    by: 'or true',
+    replace: 'and referral_private.is_parked(v_stated)',
+    by: 'and false',
   },
   {
     name: 'events: the account lock',
     in: 'ingest_stripe_event',
-    replace: 'perform referral_private.lock_stripe_account(v_stated.stripe_account);',
-    by: '',
+    replace:
+      'pg_try_advisory_xact_lock(referral_private.stripe_account_lock_key(v_stated.stripe_account))',
+    by: 'true',
   },
   {
     name: 'events: a lock per payment instead',
     in: 'ingest_stripe_event',
-    replace: 'perform referral_private.lock_stripe_account(v_stated.stripe_account);',
-    by: "perform referral_private.lock_stripe_account(coalesce(p_event #>> '{data,object,customer}', p_event #>> '{data,object,id}')) where p_event #>> '{data,object,customer}' is null; perform referral_private.lock_stripe_account(p_event #>> '{data,object,id}');",
+    replace:
+      'pg_try_advisory_xact_lock(referral_private.stripe_account_lock_key(v_stated.stripe_account))',
+    by: "pg_try_advisory_xact_lock(referral_private.stripe_account_lock_key(coalesce(p_event #>> '{data,object,customer}', p_event #>> '{data,object,id}')))",
   },
   {
     name: 'events: a lock per name in the event instead',
     in: 'ingest_stripe_event',
-    replace: 'perform referral_private.lock_stripe_account(v_stated.stripe_account);',
-    by: "perform referral_private.lock_stripe_account(v_name) from (select distinct v_name from jsonb_path_query(p_event -> 'data' -> 'object', '$.** ? (@.type() == \"string\")') as value (v), lateral (select v #>> '{}') as named (v_name) where v_name ~ '^(cus|in|pi|ch|py|re|du|sub)_' order by v_name) as named;",
+    replace:
+      'pg_try_advisory_xact_lock(referral_private.stripe_account_lock_key(v_stated.stripe_account))',
+    by: "(select bool_and(pg_try_advisory_xact_lock(referral_private.stripe_account_lock_key(v_name))) from (select distinct v_name from jsonb_path_query(p_event -> 'data' -> 'object', '$.** ? (@.type() == \"string\")') as value (v), lateral (select v #>> '{}') as named (v_name) where v_name ~ '^(cus|in|pi|ch|py|re|du|sub)_' order by v_name) as named)",
   },
   {
     name: 'events: what is carried anew',
-    in: 'apply_event',
+    in: 'apply_together',
     replace: 'v_touched.carriers, v_sales\n',
     by: "'{}', '{}'\n",
   },
@@ -70,13 +73,13 @@ export const eventMutations: TextMutation[] = [
   },
   {
     name: 'settling: sales that did not change',
-    in: 'apply_event',
+    in: 'apply_together',
     replace: 'v_payers, v_changed.sale_ids,',
     by: 'v_payers, v_sales,',
   },
   {
     name: 'settling: whom a sale that is gone linked',
-    in: 'settle',
+    in: 'settle_at_once',
     replace: 'p_payer_ids || p_sale_ids;',
     by: 'p_payer_ids;',
   },

@@ -13,7 +13,7 @@ export const knownMutations: TextMutation[] = [
     name: 'known: a new member',
     in: 'recognise_user',
     replace:
-      "perform referral_private.settle_user(v_stripe_account, p_user_id, 'member ' || p_user_id);",
+      "perform referral_private.settle_users(v_stripe_account, array[p_user_id], 'member ' || p_user_id);",
     by: '',
   },
   {
@@ -84,7 +84,7 @@ export const knownMutations: TextMutation[] = [
   {
     name: 'known: the job settles',
     in: 'recognise_users',
-    replace: 'perform referral_private.settle_user(',
+    replace: 'perform referral_private.settle_users(',
     by: 'perform concat(',
     tests: ['tests/sql/recognition', 'tests/sql/other-names'],
   },

@@ -22,6 +22,7 @@ import { isolationMutations, roleMutations } from './role-mutations.ts'
 import { refusalMutations, sessionMutations } from './session-mutations.ts'
 import { signUpMutations } from './sign-up-mutations.ts'
 import { termsMutations } from './terms-mutations.ts'
+import { waitingMutations } from './waiting-mutations.ts'
 
 /** Replaces a text in a function of the database. It throws an error with the name of each mutation whose text is missing. */
 export async function textMutations(sql: postgres.Sql): Promise<Mutation[]> {
@@ -43,6 +44,7 @@ export async function textMutations(sql: postgres.Sql): Promise<Mutation[]> {
     ...amountMutations,
     ...decisionMutations,
     ...eventMutations,
+    ...waitingMutations,
     ...moneyMutations,
     ...clickMutations,
     ...moneyRowMutations,

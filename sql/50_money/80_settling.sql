@@ -122,7 +122,7 @@ begin
     end if;
     v_payers := v_payers || v_moved;
   end loop;
-  perform referral_private.settled_now(p_stripe_account, p_livemode, v_payers || p_sale_ids);
+  perform referral_private.settled_now(p_stripe_account, p_livemode, v_payers || v_sales);
   if cardinality(v_sales) = 0 then
     return;
   end if;

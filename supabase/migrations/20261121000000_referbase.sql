@@ -8671,7 +8671,7 @@ begin
     end if;
     v_payers := v_payers || v_moved;
   end loop;
-  perform referral_private.settled_now(p_stripe_account, p_livemode, v_payers || p_sale_ids);
+  perform referral_private.settled_now(p_stripe_account, p_livemode, v_payers || v_sales);
   if cardinality(v_sales) = 0 then
     return;
   end if;
@@ -15066,9 +15066,13 @@ create type referral.ledger_fault as (
 -- Of a slice: how many accounts or sales were looked at, what is wrong with them, and where the next slice begins.
 create type referral.ledger_slice as (checked int, faults referral.ledger_fault[], next jsonb);
 
--- Tables whose trigger is missing, disabled, or one that a replica skips.
-create function referral_private.trigger_faults()
-returns setof referral.ledger_fault
+-- A table whose rows are written once, and its trigger that refuses changes; no trigger where none refuses them all.
+-- `mode` is that of pg_trigger.
+create type referral_private.guard as (name text, relation regclass, trigger name, mode "char");
+
+-- The tables whose rows are written once, with their triggers.
+create function referral_private.guards()
+returns setof referral_private.guard
 language plpgsql
 stable
 security invoker
@@ -15076,8 +15080,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
-  select 'trigger'::referral.ledger_fault_kind, null::uuid, null::text, null::boolean, guarded.name, null::uuid,
-    null::referral.account_kind, null::text, 1::bigint, 0::bigint
+  select guarded.name, c.oid::regclass, t.tgname, t.tgenabled
   from (
     -- Once for each statement, before update, delete and truncate.
     select name, 'referral_private.refuse_change'::regproc as guard, 2 + 8 + 16 + 32 as kind
@@ -15095,14 +15098,33 @@ begin
         ('decisions', 'referral_private.guard_decision')
     ) as written (name, guard)
   ) as guarded
-  where not exists (
-    select from pg_trigger as t
-    join pg_class as c on c.oid = t.tgrelid
-    where c.relnamespace in ('referral'::regnamespace, 'referral_private'::regnamespace) and c.relname = guarded.name
-      and t.tgfoid = guarded.guard and t.tgenabled = 'A' and t.tgtype = guarded.kind
+  left join pg_class as c
+    on c.relnamespace in ('referral'::regnamespace, 'referral_private'::regnamespace) and c.relname = guarded.name
+  left join lateral (
+    select g.tgname, g.tgenabled from pg_trigger as g
+    where g.tgrelid = c.oid and g.tgfoid = guarded.guard and g.tgtype = guarded.kind
       -- Whatever the rows and columns are.
-      and t.tgqual is null and t.tgattr = ''
-  );
+      and g.tgqual is null and g.tgattr = ''
+    order by g.tgenabled <> 'A'
+    limit 1
+  ) as t on true;
+end
+$$;
+
+-- Tables whose trigger is missing, disabled, or one that a replica skips.
+create function referral_private.trigger_faults()
+returns setof referral.ledger_fault
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  select 'trigger'::referral.ledger_fault_kind, null::uuid, null::text, null::boolean, g.name, null::uuid,
+    null::referral.account_kind, null::text, 1::bigint, 0::bigint
+  from referral_private.guards() as g
+  where g.mode is distinct from 'A';
 end
 $$;
 
@@ -16043,7 +16065,8 @@ begin
 end
 $$;
 
--- Whether the triggers are there that guard what is written once.
+-- Whether the triggers are there that guard what is written once. The remedy has a statement for each trigger that is
+-- there, and that a replica skips, as after a restore that disabled triggers.
 create function referral_private.check_ledger_triggers()
 returns referral.health_check
 language plpgsql
@@ -16052,14 +16075,23 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_tables constant text[] := array(select f.subject from referral_private.trigger_faults() as f order by 1);
+  v_tables text;
+  v_missing text;
+  v_statements text;
+  v_found bigint;
 begin
+  select string_agg(g.name, ', ' order by g.name), nullif(count(*), 0),
+    string_agg(g.name, ', ' order by g.name) filter (where g.trigger is null),
+    string_agg(format('alter table %s enable always trigger %I; ', g.relation, g.trigger), '' order by g.name)
+      filter (where g.trigger is not null)
+  into v_tables, v_found, v_missing, v_statements
+  from referral_private.guards() as g
+  where g.mode is distinct from 'A';
   return referral_private.checked(
-    'ledger_triggers', 'Tables without the trigger that guards what is written once: '
-      || nullif(array_to_string(v_tables, ', '), '') || '.',
+    'ledger_triggers', 'Tables without the trigger that guards what is written once: ' || v_tables || '.',
     'What is written once is guarded.',
-    'Make the trigger as the migration does; then, in the SQL editor: select * from referral.verify_ledger()',
-    nullif(cardinality(v_tables), 0)
+    coalesce('Make the trigger as the migration does, for: ' || v_missing || '. ', '')
+      || 'In the SQL editor: ' || coalesce(v_statements, '') || 'select * from referral.verify_ledger()', v_found
   );
 end
 $$;
