@@ -7464,6 +7464,10 @@ language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
+-- The planner does not know how many sales are won.
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
 as $$
 declare
   v_changes referral_private.rank_change[];
@@ -7598,6 +7602,10 @@ language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
+-- The planner does not know how many sales are won.
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
 as $$
 declare
   v_changes referral_private.guest_change[];
