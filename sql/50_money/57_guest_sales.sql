@@ -52,6 +52,8 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+-- Callers that join long arrays turn it off.
+set enable_nestloop = on
 as $$
 begin
   return array(
