@@ -6795,9 +6795,46 @@ $$;
 
 -- What payers carry again and again.
 
--- This evidence without repetitions: what a payer carried that the same payer carried before, on an object that is part
--- of a sale within the conversion window. That sale keeps the earlier one open, which then comes first everywhere.
--- Renewals carry the same code each month.
+-- The numbers of the evidence that a sale keeps open of which its object is part: the sale is within the conversion
+-- window, and fits it.
+create function referral_private.evidence_kept_open(
+  p_sales referral_private.named_sale[],
+  p_evidence referral_private.evidence[]
+)
+returns setof bigint
+language plpgsql
+stable
+rows 100
+security invoker
+set search_path = pg_catalog, pg_temp
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
+as $$
+begin
+  return query
+  with
+    sold as materialized (
+      select (s.payer).payer_id, object_id, date_trunc('second', (s.sale).paid_at) as paid_in, (s.sale).sale_at,
+        s.org_id, (s.sale).program_id
+      from unnest(p_sales) as s
+      cross join lateral unnest((s.sale).object_ids) as object_id
+    ),
+    numbered as materialized (
+      select row_number() over () as n, e.payer_id, e.refusal, e.object_id, e.at, e.org_id, e.program_id,
+        e.at + (e.terms ->> 'conversion_window_days')::int * interval '24 hours' as ends_at
+      from unnest(p_evidence) as e
+    )
+  select distinct n.n
+  from numbered as n
+  join sold as s on s.object_id = n.object_id and s.payer_id = n.payer_id
+  where n.refusal is null and n.at <= s.paid_in and s.sale_at <= n.ends_at
+    and (s.org_id is null or s.org_id = n.org_id) and (s.program_id is null or s.program_id = n.program_id);
+end
+$$;
+
+-- This evidence without repetitions: what a payer carried that the same payer carried before, and what then was kept
+-- open comes first everywhere. Renewals carry the same code each month.
 create function referral_private.distinct_evidence(
   p_sales referral_private.named_sale[],
   p_evidence referral_private.evidence[]
@@ -6814,24 +6851,9 @@ as $$
 begin
   return array(
     with
-      sold as materialized (
-        select (s.payer).payer_id, object_id, date_trunc('second', (s.sale).paid_at) as paid_in, (s.sale).sale_at,
-          s.org_id, (s.sale).program_id
-        from unnest(p_sales) as s
-        cross join lateral unnest((s.sale).object_ids) as object_id
-      ),
-      numbered as materialized (
-        select row_number() over () as n, e.payer_id, e.kind, e.evidence_id, e.terms_version, e.refusal,
-          e.object_id, e.at, e.org_id, e.program_id,
-          e.at + (e.terms ->> 'conversion_window_days')::int * interval '24 hours' as ends_at
+      numbered as (
+        select row_number() over () as n, e.payer_id, e.kind, e.evidence_id, e.terms_version, e.at
         from unnest(p_evidence) as e
-      ),
-      kept_open as (
-        select distinct n.n
-        from numbered as n
-        join sold as s on s.object_id = n.object_id and s.payer_id = n.payer_id
-        where n.refusal is null and n.at <= s.paid_in and s.sale_at <= n.ends_at
-          and (s.org_id is null or s.org_id = n.org_id) and (s.program_id is null or s.program_id = n.program_id)
       ),
       repeated as (
         select n.n, n.kind in ('metadata_code', 'promotion_code', 'client_reference') and bool_or(
@@ -6842,10 +6864,63 @@ begin
             rows between unbounded preceding and 1 preceding
           ) as is_repeated
         from numbered as n
-        left join kept_open as k on k.n = n.n
+        left join referral_private.evidence_kept_open(p_sales, p_evidence) as k (n) on k.n = n.n
       )
     select p_evidence[r.n] from repeated as r where r.is_repeated is not true order by r.n
   );
+end
+$$;
+
+-- The numbers of the evidence that only its own payer's sales need: for those of the person's other payers, another
+-- payer's evidence of the same code comes first, is bound as early, and counts wherever this does. Both are kept open
+-- by sales of their own. Where a forfeit stands it matters which sale was open first, and all is kept.
+create function referral_private.evidence_for_own_payers(
+  p_sales referral_private.named_sale[],
+  p_evidence referral_private.evidence[]
+)
+returns setof bigint
+language plpgsql
+stable
+rows 100
+security invoker
+set search_path = pg_catalog, pg_temp
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
+as $$
+declare
+  v_forfeited constant uuid[] := array(
+    select distinct c.code_id
+    from (
+      select distinct e.org_id, e.code_id, e.chain_id, array[e.earner_id, e.referrer_id] as member_ids
+      from unnest(p_evidence) as e
+    ) as c
+    where exists (
+      select from referral.decisions as d
+      where d.org_id = c.org_id and d.kind = 'forfeit' and d.withdrawn_at is null
+        and (d.member_id = any (c.member_ids) or d.chain_id = c.chain_id)
+    )
+  );
+begin
+  return query
+  with
+    numbered as (
+      select row_number() over () as n, e.group_id, e.kind, e.evidence_id, e.terms_version, e.at,
+        greatest(e.at, e.linked_at) as reaches_at
+      from unnest(p_evidence) as e
+    ),
+    compared as (
+      select n.n, n.reaches_at, min(n.reaches_at) over (
+          partition by n.group_id, n.kind, n.evidence_id, n.terms_version
+          order by n.at, n.reaches_at, n.n
+          rows between unbounded preceding and 1 preceding
+        ) as others_reach_at
+      from numbered as n
+      join referral_private.evidence_kept_open(p_sales, p_evidence) as k (n) on k.n = n.n
+      where n.kind in ('metadata_code', 'promotion_code', 'client_reference')
+        and not n.evidence_id in (select unnest(v_forfeited))
+    )
+  select c.n from compared as c where c.others_reach_at <= c.reaches_at;
 end
 $$;
 
@@ -6907,30 +6982,62 @@ set enable_nestloop = off
 set enable_mergejoin = off
 set jit = off
 as $$
+declare
+  v_payers constant referral_private.payer[] := array(select distinct s.payer from unnest(p_sales) as s);
+  v_own bigint[] := '{}';
 begin
+  if cardinality(v_payers) > 1 then
+    v_own := array(select referral_private.evidence_for_own_payers(p_sales, p_evidence));
+  end if;
   return query
   with
     numbered as materialized (
-      select row_number() over () as n, e as evidence, e.group_id, e.at, e.org_id, e.code_id,
+      select row_number() over () as n, e as evidence, e.group_id, e.payer_id, e.at, e.org_id, e.code_id,
         e.refusal is null and e.terms ->> 'customers' <> 'any' as is_for_new
       from unnest(p_evidence) as e
     ),
-    earlier as (
-      select n.n, bool_or(h.linked_at <= n.at) as is_linked, array_agg(distinct h.payer_id) as payer_ids
+    bound as materialized (
+      select n.*, p as payer
+      from numbered as n
+      join unnest(v_payers) as p on p.payer_id = n.payer_id
+      where n.n in (select unnest(v_own))
+      union all
+      select n.*, p
+      from numbered as n
+      join unnest(v_payers) as p on p.group_id = n.group_id
+      where not n.n in (select unnest(v_own))
+    ),
+    paid as materialized (
+      select (p.payer).group_id, (p.payer).payer_id, (p.payer).linked_at, p.org_id, p.code_ids,
+        date_trunc('second', min((p.sale).paid_at)) as paid_at
+      from unnest(p_history) as p
+      group by 1, 2, 3, 4, 5
+    ),
+    known as (
+      select distinct n.n
       from numbered as n
       join (
-        select (p.payer).*, p.org_id, p.code_ids, date_trunc('second', (p.sale).paid_at) as paid_at
-        from unnest(p_history) as p
+        -- Times of evidence are whole seconds.
+        select p.group_id, p.org_id, p.code_ids, min(greatest(p.paid_at + interval '1 second', p.linked_at)) as since
+        from paid as p
+        where p.linked_at is not null
+        group by 1, 2, 3
       ) as h on h.group_id = n.group_id
-      where n.is_for_new and h.paid_at < n.at and (h.org_id is null or h.org_id = n.org_id)
+      where n.is_for_new and h.since <= n.at and (h.org_id is null or h.org_id = n.org_id)
         and not n.code_id = any (h.code_ids)
-      group by n.n
+    ),
+    paying as (
+      select distinct b.n, (b.payer).payer_id
+      from bound as b
+      join paid as h on h.payer_id = (b.payer).payer_id
+      where b.is_for_new and h.paid_at < b.at and (h.org_id is null or h.org_id = b.org_id)
+        and not b.code_id = any (h.code_ids)
     )
-  select n.n, (p.payer).payer_id, referral_private.bound_at(n.evidence, p.payer),
-    coalesce(e.is_linked or (p.payer).payer_id = any (e.payer_ids), false)
-  from numbered as n
-  join (select distinct s.payer from unnest(p_sales) as s) as p on (p.payer).group_id = n.group_id
-  left join earlier as e on e.n = n.n;
+  select b.n, (b.payer).payer_id, referral_private.bound_at(b.evidence, b.payer),
+    k.n is not null or e.n is not null
+  from bound as b
+  left join known as k on k.n = b.n
+  left join paying as e on e.n = b.n and e.payer_id = (b.payer).payer_id;
 end
 $$;
 
