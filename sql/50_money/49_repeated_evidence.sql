@@ -107,6 +107,9 @@ declare
     )
   );
 begin
+  if (select count(distinct (s.payer).payer_id) from unnest(p_sales) as s) < 2 then
+    return;
+  end if;
   return query
   with
     numbered as (

@@ -39,7 +39,7 @@ create type referral_private.binding as (
 
 -- The bindings of this evidence to payers with sales. An existing customer is one who, or another payer that was linked
 -- to the same person by the time of the evidence, had paid before it. Payments that carry the same code, or name
--- another organisation, do not count.
+-- another organisation, do not count. Times of evidence are whole seconds.
 create function referral_private.bindings(
   p_sales referral_private.named_sale[],
   p_history referral_private.named_sale[],
@@ -58,11 +58,8 @@ set jit = off
 as $$
 declare
   v_payers constant referral_private.payer[] := array(select distinct s.payer from unnest(p_sales) as s);
-  v_own bigint[] := '{}';
+  v_own constant bigint[] := array(select referral_private.evidence_for_own_payers(p_sales, p_evidence));
 begin
-  if cardinality(v_payers) > 1 then
-    v_own := array(select referral_private.evidence_for_own_payers(p_sales, p_evidence));
-  end if;
   return query
   with
     numbered as materialized (
@@ -91,7 +88,6 @@ begin
       select distinct n.n
       from numbered as n
       join (
-        -- Times of evidence are whole seconds.
         select p.group_id, p.org_id, p.code_ids, min(greatest(p.paid_at + interval '1 second', p.linked_at)) as since
         from paid as p
         where p.linked_at is not null

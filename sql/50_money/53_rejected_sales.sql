@@ -3,8 +3,8 @@
 -- A rejection that stands, in a program: of what a person buys, or of what names one of a referral's payers.
 create type referral_private.rejection as (org_id uuid, program_id uuid, person_id uuid, payer_id text collate "C");
 
--- The rejections that can be about sales of these payers, or about these redemptions' referees. One that named a payer's
--- account is the payer's.
+-- The rejections that can be about sales of these payers, or about the referees of their evidence. One that named a
+-- payer's account is the payer's.
 create function referral_private.rejections_of(
   p_stripe_account text,
   p_livemode boolean,

@@ -6906,6 +6906,9 @@ declare
     )
   );
 begin
+  if (select count(distinct (s.payer).payer_id) from unnest(p_sales) as s) < 2 then
+    return;
+  end if;
   return query
   with
     numbered as (
@@ -6969,7 +6972,7 @@ create type referral_private.binding as (
 
 -- The bindings of this evidence to payers with sales. An existing customer is one who, or another payer that was linked
 -- to the same person by the time of the evidence, had paid before it. Payments that carry the same code, or name
--- another organisation, do not count.
+-- another organisation, do not count. Times of evidence are whole seconds.
 create function referral_private.bindings(
   p_sales referral_private.named_sale[],
   p_history referral_private.named_sale[],
@@ -6988,11 +6991,8 @@ set jit = off
 as $$
 declare
   v_payers constant referral_private.payer[] := array(select distinct s.payer from unnest(p_sales) as s);
-  v_own bigint[] := '{}';
+  v_own constant bigint[] := array(select referral_private.evidence_for_own_payers(p_sales, p_evidence));
 begin
-  if cardinality(v_payers) > 1 then
-    v_own := array(select referral_private.evidence_for_own_payers(p_sales, p_evidence));
-  end if;
   return query
   with
     numbered as materialized (
@@ -7021,7 +7021,6 @@ begin
       select distinct n.n
       from numbered as n
       join (
-        -- Times of evidence are whole seconds.
         select p.group_id, p.org_id, p.code_ids, min(greatest(p.paid_at + interval '1 second', p.linked_at)) as since
         from paid as p
         where p.linked_at is not null
@@ -7299,8 +7298,8 @@ $$;
 -- A rejection that stands, in a program: of what a person buys, or of what names one of a referral's payers.
 create type referral_private.rejection as (org_id uuid, program_id uuid, person_id uuid, payer_id text collate "C");
 
--- The rejections that can be about sales of these payers, or about these redemptions' referees. One that named a payer's
--- account is the payer's.
+-- The rejections that can be about sales of these payers, or about the referees of their evidence. One that named a
+-- payer's account is the payer's.
 create function referral_private.rejections_of(
   p_stripe_account text,
   p_livemode boolean,
