@@ -25,7 +25,7 @@ const asUuid = (hex: string) => hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/,
 const terms = (changes: object) =>
   `select referral.update_program(bench.program_id(), '${JSON.stringify({ terms: changes })}')`
 
-/** An invoice of a customer that the user paid, `second` seconds after the first facts. */
+/** A paid invoice of a customer. */
 const invoice = (customer: string, about: { at: number; code?: string; userId?: string }) =>
   paidInvoice({ customer: `cus_${customer}`, ...about })
 

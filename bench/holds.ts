@@ -52,7 +52,7 @@ export const holds = () =>
   })
 
 /** The database that others are copied from: an organisation whose program earns by every sale. */
-export async function base(server: Postgres): Promise<void> {
+async function base(server: Postgres): Promise<void> {
   const url = await filled(server, 'holds', 10)
   await execute(
     url,
@@ -128,10 +128,7 @@ const measured = (server: Postgres, { name, prepare, calls }: Situation) =>
   })
 
 /** Makes the call, of which everything outside the database is done. */
-export const callable = async (
-  sql: postgres.Sql,
-  call: Call,
-): Promise<() => PromiseLike<unknown>> => {
+const callable = async (sql: postgres.Sql, call: Call): Promise<() => PromiseLike<unknown>> => {
   if ('statement' in call) return () => sql.unsafe(call.statement)
   const event = (await reduced(call.event as never)) as never
   return () => sql`select referral.ingest_stripe_event(${sql.json(event)})`
