@@ -1,10 +1,11 @@
 /**
  * `npm run bench`: what the hot paths cost, each beside something that anybody can judge, as a ratio of two rates which
  * are measured in turns in the same run. `-- NAME` runs one: lookups, rotation, redemption,
- * ledger, clicks or links.
+ * ledger, clicks, links or holds, which are milliseconds beside those of a renewal.
  */
 import { CliError, runMain } from '../cli/cli-error.ts'
 import { clicks } from './clicks.ts'
+import { holds } from './holds.ts'
 import { ledger } from './ledger.ts'
 import { links } from './links.ts'
 import { lookups } from './lookups.ts'
@@ -15,8 +16,18 @@ const benches = { lookups, rotation, redemption, ledger, clicks, links }
 
 await runMain(async () => {
   const wanted = process.argv[2]
-  if (wanted && !(wanted in benches))
-    throw new CliError(`There is no bench "${wanted}": ${Object.keys(benches).join(', ')}.`)
+  if (wanted && wanted !== 'holds' && !(wanted in benches))
+    throw new CliError(
+      `There is no bench "${wanted}": ${[...Object.keys(benches), 'holds'].join(', ')}.`,
+    )
+  const missed: string[] = []
+  if (wanted !== 'holds') missed.push(...(await printRates(wanted)))
+  if (!wanted || wanted === 'holds') missed.push(...(await printHolds()))
+  if (missed.length) throw new CliError(`Not what is wanted: ${missed.join('; ')}.`)
+})
+
+/** Prints ratios of rates, of one bench or all. Gives what is below what is wanted. */
+async function printRates(wanted?: string): Promise<string[]> {
   process.stdout.write('| measured | per second | ratio | at least |\n| --- | --- | --- | --- |\n')
   const missed: string[] = []
   for (const [name, bench] of Object.entries(benches)) {
@@ -29,5 +40,24 @@ await runMain(async () => {
       if (Number(ratio) < atLeast) missed.push(what)
     }
   }
-  if (missed.length) throw new CliError(`Below what is wanted: ${missed.join('; ')}.`)
-})
+  return missed
+}
+
+/** Prints the longest holds of the account lock beside a renewal's. Gives what is longer than wanted. */
+async function printHolds(): Promise<string[]> {
+  process.stdout.write(
+    '| the account lock is held | longest, ms | of transactions | ms in all | a renewal, ms | ratio | at most |\n' +
+      '| --- | --- | --- | --- | --- | --- | --- |\n',
+  )
+  const missed: string[] = []
+  for await (const { what, longest, transactions, total, renewal, atMost } of holds()) {
+    const [ms, all, ratio] = [longest, total, longest / renewal].map((n, i) =>
+      Number.isFinite(n) ? n.toFixed(0) : i < 2 ? '> 60,000' : 'too many',
+    )
+    process.stdout.write(
+      `| ${what} | ${ms} | ${transactions} | ${all} | ${renewal.toFixed(2)} | ${ratio} | ${atMost} |\n`,
+    )
+    if (longest > atMost * renewal) missed.push(what)
+  }
+  return missed
+}

@@ -66,8 +66,8 @@ export const amountMutations: TextMutation[] = [
   {
     name: 'amounts: the hold',
     in: 'targets_of',
-    replace: 's.available_at <= p_now as is_free',
-    by: 'true as is_free',
+    replace: "when j.available_at <= p_now then 'available'",
+    by: "when true then 'available'",
   },
   {
     name: 'forfeits: from before the first sale',
@@ -84,7 +84,7 @@ export const amountMutations: TextMutation[] = [
   {
     name: 'forfeits: earn nothing',
     in: 'sales_judged',
-    replace: "when (p.w).is_forfeited then 'forfeited'",
+    replace: "when (n.won).is_forfeited then 'forfeited'",
     by: '',
   },
   {
@@ -102,7 +102,7 @@ export const amountMutations: TextMutation[] = [
   {
     name: 'amounts: the friend’s reward gives way',
     in: 'referee_reward_on',
-    replace: 'greatest(0, referral_private.net_without_tax(v_sale) - p_commission)',
+    replace: 'greatest(0, referral_private.net_without_tax(p_sale) - p_commission)',
     by: 'v_reward',
   },
   {
@@ -114,20 +114,20 @@ export const amountMutations: TextMutation[] = [
   {
     name: 'amounts: places among what qualifies',
     in: 'sales_judged',
-    replace: '(w.payer).group_id, w.refusal is null',
-    by: '(w.payer).group_id',
+    replace: 'n.group_id, n.refusal is null',
+    by: 'n.group_id',
   },
   {
     name: 'amounts: the order of payment',
     in: 'sales_judged',
-    replace: 'order by (w.sale).paid_at, (w.sale).sale_id',
-    by: 'order by (w.sale).sale_at, (w.sale).sale_id',
+    replace: 'order by n.paid_at, n.sale_id',
+    by: 'order by n.sale_at, n.sale_id',
   },
   {
     name: 'amounts: rewards are held',
     in: 'targets_of',
-    replace: "(case when c.is_free then 'reward_available' else 'reward_pending' end)",
-    by: "(case when true then 'reward_available' else 'reward_pending' end)",
+    replace: "when j.available_at <= p_now then 'reward_available'",
+    by: "when true then 'reward_available'",
     tests: ['tests/sql/ledger', 'tests/sql/verification'],
   },
   {

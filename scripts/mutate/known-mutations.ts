@@ -167,7 +167,7 @@ export const knownMutations: TextMutation[] = [
   },
   {
     name: 'credit: and where that sale was outside the window',
-    in: 'distinct_evidence',
+    in: 'evidence_kept_open',
     replace: 'and s.sale_at <= n.ends_at',
     by: '',
   },

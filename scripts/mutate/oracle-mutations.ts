@@ -155,7 +155,7 @@ export const oracleMutations: TextMutation[] = [
   {
     name: 'oracle: a cap over all currencies',
     in: 'targets_of',
-    replace: 'partition by r.referral, (r.sale).currency order by',
+    replace: 'partition by r.referral, r.currency order by',
     by: 'partition by r.referral order by',
   },
   {
@@ -174,7 +174,7 @@ export const oracleMutations: TextMutation[] = [
   {
     name: 'oracle: a reward for every sale',
     in: 'targets_of',
-    replace: 'where (c.j).place = 1 and',
+    replace: 'where j.place = 1 and',
     by: 'where',
   },
   {

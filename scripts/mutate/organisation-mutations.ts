@@ -52,8 +52,8 @@ export const organisationMutations: TextMutation[] = [
   },
   {
     name: 'organisation: only its own evidence wins',
-    in: 'won_sales',
-    replace: 'where d.org_id = (c.evidence).org_id or',
+    in: 'winners_of',
+    replace: 'where d.org_id = c.org_id or',
     by: 'where true or',
   },
   {

@@ -112,17 +112,18 @@ rows 10
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_keys text[] := array(select referral_private.key_carried(c.carried) from unnest(p_carried) as c);
 begin
   return query
   with
+    keyed as materialized (
+      select c.payer, c.carried, referral_private.key_carried(c.carried) as key from unnest(p_carried) as c
+    ),
     agreed as materialized (
       select c.payer, c.carried, d as code,
         referral_private.terms_at(d.org_id, d.program_id, (c.carried).carried_at) as terms_version
-      from unnest(p_carried) as c
-      join referral_private.codes_by_keys(p_stripe_account, v_keys) as d
-        on d.code_key = referral_private.key_carried(c.carried)
+      from keyed as c
+      join referral_private.codes_by_keys(p_stripe_account, array(select k.key from keyed as k)) as d
+        on d.code_key = c.key
     )
   select (a.payer).group_id, (a.payer).payer_id, (a.payer).linked_at, (a.carried).kind, (a.code).id,
     (a.carried).object_id, (a.carried).carried_at, (a.carried).carried_at, (a.code).org_id, (a.code).program_id,

@@ -30,11 +30,14 @@ begin
     return;
   end if;
   return query
+  with
+    keyed as materialized (
+      select e.object_id, e.kind, e.carried_at, referral_private.key_carried(e) as key from unnest(v_carried) as e
+    )
   select e.object_id, e.kind, e.carried_at, c.id, c.id, c.org_id, c.created_at
-  from unnest(v_carried) as e
-  join referral_private.codes_by_keys(p_stripe_account, array(
-    select referral_private.key_carried(k) from unnest(v_carried) as k
-  )) as c on c.code_key = referral_private.key_carried(e)
+  from keyed as e
+  join referral_private.codes_by_keys(p_stripe_account, array(select k.key from keyed as k)) as c
+    on c.code_key = e.key
   union
   select e.object_id, e.kind, e.carried_at, r.id, r.code_id, r.org_id, r.redeemed_at
   from unnest(v_carried) as e

@@ -39,7 +39,7 @@ create type referral_private.binding as (
 
 -- The bindings of this evidence to payers with sales. An existing customer is one who, or another payer that was linked
 -- to the same person by the time of the evidence, had paid before it. Payments that carry the same code, or name
--- another organisation, do not count.
+-- another organisation, do not count. Times of evidence are whole seconds.
 create function referral_private.bindings(
   p_sales referral_private.named_sale[],
   p_history referral_private.named_sale[],
@@ -56,30 +56,58 @@ set enable_nestloop = off
 set enable_mergejoin = off
 set jit = off
 as $$
+declare
+  v_payers constant referral_private.payer[] := array(select distinct s.payer from unnest(p_sales) as s);
+  v_own constant bigint[] := array(select referral_private.evidence_for_own_payers(p_sales, p_evidence));
 begin
   return query
   with
     numbered as materialized (
-      select row_number() over () as n, e as evidence, e.group_id, e.at, e.org_id, e.code_id,
+      select row_number() over () as n, e as evidence, e.group_id, e.payer_id, e.at, e.org_id, e.code_id,
         e.refusal is null and e.terms ->> 'customers' <> 'any' as is_for_new
       from unnest(p_evidence) as e
     ),
-    earlier as (
-      select n.n, bool_or(h.linked_at <= n.at) as is_linked, array_agg(distinct h.payer_id) as payer_ids
+    bound as materialized (
+      select n.*, p as payer
+      from numbered as n
+      join unnest(v_payers) as p on p.payer_id = n.payer_id
+      where n.n in (select unnest(v_own))
+      union all
+      select n.*, p
+      from numbered as n
+      join unnest(v_payers) as p on p.group_id = n.group_id
+      where not n.n in (select unnest(v_own))
+    ),
+    paid as materialized (
+      select (p.payer).group_id, (p.payer).payer_id, (p.payer).linked_at, p.org_id, p.code_ids,
+        date_trunc('second', min((p.sale).paid_at)) as paid_at
+      from unnest(p_history) as p
+      group by 1, 2, 3, 4, 5
+    ),
+    known as (
+      select distinct n.n
       from numbered as n
       join (
-        select (p.payer).*, p.org_id, p.code_ids, date_trunc('second', (p.sale).paid_at) as paid_at
-        from unnest(p_history) as p
+        select p.group_id, p.org_id, p.code_ids, min(greatest(p.paid_at + interval '1 second', p.linked_at)) as since
+        from paid as p
+        where p.linked_at is not null
+        group by 1, 2, 3
       ) as h on h.group_id = n.group_id
-      where n.is_for_new and h.paid_at < n.at and (h.org_id is null or h.org_id = n.org_id)
+      where n.is_for_new and h.since <= n.at and (h.org_id is null or h.org_id = n.org_id)
         and not n.code_id = any (h.code_ids)
-      group by n.n
+    ),
+    paying as (
+      select distinct b.n, (b.payer).payer_id
+      from bound as b
+      join paid as h on h.payer_id = (b.payer).payer_id
+      where b.is_for_new and h.paid_at < b.at and (h.org_id is null or h.org_id = b.org_id)
+        and not b.code_id = any (h.code_ids)
     )
-  select n.n, (p.payer).payer_id, referral_private.bound_at(n.evidence, p.payer),
-    coalesce(e.is_linked or (p.payer).payer_id = any (e.payer_ids), false)
-  from numbered as n
-  join (select distinct s.payer from unnest(p_sales) as s) as p on (p.payer).group_id = n.group_id
-  left join earlier as e on e.n = n.n;
+  select b.n, (b.payer).payer_id, referral_private.bound_at(b.evidence, b.payer),
+    k.n is not null or e.n is not null
+  from bound as b
+  left join known as k on k.n = b.n
+  left join paying as e on e.n = b.n and e.payer_id = (b.payer).payer_id;
 end
 $$;
 

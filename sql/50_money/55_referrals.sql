@@ -70,6 +70,8 @@ stable
 rows 1000
 security invoker
 set search_path = pg_catalog, pg_temp
+-- Callers that join long arrays turn it off.
+set enable_nestloop = on
 as $$
 begin
   return query
@@ -131,6 +133,8 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+-- Callers that join long arrays turn it off.
+set enable_nestloop = on
 as $$
 begin
   return array(
@@ -162,6 +166,10 @@ language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
+-- The planner does not know how many sales are won.
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
 as $$
 declare
   v_changes referral_private.rank_change[];

@@ -52,6 +52,8 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+-- Callers that join long arrays turn it off.
+set enable_nestloop = on
 as $$
 begin
   return array(
@@ -83,6 +85,10 @@ language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
+-- The planner does not know how many sales are won.
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
 as $$
 declare
   v_changes referral_private.guest_change[];

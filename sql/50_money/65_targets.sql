@@ -50,32 +50,43 @@ stable
 rows 100
 security invoker
 set search_path = pg_catalog, pg_temp
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
 as $$
 begin
   return query
   with
-    placed as (
-      select w, (w.evidence).program_id || ' ' || (w.payer).group_id as referral, (w.evidence).terms, ranked.rank,
-        row_number() over referral as place, first_value((w.sale).sale_at) over referral as first_at
+    numbered as materialized (
+      select row_number() over () as n, w as won, (w.sale).sale_id, (w.sale).sale_at, (w.sale).paid_at,
+        (w.evidence).program_id, (w.evidence).earner_id, (w.evidence).terms, (w.payer).group_id, w.refusal
       from unnest(p_won) as w
-      left join referral_private.ranks_of(p_won) as ranked
-        on ranked.program_id = (w.evidence).program_id and ranked.earner_id = (w.evidence).earner_id
-          and ranked.person = (w.payer).group_id
+    ),
+    -- Sales are joined by number: they are large.
+    placed as (
+      select n.n, row_number() over referral as place, first_value(n.sale_at) over referral as first_at
+      from numbered as n
       window referral as (
-        partition by (w.evidence).program_id, (w.payer).group_id, w.refusal is null
-        order by (w.sale).paid_at, (w.sale).sale_id
+        partition by n.program_id, n.group_id, n.refusal is null
+        order by n.paid_at, n.sale_id
       )
     )
-  select p.w, p.referral, p.terms, p.place, p.rank, referral_private.commission_of_rank(p.terms, p.rank),
-    referral_private.available_at(p.terms, (p.w).sale), stops.refusal,
-    coalesce(stops.refusal, referral_private.commission_refusal(p.terms, (p.w).sale, p.place, p.first_at, p.rank))
-  from placed as p
+  select n.won, n.program_id || ' ' || n.group_id, n.terms, p.place, ranked.rank,
+    referral_private.commission_of_rank(n.terms, ranked.rank),
+    referral_private.available_at(n.terms, (n.won).sale), stops.refusal,
+    coalesce(stops.refusal, referral_private.commission_refusal(
+      n.terms, (n.won).sale, p.place, p.first_at, ranked.rank
+    ))
+  from numbered as n
+  join placed as p on p.n = n.n
+  left join referral_private.ranks_of(p_won) as ranked
+    on ranked.program_id = n.program_id and ranked.earner_id = n.earner_id and ranked.person = n.group_id
   cross join lateral (
     select case
-      when (p.w).refusal is not null then (p.w).refusal
-      when ((p.w).sale).is_guest and p.terms ? 'guests_per_day'
-        and referral_private.is_beyond_guests((p.w).sale, (p.terms ->> 'guests_per_day')::int) then 'guest_limit'
-      when (p.w).is_forfeited then 'forfeited'
+      when n.refusal is not null then n.refusal
+      when ((n.won).sale).is_guest and n.terms ? 'guests_per_day'
+        and referral_private.is_beyond_guests((n.won).sale, (n.terms ->> 'guests_per_day')::int) then 'guest_limit'
+      when (n.won).is_forfeited then 'forfeited'
     end as refusal
   ) as stops;
 end
@@ -83,7 +94,7 @@ $$;
 
 -- What the referee gets for a referral's first sale: where the terms do not say otherwise, at most what the commission
 -- leaves of the price without tax.
-create function referral_private.referee_reward_on(p_judged referral_private.judged_sale, p_commission bigint)
+create function referral_private.referee_reward_on(p_terms jsonb, p_sale referral_private.sales, p_commission bigint)
 returns bigint
 language plpgsql
 immutable
@@ -91,16 +102,13 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_sale referral_private.sales := (p_judged.won).sale;
-  v_is_above boolean := coalesce((p_judged.terms -> 'flat_above_sale')::boolean, false);
-  v_reward bigint := coalesce(
-    referral_private.reward_on(p_judged.terms -> 'referee_reward', v_sale, v_is_above), 0
-  );
+  v_is_above boolean := coalesce((p_terms -> 'flat_above_sale')::boolean, false);
+  v_reward bigint := coalesce(referral_private.reward_on(p_terms -> 'referee_reward', p_sale, v_is_above), 0);
 begin
   if v_is_above then
     return v_reward;
   end if;
-  return least(v_reward, greatest(0, referral_private.net_without_tax(v_sale) - p_commission));
+  return least(v_reward, greatest(0, referral_private.net_without_tax(p_sale) - p_commission));
 end
 $$;
 
@@ -112,46 +120,56 @@ stable
 rows 100
 security invoker
 set search_path = pg_catalog, pg_temp
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
 as $$
 begin
   return query
   with
-    rewarded as (
-      select j, j.referral, (j.won).sale as sale, (j.won).evidence as evidence,
-        ((j.won).payer).group_id as person, j.terms, j.rank, j.reward, j.available_at, j.commission_refusal,
-        (j.terms -> 'max_commission_per_referral' ->> ((j.won).sale).currency)::bigint as cap,
-        case when j.commission_refusal is null then referral_private.reward_on(
-          j.reward, (j.won).sale, coalesce((j.terms -> 'flat_above_sale')::boolean, false)
-        ) end as uncapped
+    judged as materialized (
+      select row_number() over () as n, (j.won).sale, (j.won).evidence, ((j.won).payer).group_id as person,
+        (j.won).is_won, j.referral, j.terms, j.place, j.rank, j.reward, j.available_at, j.refusal,
+        j.commission_refusal
       from referral_private.sales_judged(p_won) as j
     ),
+    rewarded as materialized (
+      select j.n, j.referral, (j.sale).currency, (j.sale).paid_at, (j.sale).sale_id,
+        (j.terms -> 'max_commission_per_referral' ->> (j.sale).currency)::bigint as cap,
+        case when j.commission_refusal is null then referral_private.reward_on(
+          j.reward, j.sale, coalesce((j.terms -> 'flat_above_sale')::boolean, false)
+        ) end as uncapped
+      from judged as j
+    ),
+    -- Sales are joined by number: they are large.
     summed as (
-      select r.*, sum(coalesce(r.uncapped, 0)) over (
-        partition by r.referral, (r.sale).currency order by (r.sale).paid_at, (r.sale).sale_id
+      select r.n, r.cap, r.uncapped, sum(coalesce(r.uncapped, 0)) over (
+        partition by r.referral, r.currency order by r.paid_at, r.sale_id
       ) as prefix
       from rewarded as r
     ),
-    capped as (
-      select s.*, case
+    capped as materialized (
+      select s.n, s.cap, s.uncapped, case
           when s.uncapped is null then 0
           when s.cap is null then s.uncapped
           else least(s.cap, s.prefix) - least(s.cap, s.prefix - s.uncapped)
-        end::bigint as amount,
-        s.available_at <= p_now as is_free
+        end::bigint as amount
       from summed as s
     )
-  select c.sale, c.evidence, c.person, case when ((c.j).won).is_won then (c.evidence).earner_id end,
-    (case when c.is_free then 'available' else 'pending' end)::referral.account_kind,
-    c.amount, c.terms, c.rank, c.reward, c.uncapped, c.cap, c.available_at, c.commission_refusal
-  from capped as c
+  select j.sale, j.evidence, j.person, case when j.is_won then (j.evidence).earner_id end,
+    (case when j.available_at <= p_now then 'available' else 'pending' end)::referral.account_kind,
+    c.amount, j.terms, j.rank, j.reward, c.uncapped, c.cap, j.available_at, j.commission_refusal
+  from judged as j
+  join capped as c on c.n = j.n
   union all
-  select c.sale, c.evidence, c.person, (c.evidence).referee_id,
-    (case when c.is_free then 'reward_available' else 'reward_pending' end)::referral.account_kind,
-    referral_private.referee_reward_on(c.j, c.amount), c.terms, c.rank, c.terms -> 'referee_reward', null, null,
-    c.available_at, null
-  from capped as c
-  where (c.j).place = 1 and (c.j).refusal is null and c.terms ? 'referee_reward'
-    and (c.evidence).referee_id is not null;
+  select j.sale, j.evidence, j.person, (j.evidence).referee_id,
+    (case when j.available_at <= p_now then 'reward_available' else 'reward_pending' end)::referral.account_kind,
+    referral_private.referee_reward_on(j.terms, j.sale, c.amount), j.terms, j.rank, j.terms -> 'referee_reward',
+    null, null, j.available_at, null
+  from judged as j
+  join capped as c on c.n = j.n
+  where j.place = 1 and j.refusal is null and j.terms ? 'referee_reward'
+    and (j.evidence).referee_id is not null;
 end
 $$;
 

@@ -1,0 +1,85 @@
+-- Which won sales staff have rejected.
+
+-- A rejection that stands, in a program: of what a person buys, or of what names one of a referral's payers.
+create type referral_private.rejection as (org_id uuid, program_id uuid, person_id uuid, payer_id text collate "C");
+
+-- The rejections that can be about sales of these payers, or about the referees of their evidence. One that named a
+-- payer's account is the payer's.
+create function referral_private.rejections_of(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_together referral_private.settled_payers,
+  p_evidence referral_private.evidence[]
+)
+returns referral_private.rejection[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_org_ids constant uuid[] := array(select distinct e.org_id from unnest(p_evidence) as e);
+  v_program_ids constant uuid[] := array(select distinct e.program_id from unnest(p_evidence) as e);
+  v_people constant uuid[] := array(
+    select p.person from unnest(p_together.payers) as p where p.person is not null
+    union
+    select e.referee_id from unnest(p_evidence) as e where e.redemption_id is not null
+  );
+  v_names constant text[] := array(select distinct c.carrier from unnest(p_together.carriers) as c);
+begin
+  return array(
+    select (d.org_id, d.program_id, d.person_id, null)::referral_private.rejection
+    from referral.decisions as d
+    where d.org_id = any (v_org_ids) and d.program_id = any (v_program_ids) and d.person_id = any (v_people)
+      and d.kind = 'reject' and d.withdrawn_at is null
+    union all
+    select (d.org_id, d.program_id, null, name)::referral_private.rejection
+    from referral_private.decision_payers as w
+    join referral.decisions as d on d.org_id = w.org_id and d.id = w.decision_id
+    left join referral_private.customer_accounts as a
+      on a.customer_account = w.payer_id and a.stripe_account = w.stripe_account and a.livemode = w.livemode
+    cross join lateral unnest(array[w.payer_id, a.customer_id]) as name
+    where w.payer_id = any (v_names) and w.stripe_account = p_stripe_account and w.livemode = p_livemode
+      and w.org_id = any (v_org_ids) and d.program_id = any (v_program_ids) and d.kind = 'reject'
+      and d.withdrawn_at is null and name is not null
+  );
+end
+$$;
+
+-- Those of these sales whose referrals, by the evidence that won them, staff rejected.
+create function referral_private.sales_rejected(
+  p_won referral_private.won_sale[],
+  p_rejections referral_private.rejection[]
+)
+returns setof text
+language plpgsql
+stable
+rows 100
+security invoker
+set search_path = pg_catalog, pg_temp
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
+as $$
+begin
+  return query
+  with
+    won as materialized (
+      select (w.sale).sale_id, (w.evidence).org_id, (w.evidence).program_id, (w.payer).person,
+        case when (w.evidence).redemption_id is not null then (w.evidence).referee_id end as referee_id,
+        -- A rejection may have named a guest's payment that has become a customer's.
+        (w.sale).object_ids || (w.sale).payer_id as names
+      from unnest(p_won) as w
+    )
+  select w.sale_id
+  from won as w
+  cross join lateral unnest(array[w.person, w.referee_id]) as about (person_id)
+  join unnest(p_rejections) as r
+    on r.person_id = about.person_id and r.program_id = w.program_id and r.org_id = w.org_id
+  union
+  select w.sale_id
+  from won as w
+  cross join lateral unnest(w.names) as named (payer_id)
+  join unnest(p_rejections) as r on r.payer_id = named.payer_id and r.program_id = w.program_id and r.org_id = w.org_id;
+end
+$$;
