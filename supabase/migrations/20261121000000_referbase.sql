@@ -6488,17 +6488,18 @@ rows 10
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_keys text[] := array(select referral_private.key_carried(c.carried) from unnest(p_carried) as c);
 begin
   return query
   with
+    keyed as materialized (
+      select c.payer, c.carried, referral_private.key_carried(c.carried) as key from unnest(p_carried) as c
+    ),
     agreed as materialized (
       select c.payer, c.carried, d as code,
         referral_private.terms_at(d.org_id, d.program_id, (c.carried).carried_at) as terms_version
-      from unnest(p_carried) as c
-      join referral_private.codes_by_keys(p_stripe_account, v_keys) as d
-        on d.code_key = referral_private.key_carried(c.carried)
+      from keyed as c
+      join referral_private.codes_by_keys(p_stripe_account, array(select k.key from keyed as k)) as d
+        on d.code_key = c.key
     )
   select (a.payer).group_id, (a.payer).payer_id, (a.payer).linked_at, (a.carried).kind, (a.code).id,
     (a.carried).object_id, (a.carried).carried_at, (a.carried).carried_at, (a.code).org_id, (a.code).program_id,
@@ -6646,11 +6647,14 @@ begin
     return;
   end if;
   return query
+  with
+    keyed as materialized (
+      select e.object_id, e.kind, e.carried_at, referral_private.key_carried(e) as key from unnest(v_carried) as e
+    )
   select e.object_id, e.kind, e.carried_at, c.id, c.id, c.org_id, c.created_at
-  from unnest(v_carried) as e
-  join referral_private.codes_by_keys(p_stripe_account, array(
-    select referral_private.key_carried(k) from unnest(v_carried) as k
-  )) as c on c.code_key = referral_private.key_carried(e)
+  from keyed as e
+  join referral_private.codes_by_keys(p_stripe_account, array(select k.key from keyed as k)) as c
+    on c.code_key = e.key
   union
   select e.object_id, e.kind, e.carried_at, r.id, r.code_id, r.org_id, r.redeemed_at
   from unnest(v_carried) as e
@@ -6795,9 +6799,46 @@ $$;
 
 -- What payers carry again and again.
 
--- This evidence without repetitions: what a payer carried that the same payer carried before, on an object that is part
--- of a sale within the conversion window. That sale keeps the earlier one open, which then comes first everywhere.
--- Renewals carry the same code each month.
+-- The numbers of the evidence that a sale keeps open of which its object is part: the sale is within the conversion
+-- window, and fits it.
+create function referral_private.evidence_kept_open(
+  p_sales referral_private.named_sale[],
+  p_evidence referral_private.evidence[]
+)
+returns setof bigint
+language plpgsql
+stable
+rows 100
+security invoker
+set search_path = pg_catalog, pg_temp
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
+as $$
+begin
+  return query
+  with
+    sold as materialized (
+      select (s.payer).payer_id, object_id, date_trunc('second', (s.sale).paid_at) as paid_in, (s.sale).sale_at,
+        s.org_id, (s.sale).program_id
+      from unnest(p_sales) as s
+      cross join lateral unnest((s.sale).object_ids) as object_id
+    ),
+    numbered as materialized (
+      select row_number() over () as n, e.payer_id, e.refusal, e.object_id, e.at, e.org_id, e.program_id,
+        e.at + (e.terms ->> 'conversion_window_days')::int * interval '24 hours' as ends_at
+      from unnest(p_evidence) as e
+    )
+  select distinct n.n
+  from numbered as n
+  join sold as s on s.object_id = n.object_id and s.payer_id = n.payer_id
+  where n.refusal is null and n.at <= s.paid_in and s.sale_at <= n.ends_at
+    and (s.org_id is null or s.org_id = n.org_id) and (s.program_id is null or s.program_id = n.program_id);
+end
+$$;
+
+-- This evidence without repetitions: what a payer carried that the same payer carried before, and what then was kept
+-- open comes first everywhere. Renewals carry the same code each month.
 create function referral_private.distinct_evidence(
   p_sales referral_private.named_sale[],
   p_evidence referral_private.evidence[]
@@ -6814,24 +6855,9 @@ as $$
 begin
   return array(
     with
-      sold as materialized (
-        select (s.payer).payer_id, object_id, date_trunc('second', (s.sale).paid_at) as paid_in, (s.sale).sale_at,
-          s.org_id, (s.sale).program_id
-        from unnest(p_sales) as s
-        cross join lateral unnest((s.sale).object_ids) as object_id
-      ),
-      numbered as materialized (
-        select row_number() over () as n, e.payer_id, e.kind, e.evidence_id, e.terms_version, e.refusal,
-          e.object_id, e.at, e.org_id, e.program_id,
-          e.at + (e.terms ->> 'conversion_window_days')::int * interval '24 hours' as ends_at
+      numbered as (
+        select row_number() over () as n, e.payer_id, e.kind, e.evidence_id, e.terms_version, e.at
         from unnest(p_evidence) as e
-      ),
-      kept_open as (
-        select distinct n.n
-        from numbered as n
-        join sold as s on s.object_id = n.object_id and s.payer_id = n.payer_id
-        where n.refusal is null and n.at <= s.paid_in and s.sale_at <= n.ends_at
-          and (s.org_id is null or s.org_id = n.org_id) and (s.program_id is null or s.program_id = n.program_id)
       ),
       repeated as (
         select n.n, n.kind in ('metadata_code', 'promotion_code', 'client_reference') and bool_or(
@@ -6842,10 +6868,66 @@ begin
             rows between unbounded preceding and 1 preceding
           ) as is_repeated
         from numbered as n
-        left join kept_open as k on k.n = n.n
+        left join referral_private.evidence_kept_open(p_sales, p_evidence) as k (n) on k.n = n.n
       )
     select p_evidence[r.n] from repeated as r where r.is_repeated is not true order by r.n
   );
+end
+$$;
+
+-- The numbers of the evidence that only its own payer's sales need: for those of the person's other payers, another
+-- payer's evidence of the same code comes first, is bound as early, and counts wherever this does. Both are kept open
+-- by sales of their own. Where a forfeit stands it matters which sale was open first, and all is kept.
+create function referral_private.evidence_for_own_payers(
+  p_sales referral_private.named_sale[],
+  p_evidence referral_private.evidence[]
+)
+returns setof bigint
+language plpgsql
+stable
+rows 100
+security invoker
+set search_path = pg_catalog, pg_temp
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
+as $$
+declare
+  v_forfeited constant uuid[] := array(
+    select distinct c.code_id
+    from (
+      select distinct e.org_id, e.code_id, e.chain_id, array[e.earner_id, e.referrer_id] as member_ids
+      from unnest(p_evidence) as e
+    ) as c
+    where exists (
+      select from referral.decisions as d
+      where d.org_id = c.org_id and d.kind = 'forfeit' and d.withdrawn_at is null
+        and (d.member_id = any (c.member_ids) or d.chain_id = c.chain_id)
+    )
+  );
+begin
+  if (select count(distinct (s.payer).payer_id) from unnest(p_sales) as s) < 2 then
+    return;
+  end if;
+  return query
+  with
+    numbered as (
+      select row_number() over () as n, e.group_id, e.kind, e.evidence_id, e.terms_version, e.at,
+        greatest(e.at, e.linked_at) as reaches_at
+      from unnest(p_evidence) as e
+    ),
+    compared as (
+      select n.n, n.reaches_at, min(n.reaches_at) over (
+          partition by n.group_id, n.kind, n.evidence_id, n.terms_version
+          order by n.at, n.reaches_at, n.n
+          rows between unbounded preceding and 1 preceding
+        ) as others_reach_at
+      from numbered as n
+      join referral_private.evidence_kept_open(p_sales, p_evidence) as k (n) on k.n = n.n
+      where n.kind in ('metadata_code', 'promotion_code', 'client_reference')
+        and not n.evidence_id in (select unnest(v_forfeited))
+    )
+  select c.n from compared as c where c.others_reach_at <= c.reaches_at;
 end
 $$;
 
@@ -6890,7 +6972,7 @@ create type referral_private.binding as (
 
 -- The bindings of this evidence to payers with sales. An existing customer is one who, or another payer that was linked
 -- to the same person by the time of the evidence, had paid before it. Payments that carry the same code, or name
--- another organisation, do not count.
+-- another organisation, do not count. Times of evidence are whole seconds.
 create function referral_private.bindings(
   p_sales referral_private.named_sale[],
   p_history referral_private.named_sale[],
@@ -6907,30 +6989,58 @@ set enable_nestloop = off
 set enable_mergejoin = off
 set jit = off
 as $$
+declare
+  v_payers constant referral_private.payer[] := array(select distinct s.payer from unnest(p_sales) as s);
+  v_own constant bigint[] := array(select referral_private.evidence_for_own_payers(p_sales, p_evidence));
 begin
   return query
   with
     numbered as materialized (
-      select row_number() over () as n, e as evidence, e.group_id, e.at, e.org_id, e.code_id,
+      select row_number() over () as n, e as evidence, e.group_id, e.payer_id, e.at, e.org_id, e.code_id,
         e.refusal is null and e.terms ->> 'customers' <> 'any' as is_for_new
       from unnest(p_evidence) as e
     ),
-    earlier as (
-      select n.n, bool_or(h.linked_at <= n.at) as is_linked, array_agg(distinct h.payer_id) as payer_ids
+    bound as materialized (
+      select n.*, p as payer
+      from numbered as n
+      join unnest(v_payers) as p on p.payer_id = n.payer_id
+      where n.n in (select unnest(v_own))
+      union all
+      select n.*, p
+      from numbered as n
+      join unnest(v_payers) as p on p.group_id = n.group_id
+      where not n.n in (select unnest(v_own))
+    ),
+    paid as materialized (
+      select (p.payer).group_id, (p.payer).payer_id, (p.payer).linked_at, p.org_id, p.code_ids,
+        date_trunc('second', min((p.sale).paid_at)) as paid_at
+      from unnest(p_history) as p
+      group by 1, 2, 3, 4, 5
+    ),
+    known as (
+      select distinct n.n
       from numbered as n
       join (
-        select (p.payer).*, p.org_id, p.code_ids, date_trunc('second', (p.sale).paid_at) as paid_at
-        from unnest(p_history) as p
+        select p.group_id, p.org_id, p.code_ids, min(greatest(p.paid_at + interval '1 second', p.linked_at)) as since
+        from paid as p
+        where p.linked_at is not null
+        group by 1, 2, 3
       ) as h on h.group_id = n.group_id
-      where n.is_for_new and h.paid_at < n.at and (h.org_id is null or h.org_id = n.org_id)
+      where n.is_for_new and h.since <= n.at and (h.org_id is null or h.org_id = n.org_id)
         and not n.code_id = any (h.code_ids)
-      group by n.n
+    ),
+    paying as (
+      select distinct b.n, (b.payer).payer_id
+      from bound as b
+      join paid as h on h.payer_id = (b.payer).payer_id
+      where b.is_for_new and h.paid_at < b.at and (h.org_id is null or h.org_id = b.org_id)
+        and not b.code_id = any (h.code_ids)
     )
-  select n.n, (p.payer).payer_id, referral_private.bound_at(n.evidence, p.payer),
-    coalesce(e.is_linked or (p.payer).payer_id = any (e.payer_ids), false)
-  from numbered as n
-  join (select distinct s.payer from unnest(p_sales) as s) as p on (p.payer).group_id = n.group_id
-  left join earlier as e on e.n = n.n;
+  select b.n, (b.payer).payer_id, referral_private.bound_at(b.evidence, b.payer),
+    k.n is not null or e.n is not null
+  from bound as b
+  left join known as k on k.n = b.n
+  left join paying as e on e.n = b.n and e.payer_id = (b.payer).payer_id;
 end
 $$;
 
@@ -7051,18 +7161,7 @@ begin
 end
 $$;
 
--- Which evidence wins a sale, and why the sale earns nothing, where it earns nothing: a function of facts alone, so
--- that the order of events cannot matter.
-create type referral_private.won_sale as (
-  sale referral_private.sales,
-  payer referral_private.payer,
-  -- The winner; where there is none, the first that was passed over, for `refusal`.
-  evidence referral_private.evidence,
-  is_won boolean,
-  is_forfeited boolean,
-  -- Why the sale does not qualify, whatever its amount is.
-  refusal text
-);
+-- Which organisation a sale goes to that names none.
 
 -- When a Stripe account got its second organisation; the end of time where it has one or none. From then on an address
 -- that a buyer can edit cannot say whose sale it is.
@@ -7102,19 +7201,19 @@ begin
   return query
   with
     pointed as (
-      select (c.sale).sale as sale, (c.sale).org_id as named,
-        array_agg(distinct (c.evidence).org_id)
-          filter (where e.counts and c.bound_at <= ((c.sale).sale).paid_at) as bound,
-        array_agg(distinct (c.evidence).org_id) filter (where e.counts) as late
-      from unnest(p_candidates) as c
-      cross join lateral (
-        select c.passed_over is null
-          and not ((c.evidence).kind = 'payment_link' and (c.evidence).at >= p_shared_since) as counts
-      ) as e
-      group by 1, 2
+      select c.sale_id, c.subscription_id, c.paid_at, c.named,
+        array_agg(distinct c.org_id) filter (where c.counts and c.bound_at <= c.paid_at) as bound,
+        array_agg(distinct c.org_id) filter (where c.counts) as late
+      from (
+        select ((c.sale).sale).sale_id, ((c.sale).sale).subscription_id, ((c.sale).sale).paid_at,
+          (c.sale).org_id as named, (c.evidence).org_id, c.bound_at, c.passed_over is null
+            and not ((c.evidence).kind = 'payment_link' and (c.evidence).at >= p_shared_since) as counts
+        from unnest(p_candidates) as c
+      ) as c
+      group by 1, 2, 3, 4
     ),
     gone as (
-      select (p.sale).sale_id, (p.sale).subscription_id, (p.sale).paid_at, p.named,
+      select p.sale_id, p.subscription_id, p.paid_at, p.named,
         coalesce(p.named, case when cardinality(p.bound) = 1 then p.bound[1] end) as org_id, p.bound,
         case when cardinality(p.late) = 1 then p.late[1] end as late_org_id, p.late
       from pointed as p
@@ -7138,47 +7237,153 @@ begin
 end
 $$;
 
--- Whether staff rejected the referral that this evidence won the sale for.
-create function referral_private.is_rejected(
-  p_sale referral_private.sales,
-  p_payer referral_private.payer,
-  p_evidence referral_private.evidence
+-- Which evidence wins a sale, and why the sale earns nothing, where it earns nothing: a function of facts alone, so
+-- that the order of events cannot matter.
+create type referral_private.won_sale as (
+  sale referral_private.sales,
+  payer referral_private.payer,
+  -- The winner; where there is none, the first that was passed over, for `refusal`.
+  evidence referral_private.evidence,
+  is_won boolean,
+  is_forfeited boolean,
+  -- Why the sale does not qualify, whatever its amount is.
+  refusal text
+);
+
+-- The winner of each sale of these candidates: of the evidence that counts, the first by the time since which it is
+-- bound, its kind, and its id. Candidates are joined by number: they are large.
+create function referral_private.winners_of(p_candidates referral_private.candidate[], p_shared_since timestamptz)
+returns setof referral_private.won_sale
+language plpgsql
+stable
+rows 100
+security invoker
+set search_path = pg_catalog, pg_temp
+-- The planner does not know how long the arrays are.
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
+as $$
+begin
+  return query
+  with
+    numbered as materialized (
+      select row_number() over () as n, c as candidate, ((c.sale).sale).sale_id, (c.evidence).org_id, c.bound_at,
+        (c.evidence).kind, (c.evidence).evidence_id, (c.evidence).at, c.passed_over
+      from unnest(p_candidates) as c
+    ),
+    judged as (
+      select c.n, c.sale_id, c.bound_at, c.kind, c.evidence_id, c.at,
+        case when d.is_unknown then 'organisation_unknown' else c.passed_over end as unwon
+      from numbered as c
+      join referral_private.destinations(p_candidates, p_shared_since) as d on d.sale_id = c.sale_id
+      where d.org_id = c.org_id or d.is_unknown
+        -- Nor does what a buyer can edit stand for a sale that is no organisation's.
+        or d.org_id is null and c.passed_over is not null
+    ),
+    chosen as (
+      select distinct on (j.sale_id) j.n, j.unwon
+      from judged as j
+      order by j.sale_id, j.unwon is not null, j.bound_at, j.kind, j.evidence_id, j.at
+    )
+  select ((n.candidate).sale).sale, ((n.candidate).sale).payer, (n.candidate).evidence, c.unwon is null,
+    (n.candidate).is_forfeited, c.unwon
+  from chosen as c
+  join numbered as n on n.n = c.n;
+end
+$$;
+
+-- Which won sales staff have rejected.
+
+-- A rejection that stands, in a program: of what a person buys, or of what names one of a referral's payers.
+create type referral_private.rejection as (org_id uuid, program_id uuid, person_id uuid, payer_id text collate "C");
+
+-- The rejections that can be about sales of these payers, or about the referees of their evidence. One that named a
+-- payer's account is the payer's.
+create function referral_private.rejections_of(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_together referral_private.settled_payers,
+  p_evidence referral_private.evidence[]
 )
-returns boolean
+returns referral_private.rejection[]
 language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- A rejection may have named the payer's account, or a guest's payment that has become a customer's.
-  v_names text[] := p_sale.object_ids || array(
-    select p_payer.payer_id
-    union all
-    select a.customer_account from referral_private.customer_accounts as a
-    where a.customer_id = p_payer.payer_id and a.stripe_account = p_sale.stripe_account
-      and a.livemode = p_sale.livemode
+  v_org_ids constant uuid[] := array(select distinct e.org_id from unnest(p_evidence) as e);
+  v_program_ids constant uuid[] := array(select distinct e.program_id from unnest(p_evidence) as e);
+  v_people constant uuid[] := array(
+    select p.person from unnest(p_together.payers) as p where p.person is not null
+    union
+    select e.referee_id from unnest(p_evidence) as e where e.redemption_id is not null
   );
+  v_names constant text[] := array(select distinct c.carrier from unnest(p_together.carriers) as c);
 begin
-  return exists (
-    select from referral.decisions as d
-    where d.org_id = p_evidence.org_id and d.program_id = p_evidence.program_id and d.kind = 'reject'
-      and d.withdrawn_at is null
-      and d.person_id in (p_payer.person, case when p_evidence.redemption_id is not null then p_evidence.referee_id end)
-  ) or exists (
-    select from referral_private.decision_payers as w
+  return array(
+    select (d.org_id, d.program_id, d.person_id, null)::referral_private.rejection
+    from referral.decisions as d
+    where d.org_id = any (v_org_ids) and d.program_id = any (v_program_ids) and d.person_id = any (v_people)
+      and d.kind = 'reject' and d.withdrawn_at is null
+    union all
+    select (d.org_id, d.program_id, null, name)::referral_private.rejection
+    from referral_private.decision_payers as w
     join referral.decisions as d on d.org_id = w.org_id and d.id = w.decision_id
-    where w.payer_id = any (v_names) and w.stripe_account = p_sale.stripe_account and w.livemode = p_sale.livemode
-      and w.org_id = p_evidence.org_id and d.program_id = p_evidence.program_id and d.kind = 'reject'
-      and d.withdrawn_at is null
+    left join referral_private.customer_accounts as a
+      on a.customer_account = w.payer_id and a.stripe_account = w.stripe_account and a.livemode = w.livemode
+    cross join lateral unnest(array[w.payer_id, a.customer_id]) as name
+    where w.payer_id = any (v_names) and w.stripe_account = p_stripe_account and w.livemode = p_livemode
+      and w.org_id = any (v_org_ids) and d.program_id = any (v_program_ids) and d.kind = 'reject'
+      and d.withdrawn_at is null and name is not null
   );
 end
 $$;
 
+-- Those of these sales whose referrals, by the evidence that won them, staff rejected.
+create function referral_private.sales_rejected(
+  p_won referral_private.won_sale[],
+  p_rejections referral_private.rejection[]
+)
+returns setof text
+language plpgsql
+stable
+rows 100
+security invoker
+set search_path = pg_catalog, pg_temp
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
+as $$
+begin
+  return query
+  with
+    won as materialized (
+      select (w.sale).sale_id, (w.evidence).org_id, (w.evidence).program_id, (w.payer).person,
+        case when (w.evidence).redemption_id is not null then (w.evidence).referee_id end as referee_id,
+        -- A rejection may have named a guest's payment that has become a customer's.
+        (w.sale).object_ids || (w.sale).payer_id as names
+      from unnest(p_won) as w
+    )
+  select w.sale_id
+  from won as w
+  cross join lateral unnest(array[w.person, w.referee_id]) as about (person_id)
+  join unnest(p_rejections) as r
+    on r.person_id = about.person_id and r.program_id = w.program_id and r.org_id = w.org_id
+  union
+  select w.sale_id
+  from won as w
+  cross join lateral unnest(w.names) as named (payer_id)
+  join unnest(p_rejections) as r on r.payer_id = named.payer_id and r.program_id = w.program_id and r.org_id = w.org_id;
+end
+$$;
+
+-- What payers have bought that evidence has won, and what of it qualifies.
+
 -- Why a sale that evidence has won does not qualify under its terms; null where it does.
 create function referral_private.qualification_refusal(
   p_sale referral_private.sales,
-  p_payer referral_private.payer,
   p_evidence referral_private.evidence
 )
 returns text
@@ -7191,7 +7396,6 @@ declare
   v_terms jsonb := p_evidence.terms;
 begin
   return case
-    when referral_private.is_rejected(p_sale, p_payer, p_evidence) then 'rejected'
     when p_evidence.earner_id is null then 'no_earner'
     when p_sale.is_guest and v_terms -> 'guests' = 'false' then 'guest'
     when v_terms ? 'minimum_sale' and p_sale.paid
@@ -7224,6 +7428,9 @@ declare
   v_evidence referral_private.evidence[];
   v_candidates referral_private.candidate[];
   v_shared_since timestamptz := 'infinity';
+  v_won referral_private.won_sale[];
+  v_rejections referral_private.rejection[];
+  v_rejected text[] := '{}';
 begin
   if cardinality(p_evidence) = 0 then
     return;
@@ -7241,27 +7448,17 @@ begin
       ) as o
     ), v_evidence) as c
   );
+  v_won := array(select w from referral_private.winners_of(v_candidates, v_shared_since) as w);
+  v_rejections := referral_private.rejections_of(p_stripe_account, p_livemode, p_together, v_evidence);
+  if cardinality(v_rejections) > 0 then
+    v_rejected := array(select referral_private.sales_rejected(v_won, v_rejections));
+  end if;
   return query
-  with
-    judged as (
-      select c.*, d.org_id, case when d.is_unknown then 'organisation_unknown' else c.passed_over end as unwon
-      from unnest(v_candidates) as c
-      join referral_private.destinations(v_candidates, v_shared_since) as d
-        on d.sale_id = ((c.sale).sale).sale_id
-      where d.org_id = (c.evidence).org_id or d.is_unknown
-        -- Nor does what a buyer can edit stand for a sale that is no organisation's.
-        or d.org_id is null and c.passed_over is not null
-    ),
-    chosen as (
-      select distinct on (((j.sale).sale).sale_id) j.*
-      from judged as j
-      order by ((j.sale).sale).sale_id, j.unwon is not null, j.bound_at, (j.evidence).kind, (j.evidence).evidence_id,
-        (j.evidence).at
-    )
-  select (c.sale).sale, (c.sale).payer, c.evidence, c.unwon is null, c.is_forfeited, coalesce(
-    c.unwon, referral_private.qualification_refusal((c.sale).sale, (c.sale).payer, c.evidence)
+  select w.sale, w.payer, w.evidence, w.is_won, w.is_forfeited, coalesce(
+    w.refusal, case when (w.sale).sale_id in (select unnest(v_rejected)) then 'rejected' end,
+    referral_private.qualification_refusal(w.sale, w.evidence)
   )
-  from chosen as c;
+  from unnest(v_won) as w;
 end
 $$;
 
@@ -7372,6 +7569,8 @@ stable
 rows 1000
 security invoker
 set search_path = pg_catalog, pg_temp
+-- Callers that join long arrays turn it off.
+set enable_nestloop = on
 as $$
 begin
   return query
@@ -7433,6 +7632,8 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+-- Callers that join long arrays turn it off.
+set enable_nestloop = on
 as $$
 begin
   return array(
@@ -7464,6 +7665,10 @@ language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
+-- The planner does not know how many sales are won.
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
 as $$
 declare
   v_changes referral_private.rank_change[];
@@ -7567,6 +7772,8 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+-- Callers that join long arrays turn it off.
+set enable_nestloop = on
 as $$
 begin
   return array(
@@ -7598,6 +7805,10 @@ language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
+-- The planner does not know how many sales are won.
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
 as $$
 declare
   v_changes referral_private.guest_change[];
@@ -7833,32 +8044,43 @@ stable
 rows 100
 security invoker
 set search_path = pg_catalog, pg_temp
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
 as $$
 begin
   return query
   with
-    placed as (
-      select w, (w.evidence).program_id || ' ' || (w.payer).group_id as referral, (w.evidence).terms, ranked.rank,
-        row_number() over referral as place, first_value((w.sale).sale_at) over referral as first_at
+    numbered as materialized (
+      select row_number() over () as n, w as won, (w.sale).sale_id, (w.sale).sale_at, (w.sale).paid_at,
+        (w.evidence).program_id, (w.evidence).earner_id, (w.evidence).terms, (w.payer).group_id, w.refusal
       from unnest(p_won) as w
-      left join referral_private.ranks_of(p_won) as ranked
-        on ranked.program_id = (w.evidence).program_id and ranked.earner_id = (w.evidence).earner_id
-          and ranked.person = (w.payer).group_id
+    ),
+    -- Sales are joined by number: they are large.
+    placed as (
+      select n.n, row_number() over referral as place, first_value(n.sale_at) over referral as first_at
+      from numbered as n
       window referral as (
-        partition by (w.evidence).program_id, (w.payer).group_id, w.refusal is null
-        order by (w.sale).paid_at, (w.sale).sale_id
+        partition by n.program_id, n.group_id, n.refusal is null
+        order by n.paid_at, n.sale_id
       )
     )
-  select p.w, p.referral, p.terms, p.place, p.rank, referral_private.commission_of_rank(p.terms, p.rank),
-    referral_private.available_at(p.terms, (p.w).sale), stops.refusal,
-    coalesce(stops.refusal, referral_private.commission_refusal(p.terms, (p.w).sale, p.place, p.first_at, p.rank))
-  from placed as p
+  select n.won, n.program_id || ' ' || n.group_id, n.terms, p.place, ranked.rank,
+    referral_private.commission_of_rank(n.terms, ranked.rank),
+    referral_private.available_at(n.terms, (n.won).sale), stops.refusal,
+    coalesce(stops.refusal, referral_private.commission_refusal(
+      n.terms, (n.won).sale, p.place, p.first_at, ranked.rank
+    ))
+  from numbered as n
+  join placed as p on p.n = n.n
+  left join referral_private.ranks_of(p_won) as ranked
+    on ranked.program_id = n.program_id and ranked.earner_id = n.earner_id and ranked.person = n.group_id
   cross join lateral (
     select case
-      when (p.w).refusal is not null then (p.w).refusal
-      when ((p.w).sale).is_guest and p.terms ? 'guests_per_day'
-        and referral_private.is_beyond_guests((p.w).sale, (p.terms ->> 'guests_per_day')::int) then 'guest_limit'
-      when (p.w).is_forfeited then 'forfeited'
+      when n.refusal is not null then n.refusal
+      when ((n.won).sale).is_guest and n.terms ? 'guests_per_day'
+        and referral_private.is_beyond_guests((n.won).sale, (n.terms ->> 'guests_per_day')::int) then 'guest_limit'
+      when (n.won).is_forfeited then 'forfeited'
     end as refusal
   ) as stops;
 end
@@ -7866,7 +8088,7 @@ $$;
 
 -- What the referee gets for a referral's first sale: where the terms do not say otherwise, at most what the commission
 -- leaves of the price without tax.
-create function referral_private.referee_reward_on(p_judged referral_private.judged_sale, p_commission bigint)
+create function referral_private.referee_reward_on(p_terms jsonb, p_sale referral_private.sales, p_commission bigint)
 returns bigint
 language plpgsql
 immutable
@@ -7874,16 +8096,13 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_sale referral_private.sales := (p_judged.won).sale;
-  v_is_above boolean := coalesce((p_judged.terms -> 'flat_above_sale')::boolean, false);
-  v_reward bigint := coalesce(
-    referral_private.reward_on(p_judged.terms -> 'referee_reward', v_sale, v_is_above), 0
-  );
+  v_is_above boolean := coalesce((p_terms -> 'flat_above_sale')::boolean, false);
+  v_reward bigint := coalesce(referral_private.reward_on(p_terms -> 'referee_reward', p_sale, v_is_above), 0);
 begin
   if v_is_above then
     return v_reward;
   end if;
-  return least(v_reward, greatest(0, referral_private.net_without_tax(v_sale) - p_commission));
+  return least(v_reward, greatest(0, referral_private.net_without_tax(p_sale) - p_commission));
 end
 $$;
 
@@ -7895,46 +8114,56 @@ stable
 rows 100
 security invoker
 set search_path = pg_catalog, pg_temp
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
 as $$
 begin
   return query
   with
-    rewarded as (
-      select j, j.referral, (j.won).sale as sale, (j.won).evidence as evidence,
-        ((j.won).payer).group_id as person, j.terms, j.rank, j.reward, j.available_at, j.commission_refusal,
-        (j.terms -> 'max_commission_per_referral' ->> ((j.won).sale).currency)::bigint as cap,
-        case when j.commission_refusal is null then referral_private.reward_on(
-          j.reward, (j.won).sale, coalesce((j.terms -> 'flat_above_sale')::boolean, false)
-        ) end as uncapped
+    judged as materialized (
+      select row_number() over () as n, (j.won).sale, (j.won).evidence, ((j.won).payer).group_id as person,
+        (j.won).is_won, j.referral, j.terms, j.place, j.rank, j.reward, j.available_at, j.refusal,
+        j.commission_refusal
       from referral_private.sales_judged(p_won) as j
     ),
+    rewarded as materialized (
+      select j.n, j.referral, (j.sale).currency, (j.sale).paid_at, (j.sale).sale_id,
+        (j.terms -> 'max_commission_per_referral' ->> (j.sale).currency)::bigint as cap,
+        case when j.commission_refusal is null then referral_private.reward_on(
+          j.reward, j.sale, coalesce((j.terms -> 'flat_above_sale')::boolean, false)
+        ) end as uncapped
+      from judged as j
+    ),
+    -- Sales are joined by number: they are large.
     summed as (
-      select r.*, sum(coalesce(r.uncapped, 0)) over (
-        partition by r.referral, (r.sale).currency order by (r.sale).paid_at, (r.sale).sale_id
+      select r.n, r.cap, r.uncapped, sum(coalesce(r.uncapped, 0)) over (
+        partition by r.referral, r.currency order by r.paid_at, r.sale_id
       ) as prefix
       from rewarded as r
     ),
-    capped as (
-      select s.*, case
+    capped as materialized (
+      select s.n, s.cap, s.uncapped, case
           when s.uncapped is null then 0
           when s.cap is null then s.uncapped
           else least(s.cap, s.prefix) - least(s.cap, s.prefix - s.uncapped)
-        end::bigint as amount,
-        s.available_at <= p_now as is_free
+        end::bigint as amount
       from summed as s
     )
-  select c.sale, c.evidence, c.person, case when ((c.j).won).is_won then (c.evidence).earner_id end,
-    (case when c.is_free then 'available' else 'pending' end)::referral.account_kind,
-    c.amount, c.terms, c.rank, c.reward, c.uncapped, c.cap, c.available_at, c.commission_refusal
-  from capped as c
+  select j.sale, j.evidence, j.person, case when j.is_won then (j.evidence).earner_id end,
+    (case when j.available_at <= p_now then 'available' else 'pending' end)::referral.account_kind,
+    c.amount, j.terms, j.rank, j.reward, c.uncapped, c.cap, j.available_at, j.commission_refusal
+  from judged as j
+  join capped as c on c.n = j.n
   union all
-  select c.sale, c.evidence, c.person, (c.evidence).referee_id,
-    (case when c.is_free then 'reward_available' else 'reward_pending' end)::referral.account_kind,
-    referral_private.referee_reward_on(c.j, c.amount), c.terms, c.rank, c.terms -> 'referee_reward', null, null,
-    c.available_at, null
-  from capped as c
-  where (c.j).place = 1 and (c.j).refusal is null and c.terms ? 'referee_reward'
-    and (c.evidence).referee_id is not null;
+  select j.sale, j.evidence, j.person, (j.evidence).referee_id,
+    (case when j.available_at <= p_now then 'reward_available' else 'reward_pending' end)::referral.account_kind,
+    referral_private.referee_reward_on(j.terms, j.sale, c.amount), j.terms, j.rank, j.terms -> 'referee_reward',
+    null, null, j.available_at, null
+  from judged as j
+  join capped as c on c.n = j.n
+  where j.place = 1 and j.refusal is null and j.terms ? 'referee_reward'
+    and (j.evidence).referee_id is not null;
 end
 $$;
 
