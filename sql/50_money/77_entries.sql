@@ -136,9 +136,7 @@ begin
     return false;
   end if;
   v_differences := v_differences[:p_max];
-  v_movements := array(
-    select m from unnest(v_differences) as d cross join lateral referral_private.movements_of(d) as m
-  );
+  v_movements := array(select m from referral_private.movements_of(v_differences) as m);
   if cardinality(v_movements) > 0 then
     -- The accounts of old and new winners.
     v_accounts := referral_private.lock_ledger_accounts(array(

@@ -86,6 +86,8 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan'
 -- A young project has no statistics yet, and its sessions keep the plans of small tables.
 set enable_seqscan = off
+-- Of many sales it sorts and joins wide rows.
+set work_mem = '64MB'
 set jit = off
 as $$
 declare

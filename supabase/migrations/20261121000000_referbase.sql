@@ -8426,24 +8426,27 @@ create type referral_private.movement as (
   due_at timestamptz
 );
 
--- The movements that make up for a difference. An amount that leaves the hold and becomes available moves between the
--- two, and the reverse. The rest comes from, or returns to, the expense.
-create function referral_private.movements_of(p_difference referral_private.difference)
+-- The movements that make up for these differences. An amount that leaves the hold and becomes available moves between
+-- the two, and the reverse. The rest comes from, or returns to, the expense.
+create function referral_private.movements_of(p_differences referral_private.difference[])
 returns setof referral_private.movement
 language plpgsql
-immutable
-rows 3
+stable
+rows 10
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
   with
-    pairs (place, held_kind, free_kind, held, free) as (
-      values
-        (1, 'pending'::referral.account_kind, 'available'::referral.account_kind, p_difference.pending,
-          p_difference.available),
-        (4, 'reward_pending', 'reward_available', p_difference.reward_pending, p_difference.reward_available)
+    pairs as (
+      select row_number() over () as n, d.org_id, d.sale_id, d.earner_id, d.currency, d.due_at, p.*
+      from unnest(p_differences) as d
+      cross join lateral (
+        values
+          (1, 'pending'::referral.account_kind, 'available'::referral.account_kind, d.pending, d.available),
+          (4, 'reward_pending', 'reward_available', d.reward_pending, d.reward_available)
+      ) as p (place, held_kind, free_kind, held, free)
     ),
     released as (
       select p.*, case
@@ -8452,10 +8455,10 @@ begin
         end as release
       from pairs as p
     )
-  select p_difference.org_id, p_difference.sale_id, p_difference.earner_id, p_difference.currency, c.place,
+  select r.org_id, r.sale_id, r.earner_id, r.currency, c.place,
     case when c.change > 0 then c.from_kind else c.to_kind end,
     case when c.change > 0 then c.to_kind else c.from_kind end,
-    abs(c.change), p_difference.due_at
+    abs(c.change), r.due_at
   from released as r
   cross join lateral (
     values
@@ -8464,7 +8467,7 @@ begin
       (r.place + 2, 'expense', r.held_kind, r.held + r.release)
   ) as c (place, from_kind, to_kind, change)
   where c.change <> 0
-  order by c.place;
+  order by r.n, c.place;
 end
 $$;
 
@@ -8689,9 +8692,7 @@ begin
     return false;
   end if;
   v_differences := v_differences[:p_max];
-  v_movements := array(
-    select m from unnest(v_differences) as d cross join lateral referral_private.movements_of(d) as m
-  );
+  v_movements := array(select m from referral_private.movements_of(v_differences) as m);
   if cardinality(v_movements) > 0 then
     -- The accounts of old and new winners.
     v_accounts := referral_private.lock_ledger_accounts(array(
@@ -8864,6 +8865,8 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan'
 -- A young project has no statistics yet, and its sessions keep the plans of small tables.
 set enable_seqscan = off
+-- Of many sales it sorts and joins wide rows.
+set work_mem = '64MB'
 set jit = off
 as $$
 declare

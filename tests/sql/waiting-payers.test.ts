@@ -107,11 +107,11 @@ test('a person with many sales waits, and is posted three at a time', () =>
     const since = new Date((now() - 100) * 1000).toISOString()
     const forfeit = { org_id: org, member_id: mentor.id, since }
     await person(tx, member?.user_id).rpc('forfeit_from', forfeit)
-    expect(await waiting(tx)).toContain('cus_1')
+    expect(await waiting(tx)).toEqual(['cus_1'])
     const sums = []
     do sums.push((await earnings(mentor, org)).sum)
     while ((await piece(tx)).more)
-    expect(sums).toEqual([1200, 900, 600, 300])
+    expect(sums).toEqual([900, 600, 300])
     expect((await earnings(mentor, org)).sum).toBe(0)
     await checkLedger(tx)
   }))
