@@ -136,9 +136,7 @@ const callable = async (sql: postgres.Sql, call: Call): Promise<() => PromiseLik
 
 /** Settles what was left to settle, piece by piece. */
 async function drained(sql: postgres.Sql) {
-  const [row] = await sql`select to_regprocedure('referral.settle_stripe_events(text)') as settles`
   const times: Awaited<ReturnType<typeof timed>>[] = []
-  if (!row?.settles) return times
   const accounts = await sql<{ account: string }[]>`
     select coalesce(stripe_account_id, '') as account from referral.organisations union select ''`
   for (const { account } of accounts)
