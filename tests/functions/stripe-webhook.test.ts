@@ -58,6 +58,26 @@ describe('a signed event', () => {
     expect(data).toMatchObject([{ status: 'confirmed' }])
   })
 
+  test('is answered while somebody else has the Stripe account, and settled as soon as that ends', async () => {
+    const { org, mentor, friend, code } = await sceneOverHttp()
+    await friend.supabase.rpc('redeem_code', { code }).throwOnError()
+    const events = [paidInvoice({ userId: friend.id }), paidInvoice({ userId: friend.id })]
+    await sql.begin(async (holder) => {
+      await holder`select referral_private.lock_stripe_account('')`
+      for (const event of events)
+        expect(await deliver(event)).toMatchObject({ http: 200, body: { status: 'stored' } })
+    })
+    await expect
+      .poll(async () => {
+        const { data } = await mentor.supabase.rpc('my_referrals', { org_id: org }).throwOnError()
+        return data
+      })
+      .toMatchObject([{ status: 'confirmed' }])
+    await expect.poll(() => sql`select from referral_private.unapplied_events`).toHaveLength(0)
+    for (const event of events)
+      expect(await deliver(event)).toMatchObject({ body: { status: 'duplicate' } })
+  })
+
   test('of a type that states nothing is recorded as ignored', async () => {
     const event = { ...paidInvoice(), type: 'customer.created' }
     expect(await deliver(event)).toMatchObject({ http: 200, body: { status: 'ignored' } })
