@@ -37,9 +37,9 @@ export const waitingMutations: TextMutation[] = [
   of(
     'an account that somebody has',
     'lock_longest_waiting',
-    'pg_try_advisory_xact_lock(',
-    'abs(1) = abs(',
-    ['tests/concurrency/waiting'],
+    'if pg_try_advisory_xact_lock(referral_private.stripe_account_lock_key(v_stripe_account)) then',
+    'perform pg_advisory_xact_lock(referral_private.stripe_account_lock_key(v_stripe_account)); if true then',
+    events,
   ),
   of(
     'an event that is applied',
@@ -106,7 +106,13 @@ export const waitingMutations: TextMutation[] = [
     'if false then',
     payers,
   ),
-  of('too many differences', 'post_differences', 'limit p_max + 1', '', payers),
+  of(
+    'too many differences',
+    'post_differences',
+    'v_differences := v_differences[:p_max];',
+    '',
+    payers,
+  ),
   of(
     'differences that are left',
     'post_differences',

@@ -99,6 +99,15 @@ describe('a delivery that finds the account locked', () => {
     expect(await earned()).toBe(100)
   })
 
+  test('is left alone by a call for any account, which waits for nobody', async () => {
+    const { paid } = await referred()
+    await whileLocked(async () => {
+      expect(await ingest(sql, paid(1000))).toBe('stored')
+      expect(await operator(sql).rpc('settle_stripe_events')).toEqual([{ done: 0, more: true }])
+    })
+    expect(await operator(sql).rpc('settle_stripe_events')).toEqual([{ done: 1, more: false }])
+  })
+
   test('asked for by its id, is not waited for once it is applied', async () => {
     const { paid } = await referred()
     const event = paid(1000)
@@ -165,6 +174,7 @@ describe('of events that are settled together', () => {
       expect(await waiting(tx)).toEqual([{ event_id: id, error: '23505' }])
       expect(await settle({ stripe_account: '' })).toEqual([{ done: 0, more: false }])
       await failing(tx, 'nobody', 'null;')
+      expect(await settle({ stripe_account: '' })).toEqual([{ done: 0, more: false }])
       expect(await settle()).toEqual([{ done: 1, more: false }])
       expect(await waiting(tx)).toEqual([])
     }))
