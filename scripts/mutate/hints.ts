@@ -60,7 +60,7 @@ const areas: [area: RegExp, tests: string[]][] = [
     ],
   ],
   [/^known:/, ['tests/sql/recognition', 'tests/sql/other-names', 'tests/properties/told']],
-  [/^events:/, ['tests/sql/stripe-events', 'tests/concurrency/money']],
+  [/^events:/, ['tests/sql/stripe-events', 'tests/sql/parked-events', 'tests/concurrency/money']],
   [
     /^(credit|organisation|forfeits|guests|customers|amounts):/,
     [

@@ -41,9 +41,11 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_now constant timestamptz := clock_timestamp();
 begin
-  insert into referral_private.to_settle (stripe_account, livemode, payer_id, caused_by)
-  select p_stripe_account, p_livemode, payer_id, p_cause
+  insert into referral_private.to_settle (stripe_account, livemode, payer_id, caused_by, queued_at)
+  select p_stripe_account, p_livemode, payer_id, p_cause, v_now
   from (select distinct unnest(p_payer_ids) as payer_id) as waiting
   on conflict do nothing;
 end
