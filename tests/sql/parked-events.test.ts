@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
 import { refund } from '../fixtures/stripe/refund.ts'
-import { operator, refusal } from '../support/actors.ts'
+import { operator } from '../support/actors.ts'
 import { testDatabase, undone } from '../support/database.ts'
 import { ingest, ingestReduced, reduced } from '../support/ingest.ts'
 import { codeOf, scene } from '../support/scene.ts'
@@ -62,7 +62,7 @@ describe('a parked event', () => {
     undone(sql, async (tx) => {
       const event = await reduced(refund({ amount: -5, intent: 'pi_1' }))
       await ingestReduced(tx, { ...event, parked: 'refused by the database' })
-      expect(await refusal(ingestReduced(tx, event))).toBe('invalid_event')
+      expect(await ingestReduced(tx, event)).toBe('duplicate')
       expect(await operator(tx).rpc('list_parked_events')).toMatchObject([
         { event_id: event.id, reason: 'refused by the database' },
       ])
