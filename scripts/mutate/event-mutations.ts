@@ -38,8 +38,8 @@ export const eventMutations: TextMutation[] = [
   {
     name: 'events: what is carried anew',
     in: 'apply_together',
-    replace: 'v_touched.carriers, v_sales\n',
-    by: "'{}', '{}'\n",
+    replace: 'v_touched.carriers, v_sales))',
+    by: "'{}', '{}'))",
   },
   {
     name: 'events: payment links',

@@ -13682,8 +13682,10 @@ declare
       )
   );
   v_changed referral_private.changed_sales := referral_private.project_sales(v_stripe_account, v_livemode, v_sales);
-  v_payers text[] := v_changed.payer_ids || referral_private.payers_touched(
-    v_stripe_account, v_livemode, v_touched.carriers, v_sales
+  v_payers text[] := array(
+    select unnest(v_changed.payer_ids)
+    union
+    select unnest(referral_private.payers_touched(v_stripe_account, v_livemode, v_touched.carriers, v_sales))
   );
 begin
   -- Events that change no sale, no link, no evidence and no history change nothing that is owed.

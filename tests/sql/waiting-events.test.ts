@@ -1,7 +1,6 @@
 /** Events that are stored while somebody else has the Stripe account, and what settles them. */
 import { describe, expect, test } from 'vitest'
 import type { RawEvent } from '../fixtures/stripe/about.ts'
-import { completedSession } from '../fixtures/stripe/checkout-session-completed.ts'
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
 import { operator } from '../support/actors.ts'
 import { type Sql, testDatabase } from '../support/database.ts'
@@ -205,14 +204,19 @@ describe('of events that are settled together', () => {
 
   test('two hundred are taken at once, the oldest first', () =>
     undone(async (tx) => {
+      const { mentor, org } = await scene(tx, terms)
+      const { code } = await codeOf(mentor, org)
       const events = await Promise.all(
-        Array.from({ length: 201 }, () => reduced(completedSession())),
+        Array.from({ length: 201 }, () => reduced(paidInvoice({ code, at: now() + 60 }))),
       )
       await queued(tx, events)
       const settle = () => operator(tx).rpc('settle_stripe_events', { stripe_account: '' })
       expect(await settle()).toEqual([{ done: 200, more: true }])
       expect(await waiting(tx)).toEqual([{ event_id: events[200]?.id, error: null }])
+      expect(await tx`select from referral_private.to_settle`).toEqual([])
       expect(await settle()).toEqual([{ done: 1, more: false }])
+      const [row] = await mentor.rpc('my_earnings', { org_id: org })
+      expect(row).toMatchObject({ pending: 20_100n })
     }))
 })
 
