@@ -1,0 +1,140 @@
+/**
+ * A made-up year so far, compared with the oracle, one Stripe account at a time. What was delivered and recorded is made
+ * again from the seed, and is not read from the database; what the server dates (terms, switches, codes, redemptions,
+ * decisions, who is known) is read from it.
+ */
+import type postgres from 'postgres'
+import type { Company } from '../fixtures/year-company.ts'
+import type { Happening } from '../fixtures/year-happenings.ts'
+import { booksOf } from '../oracle/books.ts'
+import { type Owed, oracle } from '../oracle/oracle.ts'
+import { peopleOf } from '../oracle/people.ts'
+import { qualifies } from '../oracle/qualifying.ts'
+import { ranksOf } from '../oracle/ranks.ts'
+import { winnersOf } from '../oracle/winners.ts'
+import { second, type World } from '../oracle/world.ts'
+import { reduced } from './ingest.ts'
+import { differences, line } from './ledger.ts'
+import { whatWasShared, whoTheyAre } from './what-happened.ts'
+
+/** What the year says of an account until a time, and what the database says of its people. */
+export async function worldOf(
+  sql: postgres.Sql,
+  { stripeAccount, until, told }: { stripeAccount: string; until: number; told: Happening[] },
+): Promise<World> {
+  const [people, shared, known] = await Promise.all([
+    whoTheyAre(sql),
+    whatWasShared(sql),
+    sql<World['knownUsers']>`
+      select user_id as id, (extract(epoch from signed_up_at) * 1000000)::float8 as "signedUpAt"
+      from referral_private.known_users where stripe_account = ${stripeAccount}`,
+  ])
+  const organisations = people.organisations.filter((org) => org.stripeAccount === stripeAccount)
+  const ours = new Set(organisations.map(({ id }) => id))
+  const here = told.filter(({ due }) => due <= until)
+  const events = here.flatMap((of) =>
+    of.kind === 'event' && of.stripeAccount === stripeAccount && !of.again ? of.make() : [],
+  )
+  const within = <Of extends { org: string }>(rows: Of[]) => rows.filter(({ org }) => ours.has(org))
+  return {
+    now: until * second,
+    events: (await Promise.all(events.map(reduced))) as World['events'],
+    records: within(here.flatMap((of) => (of.kind === 'record' ? of.fact : []))),
+    organisations,
+    terms: people.terms,
+    switches: within(people.switches),
+    codes: within(shared.codes),
+    codeStates: shared.codeStates,
+    redemptions: within(shared.redemptions),
+    decisions: within(shared.decisions),
+    // Who has redeemed anywhere is somebody everywhere.
+    members: [...people.members, ...shared.redemptions.map(({ referee }) => referee)],
+    knownUsers: known,
+  }
+}
+
+/** What differs between the database and the oracle, on one Stripe account. */
+export async function differencesOn(sql: postgres.Sql, world: World): Promise<string[]> {
+  const stripeAccount = world.organisations[0]?.stripeAccount ?? ''
+  const { owed, statuses } = oracle(world)
+  const posted = await sql<Owed[]>`
+    select stripe_account as "stripeAccount", livemode, org_id as org, sale_id as sale, earner_id as earner, kind, currency,
+      amount, (extract(epoch from due_at) * 1000000)::float8 as "dueAt"
+    from referral_private.postings where amount > 0 and stripe_account = ${stripeAccount}`
+  const orgs = world.organisations.map(({ id }) => id)
+  const balances = await sql<{ line: string }[]>`
+    select concat_ws(' ', 'balance', livemode::text, org_id, earner_id, kind, currency, balance) as line
+    from referral_private.ledger_accounts
+    where balance <> 0 and kind <> 'expense' and org_id = any (${orgs})`
+  const ranks = await sql<{ line: string }[]>`
+    select concat_ws(' ', 'rank', livemode::text, program_id, earner_id, person, row_number() over (
+      partition by livemode, program_id, earner_id order by first_paid_at, first_sale_id, person
+    )) as line
+    from referral_private.referrals where org_id = any (${orgs})`
+  const stored = [
+    ...posted.map(line),
+    ...balances.map((row) => row.line),
+    ...ranks.map((row) => row.line),
+    ...world.redemptions.map(({ id, status }) => `redemption ${id} ${status}`),
+  ]
+  return differences(stored, [
+    ...owed.map(line),
+    ...balancesOf(owed),
+    ...ranksIn(world),
+    ...[...statuses].map(([id, status]) => `redemption ${id} ${status}`),
+  ])
+}
+
+/** What everybody has, by organisation, mode, kind and currency. */
+function balancesOf(owed: Owed[]): string[] {
+  const keyOf = (of: Owed) => [of.livemode, of.org, of.earner, of.kind, of.currency].join(' ')
+  const sums = new Map<string, bigint>()
+  for (const of of owed) sums.set(keyOf(of), (sums.get(keyOf(of)) ?? 0n) + of.amount)
+  return [...sums].map(([key, sum]) => `balance ${key} ${sum}`)
+}
+
+/** The rank of every referral that has one. */
+function ranksIn(world: World): string[] {
+  const lines = booksOf(world).flatMap((book) => {
+    const { won } = winnersOf(book, peopleOf(world, book))
+    const rankOf = ranksOf(won)
+    return won.filter(qualifies).map((of) => {
+      const { program, earner } = of.evidence
+      return ['rank', book.livemode, program, earner, of.person, rankOf(of)].join(' ')
+    })
+  })
+  return [...new Set(lines)]
+}
+
+type Slice = { faults: unknown[]; next: object | null }
+
+/** What verify_ledger finds. */
+export async function faultsOf(tx: postgres.TransactionSql): Promise<string[]> {
+  const faults: string[] = []
+  for (let after: unknown = null; ; ) {
+    const [row] = await tx<{ slice: Slice }[]>`
+      select to_jsonb(s) as slice
+      from referral.verify_ledger(${after === null ? null : JSON.stringify(after)}::text::jsonb, 1000) as s`
+    faults.push(...(row?.slice.faults ?? []).map((fault) => `fault ${JSON.stringify(fault)}`))
+    after = row?.slice.next ?? null
+    if (after === null) return faults
+  }
+}
+
+/** Every event that was delivered stands in the inbox once, and nothing else. */
+export async function inboxOf(
+  sql: postgres.Sql,
+  company: Company,
+  told: Happening[],
+): Promise<string[]> {
+  const rows = await sql<{ account: string; count: bigint }[]>`
+    select stripe_account as account, count(*) as count from referral_private.stripe_events group by 1`
+  const counts = new Map(rows.map(({ account, count }) => [account, Number(count)]))
+  return [...new Set(company.organisations.map((org) => org.stripeAccount))].flatMap((account) => {
+    const events = told.filter(
+      (of) => of.kind === 'event' && of.stripeAccount === account && !of.again,
+    )
+    const stored = counts.get(account) ?? 0
+    return stored === events.length ? [] : [`inbox '${account}': ${stored}, not ${events.length}`]
+  })
+}
