@@ -1,32 +1,64 @@
 /**
  * A made-up year against the oracle: whatever happened, everybody has what they must have, at the end of each month.
- * `YEAR_EVENTS` says how many events, `YEAR_SEED` which year.
+ * `YEAR_EVENTS` says how many events, `YEAR_SEED` which year. With `YEAR_KILLS`, Postgres is killed so many times;
+ * without, connections are ended in the middle.
  */
 import postgres from 'postgres'
 import { expect, inject, test } from 'vitest'
+import { killable } from '../../scripts/soak/killable.ts'
 import { testDatabase } from '../support/database.ts'
 import { often, proved } from '../support/soak.ts'
-import { liveYear } from '../support/year.ts'
+import { liveYear, type Settings } from '../support/year.ts'
 
-const sql = await testDatabase()
-const events = often('YEAR_EVENTS', 4000)
+const events = often('YEAR_EVENTS', 3000)
+const kills = often('YEAR_KILLS', 0)
 const seed = Number(process.env.YEAR_SEED ?? process.env.STORY_SEED ?? Date.now() % 2 ** 31)
+const sql = kills ? null : await testDatabase()
+
+const open = (url: string) =>
+  postgres(url, { max: 10, onnotice: () => {}, types: { bigint: postgres.BigInt } })
+
+type How = {
+  pool: postgres.Sql
+  crashing: Pick<Settings, 'crash' | 'crashes'>
+  stop: () => unknown
+}
+
+/** A database of the run's server, of which the connection of a delivery is ended now and then. */
+async function ofTheRun(sql: postgres.Sql): Promise<How> {
+  const [row] = await sql`select current_database() as name`
+  const crash = async () => {
+    await sql`
+      select pg_terminate_backend(pid) from pg_stat_activity
+      where datname = current_database() and query like '%year.deliver%' and state = 'active'
+        and pid <> pg_backend_pid()
+      limit 1`
+  }
+  const pool = open(inject('servers').postgres.replace('DATABASE', String(row?.name)))
+  return { pool, crashing: { crash, crashes: 6 }, stop: () => {} }
+}
+
+/** A server of its own, which is killed now and then. */
+async function ofItsOwn(): Promise<How> {
+  const server = await killable()
+  const crash = async () => {
+    server.kill()
+    await server.recover()
+  }
+  return { pool: open(server.url), crashing: { crash, crashes: kills }, stop: server.stop }
+}
 
 test(`a made-up year ends as the oracle says (seed ${seed})`, { timeout: 86_400_000 }, async () => {
-  const [row] = await sql`select current_database() as name`
-  const pool = postgres(inject('servers').postgres.replace('DATABASE', String(row?.name)), {
-    ...{ max: 12, onnotice: () => {}, types: { bigint: postgres.BigInt } },
-  })
-  const counts = await liveYear(pool, {
-    ...{ seed, events, connections: 6, crashes: 12 },
-    crash: async () => {
-      await sql`
-        select pg_terminate_backend(pid) from pg_stat_activity
-        where datname = current_database() and query like '%year.deliver%' and pid <> pg_backend_pid()`
-    },
-    say: (what) => process.stderr.write(`${what}\n`),
-  })
-  await pool.end({ timeout: 1 })
-  expect(counts.events).toBeGreaterThan(events / 2)
-  proved('events of a made-up year', counts.events)
+  const { pool, crashing, stop } = await (sql ? ofTheRun(sql) : ofItsOwn())
+  try {
+    const say = (what: string) => process.stderr.write(`${what}\n`)
+    const counts = await liveYear(pool, {
+      ...{ seed, events, connections: 4, ...crashing, ...(kills && { say }) },
+    })
+    expect(counts.events).toBeGreaterThan(0.9 * events)
+    for (const [what, count] of Object.entries(counts)) proved(`a made-up year: ${what}`, count)
+  } finally {
+    await pool.end({ timeout: 1 })
+    await stop()
+  }
 })

@@ -4,10 +4,9 @@
  * decisions, who is known) is read from it.
  */
 import type postgres from 'postgres'
-import type { Company } from '../fixtures/year-company.ts'
 import type { Happening } from '../fixtures/year-happenings.ts'
 import { booksOf } from '../oracle/books.ts'
-import { type Owed, oracle } from '../oracle/oracle.ts'
+import { type Owed, oracle, type Verdict } from '../oracle/oracle.ts'
 import { peopleOf } from '../oracle/people.ts'
 import { qualifies } from '../oracle/qualifying.ts'
 import { ranksOf } from '../oracle/ranks.ts'
@@ -17,10 +16,13 @@ import { reduced } from './ingest.ts'
 import { differences, line } from './ledger.ts'
 import { whatWasShared, whoTheyAre } from './what-happened.ts'
 
+/** In a large year events are made each time, in a small one they are kept. */
+type Asked = { stripeAccount: string; until: number; told: Happening[]; isLarge: boolean }
+
 /** What the year says of an account until a time, and what the database says of its people. */
 export async function worldOf(
   sql: postgres.Sql,
-  { stripeAccount, until, told }: { stripeAccount: string; until: number; told: Happening[] },
+  { stripeAccount, until, told, isLarge }: Asked,
 ): Promise<World> {
   const [people, shared, known] = await Promise.all([
     whoTheyAre(sql),
@@ -31,15 +33,14 @@ export async function worldOf(
   ])
   const organisations = people.organisations.filter((org) => org.stripeAccount === stripeAccount)
   const ours = new Set(organisations.map(({ id }) => id))
-  const here = told.filter(({ due }) => due <= until)
-  const events = here.flatMap((of) =>
-    of.kind === 'event' && of.stripeAccount === stripeAccount && !of.again ? of.make() : [],
-  )
+  const delivered = told
+    .filter((of) => of.kind === 'event')
+    .filter((of) => isFirst(of, stripeAccount))
   const within = <Of extends { org: string }>(rows: Of[]) => rows.filter(({ org }) => ours.has(org))
   return {
     now: until * second,
-    events: (await Promise.all(events.map(reduced))) as World['events'],
-    records: within(here.flatMap((of) => (of.kind === 'record' ? of.fact : []))),
+    events: await eventsOf(delivered, isLarge),
+    records: within(told.flatMap((of) => (of.kind === 'record' ? of.fact : []))),
     organisations,
     terms: people.terms,
     switches: within(people.switches),
@@ -52,6 +53,22 @@ export async function worldOf(
     knownUsers: known,
   }
 }
+
+type Delivered = Extract<Happening, { kind: 'event' }>
+
+const isFirst = (of: Delivered, stripeAccount: string) =>
+  of.stripeAccount === stripeAccount && !of.again
+
+const kept = new WeakMap<Delivered, World['events'][0]>()
+
+const eventsOf = (delivered: Delivered[], isLarge: boolean): Promise<World['events']> =>
+  Promise.all(
+    delivered.map(async (of) => {
+      const event = kept.get(of) ?? ((await reduced(of.make())) as World['events'][0])
+      if (!isLarge) kept.set(of, event)
+      return event
+    }),
+  )
 
 /** What differs between the database and the oracle, on one Stripe account. */
 export async function differencesOn(sql: postgres.Sql, world: World): Promise<string[]> {
@@ -121,20 +138,40 @@ export async function faultsOf(tx: postgres.TransactionSql): Promise<string[]> {
   }
 }
 
-/** Every event that was delivered stands in the inbox once, and nothing else. */
-export async function inboxOf(
+/** Every event that was delivered stands in the inbox once, and nothing else does. */
+export async function differencesOfInbox(
   sql: postgres.Sql,
-  company: Company,
+  stripeAccounts: string[],
   told: Happening[],
 ): Promise<string[]> {
-  const rows = await sql<{ account: string; count: bigint }[]>`
-    select stripe_account as account, count(*) as count from referral_private.stripe_events group by 1`
-  const counts = new Map(rows.map(({ account, count }) => [account, Number(count)]))
-  return [...new Set(company.organisations.map((org) => org.stripeAccount))].flatMap((account) => {
-    const events = told.filter(
-      (of) => of.kind === 'event' && of.stripeAccount === account && !of.again,
-    )
+  const rows = await sql<{ account: string; count: number }[]>`
+    select stripe_account as account, count(*)::int as count
+    from referral_private.stripe_events group by 1`
+  const counts = new Map(rows.map(({ account, count }) => [account, count]))
+  return stripeAccounts.flatMap((account) => {
+    const delivered = told.filter((of) => of.kind === 'event' && isFirst(of, account)).length
     const stored = counts.get(account) ?? 0
-    return stored === events.length ? [] : [`inbox '${account}': ${stored}, not ${events.length}`]
+    return stored === delivered ? [] : [`events of '${account}': ${stored}, not ${delivered}`]
   })
+}
+
+/** Whether the accounts, each judged by itself, end as all of them judged together. */
+export function differencesOfWhole(worlds: World[]): string[] {
+  const [one] = worlds
+  if (!one) return []
+  const all = (key: keyof Omit<World, 'now'>) => worlds.flatMap((world): unknown[] => world[key])
+  const whole = {
+    ...one,
+    ...{ events: all('events'), records: all('records'), organisations: all('organisations') },
+    ...{ switches: all('switches'), codes: all('codes'), redemptions: all('redemptions') },
+    ...{ decisions: all('decisions'), knownUsers: all('knownUsers') },
+  } as World
+  const lines = ({ owed, statuses }: Verdict) => [
+    ...owed.map(line),
+    ...[...statuses].map((of) => of.join(' ')),
+  ]
+  return differences(
+    worlds.flatMap((world) => lines(oracle(world))),
+    lines(oracle(whole)),
+  ).map((difference) => `together: ${difference}`)
 }

@@ -1,16 +1,29 @@
 /** A made-up year, day by day: everything that happens, over several connections, with crashes, and what is checked. */
 import type postgres from 'postgres'
-import { type Company, companyOf, firstWorld, type Plan } from '../fixtures/year-company.ts'
+import {
+  accountsOf,
+  type Company,
+  companyOf,
+  firstWorld,
+  type Plan,
+} from '../fixtures/year-company.ts'
 import { day, type Happening } from '../fixtures/year-happenings.ts'
 import { lifeOf } from '../fixtures/year-lives.ts'
 import { draws } from '../fixtures/year-random.ts'
 import { staffOf } from '../fixtures/year-staff.ts'
+import type { World } from '../oracle/world.ts'
 import { operator } from './actors.ts'
 import { differencesOfEntries } from './ledger.ts'
 import { settleAll } from './settle-all.ts'
 import { stageWorld } from './staged-world.ts'
 import { insist, take } from './year-calls.ts'
-import { differencesOn, faultsOf, inboxOf, worldOf } from './year-check.ts'
+import {
+  differencesOfInbox,
+  differencesOfWhole,
+  differencesOn,
+  faultsOf,
+  worldOf,
+} from './year-check.ts'
 import { at, iso, setClock } from './year-clock.ts'
 
 export type Settings = Plan & {
@@ -124,7 +137,10 @@ async function jobs(sql: postgres.Sql, now: number): Promise<void> {
   await settleAll(sql, within)
 }
 
-/** Everything of the year so far. In a large year a month looks at some of the accounts, and its end at all. */
+/**
+ * Everything of the year so far. In a large year, a month looks at a quarter of the accounts; its end looks at all, and so
+ * does `verify_ledger`.
+ */
 async function check(
   sql: postgres.Sql,
   company: Company,
@@ -132,21 +148,21 @@ async function check(
   { until, month }: { until: number; month: number | null },
 ): Promise<void> {
   await jobs(sql, until)
-  const accounts = [...new Set(company.organisations.map((org) => org.stripeAccount))]
-  const every = company.events > 100_000 ? 4 : 1
-  const wrong: string[] = []
-  for (const [n, stripeAccount] of accounts.entries())
-    if (month === null || (n + month) % every === 0)
-      wrong.push(...(await differencesOn(sql, await worldOf(sql, { stripeAccount, until, told }))))
-  wrong.push(
+  const isLarge = company.events > 100_000
+  const accounts = accountsOf(company)
+  const chosen = accounts.filter((_, n) => month === null || !isLarge || (n + month) % 4 === 0)
+  const before = told.filter(({ due }) => due <= until)
+  const wrong = [
     ...(await differencesOfEntries(sql)),
-    ...(await inboxOf(
-      sql,
-      company,
-      told.filter(({ due }) => due <= until),
-    )),
-  )
-  if (month === null || every === 1) wrong.push(...(await at(sql, until, faultsOf)))
+    ...(await differencesOfInbox(sql, accounts, before)),
+  ]
+  const worlds: World[] = []
+  for (const stripeAccount of chosen) {
+    const world = await worldOf(sql, { stripeAccount, until, told: before, isLarge })
+    wrong.push(...(await differencesOn(sql, world)))
+    if (!isLarge) worlds.push(world)
+  }
+  if (month === null) wrong.push(...(await at(sql, until, faultsOf)), ...differencesOfWhole(worlds))
   if (wrong.length)
     throw new Error(
       [
