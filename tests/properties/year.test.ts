@@ -28,11 +28,12 @@ type How = {
 async function ofTheRun(sql: postgres.Sql): Promise<How> {
   const [row] = await sql`select current_database() as name`
   const crash = async () => {
-    await sql`
+    const ended = await sql`
       select pg_terminate_backend(pid) from pg_stat_activity
       where datname = current_database() and query like '%year.deliver%' and state = 'active'
         and pid <> pg_backend_pid()
       limit 1`
+    return ended.length
   }
   const pool = open(inject('servers').postgres.replace('DATABASE', String(row?.name)))
   return { pool, crashing: { crash, crashes: 6 }, stop: () => {} }
@@ -44,6 +45,7 @@ async function ofItsOwn(): Promise<How> {
   const crash = async () => {
     server.kill()
     await server.recover()
+    return 1
   }
   return { pool: open(server.url), crashing: { crash, crashes: kills }, stop: server.stop }
 }

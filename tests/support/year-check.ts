@@ -1,8 +1,4 @@
-/**
- * A made-up year so far, compared with the oracle, one Stripe account at a time. What was delivered and recorded is made
- * again from the seed, and is not read from the database; what the server dates (terms, switches, codes, redemptions,
- * decisions, who is known) is read from it.
- */
+/** A made-up year so far, compared with the oracle. */
 import type postgres from 'postgres'
 import type { Happening } from '../fixtures/year-happenings.ts'
 import { booksOf } from '../oracle/books.ts'
@@ -11,64 +7,10 @@ import { peopleOf } from '../oracle/people.ts'
 import { qualifies } from '../oracle/qualifying.ts'
 import { ranksOf } from '../oracle/ranks.ts'
 import { winnersOf } from '../oracle/winners.ts'
-import { second, type World } from '../oracle/world.ts'
-import { reduced } from './ingest.ts'
+import type { World } from '../oracle/world.ts'
+import { operator } from './actors.ts'
 import { differences, line } from './ledger.ts'
-import { whatWasShared, whoTheyAre } from './what-happened.ts'
-
-/** In a large year events are made each time, in a small one they are kept. */
-type Asked = { stripeAccount: string; until: number; told: Happening[]; isLarge: boolean }
-
-/** What the year says of an account until a time, and what the database says of its people. */
-export async function worldOf(
-  sql: postgres.Sql,
-  { stripeAccount, until, told, isLarge }: Asked,
-): Promise<World> {
-  const [people, shared, known] = await Promise.all([
-    whoTheyAre(sql),
-    whatWasShared(sql),
-    sql<World['knownUsers']>`
-      select user_id as id, (extract(epoch from signed_up_at) * 1000000)::float8 as "signedUpAt"
-      from referral_private.known_users where stripe_account = ${stripeAccount}`,
-  ])
-  const organisations = people.organisations.filter((org) => org.stripeAccount === stripeAccount)
-  const ours = new Set(organisations.map(({ id }) => id))
-  const delivered = told
-    .filter((of) => of.kind === 'event')
-    .filter((of) => isFirst(of, stripeAccount))
-  const within = <Of extends { org: string }>(rows: Of[]) => rows.filter(({ org }) => ours.has(org))
-  return {
-    now: until * second,
-    events: await eventsOf(delivered, isLarge),
-    records: within(told.flatMap((of) => (of.kind === 'record' ? of.fact : []))),
-    organisations,
-    terms: people.terms,
-    switches: within(people.switches),
-    codes: within(shared.codes),
-    codeStates: shared.codeStates,
-    redemptions: within(shared.redemptions),
-    decisions: within(shared.decisions),
-    // Who has redeemed anywhere is somebody everywhere.
-    members: [...people.members, ...shared.redemptions.map(({ referee }) => referee)],
-    knownUsers: known,
-  }
-}
-
-type Delivered = Extract<Happening, { kind: 'event' }>
-
-const isFirst = (of: Delivered, stripeAccount: string) =>
-  of.stripeAccount === stripeAccount && !of.again
-
-const kept = new WeakMap<Delivered, World['events'][0]>()
-
-const eventsOf = (delivered: Delivered[], isLarge: boolean): Promise<World['events']> =>
-  Promise.all(
-    delivered.map(async (of) => {
-      const event = kept.get(of) ?? ((await reduced(of.make())) as World['events'][0])
-      if (!isLarge) kept.set(of, event)
-      return event
-    }),
-  )
+import { isFirst } from './year-world.ts'
 
 /** What differs between the database and the oracle, on one Stripe account. */
 export async function differencesOn(sql: postgres.Sql, world: World): Promise<string[]> {
@@ -110,10 +52,12 @@ function balancesOf(owed: Owed[]): string[] {
   return [...sums].map(([key, sum]) => `balance ${key} ${sum}`)
 }
 
+const judged = (world: World) =>
+  booksOf(world).map((book) => ({ book, ...winnersOf(book, peopleOf(world, book)) }))
+
 /** The rank of every referral that has one. */
 function ranksIn(world: World): string[] {
-  const lines = booksOf(world).flatMap((book) => {
-    const { won } = winnersOf(book, peopleOf(world, book))
+  const lines = judged(world).flatMap(({ book, won }) => {
     const rankOf = ranksOf(won)
     return won.filter(qualifies).map((of) => {
       const { program, earner } = of.evidence
@@ -122,6 +66,38 @@ function ranksIn(world: World): string[] {
   })
   return [...new Set(lines)]
 }
+
+/** Why sales that nobody has won credit nobody. What is wholly reversed is left out. */
+export async function differencesOfReasons(
+  tx: postgres.TransactionSql,
+  world: World,
+): Promise<string[]> {
+  const stripe_account = world.organisations[0]?.stripeAccount ?? ''
+  const stored: Row[] = []
+  for (let after: Row | null = null; ; ) {
+    const page = { stripe_account, page_size: 1000, ...(after && { after }) }
+    const rows = await operator(tx).rpc('list_unattributed', page)
+    stored.push(...rows)
+    after = rows.at(-1) ?? null
+    if (rows.length < 1000) break
+  }
+  const books = judged(world)
+  const won = new Set(
+    books.flatMap(({ book, won }) => won.map(({ sale }) => `${book.livemode} ${sale.id}`)),
+  )
+  return differences(
+    stored
+      .filter(({ livemode, sale_id }) => !won.has(`${livemode} ${sale_id}`))
+      .map(({ livemode, sale_id, reason }) => `reason ${livemode} ${sale_id} ${reason}`),
+    books.flatMap(({ book, unattributed }) =>
+      unattributed
+        .filter(({ sale }) => sale.reversed < sale.paid)
+        .map(({ sale, reason }) => `reason ${book.livemode} ${sale.id} ${reason}`),
+    ),
+  )
+}
+
+type Row = Record<string, unknown>
 
 type Slice = { faults: unknown[]; next: object | null }
 

@@ -19,17 +19,18 @@ import { stageWorld } from './staged-world.ts'
 import { insist, take } from './year-calls.ts'
 import {
   differencesOfInbox,
+  differencesOfReasons,
   differencesOfWhole,
   differencesOn,
   faultsOf,
-  worldOf,
 } from './year-check.ts'
 import { at, iso, setClock } from './year-clock.ts'
+import { worldOf } from './year-world.ts'
 
 export type Settings = Plan & {
   connections: number
-  /** Ends something in the middle of a day, so many times. */
-  crash: () => Promise<void>
+  /** Ends something in the middle of a day, so many times. Gives how much it ended. */
+  crash: () => Promise<number>
   crashes: number
   /** Told now and then. */
   say?: (what: string) => void
@@ -49,18 +50,14 @@ export async function liveYear(sql: postgres.Sql, settings: Settings): Promise<C
   const company = companyOf(settings)
   const told = happeningsOf(company)
   await stage(sql, company, told)
-  const random = draws(`${company.seed} crashes`)
   const days = Map.groupBy(told, ({ due }) => Math.floor((due - company.begins) / day))
   const last = Math.max(...days.keys())
-  const crashing = new Set(Array.from({ length: settings.crashes }, () => 5 + random.int(360)))
   const counts: Counts = { events: 0, again: 0, people: 0, refused: 0, crashes: 0 }
   for (let n = Math.min(...days.keys()); n <= last; n++) {
-    const today = days.get(n) ?? []
-    const crash = crashing.has(n) ? crashIn(settings, today.length) : null
-    await liveDay(sql, today, settings.connections, counts, crash)
-    if (crash) counts.crashes++
+    const crash = crashOn(n, settings, counts)
+    await liveDay(sql, days.get(n) ?? [], settings.connections, counts, crash)
     const until = company.begins + (n + 1) * day - 1
-    if (n % 5 === 0) await insist(() => jobs(sql, until))
+    if (n % 7 === 0) await insist(() => jobs(sql, until))
     if (n % 30 === 29 || n === last) {
       const month = n === last ? null : Math.floor(n / 30)
       await insist(() => check(sql, company, told, { until, month }))
@@ -68,6 +65,15 @@ export async function liveYear(sql: postgres.Sql, settings: Settings): Promise<C
     }
   }
   return counts
+}
+
+/** The days on which something is ended, evenly over the year. */
+function crashOn(n: number, { crash, crashes }: Settings, counts: Counts) {
+  const isToday = Math.floor((n * crashes) / 365) < Math.floor(((n + 1) * crashes) / 365)
+  if (!isToday) return null
+  return async () => {
+    counts.crashes += await crash()
+  }
 }
 
 function happeningsOf(company: Company): Happening[] {
@@ -91,26 +97,20 @@ async function stage(sql: postgres.Sql, company: Company, told: Happening[]): Pr
     select * from unnest(${users.map(({ id }) => id)}::uuid[], ${users.map(({ since }) => since)}::timestamptz[])`
 }
 
-/** Crashes when so many of the day have begun. */
-function crashIn({ crash }: Settings, begun: number) {
-  const place = Math.floor(begun / 2)
-  return (taken: number) => (taken === place ? crash() : null)
-}
-
 /** Staff act one after another, beside everything else. */
 async function liveDay(
   sql: postgres.Sql,
   today: Happening[],
   connections: number,
   counts: Counts,
-  crash: ((taken: number) => Promise<void> | null) | null,
+  crash: (() => Promise<void>) | null,
 ): Promise<void> {
   const isStaff = ({ kind }: Happening) => ['staff', 'withdraw'].includes(kind)
   const [staff, others] = [today.filter(isStaff), today.filter((of) => !isStaff(of))]
   let taken = 0
   const work = async (queue: Happening[]) => {
     for (let next = queue.shift(); next; next = queue.shift()) {
-      const crashed = crash?.(taken++)
+      const crashed = taken++ === Math.floor(today.length / 2) && crash?.()
       await take(sql, next, counts)
       await crashed
     }
@@ -160,6 +160,8 @@ async function check(
   for (const stripeAccount of chosen) {
     const world = await worldOf(sql, { stripeAccount, until, told: before, isLarge })
     wrong.push(...(await differencesOn(sql, world)))
+    if (month === null)
+      wrong.push(...(await at(sql, until, (tx) => differencesOfReasons(tx, world))))
     if (!isLarge) worlds.push(world)
   }
   if (month === null) wrong.push(...(await at(sql, until, faultsOf)), ...differencesOfWhole(worlds))
