@@ -8,9 +8,9 @@ import { expect, inject, test } from 'vitest'
 import { killable } from '../../scripts/soak/killable.ts'
 import { testDatabase } from '../support/database.ts'
 import { often, proved } from '../support/soak.ts'
-import { liveYear, type Settings } from '../support/year.ts'
+import { type Database, liveYear, type Settings } from '../support/year.ts'
 
-const events = often('YEAR_EVENTS', 3000)
+const events = often('YEAR_EVENTS', 2500)
 const kills = often('YEAR_KILLS', 0)
 const seed = Number(process.env.YEAR_SEED ?? process.env.STORY_SEED ?? Date.now() % 2 ** 31)
 const sql = kills ? null : await testDatabase()
@@ -19,7 +19,7 @@ const open = (url: string) =>
   postgres(url, { max: 10, onnotice: () => {}, types: { bigint: postgres.BigInt } })
 
 type How = {
-  pool: postgres.Sql
+  db: Database
   crashing: Pick<Settings, 'crash' | 'crashes'>
   stop: () => unknown
 }
@@ -36,31 +36,34 @@ async function ofTheRun(sql: postgres.Sql): Promise<How> {
     return ended.length
   }
   const pool = open(inject('servers').postgres.replace('DATABASE', String(row?.name)))
-  return { pool, crashing: { crash, crashes: 6 }, stop: () => {} }
+  return { db: { sql: pool }, crashing: { crash, crashes: 6 }, stop: () => {} }
 }
 
 /** A server of its own, which is killed now and then. */
 async function ofItsOwn(): Promise<How> {
   const server = await killable()
+  const db = { sql: open(server.url) }
   const crash = async () => {
     server.kill()
+    await db.sql.end({ timeout: 0 })
     await server.recover()
+    db.sql = open(server.url)
     return 1
   }
-  return { pool: open(server.url), crashing: { crash, crashes: kills }, stop: server.stop }
+  return { db, crashing: { crash, crashes: kills }, stop: server.stop }
 }
 
 test(`a made-up year ends as the oracle says (seed ${seed})`, { timeout: 86_400_000 }, async () => {
-  const { pool, crashing, stop } = await (sql ? ofTheRun(sql) : ofItsOwn())
+  const { db, crashing, stop } = await (sql ? ofTheRun(sql) : ofItsOwn())
   try {
     const say = (what: string) => process.stderr.write(`${what}\n`)
-    const counts = await liveYear(pool, {
+    const counts = await liveYear(db, {
       ...{ seed, events, connections: 4, ...crashing, ...(kills && { say }) },
     })
     expect(counts.events).toBeGreaterThan(0.9 * events)
     for (const [what, count] of Object.entries(counts)) proved(`a made-up year: ${what}`, count)
   } finally {
-    await pool.end({ timeout: 1 })
+    await db.sql.end({ timeout: 1 })
     await stop()
   }
 })

@@ -5,7 +5,7 @@ import type { Happening } from '../fixtures/year-happenings.ts'
 import { operator, patiently, person, refusal } from './actors.ts'
 import { reduced } from './ingest.ts'
 import { canSettle, settleOnce } from './settle-all.ts'
-import type { Counts } from './year.ts'
+import type { Counts, Database } from './year.ts'
 import { at, iso } from './year-clock.ts'
 
 /** What people may be told in a year, in which codes end and rules change. */
@@ -35,9 +35,9 @@ export async function insist<Result>(work: () => Promise<Result>): Promise<Resul
 }
 
 /** Delivers, redeems or decides, until that is acknowledged or refused. */
-export async function take(sql: postgres.Sql, of: Happening, counts: Counts): Promise<void> {
+export async function take(db: Database, of: Happening, counts: Counts): Promise<void> {
   try {
-    await insist(() => once(sql, of))
+    await insist(() => once(db.sql, of))
     counts[of.kind === 'event' ? (of.again ? 'again' : 'events') : 'people']++
   } catch (error) {
     if (of.kind === 'event' || !refusals.has(await refusal(Promise.reject(error)))) throw error

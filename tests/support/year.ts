@@ -27,6 +27,9 @@ import {
 import { at, iso, setClock } from './year-clock.ts'
 import { worldOf } from './year-world.ts'
 
+/** The pool is another one after a crash: postgres.js can wait for minutes for what a killed server will not answer. */
+export type Database = { sql: postgres.Sql }
+
 export type Settings = Plan & {
   connections: number
   /** Ends something in the middle of a day, so many times. Gives how much it ended. */
@@ -46,21 +49,21 @@ export type Counts = {
 }
 
 /** Lives a year, and gives the counts. Throws an error with everything that differs, and the seed. */
-export async function liveYear(sql: postgres.Sql, settings: Settings): Promise<Counts> {
+export async function liveYear(db: Database, settings: Settings): Promise<Counts> {
   const company = companyOf(settings)
   const told = happeningsOf(company)
-  await stage(sql, company, told)
+  await stage(db.sql, company, told)
   const days = Map.groupBy(told, ({ due }) => Math.floor((due - company.begins) / day))
   const last = Math.max(...days.keys())
   const counts: Counts = { events: 0, again: 0, people: 0, refused: 0, crashes: 0 }
   for (let n = Math.min(...days.keys()); n <= last; n++) {
     const crash = crashOn(n, settings, counts)
-    await liveDay(sql, days.get(n) ?? [], settings.connections, counts, crash)
+    await liveDay(db, days.get(n) ?? [], settings.connections, counts, crash)
     const until = company.begins + (n + 1) * day - 1
-    if (n % 7 === 0) await insist(() => jobs(sql, until))
+    if (n % 7 === 0) await insist(() => jobs(db.sql, until))
     if (n % 30 === 29 || n === last) {
       const month = n === last ? null : Math.floor(n / 30)
-      await insist(() => check(sql, company, told, { until, month }))
+      await insist(() => check(db.sql, company, told, { until, month }))
       settings.say?.(`day ${n}: ${JSON.stringify(counts)}`)
     }
   }
@@ -99,7 +102,7 @@ async function stage(sql: postgres.Sql, company: Company, told: Happening[]): Pr
 
 /** Staff act one after another, beside everything else. */
 async function liveDay(
-  sql: postgres.Sql,
+  db: Database,
   today: Happening[],
   connections: number,
   counts: Counts,
@@ -111,7 +114,7 @@ async function liveDay(
   const work = async (queue: Happening[]) => {
     for (let next = queue.shift(); next; next = queue.shift()) {
       const crashed = taken++ === Math.floor(today.length / 2) && crash?.()
-      await take(sql, next, counts)
+      await take(db, next, counts)
       await crashed
     }
   }
