@@ -67,6 +67,9 @@ function ranksIn(world: World): string[] {
   return [...new Set(lines)]
 }
 
+/** Small, so that a small year has several. */
+const page = 200
+
 /** Why sales that nobody has won credit nobody. What is wholly reversed is left out. */
 export async function differencesOfReasons(
   tx: postgres.TransactionSql,
@@ -74,12 +77,16 @@ export async function differencesOfReasons(
 ): Promise<string[]> {
   const stripe_account = world.organisations[0]?.stripeAccount ?? ''
   const stored: Row[] = []
-  for (let after: Row | null = null; ; ) {
-    const page = { stripe_account, page_size: 1000, ...(after && { after }) }
-    const rows = await operator(tx).rpc('list_unattributed', page)
+  for (let rows: Row[] = [], more = true; more; more = rows.length === page) {
+    const last = rows.at(-1)
+    const after = last && {
+      ...{ paid_at: last.paid_at, sale_id: last.sale_id },
+      ...{ stripe_account, livemode: last.livemode },
+    }
+    rows = await operator(tx).rpc('list_unattributed', {
+      ...{ stripe_account, page_size: page, ...(after && { after }) },
+    })
     stored.push(...rows)
-    after = rows.at(-1) ?? null
-    if (rows.length < 1000) break
   }
   const books = judged(world)
   const won = new Set(
