@@ -13,9 +13,10 @@ const refusals = new Set([
   ...['already_redeemed', 'self_referral', 'mutual_referral', 'new_users_only', 'program_inactive'],
   ...['code_suspended', 'code_inactive', 'code_expired', 'code_not_found', 'code_ended'],
   ...['code_taken', 'no_active_code', 'member_blocked', 'redemption_not_found'],
-  ...['redemption_rejected', 'record_conflict'],
+  ...['redemption_rejected'],
 ])
 
+/** What postgres.js and Postgres say where a connection, or the server, is gone. */
 const lost = new Set([
   ...['CONNECTION_CLOSED', 'CONNECTION_ENDED', 'CONNECTION_DESTROYED', 'CONNECT_TIMEOUT'],
   ...['ECONNREFUSED', 'ECONNRESET', 'EPIPE', '57P01', '57P02', '57P03'],

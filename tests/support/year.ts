@@ -73,7 +73,7 @@ export async function liveYear(db: Database, settings: Settings): Promise<Counts
 /** The days on which something is ended, evenly over the year. */
 function crashOn(n: number, { crash, crashes }: Settings, counts: Counts) {
   const isToday = Math.floor((n * crashes) / 365) < Math.floor(((n + 1) * crashes) / 365)
-  if (!isToday) return null
+  if (!isToday || n < 0 || n >= 365) return null
   return async () => {
     counts.crashes += await crash()
   }
