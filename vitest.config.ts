@@ -10,6 +10,7 @@ const long = [
   'stack/start',
   'cli/start',
   'properties/stories',
+  'properties/year',
   'stack/demo',
   'cli/adopter',
   'security/session-settings',

@@ -1,6 +1,7 @@
 /**
  * `npm run soak`: runs the long proofs, and prints a table for docs/reliability.md. `-- --minutes N` repeats the model of
- * codes and the races with new seeds for N minutes. `-- --money` runs the proofs of money, `-- --links` the proofs of links,
+ * codes and the races with new seeds for N minutes. `-- --money` runs the proofs of money, `-- --year` a made-up year of
+ * 1,000,000 events (`YEAR_EVENTS` says how many, `YEAR_SEED` which year), `-- --links` the proofs of links,
  * `-- --columns` the tests of the database on one whose tables have their columns in the reversed order,
  * `-- --release` a release of a copy of this repository. Without an option it runs all, with ten minutes of codes.
  */
@@ -37,6 +38,9 @@ const ofMoney = [
   'tests/functions/signature.test.ts',
   'tests/protocol/protocol.test.ts',
 ]
+/** A made-up year, in which Postgres is killed now and then. */
+const year: Record<string, string> = { YEAR_EVENTS: '1000000', YEAR_KILLS: '50' }
+
 /** Random requests to the deployed `link`. */
 const links = { LINK_REQUESTS: process.env.LINK_REQUESTS ?? '100000' }
 
@@ -83,6 +87,12 @@ function prove(
   if (status !== 0) throw new CliError(`A proof failed, with seed ${seed}.`)
 }
 
+/** The numbers, but for those that the environment says. */
+const asked = (numbers: Record<string, string>) =>
+  Object.fromEntries(
+    Object.entries(numbers).map(([name, number]) => [name, process.env[name] ?? number]),
+  )
+
 const newSeed = () => String(Math.floor(Math.random() * 2 ** 31))
 
 /** The sums of the counts that the tests reported. */
@@ -101,6 +111,7 @@ await runMain(async () => {
   const options = {
     minutes: { type: 'string' },
     money: { type: 'boolean' },
+    year: { type: 'boolean' },
     links: { type: 'boolean' },
     columns: { type: 'boolean' },
     release: { type: 'boolean' },
@@ -110,7 +121,7 @@ await runMain(async () => {
   const minutes = Number(values.minutes ?? (all ? 10 : 0))
   if (!(minutes >= 0))
     throw new CliError(
-      'Usage: npm run soak -- [--minutes N] [--money] [--links] [--columns] [--release]',
+      'Usage: npm run soak -- [--minutes N] [--money] [--year] [--links] [--columns] [--release]',
     )
   const more: Record<string, number> = {}
   try {
@@ -130,13 +141,12 @@ await runMain(async () => {
       more['releases of a copy of the repository'] = 1
     }
     if (values.money || all) {
-      const asked = Object.keys(money).flatMap((name) =>
-        process.env[name] ? [[name, process.env[name]]] : [],
-      )
-      prove(ofMoney, newSeed(), { ...money, ...Object.fromEntries(asked) })
+      prove(ofMoney, newSeed(), asked(money))
       more['deliveries acknowledged before a crash, none lost'] = await crash(crashes)
       more['kills of Postgres under load'] = crashes
     }
+    if (values.year || all)
+      prove(['tests/properties/year.test.ts'], process.env.YEAR_SEED ?? newSeed(), asked(year))
     process.stdout.write(`\n${table(more)}`)
   } finally {
     rmSync(folder, { recursive: true })

@@ -61,7 +61,13 @@ async function runVitest(name: string, files: string[], servers: string): Promis
       ['node_modules/vitest/vitest.mjs', 'run', ...options, ...files],
       {
         cwd: root,
-        env: { ...process.env, TEST_SERVERS: servers, MODEL_RUNS: '40', TOLD_ORDERS: '1' },
+        env: {
+          ...process.env,
+          TEST_SERVERS: servers,
+          MODEL_RUNS: '40',
+          TOLD_ORDERS: '1',
+          YEAR_EVENTS: '1000',
+        },
         stdio: 'ignore',
       },
     )

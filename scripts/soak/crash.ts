@@ -4,7 +4,6 @@
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import postgres from 'postgres'
@@ -14,11 +13,8 @@ import { settleAccount } from '../../tests/support/ingest.ts'
 import { checkLedger } from '../../tests/support/ledger.ts'
 import { release } from '../../tests/support/money.ts'
 import { codeOf, scene } from '../../tests/support/scene.ts'
-import { applyMigrations, createProject, createRoles } from '../stack/database.ts'
-import { postgresIdentity, temporaryHome } from '../stack/home.ts'
-import { freePort } from '../stack/ports.ts'
-import { startPostgres } from '../stack/postgres.ts'
 import { root } from '../stack/root.ts'
+import { killable } from './killable.ts'
 
 const terms = {
   enrolment: 'open',
@@ -29,14 +25,8 @@ const terms = {
 
 /** Returns how many deliveries were acknowledged before a crash, over all crashes. */
 export async function crash(times: number): Promise<number> {
-  const identity = postgresIdentity()
-  const home = temporaryHome(identity)
-  const settings = { home, port: await freePort(), identity, durable: true }
-  let server = await startPostgres(settings)
-  await createRoles(server)
-  await createProject(server, 'postgres')
-  await applyMigrations(server, 'postgres')
-  const open = () => postgres(server.url('postgres', 'postgres'), { max: 4, onnotice: () => {} })
+  const server = await killable()
+  const open = () => postgres(server.url, { max: 4, onnotice: () => {} })
 
   const first = open()
   const { org, mentor } = await scene(first, terms)
@@ -52,13 +42,7 @@ export async function crash(times: number): Promise<number> {
     const at = Math.floor(Date.now() / 1000) + 1
     const writer = spawn(
       process.execPath,
-      [
-        join(root, 'scripts/soak/writer.ts'),
-        server.url('postgres', 'postgres'),
-        friend.id,
-        `cus_${time}`,
-        String(at),
-      ],
+      [join(root, 'scripts/soak/writer.ts'), server.url, friend.id, `cus_${time}`, String(at)],
       { stdio: ['ignore', 'pipe', 'ignore'] },
     )
     let printed = ''
@@ -68,29 +52,14 @@ export async function crash(times: number): Promise<number> {
     const ended = once(writer, 'close')
     while (printed === '') await setTimeout(10)
     await setTimeout(Math.random() * 300)
-    process.kill(
-      Number(readFileSync(join(home, 'data/postmaster.pid'), 'utf8').split('\n')[0]),
-      'SIGKILL',
-    )
+    server.kill()
     await ended
     acknowledged.push(...printed.split('\n').slice(0, -1))
-    server = await restarted(settings)
+    await server.recover()
     await check(open(), acknowledged)
   }
   await server.stop()
   return acknowledged.length
-}
-
-/** Restarts Postgres after a crash. It retries, because the old shared memory is released after a moment. */
-async function restarted(settings: Parameters<typeof startPostgres>[0]) {
-  for (let tries = 0; ; tries++) {
-    try {
-      return await startPostgres(settings)
-    } catch (error) {
-      if (tries === 50) throw error
-      await setTimeout(100)
-    }
-  }
 }
 
 async function check(sql: postgres.Sql, acknowledged: string[]): Promise<void> {

@@ -8,7 +8,32 @@ import { whatHappened } from './what-happened.ts'
  * due when; and every redemption stands as it says.
  */
 export async function checkLedger(sql: Sql): Promise<void> {
-  const [balances, sums, posted, world] = await Promise.all([
+  const [entries, posted, world] = await Promise.all([
+    differencesOfEntries(sql),
+    sql<Owed[]>`
+      select stripe_account as "stripeAccount", livemode, org_id as org, sale_id as sale, earner_id as earner, kind, currency, amount,
+        (extract(epoch from due_at) * 1000000)::float8 as "dueAt"
+      from referral_private.postings where amount > 0`,
+    whatHappened(sql),
+  ])
+  const { owed, statuses } = oracle(world)
+  const wrong = [
+    ...entries,
+    ...differences(
+      posted.map((row) => line(row)),
+      owed.map((row) => line(row)),
+    ),
+    ...differences(
+      world.redemptions.map(({ id, status }) => `redemption ${id} ${status}`),
+      [...statuses].map(([id, status]) => `redemption ${id} ${status}`),
+    ),
+  ]
+  if (wrong.length) throw new Error(wrong.join('\n'))
+}
+
+/** Stored balances, and what is posted of each sale, that are not the sum of their entries. */
+export async function differencesOfEntries(sql: Sql): Promise<string[]> {
+  const [balances, sums] = await Promise.all([
     sql`
       select a.account_id, a.balance, sum(case when e.credit_account_id = a.account_id then e.amount else -e.amount end) as entries
       from referral_private.ledger_accounts as a
@@ -32,32 +57,17 @@ export async function checkLedger(sql: Sql): Promise<void> {
       from moved as m
       full join referral_private.postings as p using (org_id, sale_id, earner_id, kind, currency, stripe_account, livemode)
       where m.amount is distinct from p.amount`,
-    sql<Owed[]>`
-      select stripe_account as "stripeAccount", livemode, org_id as org, sale_id as sale, earner_id as earner, kind, currency, amount,
-        (extract(epoch from due_at) * 1000000)::float8 as "dueAt"
-      from referral_private.postings where amount > 0`,
-    whatHappened(sql),
   ])
-  const { owed, statuses } = oracle(world)
-  const wrong = [
+  return [
     ...lines('balance and entries differ', balances),
     ...lines('posted and entries differ', sums),
-    ...differences(
-      posted.map((row) => line(row)),
-      owed.map((row) => line(row)),
-    ),
-    ...differences(
-      world.redemptions.map(({ id, status }) => `redemption ${id} ${status}`),
-      [...statuses].map(([id, status]) => `redemption ${id} ${status}`),
-    ),
   ]
-  if (wrong.length) throw new Error(wrong.join('\n'))
 }
 
 const lines = (what: string, rows: readonly object[]) =>
   rows.map((row) => `${what}: ${Object.values(row).join(' ')}`)
 
-const line = ({
+export const line = ({
   stripeAccount,
   livemode,
   org,
@@ -70,7 +80,8 @@ const line = ({
 }: Owed) =>
   [stripeAccount, livemode, org, sale, earner, kind, currency, amount, dueAt ?? ''].join(' ')
 
-function differences(stored: string[], expected: string[]): string[] {
+/** What is in one list only. */
+export function differences(stored: string[], expected: string[]): string[] {
   const [there, said] = [new Set(stored), new Set(expected)]
   return [
     ...stored.filter((one) => !said.has(one)).map((one) => `stored, not so by the oracle: ${one}`),

@@ -30,7 +30,7 @@ async function whatWasPaid(sql: Sql): Promise<Pick<World, 'events' | 'records'>>
 
 type People = 'organisations' | 'terms' | 'switches' | 'members' | 'knownUsers'
 
-async function whoTheyAre(sql: Sql): Promise<Pick<World, People>> {
+export async function whoTheyAre(sql: Sql): Promise<Pick<World, People>> {
   const [organisations, terms, switches, members, knownUsers] = await Promise.all([
     sql<World['organisations']>`
       select id, coalesce(stripe_account_id, '') as "stripeAccount", ${micros(sql, 'stripe_account_since')} as "accountSince"
@@ -51,7 +51,7 @@ async function whoTheyAre(sql: Sql): Promise<Pick<World, People>> {
 
 type Shared = 'codes' | 'codeStates' | 'redemptions' | 'decisions'
 
-async function whatWasShared(sql: Sql): Promise<Pick<World, Shared>> {
+export async function whatWasShared(sql: Sql): Promise<Pick<World, Shared>> {
   const [codes, codeStates, redemptions, decisions] = await Promise.all([
     sql<World['codes']>`
       select id, org_id as org, program_id as program, code, coalesce(chain_id, id) as chain, referrer_id as referrer,
