@@ -209,6 +209,15 @@ describe('a client', () => {
     }
   })
 
+  test('has no other options', () => {
+    const options = { orgId, cacheSecond: 5 } as never
+    const sentence = 'no such option: cacheSecond'
+    expect(() => createReferralClient(person.supabase, options)).toThrow(sentence)
+    const ofReferrals = { orgId, cacheSeconds: 5 } as never
+    expect(createReferralClient(person.supabase, ofReferrals)).toBeDefined()
+    expect(() => createStaffClient(person.supabase, ofReferrals)).toThrow(`${sentence}s`)
+  })
+
   test('is of an organisation', () => {
     for (const wrong of [undefined, null, {}, { orgId: '' }, { org_id: orgId }]) {
       expect(() => createReferralClient(person.supabase, wrong as never)).toThrow(
