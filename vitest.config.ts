@@ -43,10 +43,11 @@ class LongestFirst extends BaseSequencer {
 export default defineConfig({
   test: {
     include: ['tests/**/*.test.ts'],
-    // A release of a copy of this repository takes a minute and a half: `npm run soak -- --release`.
+    // These are for `npm run soak`: a release of a copy of this repository, and what is rare of commands.
     exclude: [
       ...configDefaults.exclude,
       ...(process.env.RELEASE_A_COPY ? [] : ['tests/stack/release.test.ts']),
+      ...(process.env.SOAK_CLI ? [] : ['tests/stack/start-rarely.test.ts']),
     ],
     globalSetup: ['tests/support/global.ts'],
     sequence: { sequencer: LongestFirst },

@@ -2,7 +2,8 @@
  * `npm run soak`: runs the long proofs, and prints a table for docs/reliability.md. `-- --minutes N` repeats the model of
  * codes and the races with new seeds for N minutes. `-- --money` runs the proofs of money, `-- --links` the proofs of links,
  * `-- --columns` the tests of the database on one whose tables have their columns in the reversed order,
- * `-- --release` a release of a copy of this repository. Without an option it runs all, with ten minutes of codes.
+ * `-- --release` a release of a copy of this repository, `-- --cli` what is rare of `npm start`, and every release of a made-up
+ * project in full. Without an option it runs all, with ten minutes of codes.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -102,13 +103,14 @@ await runMain(async () => {
     links: { type: 'boolean' },
     columns: { type: 'boolean' },
     release: { type: 'boolean' },
+    cli: { type: 'boolean' },
   } as const
   const { values } = parseArgs({ options })
   const all = Object.keys(values).length === 0
   const minutes = Number(values.minutes ?? (all ? 10 : 0))
   if (!(minutes >= 0))
     throw new CliError(
-      'Usage: npm run soak -- [--minutes N] [--money] [--links] [--columns] [--release]',
+      'Usage: npm run soak -- [--minutes N] [--money] [--links] [--columns] [--release] [--cli]',
     )
   const more: Record<string, number> = {}
   try {
@@ -126,6 +128,11 @@ await runMain(async () => {
     if (values.release || all) {
       prove(['tests/stack/release.test.ts'], newSeed(), { RELEASE_A_COPY: '1' })
       more['releases of a copy of the repository'] = 1
+    }
+    if (values.cli || all) {
+      const files = ['tests/stack/start-rarely.test.ts', 'tests/schema/upgrades.test.ts']
+      prove(files, newSeed(), { SOAK_CLI: '1' }, 'stack')
+      more['runs of what is rare of commands'] = 1
     }
     if (values.money || all) {
       const asked = Object.keys(money).flatMap((name) =>
