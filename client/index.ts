@@ -86,9 +86,8 @@ export function createReferralClient(
 ): ReferralClient {
   const calls = createCalls(supabase, requireOrgId('createReferralClient', options, 'cacheSeconds'))
   const activeCodes = createCache<Code>(options.cacheSeconds ?? 10)
-  const clearCache = () => activeCodes.clear()
   try {
-    supabase.auth.onAuthStateChange(clearCache as never)
+    supabase.auth.onAuthStateChange(activeCodes.clear as never)
   } catch {
     // A client with the option `accessToken` has no session, and `auth` throws. The app calls `clearCache` then.
   }
@@ -96,6 +95,6 @@ export function createReferralClient(
     ...codeCalls(calls, activeCodes),
     ...redemptionCalls(calls),
     ...earningCalls(calls),
-    clearCache,
+    clearCache: activeCodes.clear,
   }
 }
