@@ -6,7 +6,7 @@ import type { Change } from './changes.ts'
 import { removeFromConfig } from './config.ts'
 import { readHistory } from './database.ts'
 import type { Installed } from './installed.ts'
-import { removalMigration, removalStatements, statementsOf } from './removal.ts'
+import { removalMigration, removalStatements, statementsOf, textOf } from './removal.ts'
 import type { LocalMigration, Repository } from './repository.ts'
 import { nextMigrationVersion } from './versions.ts'
 
@@ -70,7 +70,7 @@ export async function restOfRemoval(
   const { version, statements } = done
   const isHere = repository.migrations.some((migration) => migration.version === version)
   if (isHere && installed.migrations.length > 0) return []
-  const text = removalMigration(pack.version, 'removed', statements)
+  const text = textOf(statements)
   const file = { path: removedPath(version), before: undefined, after: text }
   return [...(isHere ? [] : [file]), ...filesToRemove(repository, installed)]
 }

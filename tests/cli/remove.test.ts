@@ -280,22 +280,31 @@ test('the job of pg_cron is unscheduled, and no other', slow, async () => {
   expect(await sql`select jobname from cron.job`).toEqual([{ jobname: 'theirs' }])
 })
 
-test('what cannot be written after the drop is left as a patch', slow, async () => {
-  const { folder, sql, exports, remove } = await installed()
-  const before = filesOf(folder)
-  // A folder stands where the text is written first.
-  mkdirSync(join(folder, 'supabase/config.toml.referbase/full'), { recursive: true })
-  const { code, stderr } = await remove('--yes')
-  expect(code).toBe(1)
-  expect(stderr).toContain('The database is done: the schemas are dropped. Nothing was written: ')
-  expect(await schemas(sql)).toEqual([])
-  expect(filesOf(folder)).toEqual(before)
-  const patch = join(exports, 'repository.patch')
-  expect(stderr).toContain(`\`git apply ${patch}\``)
-  execFileSync('git', ['apply', patch], { cwd: folder })
-  expect(migrationsOf(folder)).toHaveLength(2)
-  expect(filesOf(folder)).not.toHaveProperty([link])
-})
+test(
+  'what cannot be written after the drop is left as a patch, or to a second call',
+  slow,
+  async () => {
+    const { folder, sql, url, exports, remove } = await installed()
+    const before = filesOf(folder)
+    // A folder stands where the text is written first.
+    mkdirSync(join(folder, 'supabase/config.toml.referbase/full'), { recursive: true })
+    const { code, stderr } = await remove('--yes')
+    expect(code).toBe(1)
+    expect(stderr).toContain('The database is done: the schemas are dropped. Nothing was written: ')
+    expect(await schemas(sql)).toEqual([])
+    expect(filesOf(folder)).toEqual(before)
+    const patch = join(exports, 'repository.patch')
+    expect(stderr).toContain(`\`git apply ${patch}\``)
+    const again = repository(folder)
+    rmSync(join(again, 'supabase/config.toml.referbase'), { recursive: true })
+    const args = ['remove', '--export', join(temporaryFolder(), 'again'), '--db-url', url, '--yes']
+    expect(await referbase(pack, again, args)).toMatchObject({ code: 0 })
+    execFileSync('git', ['apply', patch], { cwd: folder })
+    expect(migrationsOf(folder)).toHaveLength(2)
+    expect(filesOf(folder)).not.toHaveProperty([link])
+    expect(filesOf(again)).toEqual(filesOf(folder))
+  },
+)
 
 test('a file that cannot be removed after the drop is removed by a second call', slow, async () => {
   const project = await installed()
