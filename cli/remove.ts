@@ -2,9 +2,17 @@
 import { writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { Command } from 'commander'
+import type postgres from 'postgres'
 import { CliError } from './cli-error.ts'
-import { pack } from './pack.ts'
-import { type Change, diffOf, summaryOf, WriteError, writeChanges } from './repository/changes.ts'
+import { leftOf, leftText } from './repository/after-removal.ts'
+import {
+  type Change,
+  diffOf,
+  summaryJson,
+  summaryOf,
+  WriteError,
+  writeChanges,
+} from './repository/changes.ts'
 import { placeOf, withDatabase } from './repository/database.ts'
 import { dropSchemas } from './repository/drop.ts'
 import {
@@ -15,10 +23,18 @@ import {
   setTimeouts,
 } from './repository/export.ts'
 import { type Installed, readInstalled } from './repository/installed.ts'
-import { planRemoval, type RemovalPlan } from './repository/plan-removal.ts'
-import { findRepository } from './repository/repository.ts'
+import { planRemoval, type RemovalPlan, restOfRemoval } from './repository/plan-removal.ts'
+import { findRepository, type Repository } from './repository/repository.ts'
 
-type Options = { export: string; dbUrl?: string; yes?: true; cascade?: true }
+type Options = { export: string; dbUrl?: string; yes?: true; cascade?: true; json?: true }
+
+/** What was done, or would be. */
+type Outcome = {
+  dropped: boolean
+  /** The number of rows of each table. */
+  rows: Record<string, number>
+  changes: Change[]
+}
 
 export const remove = new Command('remove')
   .description('Export all data of referbase. With --yes, drop it and remove our files from here.')
@@ -26,6 +42,7 @@ export const remove = new Command('remove')
   .option('--db-url <url>', 'the database; otherwise DATABASE_URL')
   .option('--cascade', 'drop what of yours depends on the schemas, too')
   .option('--yes', 'drop; without it the data is exported only')
+  .option('--json', 'print one JSON object')
   .action(removeReferbase)
 
 async function removeReferbase(options: Options): Promise<void> {
@@ -35,44 +52,80 @@ async function removeReferbase(options: Options): Promise<void> {
   requireEmptyFolder(folder)
   const repository = findRepository()
   const installed = readInstalled(repository)
+  const say = (text: string) => (options.json ? process.stderr : process.stdout).write(text)
 
   await withDatabase(url, async (sql) => {
-    process.stdout.write(`The database is ${placeOf(sql)}.\n`)
-    const tables = await listTables(sql)
-    if (tables.length === 0) throw new CliError('This database has no schema referral.')
-    const makePlan = () => planRemoval(sql, repository, installed, options.cascade ?? false)
-    const plan = options.yes ? await makePlan() : undefined
-    if (plan && options.cascade) process.stderr.write(cascadeIsIgnored(plan))
-    await sql.begin('isolation level repeatable read', async (tx) => {
-      await setTimeouts(tx)
-      // From the first row that is exported to the drop nobody writes.
-      if (plan) await lockTables(tx, tables)
-      const rows = await exportTables(tx, tables, { folder, version: installed.version })
-      const total = Object.values(rows).reduce((sum, count) => sum + count, 0)
-      process.stdout.write(`Exported ${total} rows of ${tables.length} tables to ${folder}.\n`)
-      if (plan) await dropSchemas(tx, plan)
-    })
-    if (plan) {
-      process.stdout.write('Dropped the schemas referral and referral_private.\n')
-      writeOrLeavePatch(repository.root, plan.changes, folder)
-      process.stdout.write(summaryOf(plan.changes))
-    } else {
-      const { changes } = await makePlan()
-      process.stdout.write(
-        `Nothing was dropped. --yes drops the schemas referral and referral_private, and does this here:\n${summaryOf(changes)}`,
-      )
-    }
-    process.stdout.write(whatStays(installed, plan !== undefined))
+    const database = placeOf(sql)
+    say(`The database is ${database}.\n`)
+    const work = { sql, repository, installed, folder, options, say }
+    const outcome = (await finish(work)) ?? (await exportAndDrop(work))
+    const { dropped, rows, changes } = outcome
+    const failure = options.yes && writeOrLeavePatch(repository.root, changes, folder, say)
+    const left = leftOf(installed)
+    if (options.json) {
+      const done = { database, dropped, export: folder, rows, changes: summaryJson(changes) }
+      process.stdout.write(`${JSON.stringify({ ...done, left }, null, 2)}\n`)
+    } else if (!failure) say(summaryOf(changes) + leftText(left, dropped))
+    if (failure) throw failure
   })
+}
+
+type Work = {
+  sql: postgres.Sql
+  repository: Repository
+  installed: Installed
+  folder: string
+  options: Options
+  say: (text: string) => void
+}
+
+/** What an earlier call left that has dropped the schemas; undefined where they are there. */
+async function finish({ sql, repository, installed, options, say }: Work) {
+  if ((await listTables(sql)).length > 0) return undefined
+  const changes = await restOfRemoval(sql, repository, installed)
+  if (changes.length === 0) throw new CliError('This database has no schema referral.')
+  const does = options.yes ? 'This is left to do here:' : '--yes does here what is left:'
+  say(`The schemas referral and referral_private were dropped before. ${does}\n`)
+  return { dropped: true, rows: {}, changes } satisfies Outcome
+}
+
+async function exportAndDrop(work: Work): Promise<Outcome> {
+  const { sql, repository, installed, folder, options, say } = work
+  const tables = await listTables(sql)
+  const makePlan = () => planRemoval(sql, repository, installed, options.cascade ?? false)
+  const plan = options.yes ? await makePlan() : undefined
+  if (plan && options.cascade) process.stderr.write(cascadeIsIgnored(plan))
+  const rows = await sql.begin('isolation level repeatable read', async (tx) => {
+    await setTimeouts(tx)
+    // From the first row that is exported to the drop nobody writes.
+    if (plan) await lockTables(tx, tables)
+    const rows = await exportTables(tx, tables, { folder, version: installed.version })
+    const total = Object.values(rows).reduce((sum, count) => sum + count, 0)
+    say(`Exported ${total} rows of ${tables.length} tables to ${folder}.\n`)
+    if (plan) await dropSchemas(tx, plan)
+    return rows
+  })
+  say(
+    plan
+      ? 'Dropped the schemas referral and referral_private.\n'
+      : 'Nothing was dropped. --yes drops the schemas referral and referral_private, and does this here:\n',
+  )
+  return { dropped: plan !== undefined, rows, changes: (plan ?? (await makePlan())).changes }
 }
 
 const cascadeIsIgnored = ({ followed }: RemovalPlan) =>
   followed ? `--cascade has no effect: ${followed} drops the schemas here, as it is.\n` : ''
 
-/** The database is done by then, so what cannot be written is left as a patch. */
-function writeOrLeavePatch(root: string, changes: Change[], folder: string): void {
+/** The database is done by then, so what cannot be written is left as a patch. Returns the error of that. */
+function writeOrLeavePatch(
+  root: string,
+  changes: Change[],
+  folder: string,
+  say: (text: string) => void,
+): CliError | undefined {
   try {
     writeChanges(root, changes)
+    return undefined
   } catch (error) {
     if (!(error instanceof WriteError)) throw error
     const patch = join(folder, 'repository.patch')
@@ -81,27 +134,10 @@ function writeOrLeavePatch(root: string, changes: Change[], folder: string): voi
       writeFileSync(patch, text, { mode: 0o600 })
     } catch {
       // The same disk may be full.
-      process.stdout.write(`What ${patch} should have been:\n\n${text}`)
+      say(`What ${patch} should have been:\n\n${text}`)
     }
-    throw new CliError(
-      `The database is done: the schemas are dropped. ${error.message}\nLeft to do, when this is mended, in ${root}: \`git apply ${patch}\`.`,
+    return new CliError(
+      `The database is done: the schemas are dropped. ${error.message}\nWhen this is mended, run the same command again, with another folder. Or, in ${root}: \`git apply ${patch}\`.`,
     )
   }
-}
-
-/** The Data API fails while it exposes a schema that does not exist, and sign-ups while their hook does not. */
-function whatStays(installed: Installed, dropped: boolean): string {
-  const kept = installed.functions.filter(({ header }) => header.changed).map(({ path }) => path)
-  const functions = pack.functions().map(({ name }) => `npx supabase functions delete ${name}`)
-  const urgent = `- dashboard, project settings, Data API: take \`referral\` out of "Exposed schemas"
-- dashboard, Authentication, Hooks: switch off the hook that requires a code, if you use it
-`
-  const later = `- functions that are deployed: ${functions.map((command) => `\`${command}\``).join(', ')}
-- secrets: \`npx supabase secrets unset LINK_FALLBACK_URL LINK_PROXY_SECRET STRIPE_LIVEMODE STRIPE_WEBHOOK_SECRET\`
-- Stripe: the webhook endpoint
-- functions of yours whose body calls \`referral.…\`: the database does not know of such calls, and they fail when they run
-${kept.map((path) => `- ${path}, which you changed\n`).join('')}`
-  return dropped
-    ? `\nWhat stays until you remove it:\n${urgent}${later}`
-    : `\nDo this before:\n${urgent}\nWhat stays until you remove it:\n${later}`
 }

@@ -75,7 +75,7 @@ export type ReferralClient = CodeCalls &
 /**
  * Wraps a supabase-js client for one organisation. The person who is signed in there is the caller. `cacheSeconds` is how
  * long `getActiveCode` caches a code, for QR screens that poll it: 10 unless given, 0 switches the cache off. A write by this
- * client and a change of the session clear the cache. Throws without an `orgId`.
+ * client and a change of the session clear the cache. Throws without an `orgId`, and where an option is unknown.
  *
  * @example
  * const referrals = createReferralClient(createClient(url, publishableKey), { orgId })
@@ -85,11 +85,10 @@ export function createReferralClient(
   supabase: AnySupabaseClient,
   options: { orgId: string; cacheSeconds?: number },
 ): ReferralClient {
-  const calls = createCalls(supabase, requireOrgId('createReferralClient', options))
+  const calls = createCalls(supabase, requireOrgId('createReferralClient', options, 'cacheSeconds'))
   const activeCodes = createCache<Code>(options.cacheSeconds ?? 10)
-  const clearCache = () => activeCodes.clear()
   try {
-    supabase.auth.onAuthStateChange(clearCache as never)
+    supabase.auth.onAuthStateChange(activeCodes.clear as never)
   } catch {
     // A client with the option `accessToken` has no session, and `auth` throws. The app calls `clearCache` then.
   }
@@ -97,6 +96,6 @@ export function createReferralClient(
     ...codeCalls(calls, activeCodes),
     ...redemptionCalls(calls),
     ...earningCalls(calls),
-    clearCache,
+    clearCache: activeCodes.clear,
   }
 }

@@ -24,7 +24,6 @@ export type AnySupabaseClient = {
 
 /** The app's supabase-js client for schema `referral`. Throws if it is none. */
 export function referralSchema(supabase: AnySupabaseClient): ReferralSchema {
-  if (typeof supabase?.schema !== 'function')
-    throw new TypeError('Pass a client of supabase-js: createClient(url, key)')
+  if (!supabase?.schema) throw new TypeError('Pass a client of supabase-js: createClient(url, key)')
   return supabase.schema('referral' as never) as ReferralSchema
 }

@@ -21,7 +21,8 @@ export type StaffClient = StaffCodeCalls &
 /**
  * Wraps a supabase-js client. A coordinator or an admin of the organisation is signed in there, or, on a server, it has the
  * secret key. For a code, a redemption or a decision of an organisation where they are not staff the calls return
- * `code_not_found`, `redemption_not_found` or `decision_not_found`. Throws without an `orgId`.
+ * `code_not_found`, `redemption_not_found` or `decision_not_found`. Throws without an `orgId`, and where an option is
+ * unknown.
  *
  * @example
  * const staff = createStaffClient(supabase, { orgId })

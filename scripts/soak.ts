@@ -3,7 +3,8 @@
  * codes and the races with new seeds for N minutes. `-- --money` runs the proofs of money, `-- --year` a made-up year of
  * 1,000,000 events (`YEAR_EVENTS` says how many, `YEAR_SEED` which year), `-- --links` the proofs of links,
  * `-- --columns` the tests of the database on one whose tables have their columns in the reversed order,
- * `-- --release` a release of a copy of this repository. Without an option it runs all, with ten minutes of codes.
+ * `-- --release` a release of a copy of this repository, `-- --cli` what is rare of `npm start`, and every release of a made-up
+ * project in full. Without an option it runs all, with ten minutes of codes.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -115,13 +116,14 @@ await runMain(async () => {
     links: { type: 'boolean' },
     columns: { type: 'boolean' },
     release: { type: 'boolean' },
+    cli: { type: 'boolean' },
   } as const
   const { values } = parseArgs({ options })
   const all = Object.keys(values).length === 0
   const minutes = Number(values.minutes ?? (all ? 10 : 0))
   if (!(minutes >= 0))
     throw new CliError(
-      'Usage: npm run soak -- [--minutes N] [--money] [--year] [--links] [--columns] [--release]',
+      'Usage: npm run soak -- [--minutes N] [--money] [--year] [--links] [--columns] [--release] [--cli]',
     )
   const more: Record<string, number> = {}
   try {
@@ -139,6 +141,11 @@ await runMain(async () => {
     if (values.release || all) {
       prove(['tests/stack/release.test.ts'], newSeed(), { RELEASE_A_COPY: '1' })
       more['releases of a copy of the repository'] = 1
+    }
+    if (values.cli || all) {
+      const files = ['tests/stack/start-rarely.test.ts', 'tests/schema/upgrades.test.ts']
+      prove(files, newSeed(), { SOAK_CLI: '1' }, 'stack')
+      more['runs of what is rare of commands'] = 1
     }
     if (values.money || all) {
       prove(ofMoney, newSeed(), asked(money))

@@ -1,4 +1,5 @@
 import { toReferralError } from '../../client/platform-errors.ts'
+import { causeOf } from '../call.ts'
 import { commandText } from '../command-text.ts'
 import type { Project } from '../project.ts'
 
@@ -9,7 +10,7 @@ export function whyOf({ url }: Project, error: Given, status: number): string {
   const { message, details } = toReferralError(error, status)
   const said = details ?? ''
   if (status === 0) {
-    const [cause] = /\b(E[A-Z_]{4,}|CERT_\w+|TimeoutError)\b/.exec(said) ?? []
+    const cause = causeOf(said)
     return `${new URL(url).host} does not respond${cause ? `: ${cause}` : ''}. Try again.`
   }
   if (/schema "?referral\w*"? does not exist/i.test(said)) return missing

@@ -97,9 +97,11 @@ function remove(file: string): void {
 
 /** A line for each change. */
 export const summaryOf = (changes: Change[]): string =>
-  changes
-    .map(({ path, before, after }) => {
-      const verb = before === undefined ? 'added  ' : after === undefined ? 'removed' : 'changed'
-      return `${verb} ${path}\n`
-    })
-    .join('')
+  changes.map((change) => `${verbOf(change).padEnd(7)} ${change.path}\n`).join('')
+
+/** The same for a script. */
+export const summaryJson = (changes: Change[]) =>
+  changes.map((change) => ({ path: change.path, change: verbOf(change) }))
+
+const verbOf = ({ before, after }: Change) =>
+  before === undefined ? 'added' : after === undefined ? 'removed' : 'changed'

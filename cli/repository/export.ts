@@ -25,8 +25,16 @@ export async function setTimeouts(tx: postgres.TransactionSql): Promise<void> {
 
 /** Nothing is written to the tables until the transaction ends. Waits for those who write now. */
 export async function lockTables(tx: postgres.TransactionSql, tables: Table[]): Promise<void> {
-  await tx.unsafe(`lock table ${tables.map(quoted).join(', ')} in access exclusive mode`)
+  const names = tables.map(quoted).join(', ')
+  await tx.unsafe(`lock table ${names} in access exclusive mode`).catch((error) => {
+    if (error?.code !== lockNotAvailable) throw error
+    throw new CliError(
+      'Another session has used a table of referbase for more than 10 seconds. Nothing was exported or dropped. End that session, or try again later.',
+    )
+  })
 }
+
+const lockNotAvailable = '55P03'
 
 /** Refuses a folder that has something in it. */
 export function requireEmptyFolder(folder: string): void {

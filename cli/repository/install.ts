@@ -1,17 +1,23 @@
 /** What `init` and `upgrade` do: all files are computed first, then shown or written. */
 import { CliError } from '../cli-error.ts'
 import { pack } from '../pack.ts'
-import { type Change, diffOf, summaryOf, writeChanges } from './changes.ts'
+import { type Change, diffOf, summaryJson, summaryOf, writeChanges } from './changes.ts'
 import { addToConfig, ConfigEditError } from './config.ts'
 import { configWarnings } from './config-warnings.ts'
 import type { Installed } from './installed.ts'
 import { newFunctions } from './new-functions.ts'
 import { type NewMigrations, newMigrations, requireNoOlderPackage } from './new-migrations.ts'
-import { nextSteps } from './next-steps.ts'
+import { type NextSteps, nextSteps, stepsText } from './next-steps.ts'
 import { type Remote, readRemote } from './remote.ts'
 import type { Repository } from './repository.ts'
 
-export type InstallOptions = { dryRun?: true; cron?: true; overwrite?: true; dbUrl?: string }
+export type InstallOptions = {
+  dryRun?: true
+  cron?: true
+  overwrite?: true
+  dbUrl?: string
+  json?: true
+}
 
 /** Brings the repository to this package and says how to go on. A file that it leaves as it is makes it fail at the end. */
 export async function install(
@@ -31,22 +37,30 @@ export async function install(
   const functions = newFunctions(repository, { overwrite: options.overwrite ?? false })
   const config = configChange(repository)
   const changes = [...migrations.changes, ...functions.changes, ...config.changes]
-
-  if (changes.length === 0) process.stdout.write(nothingToDo)
-  else if (options.dryRun) process.stdout.write(diffOf(changes))
-  else {
-    writeChanges(repository.root, changes)
-    process.stdout.write(summaryOf(changes) + nextSteps(before, migrations))
-  }
-  for (const warning of config.warnings) process.stderr.write(`${warning}\n`)
-  for (const path of before.changedMigrations) {
-    process.stderr.write(`${path} was changed after referbase wrote it. It stays as it is.\n`)
-  }
+  const warnings = [...config.warnings, ...before.changedMigrations.map(changedMigration)]
   const problems = [...functions.kept.map(keptFile), ...config.problems]
+  const next = nextSteps(before, migrations)
+
+  if (!options.dryRun) writeChanges(repository.root, changes)
+  if (options.json) {
+    const from = before.version ?? null
+    const dry_run = options.dryRun ?? false
+    const done = { version: pack.version, from, dry_run, changes: summaryJson(changes) }
+    const report = { ...done, warnings, problems, ...(changes.length > 0 ? next : nothingNext) }
+    process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
+  } else {
+    process.stdout.write(shown(changes, next, options))
+    for (const warning of warnings) process.stderr.write(`${warning}\n`)
+  }
   if (problems.length > 0) throw new CliError(problems.join('\n'))
 }
 
-const nothingToDo = `Nothing to do: referbase ${pack.version} is installed.\n`
+const nothingNext: NextSteps = { notes: [], steps: [] }
+
+function shown(changes: Change[], next: NextSteps, { dryRun }: InstallOptions): string {
+  if (changes.length === 0) return `Nothing to do: referbase ${pack.version} is installed.\n`
+  return dryRun ? diffOf(changes) : summaryOf(changes) + stepsText(next)
+}
 
 /** The migration itself refuses data, too: here it is said before it is written. */
 function requireNoData({ replacesPreview }: NewMigrations, { tableWithRows }: Remote): void {
@@ -75,6 +89,9 @@ function configChange(repository: Repository): {
     throw error
   }
 }
+
+const changedMigration = (path: string) =>
+  `${path} was changed after referbase wrote it. It stays as it is.`
 
 const keptFile = (path: string) =>
   `${path} is not as referbase wrote it, and stays as it is. --overwrite replaces it.`

@@ -4,8 +4,14 @@ import { upgradeNotes } from './changelog.ts'
 import type { Installed } from './installed.ts'
 import type { NewMigrations } from './new-migrations.ts'
 
-/** The steps after a first installation, or after an upgrade, with what the changelog asks for. */
-export function nextSteps(before: Installed, migrations: NewMigrations): string {
+export type NextSteps = {
+  /** What the changelog asks for, and what it means that a preview is replaced. */
+  notes: string[]
+  steps: string[]
+}
+
+/** The steps after a first installation, or after an upgrade. */
+export function nextSteps(before: Installed, migrations: NewMigrations): NextSteps {
   const isNew = before.version === undefined
   const steps = [
     'Apply the migrations: `npx supabase migration up` locally, `npx supabase db push --remote` to the linked project.',
@@ -16,15 +22,19 @@ export function nextSteps(before: Installed, migrations: NewMigrations): string 
     'Examine it: `npx --no-install referbase doctor --env-file .env.hosted`.',
   ]
   const notes = notesSince(before, migrations.replacesPreview)
-  const numbered = steps.map((step, i) => `${i + 1}. ${step}\n`).join('')
-  return [
-    notes && `\nChanges since ${before.version}:\n\n${notes}`,
-    migrations.replacesPreview && `\n${replaced(migrations)}`,
-    `\nNext:\n${numbered}`,
-  ]
-    .filter(Boolean)
-    .join('')
+  return {
+    notes: [
+      ...(notes ? [`Changes since ${before.version}:\n\n${notes}`] : []),
+      ...(migrations.replacesPreview ? [replaced(migrations)] : []),
+    ],
+    steps,
+  }
 }
+
+export const stepsText = ({ notes, steps }: NextSteps): string =>
+  [...notes, `Next:\n${steps.map((step, i) => `${i + 1}. ${step}\n`).join('')}`]
+    .map((part) => `\n${part}`)
+    .join('')
 
 function notesSince(before: Installed, replacesPreview: boolean): string {
   if (before.version === undefined) return ''

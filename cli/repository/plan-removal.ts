@@ -6,7 +6,7 @@ import type { Change } from './changes.ts'
 import { removeFromConfig } from './config.ts'
 import { readHistory } from './database.ts'
 import type { Installed } from './installed.ts'
-import { removalMigration, removalStatements, statementsOf } from './removal.ts'
+import { removalMigration, removalStatements, statementsOf, textOf } from './removal.ts'
 import type { LocalMigration, Repository } from './repository.ts'
 import { nextMigrationVersion } from './versions.ts'
 
@@ -41,18 +41,42 @@ export async function planRemoval(
   const text = removalMigration(pack.version, 'removed', statements)
   const versions = [...repository.migrations.map(({ version }) => version), ...(history ?? [])]
   const version = nextMigrationVersion(versions, new Date())
-  const name = 'referbase_removed'
   return {
     statements: statementsOf(text),
-    record: history && { version, name },
+    record: history && { version, name: removedName },
     followed: undefined,
     cascade,
     changes: [
-      { path: `supabase/migrations/${version}_${name}.sql`, before: undefined, after: text },
+      { path: removedPath(version), before: undefined, after: text },
       ...filesToRemove(repository, installed),
     ],
   }
 }
+
+/**
+ * What is left to do in the repository where an earlier `remove` has dropped the schemas of this database. Nothing where none
+ * has, or where referbase is installed again.
+ */
+export async function restOfRemoval(
+  sql: postgres.Sql,
+  repository: Repository,
+  installed: Installed,
+): Promise<Change[]> {
+  if ((await readHistory(sql)) === undefined) return []
+  const [done] = await sql<{ version: string; statements: string[] }[]>`
+    select version, statements from supabase_migrations.schema_migrations
+    where name = ${removedName} order by version desc limit 1`
+  if (!done) return []
+  const { version, statements } = done
+  const isHere = repository.migrations.some((migration) => migration.version === version)
+  if (isHere && installed.migrations.length > 0) return []
+  const text = textOf(statements)
+  const file = { path: removedPath(version), before: undefined, after: text }
+  return [...(isHere ? [] : [file]), ...filesToRemove(repository, installed)]
+}
+
+const removedName = 'referbase_removed'
+const removedPath = (version: string) => `supabase/migrations/${version}_${removedName}.sql`
 
 function followFile({ path, version, text, headers }: LocalMigration): RemovalPlan {
   if (headers[0]?.name === 'replaced') {
@@ -81,9 +105,10 @@ function filesToRemove(repository: Repository, installed: Installed): Change[] {
     before,
     functions.map(({ name }) => name),
   )
+  // The settings first: where a file stays, another call finds it, and has nothing to ask of config.toml.
   return [
-    ...functions.map(({ path, text }) => ({ path, before: text, after: undefined })),
     ...(after === before ? [] : [{ path, before, after }]),
+    ...functions.map(({ path, text }) => ({ path, before: text, after: undefined })),
   ]
 }
 

@@ -89,12 +89,11 @@ export const removalMigration = (
   name: RemovalName,
   statements: string[],
   next = '',
-): string =>
-  withHeader(
-    '--',
-    { version, name },
-    statements.map((statement) => `${statement};\n`).join('\n') + (next && `\n${next}`),
-  )
+): string => withHeader('--', { version, name }, textOf(statements) + (next && `\n${next}`))
+
+/** The text of a removal's file, from the statements that are recorded of it: the first has the header. */
+export const textOf = (statements: string[]): string =>
+  statements.map((statement) => `${statement};\n`).join('\n')
 
 /** The statements of a removal's file, as the Supabase CLI records them. */
 export const statementsOf = (text: string): string[] =>

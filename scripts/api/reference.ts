@@ -66,7 +66,8 @@ the rows that the caller may read, and no role writes a table.`
 
 const codes = (values: string[]) => values.map((value) => `\`${value}\``).join(', ')
 
-const linkTo = (file: string | undefined) => `[${file}](../${file})`
+/** No link: adopters have this document without `sql/`. */
+const sourceLine = (file: string | undefined) => `- Source: \`${file}\``
 
 function describe(face: Face, { methods, sources }: Contract): string {
   const { name, summary, arguments: args, callers, errors } = face
@@ -81,7 +82,7 @@ function describe(face: Face, { methods, sources }: Contract): string {
       `- Callers: ${callers}`,
       `- Errors: ${codes(errors) || 'none'}`,
       `- Client: ${called ? codes(called) : 'none; call it with supabase-js'}`,
-      `- Source: ${linkTo(sources.get(`referral_private.${name}`))}`,
+      sourceLine(sources.get(`referral_private.${name}`)),
     ].join('\n'),
   ].join('\n\n')
 }
@@ -114,4 +115,4 @@ function resultOf({ returns, returned, isSet, isSingle, isComposite }: Face): st
 const tableOf =
   (sources: Map<string, string>) =>
   ({ name, comment, columns }: RowType) =>
-    `### ${name}\n\n${comment}\n\n${columns}\n\n- Source: ${linkTo(sources.get(name))}`
+    `### ${name}\n\n${comment}\n\n${columns}\n\n${sourceLine(sources.get(name))}`

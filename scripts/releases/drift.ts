@@ -5,7 +5,7 @@ import { root } from '../stack/root.ts'
 import { brokenPromises, type Contract, readContract } from './contract.ts'
 import { createFromMigrations, createFromSource } from './databases.ts'
 import { differences } from './differences.ts'
-import { readReleases, releaseFaults } from './releases.ts'
+import { migrationsOf, readReleases, releaseFaults } from './releases.ts'
 
 /** A sentence for each thing that is wrong with the migrations of a project folder; none where all is well. */
 export async function migrationDrift(
@@ -15,10 +15,13 @@ export async function migrationDrift(
   const faults = await releaseFaults(folder)
   if (faults.length) return faults
   const source = await createFromSource(server, folder)
-  const found = await differences(server, await createFromMigrations(server, folder), source)
+  const migrated = await createFromMigrations(server, folder)
+  const found = await differences(server, migrated, source)
   if ((await readReleases(folder)).length === 0) return found
-  const released = await contractOf(server, await createFromMigrations(server, folder, 'frozen'))
-  return [...brokenPromises(released, await contractOf(server, source)), ...found]
+  const { unreleased } = await migrationsOf(folder)
+  const frozen = unreleased.length ? await createFromMigrations(server, folder, 'frozen') : migrated
+  const promised = await contractOf(server, frozen)
+  return [...brokenPromises(promised, await contractOf(server, source)), ...found]
 }
 
 async function contractOf(server: Pick<Postgres, 'url'>, database: string): Promise<Contract> {

@@ -145,6 +145,8 @@ volatile
 rows 1
 security definer
 set search_path = pg_catalog, pg_temp
+-- The statistics of a table that was emptied mislead: rows are found by an index, and deleted by their place.
+set enable_seqscan = off
 set lock_timeout = '3s'
 as $$
 declare
@@ -155,27 +157,25 @@ begin
   perform pg_advisory_xact_lock(hashtextextended('referral.maintain_clicks', 0));
   v_done := referral_private.renew_click_partitions(v_kept_from);
 
-  with
-    past as materialized (
-      select d.org_id, d.click_id, d.clicked_at from referral_private.clicks_default as d
+  delete from referral_private.clicks_default as k
+  where k.ctid = any (
+    array(
+      select d.ctid from referral_private.clicks_default as d
       where d.clicked_at < v_kept_from
       limit greatest(p_max_rows, 0)
     )
-  delete from referral_private.clicks_default as k
-  using past
-  where (k.org_id, k.click_id, k.clicked_at) = (past.org_id, past.click_id, past.clicked_at);
+  );
   get diagnostics v_done.clicks_removed = row_count;
 
   perform referral_private.forget_keys_before(v_today);
-  with
-    past as materialized (
-      select d.org_id, d.code_id, d.visitor from referral_private.visitors as d
+  delete from referral_private.visitors as v
+  where v.ctid = any (
+    array(
+      select d.ctid from referral_private.visitors as d
       where d.day < v_today
       limit greatest(p_max_rows, 0)
     )
-  delete from referral_private.visitors as v
-  using past
-  where (v.org_id, v.code_id, v.visitor) = (past.org_id, past.code_id, past.visitor);
+  );
   get diagnostics v_done.visitors_removed = row_count;
   return next v_done;
 end

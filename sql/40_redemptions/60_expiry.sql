@@ -5,14 +5,17 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+-- The statistics of a table that was emptied mislead: rows are found by an index, and updated by their place.
+set enable_seqscan = off
 as $$
 declare
   v_expired int;
 begin
-  -- Materialized: as a subquery it could run once per row, and find more than the limit.
-  with
-    due as materialized (
-      select d.org_id, d.id
+  update referral.redemptions as r
+  set status = 'expired'
+  where r.ctid = any (
+    array(
+      select d.ctid
       from referral.redemptions as d
       join referral.program_terms as t
         on t.org_id = d.org_id and t.program_id = d.program_id and t.version = d.terms_version
@@ -22,10 +25,7 @@ begin
       limit greatest(p_max_rows, 0)
       for no key update of d skip locked
     )
-  update referral.redemptions as r
-  set status = 'expired'
-  from due
-  where r.org_id = due.org_id and r.id = due.id;
+  );
   get diagnostics v_expired = row_count;
   return v_expired;
 end

@@ -116,8 +116,8 @@ begin
   elsif (referral_private.terms_in_force(p_organisation.id, v_default.id)).version is null then
     v_wrong := 'The default program, ' || v_default.key || ', has no terms in force.';
     v_remedy := format(
-      'In the SQL editor: select referral.create_program(%L, ''second'', ''Second'', ''{}''); then '
-        || 'make it the default.',
+      'In the SQL editor: select referral.update_program(p.id, ''{"is_default": true}'') '
+        || 'from referral.create_program(%L, ''second'', ''Second'') as p',
       p_organisation.id
     );
   end if;

@@ -3478,6 +3478,8 @@ volatile
 rows 1
 security definer
 set search_path = pg_catalog, pg_temp
+-- The statistics of a table that was emptied mislead: rows are found by an index, and deleted by their place.
+set enable_seqscan = off
 set lock_timeout = '3s'
 as $$
 declare
@@ -3488,27 +3490,25 @@ begin
   perform pg_advisory_xact_lock(hashtextextended('referral.maintain_clicks', 0));
   v_done := referral_private.renew_click_partitions(v_kept_from);
 
-  with
-    past as materialized (
-      select d.org_id, d.click_id, d.clicked_at from referral_private.clicks_default as d
+  delete from referral_private.clicks_default as k
+  where k.ctid = any (
+    array(
+      select d.ctid from referral_private.clicks_default as d
       where d.clicked_at < v_kept_from
       limit greatest(p_max_rows, 0)
     )
-  delete from referral_private.clicks_default as k
-  using past
-  where (k.org_id, k.click_id, k.clicked_at) = (past.org_id, past.click_id, past.clicked_at);
+  );
   get diagnostics v_done.clicks_removed = row_count;
 
   perform referral_private.forget_keys_before(v_today);
-  with
-    past as materialized (
-      select d.org_id, d.code_id, d.visitor from referral_private.visitors as d
+  delete from referral_private.visitors as v
+  where v.ctid = any (
+    array(
+      select d.ctid from referral_private.visitors as d
       where d.day < v_today
       limit greatest(p_max_rows, 0)
     )
-  delete from referral_private.visitors as v
-  using past
-  where (v.org_id, v.code_id, v.visitor) = (past.org_id, past.code_id, past.visitor);
+  );
   get diagnostics v_done.visitors_removed = row_count;
   return next v_done;
 end
@@ -4057,21 +4057,24 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+-- The statistics of a table that was emptied mislead: rows are found by an index, and deleted by their place.
+set enable_seqscan = off
 as $$
 declare
+  -- A constant, because clock_timestamp() in a condition keeps Postgres from using an index.
+  v_before constant timestamptz := date_trunc('hour', clock_timestamp(), 'UTC') - interval '1 hour';
   v_removed int;
 begin
   perform referral_private.forget_keys_before((clock_timestamp() at time zone 'utc')::date);
-  with
-    past as materialized (
-      select d.org_id, d.bucket, d.hour from referral_private.rate_limit_buckets as d
-      where d.hour < date_trunc('hour', clock_timestamp(), 'UTC') - interval '1 hour'
+  delete from referral_private.rate_limit_buckets as c
+  where c.ctid = any (
+    array(
+      select d.ctid from referral_private.rate_limit_buckets as d
+      where d.hour < v_before
       limit greatest(p_max_rows, 0)
       for update skip locked
     )
-  delete from referral_private.rate_limit_buckets as c
-  using past
-  where (c.org_id, c.bucket, c.hour) = (past.org_id, past.bucket, past.hour);
+  );
   get diagnostics v_removed = row_count;
   return v_removed;
 end
@@ -4539,14 +4542,17 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+-- The statistics of a table that was emptied mislead: rows are found by an index, and updated by their place.
+set enable_seqscan = off
 as $$
 declare
   v_expired int;
 begin
-  -- Materialized: as a subquery it could run once per row, and find more than the limit.
-  with
-    due as materialized (
-      select d.org_id, d.id
+  update referral.redemptions as r
+  set status = 'expired'
+  where r.ctid = any (
+    array(
+      select d.ctid
       from referral.redemptions as d
       join referral.program_terms as t
         on t.org_id = d.org_id and t.program_id = d.program_id and t.version = d.terms_version
@@ -4556,10 +4562,7 @@ begin
       limit greatest(p_max_rows, 0)
       for no key update of d skip locked
     )
-  update referral.redemptions as r
-  set status = 'expired'
-  from due
-  where r.org_id = due.org_id and r.id = due.id;
+  );
   get diagnostics v_expired = row_count;
   return v_expired;
 end
@@ -4753,32 +4756,34 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+-- The statistics of a table that was emptied mislead: rows are found by an index, and deleted by their place.
+set enable_seqscan = off
 as $$
 declare
+  -- A constant, because clock_timestamp() in a condition keeps Postgres from using an index.
+  v_before constant timestamptz := referral_private.later(clock_timestamp(), interval '-90 days');
   v_claims int;
   v_reservations int;
 begin
-  with
-    past as materialized (
-      select d.user_id from referral_private.sign_up_claims as d
-      where d.claimed_at < referral_private.later(clock_timestamp(), interval '-90 days')
+  delete from referral_private.sign_up_claims as c
+  where c.ctid = any (
+    array(
+      select d.ctid from referral_private.sign_up_claims as d
+      where d.claimed_at < v_before
       limit greatest(p_max_rows, 0)
       for update skip locked
     )
-  delete from referral_private.sign_up_claims as c
-  using past
-  where c.user_id = past.user_id;
+  );
   get diagnostics v_claims = row_count;
-  with
-    past as materialized (
-      select d.user_id from referral_private.sign_up_reservations as d
+  delete from referral_private.sign_up_reservations as r
+  where r.ctid = any (
+    array(
+      select d.ctid from referral_private.sign_up_reservations as d
       where d.expires_at <= clock_timestamp()
       limit greatest(p_max_rows - v_claims, 0)
       for update skip locked
     )
-  delete from referral_private.sign_up_reservations as r
-  using past
-  where r.user_id = past.user_id;
+  );
   get diagnostics v_reservations = row_count;
   return v_claims + v_reservations;
 end
@@ -15853,8 +15858,8 @@ begin
   elsif (referral_private.terms_in_force(p_organisation.id, v_default.id)).version is null then
     v_wrong := 'The default program, ' || v_default.key || ', has no terms in force.';
     v_remedy := format(
-      'In the SQL editor: select referral.create_program(%L, ''second'', ''Second'', ''{}''); then '
-        || 'make it the default.',
+      'In the SQL editor: select referral.update_program(p.id, ''{"is_default": true}'') '
+        || 'from referral.create_program(%L, ''second'', ''Second'') as p',
       p_organisation.id
     );
   end if;

@@ -6,6 +6,7 @@ import { parse } from 'smol-toml'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   adopterRepository,
+  apply,
   type Files,
   filesOf,
   migrationsOf,
@@ -97,8 +98,8 @@ entrypoint = "./functions/referbase-stripe-webhook/index.js"
   },
 )
 
-test('an empty repository gets everything, and runs on Node 20', slow, async () => {
-  const { sql, url } = await projectDatabase()
+test('an empty repository gets everything, and runs on Node 20', async () => {
+  const { sql } = await projectDatabase()
   const folder = repository()
   mkdirSync(join(folder, 'apps/web'), { recursive: true })
   const { code, stdout, stderr } = await referbase(pack, join(folder, 'apps/web'), ['init'], {
@@ -111,7 +112,7 @@ test('an empty repository gets everything, and runs on Node 20', slow, async () 
   expect(parse(filesOf(folder)[config] ?? '')).toMatchObject({
     api: { schemas: ['public', 'graphql_public', 'referral'] },
   })
-  expect(await push(folder, url)).toMatchObject({ code: 0 })
+  await apply(folder, sql)
   expect(await sql`select from referral.organisations`).toEqual([])
 })
 
@@ -130,7 +131,7 @@ describe('versions', () => {
       ...adopters,
       'supabase/migrations/20991231235959_later.sql': 'create table public.later (id int);\n',
     })
-    await push(folder, url)
+    await apply(folder, sql)
     await referbase(pack, folder, ['init'])
     expect(migrationsOf(folder).at(-1)).toBe('supabase/migrations/21000101000000_referbase.sql')
     expect(await push(folder, url)).toMatchObject({ code: 0 })
@@ -142,7 +143,7 @@ describe('versions', () => {
     const folder = repository(adopters)
     const later = 'supabase/migrations/20990101000000_colleague.sql'
     write(folder, { [later]: 'create table public.colleague (id int);\n' })
-    await push(folder, url)
+    await apply(folder, sql)
     rmSync(join(folder, later))
 
     const { code, stderr } = await referbase(pack, folder, ['init'], { env: { DATABASE_URL: url } })
@@ -196,18 +197,60 @@ test('a dry run writes nothing, and its diff is what init writes', async () => {
   expect(Object.values(filesOf(patched))).toEqual(Object.values(filesOf(folder)))
 })
 
-test('the jobs are scheduled by a migration of their own, once', slow, async () => {
+test('--json prints one object for a script, and nothing else', async () => {
+  const folder = repository()
+  const read = async (...args: string[]) => {
+    const { stdout } = await referbase(pack, folder, ['init', '--json', ...args])
+    return JSON.parse(stdout)
+  }
+  const planned = await read('--dry-run')
+  expect(filesOf(folder)).toEqual(filesOf(empty))
+  const done = await read()
+  const [migration] = migrationsOf(folder)
+  expect(done).toEqual({
+    version: expect.stringMatching(/^\d+\.\d+\.\d+$/),
+    from: null,
+    dry_run: false,
+    changes: [
+      { path: migration, change: 'added' },
+      { path: link, change: 'added' },
+      { path: webhook, change: 'added' },
+      { path: config, change: 'changed' },
+    ],
+    warnings: [],
+    problems: [],
+    notes: [],
+    steps: expect.arrayContaining([expect.stringContaining('npx supabase db push --remote')]),
+  })
+  expect({ ...planned, changes: planned.changes.slice(1) }).toEqual({
+    ...done,
+    dry_run: true,
+    changes: done.changes.slice(1),
+  })
+  writeFileSync(join(folder, link), 'mine\n')
+  const kept = await referbase(pack, folder, ['init', '--json'])
+  expect(kept.code).toBe(1)
+  expect(JSON.parse(kept.stdout)).toEqual({
+    ...done,
+    from: done.version,
+    changes: [],
+    problems: [expect.stringContaining(`${link} is not as referbase wrote it`)],
+    steps: [],
+  })
+})
+
+test('the jobs are scheduled by a migration of their own, once', async () => {
   const folder = repository()
   await referbase(pack, folder, ['init'])
   const { stdout } = await referbase(pack, folder, ['init', '--cron'])
   expect(stdout).toMatch(/^added {3}supabase\/migrations\/\d+_referbase_cron\.sql\n/)
-  const { sql, url } = await projectDatabase()
+  const { sql } = await projectDatabase()
   // pg_cron is not in the test's Postgres: the same calls, on tables.
   await sql.unsafe(standInForCron)
   expect(filesOf(folder)[migrationsOf(folder).at(-1) ?? '']).toContain(
     'create extension if not exists pg_cron;',
   )
-  expect(await push(folder, url)).toMatchObject({ code: 0 })
+  await apply(folder, sql)
   expect(await sql`select jobname, schedule, command from cron.job`).toEqual([
     {
       jobname: 'referral maintenance',

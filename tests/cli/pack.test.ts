@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os'
 import { basename, dirname, join, relative } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { root } from '../../scripts/stack/root.ts'
+import { linksOf } from '../support/documents.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'referbase-pack-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -96,6 +97,14 @@ test('every module of the client, function, migration and document is packed', (
     'dist/cli.js',
   ]
   expect(expected.filter((file) => !files.includes(file))).toEqual([])
+})
+
+test('every link of a packed document leads to a packed file', () => {
+  const links = files
+    .filter((file) => file.endsWith('.md'))
+    .flatMap((document) => linksOf(document).map(({ path }) => ({ document, path })))
+  expect(links.length).toBeGreaterThan(100)
+  expect(links.filter(({ path }) => !files.includes(path))).toEqual([])
 })
 
 test('the packed command runs, and npm has no script of it to warn of', () => {

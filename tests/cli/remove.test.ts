@@ -1,11 +1,12 @@
 /** `referbase remove`: everything is exported, then dropped, in the database and in the repository. */
 import { execFileSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, statSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, rmdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type postgres from 'postgres'
 import { afterAll, describe, expect, onTestFinished, test } from 'vitest'
 import {
   adopterRepository,
+  apply,
   type Files,
   filesOf,
   migrationsOf,
@@ -134,7 +135,7 @@ test(
 
     await referbase(real, folder, ['init'])
     expect(migrationsOf(folder)).toHaveLength(3)
-    expect(await push(folder, url)).toMatchObject({ code: 0 })
+    await apply(folder, sql)
     expect(await schemas(sql)).toEqual(['referral', 'referral_private'])
   },
 )
@@ -279,21 +280,101 @@ test('the job of pg_cron is unscheduled, and no other', slow, async () => {
   expect(await sql`select jobname from cron.job`).toEqual([{ jobname: 'theirs' }])
 })
 
-test('what cannot be written after the drop is left as a patch', slow, async () => {
+test(
+  'what cannot be written after the drop is left as a patch, or to a second call',
+  slow,
+  async () => {
+    const { folder, sql, url, exports, remove } = await installed()
+    const before = filesOf(folder)
+    // A folder stands where the text is written first.
+    mkdirSync(join(folder, 'supabase/config.toml.referbase/full'), { recursive: true })
+    const { code, stderr } = await remove('--yes')
+    expect(code).toBe(1)
+    expect(stderr).toContain('The database is done: the schemas are dropped. Nothing was written: ')
+    expect(await schemas(sql)).toEqual([])
+    expect(filesOf(folder)).toEqual(before)
+    const patch = join(exports, 'repository.patch')
+    expect(stderr).toContain(`\`git apply ${patch}\``)
+    const again = repository(folder)
+    rmSync(join(again, 'supabase/config.toml.referbase'), { recursive: true })
+    const args = ['remove', '--export', join(temporaryFolder(), 'again'), '--db-url', url, '--yes']
+    expect(await referbase(pack, again, args)).toMatchObject({ code: 0 })
+    execFileSync('git', ['apply', patch], { cwd: folder })
+    expect(migrationsOf(folder)).toHaveLength(2)
+    expect(filesOf(folder)).not.toHaveProperty([link])
+    expect(filesOf(again)).toEqual(filesOf(folder))
+  },
+)
+
+test('a file that cannot be removed after the drop is removed by a second call', slow, async () => {
+  const project = await installed()
+  const { folder, url, exports } = project
+  const webhook = 'supabase/functions/referbase-stripe-webhook/index.js'
+  const text = filesOf(folder)[webhook] ?? ''
+  // A folder takes the place of the last file when the plan is made.
+  const first = await removeAfter(project, () => {
+    rmSync(join(folder, webhook))
+    mkdirSync(join(folder, webhook))
+  })
+  expect(first?.code).toBe(1)
+  expect(first?.stderr).toContain('Not everything was written: ')
+  expect(first?.stderr).toContain(`Not written:\nremoved ${webhook}\n`)
+  rmdirSync(join(folder, webhook))
+  write(folder, { [webhook]: text })
+
+  const again = (...args: string[]) => {
+    const other = join(temporaryFolder(), 'again')
+    return referbase(pack, folder, ['remove', '--export', other, '--db-url', url, ...args])
+  }
+  const looked = await again()
+  expect([looked.code, looked.stdout]).toEqual([0, expect.stringContaining(`removed ${webhook}\n`)])
+  expect(filesOf(folder)[webhook]).toBe(text)
+  expect(await again('--yes')).toMatchObject({ code: 0 })
+  const [installedFile = '', removal = ''] = migrationsOf(folder)
+  const { [installedFile]: _, [removal]: dropping, ...rest } = filesOf(folder)
+  expect(dropping).toContain('drop schema if exists referral cascade;')
+  expect(rest).toEqual(filesOf(empty))
+  expect(await again('--yes')).toMatchObject({
+    code: 1,
+    stderr: 'This database has no schema referral.\n',
+  })
+  expect(exportedRows(exports).counts).toEqual({ 'referral.organisations': 2 })
+})
+
+test('it gives up on a lock after ten seconds, and leaves everything', slow, async () => {
   const { folder, sql, exports, remove } = await installed()
   const before = filesOf(folder)
-  // A folder stands where the text is written first.
-  mkdirSync(join(folder, 'supabase/config.toml.referbase/full'), { recursive: true })
-  const { code, stderr } = await remove('--yes')
-  expect(code).toBe(1)
-  expect(stderr).toContain('The database is done: the schemas are dropped. Nothing was written: ')
+  await sql.begin(async (tx) => {
+    await tx`lock table referral.organisations`
+    const { code, stderr } = await remove('--yes')
+    expect([code, stderr]).toEqual([1, expect.stringContaining('for more than 10 seconds')])
+  })
+  expect(await sql`select name from referral.organisations`).toEqual([{ name: 'Acme' }])
+  expect([filesOf(folder), existsSync(exports)]).toEqual([before, false])
+})
+
+test('--json prints one object, before and after', slow, async () => {
+  const { sql, folder, url, exports, remove } = await installed()
+  const other = join(temporaryFolder(), 'other')
+  const args = ['remove', '--export', other, '--db-url', url, '--json']
+  const looked = JSON.parse((await referbase(pack, folder, args)).stdout)
+  const { stdout } = await remove('--yes', '--json')
+  const done = JSON.parse(stdout)
+  expect(looked).toEqual({ ...done, dropped: false, export: other, changes: looked.changes })
+  expect(done).toMatchObject({
+    database: `${new URL(url).host}${new URL(url).pathname}`,
+    dropped: true,
+    export: exports,
+    rows: { 'referral.organisations': 1 },
+    changes: [
+      { path: migrationsOf(folder).at(-1), change: 'added' },
+      { path: 'supabase/config.toml', change: 'changed' },
+      { path: link, change: 'removed' },
+      { path: link.replace('link', 'stripe-webhook'), change: 'removed' },
+    ],
+    left: { before: expect.any(Array), after: expect.any(Array) },
+  })
   expect(await schemas(sql)).toEqual([])
-  expect(filesOf(folder)).toEqual(before)
-  const patch = join(exports, 'repository.patch')
-  expect(stderr).toContain(`\`git apply ${patch}\``)
-  execFileSync('git', ['apply', patch], { cwd: folder })
-  expect(migrationsOf(folder)).toHaveLength(2)
-  expect(filesOf(folder)).not.toHaveProperty([link])
 })
 
 test('a function that the adopter changed stays, with its section', slow, async () => {
@@ -323,15 +404,25 @@ test('a database without a history of migrations gets none', async () => {
 const urlOf = ({ options }: postgres.Sql) =>
   `postgresql://${options.user}:${options.pass}@${options.host[0]}:${options.port[0]}/${options.database}?sslmode=disable`
 
-test('it waits for a row that is being written, and exports it', slow, async () => {
-  const { sql, exports, remove } = await installed()
+/** Calls it while somebody writes a row, does something meanwhile, and lets it go on. */
+async function removeAfter(
+  { sql, remove }: Awaited<ReturnType<typeof installed>>,
+  meanwhile = () => {},
+) {
   let removal: ReturnType<typeof remove> | undefined
   await sql.begin(async (tx) => {
     await tx`insert into referral.organisations values ('Late')`
     removal = remove('--yes')
     await untilBlocked(sql)
+    meanwhile()
   })
-  expect(await removal).toMatchObject({ code: 0 })
+  return removal
+}
+
+test('it waits for a row that is being written, and exports it', slow, async () => {
+  const project = await installed()
+  const { exports } = project
+  expect(await removeAfter(project)).toMatchObject({ code: 0 })
   expect(exportedRows(exports).tables['referral.organisations']).toEqual([
     ['name'],
     ['Acme'],

@@ -10,6 +10,7 @@ import { parseCommission } from '../../cli/setup/commission.ts'
 import { type ReadyProgramName, readyPrograms } from '../../cli/setup/ready-programs.ts'
 import { termDefaults } from '../../cli/setup/term-differences.ts'
 import { slugOf } from '../../cli/setup/wishes.ts'
+import { freePort } from '../../scripts/stack/ports.ts'
 import { referbase, referbaseHere } from '../support/cli.ts'
 import { printedBy, programOf } from '../support/examples.ts'
 import { personOverHttp, stackDatabase } from '../support/http.ts'
@@ -311,8 +312,10 @@ describe('what is missing', () => {
     const refused = await referbase(['setup', '--slug', 'a'], wrongKey)
     expect([refused.code, refused.stderr.split('\n').length]).toEqual([1, 2])
     expect(refused.stderr).toContain('The organisation cannot be read: misconfigured.')
-    const nowhere = { ...stack, SUPABASE_URL: 'http://127.0.0.1:1' }
-    expect((await referbase(['setup', '--slug', 'a'], nowhere)).stderr).toContain('unreachable')
+    const nowhere = { ...stack, SUPABASE_URL: `http://127.0.0.1:${await freePort()}` }
+    expect((await referbase(['setup', '--slug', 'a'], nowhere)).stderr).toBe(
+      'The organisation cannot be read: the project does not respond: ECONNREFUSED. Is SUPABASE_URL right?\n',
+    )
     const { slug } = await anOrganisation()
     const { code, stderr } = await run('--slug', slug, '--ios', 'http://app.test/')
     expect([code, stderr]).toEqual([

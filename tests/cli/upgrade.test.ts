@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { root } from '../../scripts/stack/root.ts'
 import {
   adopterRepository,
+  apply,
   type Files,
   filesOf,
   migrationsOf,
@@ -85,7 +86,7 @@ test(
       join(folder, installed),
       join(folder, installed.replace('referbase_0_2_0', 'friends')),
     )
-    await push(folder, url)
+    await apply(folder, sql)
     await sql`insert into referral.organisations values ('Acme')`
     write(folder, { 'supabase/migrations/20250101000000_early.sql': 'select 1;\n' })
     const before = filesOf(folder)
@@ -137,6 +138,11 @@ Nothing that is new to you.
   expect(stdout).toContain(
     'Changes since 0.2.0:\n\n## 0.3.0\n\nSet the secret X.\n\nNext:\n1. Apply',
   )
+  const again = repository()
+  await referbase(made({ version: '0.2.0', released: first }), again, ['init'])
+  const json = JSON.parse((await referbase(newer, again, ['upgrade', '--json'])).stdout)
+  expect(json).toMatchObject({ version: '0.3.0', from: '0.2.0' })
+  expect(json.notes).toEqual(['Changes since 0.2.0:\n\n## 0.3.0\n\nSet the secret X.\n'])
   expect(stdout).not.toContain('later release')
   expect(stdout).not.toContain('new to you')
 })
@@ -207,7 +213,7 @@ describe('a newer preview', () => {
     await referbase(older(), folder, ['init', '--cron'])
     await sql.unsafe(standInForCron)
     await fresh.sql.unsafe(standInForCron)
-    await push(folder, url)
+    await apply(folder, sql)
 
     const pack = newer()
     const { stdout } = await referbase(pack, folder, ['upgrade', '--cron'])
@@ -226,7 +232,7 @@ describe('a newer preview', () => {
     const { sql, url } = await projectDatabase()
     const folder = repository()
     await referbase(older(), folder, ['init'])
-    await push(folder, url)
+    await apply(folder, sql)
     await sql`insert into referral.organisations values ('Acme')`
     const before = filesOf(folder)
     for (const command of ['upgrade', 'init']) {
@@ -256,7 +262,7 @@ describe('a newer preview', () => {
       const pack = (column: string) =>
         made({ version: '0.2.0', released: first, preview: preview(column) })
       await referbase(pack('slug'), folder, ['init'])
-      await push(folder, url)
+      await apply(folder, sql)
       await referbase(pack('tag'), folder, ['upgrade'])
       expect(migrationsOf(folder)).toHaveLength(4)
       await push(folder, url)

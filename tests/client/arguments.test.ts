@@ -209,13 +209,24 @@ describe('a client', () => {
     }
   })
 
+  test('has no other options', () => {
+    const options = { orgId, cacheSecond: 5 } as never
+    const sentence = 'cacheSecond: no such option'
+    expect(() => createReferralClient(person.supabase, options)).toThrow(sentence)
+    const ofReferrals = { orgId, cacheSeconds: 5 } as never
+    expect(createReferralClient(person.supabase, ofReferrals)).toBeDefined()
+    expect(() => createStaffClient(person.supabase, ofReferrals)).toThrow(
+      'cacheSeconds: no such option',
+    )
+  })
+
   test('is of an organisation', () => {
     for (const wrong of [undefined, null, {}, { orgId: '' }, { org_id: orgId }]) {
       expect(() => createReferralClient(person.supabase, wrong as never)).toThrow(
-        'createReferralClient(supabase, { orgId })',
+        'createReferralClient: orgId: required',
       )
       expect(() => createStaffClient(person.supabase, wrong as never)).toThrow(
-        'createStaffClient(supabase, { orgId })',
+        'createStaffClient: orgId: required',
       )
     }
   })

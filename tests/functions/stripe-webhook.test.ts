@@ -141,7 +141,9 @@ describe('a body', () => {
       http: 413,
       body: { code: 'body_too_large' },
     })
-    expect(await post(new Uint8Array(5_000_000))).toMatchObject({ http: 413 })
+    // The connection is closed before all of it was read, which can take the answer along: then it is sent again.
+    const sent = () => post(new Uint8Array(5_000_000)).then(({ http }) => http, String)
+    await expect.poll(sent, { timeout: 20_000 }).toBe(413)
   })
 
   test('of exactly 1 MiB is taken', async () => {

@@ -7,9 +7,9 @@ import { createFromSource } from '../../scripts/releases/databases.ts'
 import { migrationDrift } from '../../scripts/releases/drift.ts'
 import { testDatabase } from '../support/database.ts'
 import { madeUpProject } from '../support/made-up-project.ts'
-import { throwawayServer } from '../support/throwaway.ts'
+import { testServer } from '../support/test-server.ts'
 
-const server = await throwawayServer()
+const server = testServer()
 const { folder } = madeUpProject(afterAll)
 const sql = postgres(server.url(await createFromSource(server, folder), 'postgres'), {
   max: 1,

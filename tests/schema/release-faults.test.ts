@@ -6,9 +6,9 @@ import { draftMigration } from '../../scripts/releases/draft.ts'
 import { migrationDrift } from '../../scripts/releases/drift.ts'
 import { releaseFaults } from '../../scripts/releases/releases.ts'
 import { madeUpProject, releasedProject } from '../support/made-up-project.ts'
-import { throwawayServer } from '../support/throwaway.ts'
+import { testServer } from '../support/test-server.ts'
 
-const server = await throwawayServer()
+const server = testServer()
 const file = 'supabase/migrations/20260202000000_referbase_0_2_0.sql'
 
 describe('the files and releases.json', () => {

@@ -4,14 +4,15 @@
  */
 import postgres from 'postgres'
 import { afterAll, expect, test } from 'vitest'
+import { brokenPromises, readContract } from '../../scripts/releases/contract.ts'
 import { createFromMigrations } from '../../scripts/releases/databases.ts'
 import { migrationDrift } from '../../scripts/releases/drift.ts'
 import { applyMigrations } from '../../scripts/stack/database.ts'
 import { madeUpReleases } from '../fixtures/made-up/releases.ts'
 import { madeUpProject } from '../support/made-up-project.ts'
-import { throwawayServer } from '../support/throwaway.ts'
+import { testServer } from '../support/test-server.ts'
 
-const server = await throwawayServer()
+const server = testServer()
 const project = madeUpProject(afterAll)
 await project.release('0.2.0')
 const database = await createFromMigrations(server, project.folder)
@@ -55,6 +56,7 @@ const told = async () => ({
 })
 
 const before = await told()
+const promised = await readContract(sql)
 
 test('the first release has what it is about', () => {
   expect(before.calls.map(({ name, balance }) => [name, balance])).toEqual([
@@ -70,7 +72,8 @@ test.for(madeUpReleases)(
   async ({ version, source, migrations }) => {
     project.edit(source)
     for (const text of migrations) project.migrate(text)
-    expect(await migrationDrift(server, project.folder)).toEqual([])
+    // Five calls of the Supabase CLI: the gate looks after the last release only.
+    if (process.env.SOAK_CLI) expect(await migrationDrift(server, project.folder)).toEqual([])
     expect(await project.release(version)).toHaveLength(migrations.length)
     await applyMigrations(server, database, { folder: project.folder })
 
@@ -106,8 +109,9 @@ test('what the releases brought is there, with the data that was moved', async (
   expect(await notesOf(owner)).toEqual(['of Ada', 'of Bea'])
 })
 
-test('after the last release nothing differs, and a new project gets the same', async () => {
+test('after the last release nothing differs, a new project gets the same, and the first contract is kept', async () => {
   expect(await migrationDrift(server, project.folder)).toEqual([])
+  expect(brokenPromises(promised, await readContract(sql))).toEqual([])
   expect(project.read('CHANGELOG.md')).toMatch(
     /^# Changelog\n\n## Unreleased\n\n## 0\.7\.0 - 2026-02-13\n\n(## 0\.\d\.0 - [\d-]+\n\n)+- Balances\.\n$/,
   )

@@ -171,7 +171,6 @@ describe('forfeit_from', () => {
 
 describe('a forfeit settles', () => {
   const terms = { commission: { kind: 'percent', bps: 1000 }, enrolment: 'open' }
-  const at = Math.floor(Date.now() / 1000) + 10
 
   /** Seven customers of the mentor's code, each by another way; a settlement of their sales would post 900 each. */
   async function reached(tx: Sql) {
@@ -179,6 +178,8 @@ describe('a forfeit settles', () => {
     const { id, code } = await codeOf(people.mentor, people.org)
     const [redeemed] = await people.friend.rpc('redeem_code', { code })
     const redemptionId = String(redeemed?.redemption_id)
+    // After the code was made and redeemed, however long that took.
+    const at = Math.floor(Date.now() / 1000) + 1
     for (const event of [
       paidInvoice({ customer: 'cus_1', userId: people.friend.id, at }),
       paidInvoice({ customer: 'cus_2', userId: people.friend.id, at, livemode: true }),

@@ -112,11 +112,20 @@ describe('program', () => {
       await withoutGuards(tx, 'referral.program_terms', async () => {
         await tx`delete from referral.program_terms where program_id = ${here.program}`
       })
-      expect(await check()).toMatchObject({
+      const termless = await check()
+      expect(termless).toMatchObject({
         ok: false,
         message: 'The default program, friends, has no terms in force.',
       })
-      await tx`delete from referral.programs where id = ${here.program}`
+      await here.admin.run(String(termless?.remedy).replace('In the SQL editor: ', ''))
+      expect(await check()).toMatchObject({
+        ok: true,
+        message: 'The default program is second, and is switched on.',
+      })
+      await withoutGuards(tx, 'referral.program_terms', async () => {
+        await tx`delete from referral.program_terms`
+        await tx`delete from referral.programs`
+      })
       expect(await check()).toMatchObject({
         ...{
           ok: false,

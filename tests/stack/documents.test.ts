@@ -22,6 +22,17 @@ test.each(documents)('the links of %s lead to files and headings that exist', (d
   expect(broken.map(({ link }) => link)).toEqual([])
 })
 
+test('the source files that documents name are there', () => {
+  const named = documents
+    .filter((document) => document !== 'docs/decisions.md')
+    .flatMap((document) => [
+      ...textOf(document).matchAll(/`((?:sql|functions|client)\/[\w/-]+\.(?:sql|ts))`/g),
+    ])
+    .map(([, path]) => String(path))
+  expect(named.length).toBeGreaterThan(100)
+  expect(named.filter((path) => !existsSync(join(root, path)))).toEqual([])
+})
+
 test('no document advises to push the configuration, which would switch off e-mail confirmation', () => {
   expect(text.match(/(?<!Do not run )`(?:npx )?supabase config push/g) ?? []).toEqual([])
   expect(text.match(/^\s*npx supabase config push/gm) ?? []).toEqual([])

@@ -1,68 +1,17 @@
-import { spawn, spawnSync } from 'node:child_process'
-import {
-  chmodSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
+import { spawn } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import Stripe from 'stripe'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { migrationsFolder } from '../../scripts/releases/releases.ts'
 import { mark } from '../../scripts/stack/environment-file.ts'
-import { canReach } from '../../scripts/stack/home.ts'
 import { root } from '../../scripts/stack/root.ts'
 import { readEnvironmentFile, type StackEnvironment } from '../../scripts/stack/spawn.ts'
+import { copyOfProject, newFolder, started } from '../support/fresh-stack.ts'
 import { processesWith, type Running, start, until } from '../support/processes.ts'
 
 const { devDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
-const folders: string[] = []
-afterEach(() => {
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
-})
-
-function newFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'referbase-test-'))
-  chmodSync(folder, 0o777)
-  folders.push(folder)
-  return folder
-}
-
-/** A stack that is starting: resolves when it has written its env file. */
-async function started(running: Running, file: string) {
-  const failed = running.ended.then(({ stderr }) => Promise.reject(new Error(stderr)))
-  await Promise.race([until(() => readIfAny(file).includes('SUPABASE_URL=http'), 100), failed])
-  failed.catch(() => {})
-  const environment = readEnvironmentFile(file)
-  // By its ports the stack's processes are known.
-  const ports = [environment.SUPABASE_URL, environment.DATABASE_URL].map((url) =>
-    String(new URL(url).port),
-  )
-  const processes = () =>
-    ports.flatMap((port) => [
-      ...processesWith(`-p ${port} `),
-      ...processesWith(`127.0.0.1:${port},`),
-    ])
-  return { ...running, file, environment, processes }
-}
-
-/** A fresh stack that has written its env file. */
-function freshStack({ args = [], ...options }: Options & { args?: string[] } = {}) {
-  const file = join(newFolder(), 'env')
-  return started(start('start.ts', ['--fresh', '--env-file', file, ...args], options), file)
-}
-
-type Options = Parameters<typeof start>[2]
-
-const readIfAny = (file: string) => (existsSync(file) ? readFileSync(file, 'utf8') : '')
 
 /** Whether the stack is reached at an address that is not 127.0.0.1. */
 const isReachedFromElsewhere = ({ SUPABASE_URL }: { SUPABASE_URL: string }) =>
@@ -70,31 +19,6 @@ const isReachedFromElsewhere = ({ SUPABASE_URL }: { SUPABASE_URL: string }) =>
     () => true,
     () => false,
   )
-
-/** A copy of the project with the installed packages, some left out. */
-function copyOfProject({ without = '' } = {}): string {
-  const copy = newFolder()
-  for (const name of ['scripts', 'cli', 'supabase', 'functions', 'client', 'package.json', 'sql']) {
-    cpSync(join(root, name), join(copy, name), { recursive: true })
-  }
-  mkdirSync(join(copy, 'node_modules'))
-  for (const name of readdirSync(join(root, 'node_modules'))) {
-    if (name !== without)
-      symlinkSync(join(root, 'node_modules', name), join(copy, 'node_modules', name))
-  }
-  return copy
-}
-
-/** A user without rights, and the project; a copy of it where it lies in a folder that they cannot reach. */
-function asNobody() {
-  const user = { uid: 65534, gid: 65534, env: { PATH: process.env.PATH, HOME: newFolder() } }
-  if (canReach(process.execPath, user)) return user
-  const folder = join(newFolder(), 'copy')
-  const hardLinked = spawnSync('cp', ['-al', root, folder]).status === 0
-  if (!hardLinked) expect(spawnSync('cp', ['-a', root, folder]).status).toBe(0)
-  chmodSync(folder, 0o755)
-  return { ...user, folder, node: join(folder, 'node_modules/node/bin/node') }
-}
 
 async function failure(running: Running): Promise<string> {
   const { code, stdout, stderr } = await running.ended
@@ -140,28 +64,6 @@ describe('npm start -- --fresh', () => {
     expect(existsSync(file)).toBe(false)
     expect(existsSync(String(home))).toBe(false)
   })
-
-  test('that is killed leaves functions that end by themselves, and a server that the next start stops, which reads no .env files', async () => {
-    const stack = await freshStack()
-    stack.child.kill('SIGKILL')
-    await stack.ended
-    await until(() => stack.processes().every((line) => line.includes('postgres')))
-
-    const copy = copyOfProject()
-    for (const place of ['.env', 'supabase/.env', '.env.local'])
-      writeFileSync(join(copy, place), 'NOT A LINE = "of any\nkind')
-    const next = await freshStack({ folder: copy })
-    expect(stack.processes()).toEqual([])
-    next.child.kill('SIGTERM')
-    await next.ended
-  }, 120_000)
-
-  test('works as an ordinary user', async () => {
-    const stack = await freshStack(process.getuid?.() === 0 ? asNobody() : {})
-    expect(stack.processes()).toHaveLength(3)
-    stack.child.kill('SIGINT')
-    expect((await stack.ended).code).toBe(0)
-  }, 120_000)
 
   test('removes an old env file at once, and stops when it is interrupted while it starts', async () => {
     const file = join(newFolder(), 'env')

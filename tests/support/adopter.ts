@@ -12,6 +12,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import type postgres from 'postgres'
 import { root } from '../../scripts/stack/root.ts'
 import { supabase } from '../../scripts/stack/supabase.ts'
 import type { Ended } from './processes.ts'
@@ -127,6 +128,21 @@ export async function push(
     folder,
   )
   return { code, text: stdout + stderr }
+}
+
+/** Applies what is pending as a push does, with the history, without the seconds of the Supabase CLI. */
+export async function apply(folder: string, sql: postgres.Sql): Promise<void> {
+  await sql.unsafe(`
+    create schema if not exists supabase_migrations;
+    create table if not exists supabase_migrations.schema_migrations
+      (version text primary key, statements text[], name text)`)
+  for (const path of migrationsOf(folder)) {
+    const [, version = '', name = ''] = /(\d+)_(.*)\.sql$/.exec(path) ?? []
+    const added = await sql`
+      insert into supabase_migrations.schema_migrations (version, name)
+      values (${version}, ${name}) on conflict do nothing returning version`
+    if (added.length > 0) await sql.unsafe(readFileSync(join(folder, path), 'utf8')).simple()
+  }
 }
 
 /** The system's Node where it is version 20, the oldest that the package supports; otherwise the tests' own. */

@@ -7,13 +7,17 @@ type Pass = (request?: Request) => Promise<Response>
 /** Answers a request itself, or alters what the stack answers. */
 export type Alter = (request: Request, pass: Pass) => Promise<Response> | Response
 
-/** Starts it on an address of this machine; `url` takes the place of SUPABASE_URL. */
-export async function startAltered(target: string, hostname = '127.0.0.1') {
+/** Starts it on an address of this machine; `url` takes the place of SUPABASE_URL. `target` can differ by path. */
+export async function startAltered(
+  target: string | ((path: string) => string),
+  hostname = '127.0.0.1',
+) {
+  const targetOf = typeof target === 'string' ? () => target : target
   const altered = { url: '', alter: ((_, pass) => pass()) as Alter }
   const server = serve({
     port: 0,
     hostname,
-    fetch: (raw) => altered.alter(raw, (request = raw) => passOn(target, request)),
+    fetch: (raw) => altered.alter(raw, (request = raw) => passOn(targetOf, request)),
   })
   await new Promise((resolve) => server.once('listening', resolve))
   afterAll(() => new Promise((resolve) => server.close(resolve)))
@@ -21,12 +25,12 @@ export async function startAltered(target: string, hostname = '127.0.0.1') {
   return altered
 }
 
-async function passOn(target: string, request: Request): Promise<Response> {
+async function passOn(targetOf: (path: string) => string, request: Request): Promise<Response> {
   const { pathname, search } = new URL(request.url)
   const headers = new Headers(request.headers)
   for (const name of ['host', 'connection', 'content-length']) headers.delete(name)
   const hasBody = !['GET', 'HEAD'].includes(request.method)
-  const answer = await fetch(target + pathname + search, {
+  const answer = await fetch(targetOf(pathname) + pathname + search, {
     method: request.method,
     headers,
     redirect: 'manual',

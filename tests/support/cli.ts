@@ -1,4 +1,4 @@
-/** `referbase` as a user starts it, in a process of its own, and the same in this one, which costs no start. */
+/** `referbase` as it is built, in a process of its own, and as its source in this one, which costs no start. */
 import { type SpawnOptions, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -13,7 +13,7 @@ export async function referbase(
   options: SpawnOptions = {},
 ): Promise<Ended> {
   const { PATH, NODE_COMPILE_CACHE } = process.env
-  const child = spawn(process.execPath, [join(root, 'cli/main.ts'), ...args], {
+  const child = spawn(process.execPath, [join(root, 'dist/cli.js'), ...args], {
     cwd: root,
     ...options,
     env: { PATH, NODE_COMPILE_CACHE, ...env },

@@ -18,9 +18,8 @@ export async function ownApi() {
   const home = mkdtempSync(join(tmpdir(), 'referbase-api-'))
   const keys = keysOf(home)
   const { console } = globalThis
-  const databaseUrl = inject('servers').admin.replace('DATABASE', String(row?.name))
   const api = await startApi({
-    databaseUrl,
+    databaseUrl: inject('servers').admin.replace('DATABASE', String(row?.name)),
     api: readProject(root).api,
     keys,
     log: join(home, 'api.log'),
@@ -45,6 +44,13 @@ export async function ownApi() {
   const environment = {
     SUPABASE_URL: `http://127.0.0.1:${port}`,
     SUPABASE_SECRET_KEY: keys.secret,
+    SUPABASE_PUBLISHABLE_KEY: keys.publishable,
   }
-  return { sql, environment, database: connect(environment.SUPABASE_URL, keys.secret) }
+  return {
+    sql,
+    environment,
+    database: connect(environment.SUPABASE_URL, keys.secret),
+    /** The schema owner's. */
+    databaseUrl: inject('servers').postgres.replace('DATABASE', String(row?.name)),
+  }
 }
