@@ -63,9 +63,9 @@ export type OperatorJobCalls = {
    * while there is `more`; `runMaintenance` does it too.
    *
    * @example
-   * const { data, error } = await operator.ingestStripeEvent({ event })
+   * const { data, error } = await operator.settleStripeEvents()
    * if (error) throw error
-   * if (data.unsettled) await operator.settleStripeEvents({ stripeAccount: '' })
+   * console.log(data.done, data.more)
    */
   settleStripeEvents(options?: {
     stripeAccount?: string

@@ -380,7 +380,7 @@ describe('earnings', () => {
     const ofMentor = { earnerId: mentor.id }
     const usd = {
       ...{ currency: 'usd', livemode: false, pending: 100, available: 0, in_transit: 0, paid: 0 },
-      ...{ owed: 0, reward_pending: 0, reward_available: 0 },
+      ...{ owed: 0, reward_pending: 0, reward_available: 0, settlement_pending: false },
     }
     expect((await referrals.myEarnings()).data).toEqual([usd])
     expect((await referrals.myEarnings({ livemode: true })).data).toEqual([])

@@ -122,7 +122,7 @@ describe('payments', () => {
 test('events are ingested, and parked ones counted, listed page by page and resolved', async () => {
   const event = { ...(await reduced(paidInvoice())) }
   expect((await operator.ingestStripeEvent({ event })).data).toEqual({
-    ...{ event_id: event.id, status: 'applied' },
+    ...{ event_id: event.id, status: 'applied', unsettled: false },
   })
   expect((await operator.ingestStripeEvent({ event })).data?.status).toBe('duplicate')
   const { error } = await operator.ingestStripeEvent({ event: {} })
@@ -147,7 +147,7 @@ test('events are ingested, and parked ones counted, listed page by page and reso
 
   const { parked: _, ...readable } = parked[0] ?? {}
   expect((await operator.resolveParkedEvent({ event: readable })).data).toEqual({
-    ...{ event_id: ids[0], status: 'applied' },
+    ...{ event_id: ids[0], status: 'applied', unsettled: false },
   })
   expect((await operator.resolveParkedEvent({ event: readable })).data?.status).toBe('duplicate')
   const left = done(await operator.listParkedEvents({ pageSize: 1000 }))

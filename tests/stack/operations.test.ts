@@ -151,8 +151,10 @@ test('the queries of what to watch run as postgres, and say what they should', a
   await fresh`analyze referral.organisations, referral_private.stripe_events`
   const queries = blocksOf(operations).filter(({ language }) => language === 'sql')
   const inline = [...readFileSync(operations, 'utf8').matchAll(/`(select [^`]+)`/g)]
-  expect([queries.length, inline.length]).toEqual([6, 1])
+  expect([queries.length, inline.length]).toEqual([7, 1])
   const answers = new Map<string, readonly object[]>()
+  await fresh`insert into referral_private.to_settle (stripe_account, livemode, payer_id, caused_by)
+    values ('', true, 'cus_1', 'evt_1')`
   for (const text of [
     ...queries.map((block) => block.text),
     ...inline.map(([, text = '']) => text),
@@ -161,6 +163,7 @@ test('the queries of what to watch run as postgres, and say what they should', a
   const of = (text: string) => [...answers].find(([query]) => query.includes(text))?.[1]
   expect(of('as waiting')).toMatchObject([{ waiting: 0n }])
   expect(of('as unvacuumed')).toHaveLength(10)
+  expect(of('as payers')).toEqual([[], [expect.objectContaining({ payers: 1n })]])
   expect(of('as open_for')).toEqual([])
   expect(of('as from_memory')).toHaveLength(1)
   expect(of('referral.health()')).toContainEqual(expect.objectContaining({ name: 'jobs' }))
