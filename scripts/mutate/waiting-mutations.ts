@@ -44,8 +44,8 @@ export const waitingMutations: TextMutation[] = [
   of(
     'an event that is applied',
     'apply_waiting',
-    'if cardinality(v_waiting) > 0 then',
-    'if false then',
+    'where not (e.stated).event_id = any (v_unapplied)',
+    'where false',
     events,
   ),
   of('those that failed', 'apply_waiting', '(p_retry or u.error is null)', 'true', events),

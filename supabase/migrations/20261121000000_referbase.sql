@@ -14053,6 +14053,11 @@ declare
   v_livemode boolean;
   v_unapplied text[] := '{}';
 begin
+  if cardinality(v_waiting) = 0 then
+    return (
+      cardinality(p_new), case when cardinality(p_new) > 0 then referral_private.apply_events(p_new) else '{}' end
+    )::referral_private.applied_events;
+  end if;
   for v_livemode in
     select distinct (e.stated).livemode from unnest(p_new || v_waiting) as e
   loop
@@ -14062,11 +14067,9 @@ begin
       order by (e.stated).event_at, (e.stated).event_id
     ));
   end loop;
-  if cardinality(v_waiting) > 0 then
-    perform referral_private.applied_now(array(
-      select e from unnest(v_waiting) as e where not (e.stated).event_id = any (v_unapplied)
-    ));
-  end if;
+  perform referral_private.applied_now(array(
+    select e from unnest(v_waiting) as e where not (e.stated).event_id = any (v_unapplied)
+  ));
   return (cardinality(p_new || v_waiting), v_unapplied)::referral_private.applied_events;
 end
 $$;
