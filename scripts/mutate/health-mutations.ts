@@ -62,6 +62,18 @@ export const healthMutations: TextMutation[] = [
   of('jobs that no longer run', 'check_jobs', 'v_last < v_hour_ago', 'false'),
   of('jobs that fail', 'check_jobs', 'v_failed is not null', 'false'),
   of(
+    'a settlement that waits',
+    'check_settlement',
+    "interval '10 minutes'",
+    "interval '8 minutes'",
+  ),
+  of(
+    'payers that wait',
+    'check_settlement',
+    'from referral_private.to_settle as q order',
+    'from referral_private.to_settle as q where false order',
+  ),
+  of(
     'a month that the default partition keeps',
     'check_clicks_partition',
     'and not referral_private.is_kept_by_default(ahead.month)',
