@@ -67,6 +67,48 @@ begin
 end
 $$;
 
+-- Takes from those that wait the payers that were asked for and settled, with their sales, and of the payers settled
+-- together with them those that are linked to nobody else: of the others, more must be settled.
+create function referral_private.settled_now(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_asked text[],
+  p_together referral_private.settled_payers
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_elsewhere text[];
+  v_settled text[];
+begin
+  if not exists (select from referral_private.to_settle as q where q.stripe_account = p_stripe_account) then
+    return;
+  end if;
+  v_elsewhere := array(
+    select l.carrier
+    from unnest(referral_private.links_of_carriers(
+      p_stripe_account, p_livemode, array(select c.carrier from unnest(p_together.carriers) as c)
+    )) as l
+    where l.user_id <> all (p_together.user_ids)
+  );
+  v_settled := p_asked || array(
+    select p.payer_id from unnest(p_together.payers) as p
+    except
+    select c.payer_id from unnest(p_together.carriers) as c where c.carrier in (select unnest(v_elsewhere))
+  );
+  v_settled := v_settled || array(
+    select s.sale_id from referral_private.sales as s
+    where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.payer_id = any (v_settled)
+  );
+  delete from referral_private.to_settle as q
+  where q.stripe_account = p_stripe_account and q.livemode = p_livemode and q.payer_id = any (v_settled);
+end
+$$;
+
 -- Settles these payers, the payers whose commissions change by it, and these sales, whose old and new payers they are.
 -- What is too much for one transaction waits in `to_settle`; so does all, if it may wait and the payers have many
 -- sales. The Stripe account lock is held exclusively.
@@ -93,23 +135,28 @@ as $$
 declare
   v_max constant int := referral_private.settled_at_once();
   v_cause constant text := (p_causes[1]).event_id;
-  -- A sale that is gone may have been all that linked its payer to a person: what it carries is settled too.
-  v_payers text[] := p_payer_ids || p_sale_ids;
+  -- Who must be settled: those asked for, and those whose commissions change by it. A sale that is gone may have been
+  -- all that linked its payer to a person: what it carries is settled too.
+  v_asked text[] := p_payer_ids || p_sale_ids;
+  v_payers text[];
   v_sales text[];
   v_moved text[];
   v_together referral_private.settled_payers;
   v_settled referral_private.settlement;
 begin
   loop
-    v_together := referral_private.payers_together(p_stripe_account, p_livemode, v_payers);
+    v_together := referral_private.payers_together(p_stripe_account, p_livemode, v_asked);
     v_payers := array(select p.payer_id from unnest(v_together.payers) as p);
     v_sales := p_sale_ids || array(
       select s.sale_id from referral_private.sales as s
       where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.payer_id = any (v_payers)
     );
-    exit when cardinality(v_sales) = 0;
-    if p_may_wait and cardinality(v_sales) > 4 * v_max then
-      perform referral_private.settle_later(p_stripe_account, p_livemode, p_payer_ids || p_sale_ids, v_cause);
+    -- A payer that waited may have lost all its sales.
+    if p_may_wait and cardinality(v_sales) = 0 then
+      perform referral_private.settled_now(p_stripe_account, p_livemode, v_asked, v_together);
+      return;
+    elsif p_may_wait and cardinality(v_sales) > 4 * v_max then
+      perform referral_private.settle_later(p_stripe_account, p_livemode, v_asked, v_cause);
       return;
     end if;
     v_settled := referral_private.settlement_of(p_stripe_account, p_livemode, v_together);
@@ -122,18 +169,15 @@ begin
       );
       exit;
     end if;
-    v_payers := v_payers || v_moved;
+    v_asked := v_asked || v_moved;
   end loop;
-  perform referral_private.settled_now(p_stripe_account, p_livemode, v_payers || v_sales);
-  if cardinality(v_sales) = 0 then
-    return;
-  end if;
+  perform referral_private.settled_now(p_stripe_account, p_livemode, v_asked, v_together);
   perform referral_private.settle_redemptions(p_stripe_account, p_livemode, v_settled);
   -- All of one person is computed anew for each piece: of very many sales the pieces are an eighth.
   if referral_private.post_differences(
     p_stripe_account, p_livemode, v_sales, v_settled.won, p_causes, greatest(v_max, cardinality(v_sales) / 8)
   ) then
-    perform referral_private.settle_later(p_stripe_account, p_livemode, p_payer_ids || p_sale_ids, v_cause);
+    perform referral_private.settle_later(p_stripe_account, p_livemode, v_asked, v_cause);
   end if;
 end
 $$;

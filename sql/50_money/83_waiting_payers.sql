@@ -1,8 +1,50 @@
 -- Payers that wait are settled piece by piece, each in a transaction of its own.
 
+-- Settles these payers that waited, those that are sales by their payers too, and returns how many could be settled.
+-- One that cannot be, because of an error that does not pass, waits on with it, and stops no other.
+create function referral_private.settle_each(p_stripe_account text, p_livemode boolean, p_ids text[], p_cause text)
+returns int
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_count constant int := cardinality(p_ids);
+  v_sold referral_private.sales[] := array(
+    select s from referral_private.sales as s
+    where s.sale_id = any (p_ids) and s.stripe_account = p_stripe_account and s.livemode = p_livemode
+  );
+begin
+  begin
+    perform referral_private.settle_at_once(
+      p_stripe_account, p_livemode, p_ids || array(select s.payer_id from unnest(v_sold) as s),
+      array(select unnest(p_ids) except select s.sale_id from unnest(v_sold) as s),
+      array[(null, p_cause)::referral_private.cause], false
+    );
+    return v_count;
+  exception
+    when others then
+      if referral_private.is_passing_error(sqlstate) then
+        raise;
+      end if;
+      if v_count = 1 then
+        raise warning 'referral: payer % waits: %: %', p_ids[1], sqlstate, sqlerrm;
+        insert into referral_private.to_settle (stripe_account, livemode, payer_id, caused_by, error)
+        values (p_stripe_account, p_livemode, p_ids[1], p_cause, sqlstate)
+        on conflict on constraint to_settle_pkey do update
+        set error = excluded.error, tried_at = excluded.tried_at;
+        return 0;
+      end if;
+  end;
+  return referral_private.settle_each(p_stripe_account, p_livemode, p_ids[:v_count / 2], p_cause)
+    + referral_private.settle_each(p_stripe_account, p_livemode, p_ids[v_count / 2 + 1:], p_cause);
+end
+$$;
+
 -- Settles those that have waited longest, on an account whose lock is held. At least one payer is settled, and not many
--- sales together. Returns how many waited.
-create function referral_private.settle_waiting(p_stripe_account text)
+-- sales together; those that failed before, where that is asked for. Returns how many were settled.
+create function referral_private.settle_waiting(p_stripe_account text, p_retry boolean)
 returns int
 language plpgsql
 volatile
@@ -19,12 +61,12 @@ begin
     with
       oldest as materialized (
         select q.* from referral_private.to_settle as q
-        where q.stripe_account = p_stripe_account
-        order by q.queued_at, q.payer_id
+        where q.stripe_account = p_stripe_account and (p_retry or q.error is null)
+        order by q.tried_at, q.payer_id, q.livemode
         limit v_max
       ),
       counted as (
-        select o.*, sold.sales, sum(sold.sales) over (order by o.queued_at, o.payer_id) as sum
+        select o.*, sold.sales, sum(sold.sales) over (order by o.tried_at, o.payer_id, o.livemode) as sum
         from oldest as o
         cross join lateral (
           select count(*) as sales from referral_private.sales as s
@@ -42,20 +84,9 @@ begin
     from taken as t
     group by t.livemode
   loop
-    perform referral_private.settle_at_once(
-      p_stripe_account, v_piece.livemode, v_piece.ids || array(
-        select s.payer_id from referral_private.sales as s
-        where s.sale_id = any (v_piece.ids) and s.stripe_account = p_stripe_account
-          and s.livemode = v_piece.livemode
-      ), array(
-        select unnest(v_piece.ids)
-        except
-        select s.sale_id from referral_private.sales as s
-        where s.sale_id = any (v_piece.ids) and s.stripe_account = p_stripe_account
-          and s.livemode = v_piece.livemode
-      ), array[(null, v_piece.caused_by)::referral_private.cause], false
+    v_settled := v_settled + referral_private.settle_each(
+      p_stripe_account, v_piece.livemode, v_piece.ids, v_piece.caused_by
     );
-    v_settled := v_settled + cardinality(v_piece.ids);
   end loop;
   return v_settled;
 end

@@ -39,8 +39,8 @@ begin
   insert into referral_private.unapplied_events as u (stripe_account, livemode, event_id, event_created_at, error)
   values (p_stated.stripe_account, p_stated.livemode, p_stated.event_id, p_stated.event_at, p_error)
   on conflict on constraint unapplied_events_pkey do update
-  set error = excluded.error
-  where u.error is distinct from excluded.error;
+  set error = excluded.error, tried_at = case when p_error is null then u.tried_at else excluded.tried_at end
+  where p_error is not null or u.error is not null;
 end
 $$;
 

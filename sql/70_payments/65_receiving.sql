@@ -67,7 +67,7 @@ declare
     from (
       select u.* from referral_private.unapplied_events as u
       where u.stripe_account = p_stripe_account and (p_retry or u.error is null)
-      order by u.stored_at
+      order by u.tried_at
       limit p_max
     ) as u
     join referral_private.stripe_events as e

@@ -8719,10 +8719,14 @@ create table referral_private.to_settle (
   payer_id text collate "C" not null,
   caused_by text collate "C" not null,
   queued_at timestamptz not null default clock_timestamp(),
+  -- When it was queued, or failed last: who failed comes after the others.
+  tried_at timestamptz not null default clock_timestamp(),
+  -- With which error it could not be settled; then only `run_maintenance` tries again.
+  error text,
   constraint to_settle_pkey primary key (payer_id, stripe_account, livemode)
 );
 
-create index to_settle_by_age on referral_private.to_settle (stripe_account, queued_at, payer_id);
+create index to_settle_by_age on referral_private.to_settle (stripe_account, tried_at, payer_id);
 
 alter table referral_private.to_settle enable row level security;
 
@@ -8756,26 +8760,12 @@ as $$
 declare
   v_now constant timestamptz := clock_timestamp();
 begin
-  insert into referral_private.to_settle (stripe_account, livemode, payer_id, caused_by, queued_at)
-  select p_stripe_account, p_livemode, payer_id, p_cause, v_now
+  insert into referral_private.to_settle (stripe_account, livemode, payer_id, caused_by, queued_at, tried_at)
+  select p_stripe_account, p_livemode, payer_id, p_cause, v_now, v_now
   from (select distinct unnest(p_payer_ids) as payer_id) as waiting
-  on conflict do nothing;
-end
-$$;
-
--- Takes payers that are settled now from those that wait.
-create function referral_private.settled_now(p_stripe_account text, p_livemode boolean, p_payer_ids text[])
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if exists (select from referral_private.to_settle as q where q.stripe_account = p_stripe_account) then
-    delete from referral_private.to_settle as q
-    where q.stripe_account = p_stripe_account and q.livemode = p_livemode and q.payer_id = any (p_payer_ids);
-  end if;
+  on conflict on constraint to_settle_pkey do update
+  set error = null
+  where to_settle.error is not null;
 end
 $$;
 
@@ -8848,6 +8838,48 @@ begin
 end
 $$;
 
+-- Takes from those that wait the payers that were asked for and settled, with their sales, and of the payers settled
+-- together with them those that are linked to nobody else: of the others, more must be settled.
+create function referral_private.settled_now(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_asked text[],
+  p_together referral_private.settled_payers
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_elsewhere text[];
+  v_settled text[];
+begin
+  if not exists (select from referral_private.to_settle as q where q.stripe_account = p_stripe_account) then
+    return;
+  end if;
+  v_elsewhere := array(
+    select l.carrier
+    from unnest(referral_private.links_of_carriers(
+      p_stripe_account, p_livemode, array(select c.carrier from unnest(p_together.carriers) as c)
+    )) as l
+    where l.user_id <> all (p_together.user_ids)
+  );
+  v_settled := p_asked || array(
+    select p.payer_id from unnest(p_together.payers) as p
+    except
+    select c.payer_id from unnest(p_together.carriers) as c where c.carrier in (select unnest(v_elsewhere))
+  );
+  v_settled := v_settled || array(
+    select s.sale_id from referral_private.sales as s
+    where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.payer_id = any (v_settled)
+  );
+  delete from referral_private.to_settle as q
+  where q.stripe_account = p_stripe_account and q.livemode = p_livemode and q.payer_id = any (v_settled);
+end
+$$;
+
 -- Settles these payers, the payers whose commissions change by it, and these sales, whose old and new payers they are.
 -- What is too much for one transaction waits in `to_settle`; so does all, if it may wait and the payers have many
 -- sales. The Stripe account lock is held exclusively.
@@ -8874,23 +8906,28 @@ as $$
 declare
   v_max constant int := referral_private.settled_at_once();
   v_cause constant text := (p_causes[1]).event_id;
-  -- A sale that is gone may have been all that linked its payer to a person: what it carries is settled too.
-  v_payers text[] := p_payer_ids || p_sale_ids;
+  -- Who must be settled: those asked for, and those whose commissions change by it. A sale that is gone may have been
+  -- all that linked its payer to a person: what it carries is settled too.
+  v_asked text[] := p_payer_ids || p_sale_ids;
+  v_payers text[];
   v_sales text[];
   v_moved text[];
   v_together referral_private.settled_payers;
   v_settled referral_private.settlement;
 begin
   loop
-    v_together := referral_private.payers_together(p_stripe_account, p_livemode, v_payers);
+    v_together := referral_private.payers_together(p_stripe_account, p_livemode, v_asked);
     v_payers := array(select p.payer_id from unnest(v_together.payers) as p);
     v_sales := p_sale_ids || array(
       select s.sale_id from referral_private.sales as s
       where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.payer_id = any (v_payers)
     );
-    exit when cardinality(v_sales) = 0;
-    if p_may_wait and cardinality(v_sales) > 4 * v_max then
-      perform referral_private.settle_later(p_stripe_account, p_livemode, p_payer_ids || p_sale_ids, v_cause);
+    -- A payer that waited may have lost all its sales.
+    if p_may_wait and cardinality(v_sales) = 0 then
+      perform referral_private.settled_now(p_stripe_account, p_livemode, v_asked, v_together);
+      return;
+    elsif p_may_wait and cardinality(v_sales) > 4 * v_max then
+      perform referral_private.settle_later(p_stripe_account, p_livemode, v_asked, v_cause);
       return;
     end if;
     v_settled := referral_private.settlement_of(p_stripe_account, p_livemode, v_together);
@@ -8903,18 +8940,15 @@ begin
       );
       exit;
     end if;
-    v_payers := v_payers || v_moved;
+    v_asked := v_asked || v_moved;
   end loop;
-  perform referral_private.settled_now(p_stripe_account, p_livemode, v_payers || v_sales);
-  if cardinality(v_sales) = 0 then
-    return;
-  end if;
+  perform referral_private.settled_now(p_stripe_account, p_livemode, v_asked, v_together);
   perform referral_private.settle_redemptions(p_stripe_account, p_livemode, v_settled);
   -- All of one person is computed anew for each piece: of very many sales the pieces are an eighth.
   if referral_private.post_differences(
     p_stripe_account, p_livemode, v_sales, v_settled.won, p_causes, greatest(v_max, cardinality(v_sales) / 8)
   ) then
-    perform referral_private.settle_later(p_stripe_account, p_livemode, p_payer_ids || p_sale_ids, v_cause);
+    perform referral_private.settle_later(p_stripe_account, p_livemode, v_asked, v_cause);
   end if;
 end
 $$;
@@ -9103,9 +9137,51 @@ execute function referral_private.settle_ahead_of_code();
 
 -- Payers that wait are settled piece by piece, each in a transaction of its own.
 
+-- Settles these payers that waited, those that are sales by their payers too, and returns how many could be settled.
+-- One that cannot be, because of an error that does not pass, waits on with it, and stops no other.
+create function referral_private.settle_each(p_stripe_account text, p_livemode boolean, p_ids text[], p_cause text)
+returns int
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_count constant int := cardinality(p_ids);
+  v_sold referral_private.sales[] := array(
+    select s from referral_private.sales as s
+    where s.sale_id = any (p_ids) and s.stripe_account = p_stripe_account and s.livemode = p_livemode
+  );
+begin
+  begin
+    perform referral_private.settle_at_once(
+      p_stripe_account, p_livemode, p_ids || array(select s.payer_id from unnest(v_sold) as s),
+      array(select unnest(p_ids) except select s.sale_id from unnest(v_sold) as s),
+      array[(null, p_cause)::referral_private.cause], false
+    );
+    return v_count;
+  exception
+    when others then
+      if referral_private.is_passing_error(sqlstate) then
+        raise;
+      end if;
+      if v_count = 1 then
+        raise warning 'referral: payer % waits: %: %', p_ids[1], sqlstate, sqlerrm;
+        insert into referral_private.to_settle (stripe_account, livemode, payer_id, caused_by, error)
+        values (p_stripe_account, p_livemode, p_ids[1], p_cause, sqlstate)
+        on conflict on constraint to_settle_pkey do update
+        set error = excluded.error, tried_at = excluded.tried_at;
+        return 0;
+      end if;
+  end;
+  return referral_private.settle_each(p_stripe_account, p_livemode, p_ids[:v_count / 2], p_cause)
+    + referral_private.settle_each(p_stripe_account, p_livemode, p_ids[v_count / 2 + 1:], p_cause);
+end
+$$;
+
 -- Settles those that have waited longest, on an account whose lock is held. At least one payer is settled, and not many
--- sales together. Returns how many waited.
-create function referral_private.settle_waiting(p_stripe_account text)
+-- sales together; those that failed before, where that is asked for. Returns how many were settled.
+create function referral_private.settle_waiting(p_stripe_account text, p_retry boolean)
 returns int
 language plpgsql
 volatile
@@ -9122,12 +9198,12 @@ begin
     with
       oldest as materialized (
         select q.* from referral_private.to_settle as q
-        where q.stripe_account = p_stripe_account
-        order by q.queued_at, q.payer_id
+        where q.stripe_account = p_stripe_account and (p_retry or q.error is null)
+        order by q.tried_at, q.payer_id, q.livemode
         limit v_max
       ),
       counted as (
-        select o.*, sold.sales, sum(sold.sales) over (order by o.queued_at, o.payer_id) as sum
+        select o.*, sold.sales, sum(sold.sales) over (order by o.tried_at, o.payer_id, o.livemode) as sum
         from oldest as o
         cross join lateral (
           select count(*) as sales from referral_private.sales as s
@@ -9145,20 +9221,9 @@ begin
     from taken as t
     group by t.livemode
   loop
-    perform referral_private.settle_at_once(
-      p_stripe_account, v_piece.livemode, v_piece.ids || array(
-        select s.payer_id from referral_private.sales as s
-        where s.sale_id = any (v_piece.ids) and s.stripe_account = p_stripe_account
-          and s.livemode = v_piece.livemode
-      ), array(
-        select unnest(v_piece.ids)
-        except
-        select s.sale_id from referral_private.sales as s
-        where s.sale_id = any (v_piece.ids) and s.stripe_account = p_stripe_account
-          and s.livemode = v_piece.livemode
-      ), array[(null, v_piece.caused_by)::referral_private.cause], false
+    v_settled := v_settled + referral_private.settle_each(
+      p_stripe_account, v_piece.livemode, v_piece.ids, v_piece.caused_by
     );
-    v_settled := v_settled + cardinality(v_piece.ids);
   end loop;
   return v_settled;
 end
@@ -9728,6 +9793,34 @@ begin
 end
 $$;
 
+-- Whether a decision waits to be settled, and somebody may earn by it: payers whom it is about are theirs, or carry
+-- codes of theirs.
+create function referral_private.may_earn_later(p_stripe_account text, p_decision referral.decisions, p_user_id uuid)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select
+    from unnest('{true,false}'::boolean[]) as mode
+    cross join lateral referral_private.payers_of_decision(p_stripe_account, mode, p_decision) as payer_ids
+    where p_user_id is not null and exists (
+      select from referral_private.to_settle as q
+      where q.stripe_account = p_stripe_account and q.livemode = mode and q.payer_id = any (payer_ids)
+    ) and payer_ids && (
+      referral_private.payers_of_users(p_stripe_account, mode, array[p_user_id])
+      || referral_private.payers_of_codes(p_stripe_account, mode, p_decision.org_id, array(
+        select c.id from referral.codes as c
+        where c.org_id = p_decision.org_id and p_user_id in (c.referrer_id, c.beneficiary_id)
+      ))
+    )
+  );
+end
+$$;
+
 -- Brings the redemption and all sales that a decision is about to what the decisions say now. One pass per mode: a
 -- forfeit of a referrer with many payers holds the Stripe account lock for all of them. Raises `not_allowed` where the
 -- caller, other than the operator, is owed more by it.
@@ -9753,7 +9846,7 @@ begin
     select from referral_private.amounts_owed(p_decision.org_id, auth.uid()) as o
     left join unnest(v_before) as b on b.livemode = o.livemode and b.currency = o.currency
     where o.amount > coalesce(b.amount, 0)
-  ) then
+  ) or referral_private.may_earn_later(p_stripe_account, p_decision, auth.uid()) then
     perform referral_private.raise_error(
       'not_allowed', 'you would earn more by what you decide: ask somebody else, or the operator'
     );
@@ -13248,6 +13341,8 @@ create table referral_private.unapplied_events (
   event_id text not null,
   event_created_at timestamptz not null,
   stored_at timestamptz not null default clock_timestamp(),
+  -- When it was stored, or failed last: what failed comes after the others.
+  tried_at timestamptz not null default clock_timestamp(),
   -- With which error of ours it could not be applied; then only `run_maintenance` tries again.
   error text,
   constraint unapplied_events_pkey primary key (event_id, event_created_at, stripe_account, livemode),
@@ -13261,7 +13356,7 @@ create table referral_private.unapplied_events (
       on delete restrict
 );
 
-create index unapplied_events_by_age on referral_private.unapplied_events (stripe_account, stored_at);
+create index unapplied_events_by_age on referral_private.unapplied_events (stripe_account, tried_at);
 
 alter table referral_private.unapplied_events enable row level security;
 
@@ -13476,7 +13571,7 @@ begin
     where (p_stripe_account is null or u.stripe_account = p_stripe_account) and u.error is null
   ) or exists (
     select from referral_private.to_settle as q
-    where p_stripe_account is null or q.stripe_account = p_stripe_account
+    where (p_stripe_account is null or q.stripe_account = p_stripe_account) and q.error is null
   );
 end
 $$;
@@ -13739,8 +13834,8 @@ begin
   insert into referral_private.unapplied_events as u (stripe_account, livemode, event_id, event_created_at, error)
   values (p_stated.stripe_account, p_stated.livemode, p_stated.event_id, p_stated.event_at, p_error)
   on conflict on constraint unapplied_events_pkey do update
-  set error = excluded.error
-  where u.error is distinct from excluded.error;
+  set error = excluded.error, tried_at = case when p_error is null then u.tried_at else excluded.tried_at end
+  where p_error is not null or u.error is not null;
 end
 $$;
 
@@ -14038,7 +14133,7 @@ declare
     from (
       select u.* from referral_private.unapplied_events as u
       where u.stripe_account = p_stripe_account and (p_retry or u.error is null)
-      order by u.stored_at
+      order by u.tried_at
       limit p_max
     ) as u
     join referral_private.stripe_events as e
@@ -14163,9 +14258,9 @@ begin
   for v_stripe_account in
     select w.stripe_account
     from (
-      select u.stripe_account, u.stored_at as since from referral_private.unapplied_events as u
+      select u.stripe_account, u.tried_at as since from referral_private.unapplied_events as u
       union all
-      select q.stripe_account, q.queued_at from referral_private.to_settle as q
+      select q.stripe_account, q.tried_at from referral_private.to_settle as q
     ) as w
     group by w.stripe_account
     order by min(w.since)
@@ -14193,7 +14288,7 @@ begin
   if v_applied.tried > cardinality(v_applied.unapplied) then
     return v_applied.tried - cardinality(v_applied.unapplied);
   end if;
-  return referral_private.settle_waiting(p_stripe_account);
+  return referral_private.settle_waiting(p_stripe_account, p_retry);
 end
 $$;
 
@@ -14224,7 +14319,7 @@ begin
   ) then
     v_done := referral_private.settle_piece(v_stripe_account, p_stripe_account is null);
   end if;
-  return query select v_done, referral_private.is_unsettled(coalesce(v_stripe_account, p_stripe_account));
+  return query select v_done, referral_private.is_unsettled(p_stripe_account);
 end
 $$;
 
@@ -15436,7 +15531,7 @@ begin
     where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (p_sale_ids)
       and exists (
         select
-        from unnest((referral_private.payers_together(p_stripe_account, p_livemode, array[s.payer_id])).payers) as p
+        from unnest((referral_private.payers_together(p_stripe_account, p_livemode, array[s.payer_id])).carriers) as p
         join referral_private.to_settle as q
           on q.payer_id = p.payer_id and q.stripe_account = p_stripe_account and q.livemode = p_livemode
       )
@@ -16237,11 +16332,11 @@ begin
       limit 1000
     )
     union all
-    (select q.queued_at, null from referral_private.to_settle as q order by q.queued_at limit 1000)
+    (select q.queued_at, q.error from referral_private.to_settle as q order by q.queued_at limit 1000)
   ) as w;
   return referral_private.checked(
     'settlement', case
-      when v_since < clock_timestamp() - interval '10 minutes' then
+      when v_since < clock_timestamp() - interval '10 minutes' or v_errors is not null then
         'Events and payers that wait to be settled: ' || referral_private.counted(v_found) || ', since '
           || referral_private.iso_time(v_since) || coalesce(', with errors: ' || v_errors, '') || '.'
     end, 'Nothing waits to be settled for long.',
