@@ -151,8 +151,7 @@ begin
       select s.sale_id from referral_private.sales as s
       where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.payer_id = any (v_payers)
     );
-    -- A payer that waited may have lost all its sales.
-    if p_may_wait and cardinality(v_sales) = 0 then
+    if cardinality(v_sales) = 0 then
       perform referral_private.settled_now(p_stripe_account, p_livemode, v_asked, v_together);
       return;
     elsif p_may_wait and cardinality(v_sales) > 4 * v_max then

@@ -1,8 +1,6 @@
 /** What settling in pieces must not lose: who moves, who waits for another's sake, and what a decision may not bring. */
 import { expect, test } from 'vitest'
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
-import { paidInvoicePayment } from '../fixtures/stripe/invoice-payment-paid.ts'
-import { succeededIntent } from '../fixtures/stripe/payment-intent-succeeded.ts'
 import { type Actor, operator, person, refusal } from '../support/actors.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
 import { ingest, queued, reduced, settleAccount } from '../support/ingest.ts'
@@ -84,28 +82,6 @@ test('a payer that waits, also for its former person’s sake, is not settled by
     await settleAccount(tx, '')
     await checkLedger(tx)
     expect(await verified(tx)).toMatchObject({ faults: [] })
-  }))
-
-test('a payer whose only sale is gone has no rank any more, however it is settled', () =>
-  undone(sql, async (tx) => {
-    await most(tx, 1)
-    const { org, mentor, friend } = await scene(tx, { ...terms, commission: undefined, tiers })
-    const { code } = await codeOf(mentor, org)
-    await friend.rpc('redeem_code', { code })
-    const about = { userId: friend.id, code, at: now() + 10 }
-    await ingest(tx, succeededIntent({ id: 'pi_1', customer: 'cus_1', ...about }))
-    await settleAccount(tx, '')
-    expect(await tx`select status from referral.redemptions`).toEqual([{ status: 'confirmed' }])
-    // The customer, and the sale that is one no more, wait, and are settled one by one.
-    await most(tx, 0)
-    await ingest(tx, paidInvoicePayment({ id: 'inpay_1', invoice: 'in_1', intent: 'pi_1' }))
-    await most(tx, 1)
-    const rows = await tx`select payer_id from referral_private.to_settle order by 1`
-    expect(rows.map(({ payer_id }) => payer_id)).toEqual(['cus_1', 'pi_1'])
-    await settleAccount(tx, '')
-    expect(await tx`select payer_id from referral_private.referrals`).toEqual([])
-    expect(await tx`select status from referral.redemptions`).toEqual([{ status: 'pending' }])
-    await checkLedger(tx)
   }))
 
 test('nobody earns by what they decide, also where its payers wait', () =>
