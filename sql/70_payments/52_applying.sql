@@ -27,7 +27,7 @@ begin
 end
 $$;
 
--- Makes an event wait to be applied; with an error, until `run_maintenance` tries again.
+-- Makes an event wait to be applied; with an error, or if time ran out for it alone, until `run_maintenance` tries again.
 create function referral_private.apply_later(p_stated referral_private.stated_event, p_error text default null)
 returns void
 language plpgsql
@@ -35,11 +35,19 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_is_slow constant boolean := coalesce(p_error = '57014', false);
 begin
-  insert into referral_private.unapplied_events as u (stripe_account, livemode, event_id, event_created_at, error)
-  values (p_stated.stripe_account, p_stated.livemode, p_stated.event_id, p_stated.event_at, p_error)
+  insert into referral_private.unapplied_events as u (
+    stripe_account, livemode, event_id, event_created_at, tries, error
+  )
+  values (
+    p_stated.stripe_account, p_stated.livemode, p_stated.event_id, p_stated.event_at, v_is_slow::int,
+    case when not v_is_slow then p_error end
+  )
   on conflict on constraint unapplied_events_pkey do update
-  set error = excluded.error, tried_at = case when p_error is null then u.tried_at else excluded.tried_at end
+  set error = case when not v_is_slow or u.tries >= 3 then p_error end, tried_at = excluded.tried_at,
+    tries = least(u.tries + excluded.tries, 4)
   where p_error is not null or u.error is not null;
 end
 $$;
@@ -103,7 +111,8 @@ begin
   end;
   if referral_private.is_passing_error(v_sqlstate) then
     raise warning 'referral: % events wait: %: %', v_count, v_sqlstate, v_message;
-    perform referral_private.apply_later((e).stated) from unnest(p_events) as e;
+    perform referral_private.apply_later((e).stated, case v_sqlstate when '57014' then v_sqlstate end)
+    from unnest(p_events) as e;
     return array(select ((e).stated).event_id from unnest(p_events) as e);
   elsif v_count > 1 then
     return referral_private.apply_events(p_events[:v_count / 2])

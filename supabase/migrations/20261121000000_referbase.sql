@@ -13342,6 +13342,8 @@ create table referral_private.unapplied_events (
   stored_at timestamptz not null default clock_timestamp(),
   -- When it was stored, or failed last: what failed comes after the others.
   tried_at timestamptz not null default clock_timestamp(),
+  -- In how many calls it was when time ran out. Those of more calls come later, and fewer together.
+  tries int not null default 0,
   -- With which error of ours it could not be applied; then only `run_maintenance` tries again.
   error text,
   constraint unapplied_events_pkey primary key (event_id, event_created_at, stripe_account, livemode),
@@ -13355,7 +13357,7 @@ create table referral_private.unapplied_events (
       on delete restrict
 );
 
-create index unapplied_events_by_age on referral_private.unapplied_events (stripe_account, tried_at);
+create index unapplied_events_by_age on referral_private.unapplied_events (stripe_account, tries, tried_at);
 
 alter table referral_private.unapplied_events enable row level security;
 
@@ -13821,7 +13823,7 @@ begin
 end
 $$;
 
--- Makes an event wait to be applied; with an error, until `run_maintenance` tries again.
+-- Makes an event wait to be applied; with an error, or if time ran out for it alone, until `run_maintenance` tries again.
 create function referral_private.apply_later(p_stated referral_private.stated_event, p_error text default null)
 returns void
 language plpgsql
@@ -13829,11 +13831,19 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_is_slow constant boolean := coalesce(p_error = '57014', false);
 begin
-  insert into referral_private.unapplied_events as u (stripe_account, livemode, event_id, event_created_at, error)
-  values (p_stated.stripe_account, p_stated.livemode, p_stated.event_id, p_stated.event_at, p_error)
+  insert into referral_private.unapplied_events as u (
+    stripe_account, livemode, event_id, event_created_at, tries, error
+  )
+  values (
+    p_stated.stripe_account, p_stated.livemode, p_stated.event_id, p_stated.event_at, v_is_slow::int,
+    case when not v_is_slow then p_error end
+  )
   on conflict on constraint unapplied_events_pkey do update
-  set error = excluded.error, tried_at = case when p_error is null then u.tried_at else excluded.tried_at end
+  set error = case when not v_is_slow or u.tries >= 3 then p_error end, tried_at = excluded.tried_at,
+    tries = least(u.tries + excluded.tries, 4)
   where p_error is not null or u.error is not null;
 end
 $$;
@@ -13897,7 +13907,8 @@ begin
   end;
   if referral_private.is_passing_error(v_sqlstate) then
     raise warning 'referral: % events wait: %: %', v_count, v_sqlstate, v_message;
-    perform referral_private.apply_later((e).stated) from unnest(p_events) as e;
+    perform referral_private.apply_later((e).stated, case v_sqlstate when '57014' then v_sqlstate end)
+    from unnest(p_events) as e;
     return array(select ((e).stated).event_id from unnest(p_events) as e);
   elsif v_count > 1 then
     return referral_private.apply_events(p_events[:v_count / 2])
@@ -14111,7 +14122,7 @@ $$;
 create type referral_private.applied_events as (tried int, unapplied text[]);
 
 -- Applies these new events, and with them those of the Stripe account that have waited longest, so many at most. Those
--- that failed before are tried where that is asked for. The Stripe account lock is held.
+-- that failed before are tried where that is asked for; where time ran out, fewer each time. The Stripe account lock is held.
 create function referral_private.apply_waiting(
   p_stripe_account text,
   p_new referral_private.accepted_event[],
@@ -14127,13 +14138,24 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 as $$
 declare
+  -- A new event is applied with those only for which time never ran out.
+  v_tries constant int := case
+    when cardinality(p_new) > 0 then 0
+    else (
+      select u.tries from referral_private.unapplied_events as u
+      where u.stripe_account = p_stripe_account and (p_retry or u.error is null)
+      order by u.tries
+      limit 1
+    )
+  end;
   v_waiting referral_private.accepted_event[] := array(
     select (e.type, referral_private.stated_event_of(e.event))::referral_private.accepted_event
     from (
       select u.* from referral_private.unapplied_events as u
       where u.stripe_account = p_stripe_account and (p_retry or u.error is null)
+        and u.tries = v_tries
       order by u.tried_at
-      limit p_max
+      limit greatest(p_max >> (3 * v_tries), 1)
     ) as u
     join referral_private.stripe_events as e
       on e.created_at = u.event_created_at and e.event_id = u.event_id

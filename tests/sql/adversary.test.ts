@@ -126,6 +126,47 @@ test('an account that cannot be settled keeps no other waiting, and more is of a
     expect(calls.at(-1)?.more).toBe(false)
   }))
 
+test('an event for which time always runs out stops no other for long', () =>
+  undone(sql, async (tx) => {
+    const { org, mentor } = await scene(tx, terms)
+    const { code } = await codeOf(mentor, org)
+    const events = await Promise.all(
+      Array.from({ length: 60 }, (_, n) => reduced(paidInvoice({ code, at: now() + 60 + n }))),
+    )
+    const slow = String(events[20]?.id)
+    await tx.unsafe(`
+      alter function referral_private.state_event(text, referral_private.stated_event) rename to stated;
+      create function referral_private.state_event(p_type text, p_stated referral_private.stated_event)
+      returns referral_private.touched language plpgsql as $$
+      begin
+        if p_stated.event_id = '${slow}' then raise query_canceled; end if;
+        return referral_private.stated(p_type, p_stated);
+      end $$`)
+    await queued(tx, events)
+    let calls = 0
+    for (let more = true; more && calls < 60; calls++) {
+      const [row] = await operator(tx).rpc('settle_stripe_events', { stripe_account: '' })
+      more = row?.more === true
+    }
+    expect(await earned(mentor, org)).toBe(5900)
+    expect(calls).toBeLessThan(20)
+    const waiting = async () => [
+      ...(await tx`select event_id, error from referral_private.unapplied_events`),
+    ]
+    expect(await waiting()).toEqual([{ event_id: slow, error: '57014' }])
+    await operator(tx).rpc('settle_stripe_events')
+    expect(await waiting()).toEqual([{ event_id: slow, error: '57014' }])
+    expect(await ingest(tx, paidInvoice({ code, at: now() + 60 }))).toBe('applied')
+    await tx.unsafe(`
+      create or replace function referral_private.state_event(p_type text, p_stated referral_private.stated_event)
+      returns referral_private.touched language plpgsql as $$
+      begin return referral_private.stated(p_type, p_stated); end $$`)
+    await operator(tx).rpc('settle_stripe_events')
+    expect(await waiting()).toEqual([])
+    expect(await earned(mentor, org)).toBe(6100)
+    await checkLedger(tx)
+  }))
+
 test('more is true while another account waits', () =>
   undone(sql, async (tx) => {
     for (const n of [2, 3])
