@@ -9,12 +9,14 @@ create table referral_private.to_settle (
   queued_at timestamptz not null default clock_timestamp(),
   -- When it was queued, or failed last: who failed comes after the others.
   tried_at timestamptz not null default clock_timestamp(),
+  -- In how many calls it was when time ran out. Those of more calls come later, and fewer together.
+  tries int not null default 0,
   -- With which error it could not be settled; then only `run_maintenance` tries again.
   error text,
   constraint to_settle_pkey primary key (payer_id, stripe_account, livemode)
 );
 
-create index to_settle_by_age on referral_private.to_settle (stripe_account, tried_at, payer_id);
+create index to_settle_by_age on referral_private.to_settle (stripe_account, tries, tried_at, payer_id);
 
 alter table referral_private.to_settle enable row level security;
 
@@ -54,5 +56,32 @@ begin
   on conflict on constraint to_settle_pkey do update
   set error = null
   where to_settle.error is not null;
+end
+$$;
+
+-- Whether an error lies in the data of an event, and does not go away by trying again.
+create function referral_private.is_data_error(p_sqlstate text)
+returns boolean
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- data_exception; cannot_coerce, not_null_violation, check_violation
+  return left(p_sqlstate, 2) = '22' or p_sqlstate in ('42846', '23502', '23514');
+end
+$$;
+
+-- Whether an error lies in the moment: a lock, a deadlock, a time-out, a lack of resources, a shutdown.
+create function referral_private.is_passing_error(p_sqlstate text)
+returns boolean
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return left(p_sqlstate, 2) in ('40', '53', '55', '57', '58');
 end
 $$;

@@ -23,7 +23,7 @@ end
 $$;
 
 -- Whether a decision waits to be settled, and somebody may earn by it: payers whom it is about are theirs, or carry
--- codes of theirs.
+-- codes of theirs. What a block ends begins now, and stays the winner's.
 create function referral_private.may_earn_later(p_stripe_account text, p_decision referral.decisions, p_user_id uuid)
 returns boolean
 language plpgsql
@@ -36,7 +36,7 @@ begin
     select
     from unnest('{true,false}'::boolean[]) as mode
     cross join lateral referral_private.payers_of_decision(p_stripe_account, mode, p_decision) as payer_ids
-    where p_user_id is not null and exists (
+    where p_user_id is not null and not p_decision.by_block and exists (
       select from referral_private.to_settle as q
       where q.stripe_account = p_stripe_account and q.livemode = mode and q.payer_id = any (payer_ids)
     ) and payer_ids && (

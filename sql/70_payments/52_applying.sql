@@ -1,33 +1,7 @@
 -- Applies events that are in the inbox: together, and, where that fails, each by itself, so that none stops another.
 
--- Whether an error lies in the data of an event, and does not go away by trying again.
-create function referral_private.is_data_error(p_sqlstate text)
-returns boolean
-language plpgsql
-immutable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- data_exception; cannot_coerce, not_null_violation, check_violation
-  return left(p_sqlstate, 2) = '22' or p_sqlstate in ('42846', '23502', '23514');
-end
-$$;
-
--- Whether an error lies in the moment: a lock, a deadlock, a time-out, a lack of resources, a shutdown.
-create function referral_private.is_passing_error(p_sqlstate text)
-returns boolean
-language plpgsql
-immutable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return left(p_sqlstate, 2) in ('40', '53', '55', '57', '58');
-end
-$$;
-
--- Makes an event wait to be applied; with an error, or if time ran out for it alone, until `run_maintenance` tries again.
+-- Makes an event wait to be applied; with an error, or if time ran out for it alone, until `run_maintenance` tries
+-- again.
 create function referral_private.apply_later(p_stated referral_private.stated_event, p_error text default null)
 returns void
 language plpgsql

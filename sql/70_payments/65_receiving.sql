@@ -45,8 +45,9 @@ $$;
 -- How many events were tried, and the ids of those that could not be applied.
 create type referral_private.applied_events as (tried int, unapplied text[]);
 
--- Applies these new events, and with them those of the Stripe account that have waited longest, so many at most. Those
--- that failed before are tried where that is asked for; where time ran out, fewer each time. The Stripe account lock is held.
+-- Applies these new events, and with them those of the Stripe account that have waited longest, so many at most, and
+-- fewer each time that time ran out. Those that failed before are tried where that is asked for. The Stripe account
+-- lock is held.
 create function referral_private.apply_waiting(
   p_stripe_account text,
   p_new referral_private.accepted_event[],

@@ -8721,12 +8721,14 @@ create table referral_private.to_settle (
   queued_at timestamptz not null default clock_timestamp(),
   -- When it was queued, or failed last: who failed comes after the others.
   tried_at timestamptz not null default clock_timestamp(),
+  -- In how many calls it was when time ran out. Those of more calls come later, and fewer together.
+  tries int not null default 0,
   -- With which error it could not be settled; then only `run_maintenance` tries again.
   error text,
   constraint to_settle_pkey primary key (payer_id, stripe_account, livemode)
 );
 
-create index to_settle_by_age on referral_private.to_settle (stripe_account, tried_at, payer_id);
+create index to_settle_by_age on referral_private.to_settle (stripe_account, tries, tried_at, payer_id);
 
 alter table referral_private.to_settle enable row level security;
 
@@ -8766,6 +8768,33 @@ begin
   on conflict on constraint to_settle_pkey do update
   set error = null
   where to_settle.error is not null;
+end
+$$;
+
+-- Whether an error lies in the data of an event, and does not go away by trying again.
+create function referral_private.is_data_error(p_sqlstate text)
+returns boolean
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- data_exception; cannot_coerce, not_null_violation, check_violation
+  return left(p_sqlstate, 2) = '22' or p_sqlstate in ('42846', '23502', '23514');
+end
+$$;
+
+-- Whether an error lies in the moment: a lock, a deadlock, a time-out, a lack of resources, a shutdown.
+create function referral_private.is_passing_error(p_sqlstate text)
+returns boolean
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return left(p_sqlstate, 2) in ('40', '53', '55', '57', '58');
 end
 $$;
 
@@ -9270,7 +9299,16 @@ begin
       ) as due
       group by due.livemode
     loop
-      perform referral_private.settle(v_stripe_account, v_due.livemode, v_due.payers, '{}', 'release');
+      begin
+        perform referral_private.settle(v_stripe_account, v_due.livemode, v_due.payers, '{}', 'release');
+      exception
+        when others then
+          if referral_private.is_passing_error(sqlstate) then
+            raise;
+          end if;
+          -- Who waits is settled apart from who cannot be.
+          perform referral_private.settle_later(v_stripe_account, v_due.livemode, v_due.payers, 'release');
+      end;
       v_released := v_released + v_due.sales;
     end loop;
     exit when v_released > 0;
@@ -9793,7 +9831,7 @@ end
 $$;
 
 -- Whether a decision waits to be settled, and somebody may earn by it: payers whom it is about are theirs, or carry
--- codes of theirs.
+-- codes of theirs. What a block ends begins now, and stays the winner's.
 create function referral_private.may_earn_later(p_stripe_account text, p_decision referral.decisions, p_user_id uuid)
 returns boolean
 language plpgsql
@@ -9806,7 +9844,7 @@ begin
     select
     from unnest('{true,false}'::boolean[]) as mode
     cross join lateral referral_private.payers_of_decision(p_stripe_account, mode, p_decision) as payer_ids
-    where p_user_id is not null and exists (
+    where p_user_id is not null and not p_decision.by_block and exists (
       select from referral_private.to_settle as q
       where q.stripe_account = p_stripe_account and q.livemode = mode and q.payer_id = any (payer_ids)
     ) and payer_ids && (
@@ -13796,34 +13834,8 @@ $$;
 
 -- Applies events that are in the inbox: together, and, where that fails, each by itself, so that none stops another.
 
--- Whether an error lies in the data of an event, and does not go away by trying again.
-create function referral_private.is_data_error(p_sqlstate text)
-returns boolean
-language plpgsql
-immutable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- data_exception; cannot_coerce, not_null_violation, check_violation
-  return left(p_sqlstate, 2) = '22' or p_sqlstate in ('42846', '23502', '23514');
-end
-$$;
-
--- Whether an error lies in the moment: a lock, a deadlock, a time-out, a lack of resources, a shutdown.
-create function referral_private.is_passing_error(p_sqlstate text)
-returns boolean
-language plpgsql
-immutable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return left(p_sqlstate, 2) in ('40', '53', '55', '57', '58');
-end
-$$;
-
--- Makes an event wait to be applied; with an error, or if time ran out for it alone, until `run_maintenance` tries again.
+-- Makes an event wait to be applied; with an error, or if time ran out for it alone, until `run_maintenance` tries
+-- again.
 create function referral_private.apply_later(p_stated referral_private.stated_event, p_error text default null)
 returns void
 language plpgsql
@@ -14121,8 +14133,9 @@ $$;
 -- How many events were tried, and the ids of those that could not be applied.
 create type referral_private.applied_events as (tried int, unapplied text[]);
 
--- Applies these new events, and with them those of the Stripe account that have waited longest, so many at most. Those
--- that failed before are tried where that is asked for; where time ran out, fewer each time. The Stripe account lock is held.
+-- Applies these new events, and with them those of the Stripe account that have waited longest, so many at most, and
+-- fewer each time that time ran out. Those that failed before are tried where that is asked for. The Stripe account
+-- lock is held.
 create function referral_private.apply_waiting(
   p_stripe_account text,
   p_new referral_private.accepted_event[],

@@ -49,7 +49,17 @@ const none = {
 
 /** Events, and everything else that happens, in an order of random places. */
 async function happenings(staged: Staged, of: World, places: number[]) {
-  const redeems = await stepsOf(staged, { ...of, ...none, verdicts: [], rejections: null, forfeits: [], withdrawn: [], records: [], recordedRefunds: [], changesTerms: false } as World)
+  const redeems = await stepsOf(staged, {
+    ...of,
+    ...none,
+    verdicts: [],
+    rejections: null,
+    forfeits: [],
+    withdrawn: [],
+    records: [],
+    recordedRefunds: [],
+    changesTerms: false,
+  } as World)
   const named = (text: string) =>
     of.redeems.flatMap((n, place) =>
       text.includes(staged.company.redemptions[n] ?? '?') ? [redeems[place] as Step] : [],
@@ -87,31 +97,46 @@ async function play(tx: Sql, order: Happening[], timed: boolean, gaps: number[] 
   }
 }
 
-test(`worlds end the same one by one, together and in pieces (seed ${seed})`, { timeout: 7_200_000 }, () =>
-  undone(sql, async (tx) => {
-    const staged = await stageCompany(tx)
-    const places = fc.array(fc.nat(999), { minLength: 40, maxLength: 40 })
-    const gaps = fc.array(fc.nat(6), { minLength: 20, maxLength: 20 })
-    await fc.assert(
-      fc.asyncProperty(world, terms, places, gaps, fc.integer({ min: 1, max: 4 }), async (of, agreed, places, gaps, count) => {
-        await tx`savepoint world`
-        try {
-          await useTerms(staged, agreed)
-          const order = await happenings(staged, of, places)
-          const endings: unknown[] = []
-          for (const [most_, at] of [[0, null], [0, gaps], [count, gaps], [count, null]] as const) {
-            await tx`savepoint way`
-            if (most_) await most(tx, most_)
-            await play(tx, order, isTimed(of), at as number[] | null)
-            endings.push(await standing(tx))
-            await tx`rollback to savepoint way`
-          }
-          for (const ending of endings.slice(1)) expect(ending).toEqual(endings[0])
-        } finally {
-          await tx`rollback to savepoint world`
-        }
-      }),
-      { numRuns: worlds, seed, endOnFailure: true },
-    )
-  }),
+test(
+  `worlds end the same one by one, together and in pieces (seed ${seed})`,
+  { timeout: 7_200_000 },
+  () =>
+    undone(sql, async (tx) => {
+      const staged = await stageCompany(tx)
+      const places = fc.array(fc.nat(999), { minLength: 40, maxLength: 40 })
+      const gaps = fc.array(fc.nat(6), { minLength: 20, maxLength: 20 })
+      await fc.assert(
+        fc.asyncProperty(
+          world,
+          terms,
+          places,
+          gaps,
+          fc.integer({ min: 1, max: 4 }),
+          async (of, agreed, places, gaps, count) => {
+            await tx`savepoint world`
+            try {
+              await useTerms(staged, agreed)
+              const order = await happenings(staged, of, places)
+              const endings: unknown[] = []
+              for (const [most_, at] of [
+                [0, null],
+                [0, gaps],
+                [count, gaps],
+                [count, null],
+              ] as const) {
+                await tx`savepoint way`
+                if (most_) await most(tx, most_)
+                await play(tx, order, isTimed(of), at as number[] | null)
+                endings.push(await standing(tx))
+                await tx`rollback to savepoint way`
+              }
+              for (const ending of endings.slice(1)) expect(ending).toEqual(endings[0])
+            } finally {
+              await tx`rollback to savepoint world`
+            }
+          },
+        ),
+        { numRuns: worlds, seed, endOnFailure: true },
+      )
+    }),
 )

@@ -176,7 +176,7 @@ test('more is true while another account waits', () =>
     expect(await tx`select stripe_account from referral_private.to_settle`).toEqual([])
   }))
 
-test('a payer that cannot be settled stops no other', () =>
+test.for([['settled'], ['released']])('a payer that cannot be %s stops no other', ([how]) =>
   undone(sql, async (tx) => {
     await most(tx, 3)
     const { org, mentor } = await scene(tx, terms)
@@ -193,12 +193,18 @@ test('a payer that cannot be settled stops no other', () =>
       create trigger refuse before insert or update on referral_private.postings
       for each row execute function public.refuse()`)
     await tx`update referral_private.sales set paid = 2000, total = 2000, total_excluding_tax = 2000`
-    for (const n of [0, 1, 2])
-      await tx`insert into referral_private.to_settle (stripe_account, livemode, payer_id, caused_by)
-        values ('', false, ${`cus_${n}`}, 'evt_1')`
+    if (how === 'released') {
+      await tx`update referral_private.postings set due_at = now() - interval '1 hour'`
+      await operator(tx).rpc('release_due_commissions')
+    } else {
+      for (const n of [0, 1, 2])
+        await tx`insert into referral_private.to_settle (stripe_account, livemode, payer_id, caused_by)
+          values ('', false, ${`cus_${n}`}, 'evt_1')`
+    }
     await settleAccount(tx, '')
     expect(await earned(mentor, org)).toBe(500)
     expect(await tx`select payer_id from referral_private.to_settle`).toEqual([
       { payer_id: 'cus_0' },
     ])
-  }))
+  }),
+)
