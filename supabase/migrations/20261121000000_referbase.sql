@@ -9166,8 +9166,9 @@ execute function referral_private.settle_ahead_of_code();
 -- Payers that wait are settled piece by piece, each in a transaction of its own.
 
 -- Settles these payers that waited, those that are sales by their payers too, and returns how many could be settled.
--- One that cannot be, because of an error that does not pass, waits on with it, and stops no other.
-create function referral_private.settle_each(p_stripe_account text, p_livemode boolean, p_ids text[], p_cause text)
+-- One that cannot be, because of an error that does not pass, waits on with it, and stops no other. All wait on if time
+-- runs out.
+create function referral_private.settle_each(p_stripe_account text, p_livemode boolean, p_ids text[], p_cause text, p_tries int)
 returns int
 language plpgsql
 volatile
@@ -9176,6 +9177,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_count constant int := cardinality(p_ids);
+  v_error text;
   v_sold referral_private.sales[] := array(
     select s from referral_private.sales as s
     where s.sale_id = any (p_ids) and s.stripe_account = p_stripe_account and s.livemode = p_livemode
@@ -9189,21 +9191,24 @@ begin
     );
     return v_count;
   exception
-    when others then
-      if referral_private.is_passing_error(sqlstate) then
+    when query_canceled or others then
+      v_error := sqlstate;
+      if v_error <> '57014' and referral_private.is_passing_error(v_error) then
         raise;
       end if;
-      if v_count = 1 then
-        raise warning 'referral: payer % waits: %: %', p_ids[1], sqlstate, sqlerrm;
-        insert into referral_private.to_settle (stripe_account, livemode, payer_id, caused_by, error)
-        values (p_stripe_account, p_livemode, p_ids[1], p_cause, sqlstate)
-        on conflict on constraint to_settle_pkey do update
-        set error = excluded.error, tried_at = excluded.tried_at;
-        return 0;
-      end if;
+      raise warning 'referral: % payers wait: %: %', v_count, v_error, sqlerrm;
   end;
-  return referral_private.settle_each(p_stripe_account, p_livemode, p_ids[:v_count / 2], p_cause)
-    + referral_private.settle_each(p_stripe_account, p_livemode, p_ids[v_count / 2 + 1:], p_cause);
+  if v_count = 1 or v_error = '57014' then
+    insert into referral_private.to_settle (stripe_account, livemode, payer_id, caused_by, tries, error)
+    select p_stripe_account, p_livemode, id, p_cause, least(p_tries + (v_error = '57014')::int, 4),
+      case when v_error <> '57014' or p_tries >= 3 then v_error end
+    from unnest(p_ids) as id
+    on conflict on constraint to_settle_pkey do update
+    set error = excluded.error, tries = excluded.tries, tried_at = excluded.tried_at;
+    return 0;
+  end if;
+  return referral_private.settle_each(p_stripe_account, p_livemode, p_ids[:v_count / 2], p_cause, p_tries)
+    + referral_private.settle_each(p_stripe_account, p_livemode, p_ids[v_count / 2 + 1:], p_cause, p_tries);
 end
 $$;
 
@@ -9218,7 +9223,13 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 as $$
 declare
-  v_max constant int := referral_private.settled_at_once();
+  v_tries constant int := (
+    select q.tries from referral_private.to_settle as q
+    where q.stripe_account = p_stripe_account and (p_retry or q.error is null)
+    order by q.tries
+    limit 1
+  );
+  v_max constant int := greatest(referral_private.settled_at_once() >> (3 * v_tries), 1);
   v_piece record;
   v_settled int := 0;
 begin
@@ -9227,6 +9238,7 @@ begin
       oldest as materialized (
         select q.* from referral_private.to_settle as q
         where q.stripe_account = p_stripe_account and (p_retry or q.error is null)
+          and q.tries = v_tries
         order by q.tried_at, q.payer_id, q.livemode
         limit v_max
       ),
@@ -9250,7 +9262,7 @@ begin
     group by t.livemode
   loop
     v_settled := v_settled + referral_private.settle_each(
-      p_stripe_account, v_piece.livemode, v_piece.ids, v_piece.caused_by
+      p_stripe_account, v_piece.livemode, v_piece.ids, v_piece.caused_by, v_tries
     );
   end loop;
   return v_settled;

@@ -167,6 +167,41 @@ test('an event for which time always runs out stops no other for long', () =>
     await checkLedger(tx)
   }))
 
+test('a payer for whom time always runs out stops no other for long', () =>
+  undone(sql, async (tx) => {
+    await tx.unsafe(`
+      alter function referral_private.settle_at_once(text, boolean, text[], text[], referral_private.cause[], boolean)
+      rename to settled;
+      create function referral_private.settle_at_once(
+        a text, b boolean, p_payer_ids text[], c text[], d referral_private.cause[], e boolean
+      )
+      returns void language plpgsql as $$
+      begin
+        if 'cus_20' = any (p_payer_ids) then raise query_canceled; end if;
+        perform referral_private.settled(a, b, p_payer_ids, c, d, e);
+      end $$`)
+    await tx`insert into referral_private.to_settle (stripe_account, livemode, payer_id, caused_by)
+      select '', false, 'cus_' || n, 'evt_1' from generate_series(1, 60) as n`
+    let calls = 0
+    for (let more = true; more && calls < 60; calls++) {
+      const [row] = await operator(tx).rpc('settle_stripe_events', { stripe_account: '' })
+      more = row?.more === true
+    }
+    const waiting = async () => [
+      ...(await tx`select payer_id, error from referral_private.to_settle`),
+    ]
+    expect(await waiting()).toEqual([{ payer_id: 'cus_20', error: '57014' }])
+    expect(calls).toBeLessThan(20)
+    await operator(tx).rpc('settle_stripe_events')
+    expect(await waiting()).toEqual([{ payer_id: 'cus_20', error: '57014' }])
+    await tx.unsafe(`
+      drop function referral_private.settle_at_once(text, boolean, text[], text[], referral_private.cause[], boolean);
+      alter function referral_private.settled(text, boolean, text[], text[], referral_private.cause[], boolean)
+      rename to settle_at_once`)
+    await operator(tx).rpc('settle_stripe_events')
+    expect(await waiting()).toEqual([])
+  }))
+
 test('more is true while another account waits', () =>
   undone(sql, async (tx) => {
     for (const n of [2, 3])
