@@ -8867,13 +8867,14 @@ begin
 end
 $$;
 
--- Takes from those that wait the payers that were asked for and settled, with their sales, and of the payers settled
--- together with them those that are linked to nobody else: of the others, more must be settled.
+-- Takes from those that wait the payers that were asked for and settled, and of the payers settled together with them
+-- those that are linked to nobody else: of the others, more must be settled. These are all sales of all of them.
 create function referral_private.settled_now(
   p_stripe_account text,
   p_livemode boolean,
   p_asked text[],
-  p_together referral_private.settled_payers
+  p_together referral_private.settled_payers,
+  p_sale_ids text[]
 )
 returns void
 language plpgsql
@@ -8882,28 +8883,30 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_settled text[] := p_asked || p_sale_ids || array(select p.payer_id from unnest(p_together.payers) as p);
   v_elsewhere text[];
-  v_settled text[];
 begin
   if not exists (select from referral_private.to_settle as q where q.stripe_account = p_stripe_account) then
     return;
   end if;
   v_elsewhere := array(
-    select l.carrier
-    from unnest(referral_private.links_of_carriers(
-      p_stripe_account, p_livemode, array(select c.carrier from unnest(p_together.carriers) as c)
-    )) as l
-    where l.user_id <> all (p_together.user_ids)
+    select distinct c.payer_id
+    from unnest(p_together.carriers) as c
+    join unnest(referral_private.links_of_carriers(
+      p_stripe_account, p_livemode, array(select d.carrier from unnest(p_together.carriers) as d)
+    )) as l on l.carrier = c.carrier
+    where l.user_id <> all (p_together.user_ids) and not c.payer_id = any (p_asked)
   );
-  v_settled := p_asked || array(
-    select p.payer_id from unnest(p_together.payers) as p
-    except
-    select c.payer_id from unnest(p_together.carriers) as c where c.carrier in (select unnest(v_elsewhere))
-  );
-  v_settled := v_settled || array(
-    select s.sale_id from referral_private.sales as s
-    where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.payer_id = any (v_settled)
-  );
+  if cardinality(v_elsewhere) > 0 then
+    v_settled := array(
+      select unnest(v_settled)
+      except
+      select unnest(v_elsewhere)
+      except
+      select s.sale_id from referral_private.sales as s
+      where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.payer_id = any (v_elsewhere)
+    );
+  end if;
   delete from referral_private.to_settle as q
   where q.stripe_account = p_stripe_account and q.livemode = p_livemode and q.payer_id = any (v_settled);
 end
@@ -8952,7 +8955,7 @@ begin
       where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.payer_id = any (v_payers)
     );
     if cardinality(v_sales) = 0 then
-      perform referral_private.settled_now(p_stripe_account, p_livemode, v_asked, v_together);
+      perform referral_private.settled_now(p_stripe_account, p_livemode, v_asked, v_together, v_sales);
       return;
     elsif p_may_wait and cardinality(v_sales) > 4 * v_max then
       perform referral_private.settle_later(p_stripe_account, p_livemode, v_asked, v_cause);
@@ -8970,7 +8973,7 @@ begin
     end if;
     v_asked := v_asked || v_moved;
   end loop;
-  perform referral_private.settled_now(p_stripe_account, p_livemode, v_asked, v_together);
+  perform referral_private.settled_now(p_stripe_account, p_livemode, v_asked, v_together, v_sales);
   perform referral_private.settle_redemptions(p_stripe_account, p_livemode, v_settled);
   -- All of one person is computed anew for each piece: of very many sales the pieces are an eighth.
   if referral_private.post_differences(
@@ -9168,7 +9171,13 @@ execute function referral_private.settle_ahead_of_code();
 -- Settles these payers that waited, those that are sales by their payers too, and returns how many could be settled.
 -- One that cannot be, because of an error that does not pass, waits on with it, and stops no other. All wait on if time
 -- runs out.
-create function referral_private.settle_each(p_stripe_account text, p_livemode boolean, p_ids text[], p_cause text, p_tries int)
+create function referral_private.settle_each(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_ids text[],
+  p_cause text,
+  p_tries int
+)
 returns int
 language plpgsql
 volatile
