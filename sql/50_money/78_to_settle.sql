@@ -7,10 +7,16 @@ create table referral_private.to_settle (
   payer_id text collate "C" not null,
   caused_by text collate "C" not null,
   queued_at timestamptz not null default clock_timestamp(),
+  -- When it was queued, or failed last: who failed comes after the others.
+  tried_at timestamptz not null default clock_timestamp(),
+  -- In how many calls it was when time ran out. Those of more calls come later, and fewer together.
+  tries int not null default 0,
+  -- With which error it could not be settled; then only `run_maintenance` tries again.
+  error text,
   constraint to_settle_pkey primary key (payer_id, stripe_account, livemode)
 );
 
-create index to_settle_by_age on referral_private.to_settle (stripe_account, queued_at, payer_id);
+create index to_settle_by_age on referral_private.to_settle (stripe_account, tries, tried_at, payer_id);
 
 alter table referral_private.to_settle enable row level security;
 
@@ -44,25 +50,38 @@ as $$
 declare
   v_now constant timestamptz := clock_timestamp();
 begin
-  insert into referral_private.to_settle (stripe_account, livemode, payer_id, caused_by, queued_at)
-  select p_stripe_account, p_livemode, payer_id, p_cause, v_now
+  insert into referral_private.to_settle (stripe_account, livemode, payer_id, caused_by, queued_at, tried_at)
+  select p_stripe_account, p_livemode, payer_id, p_cause, v_now, v_now
   from (select distinct unnest(p_payer_ids) as payer_id) as waiting
-  on conflict do nothing;
+  on conflict on constraint to_settle_pkey do update
+  set error = null
+  where to_settle.error is not null;
 end
 $$;
 
--- Takes payers that are settled now from those that wait.
-create function referral_private.settled_now(p_stripe_account text, p_livemode boolean, p_payer_ids text[])
-returns void
+-- Whether an error lies in the data of an event, and does not go away by trying again.
+create function referral_private.is_data_error(p_sqlstate text)
+returns boolean
 language plpgsql
-volatile
+immutable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if exists (select from referral_private.to_settle as q where q.stripe_account = p_stripe_account) then
-    delete from referral_private.to_settle as q
-    where q.stripe_account = p_stripe_account and q.livemode = p_livemode and q.payer_id = any (p_payer_ids);
-  end if;
+  -- data_exception; cannot_coerce, not_null_violation, check_violation
+  return left(p_sqlstate, 2) = '22' or p_sqlstate in ('42846', '23502', '23514');
+end
+$$;
+
+-- Whether an error lies in the moment: a lock, a deadlock, a time-out, a lack of resources, a shutdown.
+create function referral_private.is_passing_error(p_sqlstate text)
+returns boolean
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return left(p_sqlstate, 2) in ('40', '53', '55', '57', '58');
 end
 $$;

@@ -67,6 +67,62 @@ begin
 end
 $$;
 
+-- Takes from those that wait the payers that were asked for and settled, and of the payers settled together with them
+-- those that are linked to nobody else: of the others, more must be settled. These are all sales of all of them.
+create function referral_private.settled_now(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_asked text[],
+  p_together referral_private.settled_payers,
+  p_sale_ids text[]
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_settled text[] := p_asked || p_sale_ids || array(select p.payer_id from unnest(p_together.payers) as p);
+  v_others referral_private.payer_carrier[];
+  v_elsewhere text[];
+begin
+  if not exists (select from referral_private.to_settle as q where q.stripe_account = p_stripe_account) then
+    return;
+  end if;
+  v_others := array(
+    select c
+    from unnest(p_together.carriers) as c
+    where c.payer_id in (
+      select q.payer_id from referral_private.to_settle as q
+      where q.stripe_account = p_stripe_account and q.livemode = p_livemode
+      except
+      select unnest(p_asked)
+    )
+  );
+  v_elsewhere := array(
+    select distinct c.payer_id
+    from unnest(v_others) as c
+    join unnest(referral_private.links_of_carriers(
+      p_stripe_account, p_livemode, array(select d.carrier from unnest(v_others) as d)
+    )) as l on l.carrier = c.carrier
+    where l.user_id <> all (p_together.user_ids)
+  );
+  if cardinality(v_elsewhere) > 0 then
+    v_settled := array(
+      select unnest(v_settled)
+      except
+      select unnest(v_elsewhere)
+      except
+      select s.sale_id from referral_private.sales as s
+      where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.payer_id = any (v_elsewhere)
+    );
+  end if;
+  delete from referral_private.to_settle as q
+  where q.stripe_account = p_stripe_account and q.livemode = p_livemode and q.payer_id = any (v_settled);
+end
+$$;
+
 -- Settles these payers, the payers whose commissions change by it, and these sales, whose old and new payers they are.
 -- What is too much for one transaction waits in `to_settle`; so does all, if it may wait and the payers have many
 -- sales. The Stripe account lock is held exclusively.
@@ -93,23 +149,27 @@ as $$
 declare
   v_max constant int := referral_private.settled_at_once();
   v_cause constant text := (p_causes[1]).event_id;
-  -- A sale that is gone may have been all that linked its payer to a person: what it carries is settled too.
-  v_payers text[] := p_payer_ids || p_sale_ids;
+  -- Who must be settled: those asked for, and those whose commissions change by it. A sale that is gone may have been
+  -- all that linked its payer to a person: what it carries is settled too.
+  v_asked text[] := p_payer_ids || p_sale_ids;
+  v_payers text[];
   v_sales text[];
   v_moved text[];
   v_together referral_private.settled_payers;
   v_settled referral_private.settlement;
 begin
   loop
-    v_together := referral_private.payers_together(p_stripe_account, p_livemode, v_payers);
+    v_together := referral_private.payers_together(p_stripe_account, p_livemode, v_asked);
     v_payers := array(select p.payer_id from unnest(v_together.payers) as p);
     v_sales := p_sale_ids || array(
       select s.sale_id from referral_private.sales as s
       where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.payer_id = any (v_payers)
     );
-    exit when cardinality(v_sales) = 0;
-    if p_may_wait and cardinality(v_sales) > 4 * v_max then
-      perform referral_private.settle_later(p_stripe_account, p_livemode, p_payer_ids || p_sale_ids, v_cause);
+    if cardinality(v_sales) = 0 then
+      perform referral_private.settled_now(p_stripe_account, p_livemode, v_asked, v_together, v_sales);
+      return;
+    elsif p_may_wait and cardinality(v_sales) > 4 * v_max then
+      perform referral_private.settle_later(p_stripe_account, p_livemode, v_asked, v_cause);
       return;
     end if;
     v_settled := referral_private.settlement_of(p_stripe_account, p_livemode, v_together);
@@ -122,18 +182,15 @@ begin
       );
       exit;
     end if;
-    v_payers := v_payers || v_moved;
+    v_asked := v_asked || v_moved;
   end loop;
-  perform referral_private.settled_now(p_stripe_account, p_livemode, v_payers || v_sales);
-  if cardinality(v_sales) = 0 then
-    return;
-  end if;
+  perform referral_private.settled_now(p_stripe_account, p_livemode, v_asked, v_together, v_sales);
   perform referral_private.settle_redemptions(p_stripe_account, p_livemode, v_settled);
   -- All of one person is computed anew for each piece: of very many sales the pieces are an eighth.
   if referral_private.post_differences(
     p_stripe_account, p_livemode, v_sales, v_settled.won, p_causes, greatest(v_max, cardinality(v_sales) / 8)
   ) then
-    perform referral_private.settle_later(p_stripe_account, p_livemode, p_payer_ids || p_sale_ids, v_cause);
+    perform referral_private.settle_later(p_stripe_account, p_livemode, v_asked, v_cause);
   end if;
 end
 $$;

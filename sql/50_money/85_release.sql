@@ -40,7 +40,16 @@ begin
       ) as due
       group by due.livemode
     loop
-      perform referral_private.settle(v_stripe_account, v_due.livemode, v_due.payers, '{}', 'release');
+      begin
+        perform referral_private.settle(v_stripe_account, v_due.livemode, v_due.payers, '{}', 'release');
+      exception
+        when others then
+          if referral_private.is_passing_error(sqlstate) then
+            raise;
+          end if;
+          -- Who waits is settled apart from who cannot be.
+          perform referral_private.settle_later(v_stripe_account, v_due.livemode, v_due.payers, 'release');
+      end;
       v_released := v_released + v_due.sales;
     end loop;
     exit when v_released > 0;

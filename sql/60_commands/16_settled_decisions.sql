@@ -22,6 +22,34 @@ begin
 end
 $$;
 
+-- Whether a decision waits to be settled, and somebody may earn by it: payers whom it is about are theirs, or carry
+-- codes of theirs. What a block ends begins now, and stays the winner's.
+create function referral_private.may_earn_later(p_stripe_account text, p_decision referral.decisions, p_user_id uuid)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select
+    from unnest('{true,false}'::boolean[]) as mode
+    cross join lateral referral_private.payers_of_decision(p_stripe_account, mode, p_decision) as payer_ids
+    where p_user_id is not null and not p_decision.by_block and exists (
+      select from referral_private.to_settle as q
+      where q.stripe_account = p_stripe_account and q.livemode = mode and q.payer_id = any (payer_ids)
+    ) and payer_ids && (
+      referral_private.payers_of_users(p_stripe_account, mode, array[p_user_id])
+      || referral_private.payers_of_codes(p_stripe_account, mode, p_decision.org_id, array(
+        select c.id from referral.codes as c
+        where c.org_id = p_decision.org_id and p_user_id in (c.referrer_id, c.beneficiary_id)
+      ))
+    )
+  );
+end
+$$;
+
 -- Brings the redemption and all sales that a decision is about to what the decisions say now. One pass per mode: a
 -- forfeit of a referrer with many payers holds the Stripe account lock for all of them. Raises `not_allowed` where the
 -- caller, other than the operator, is owed more by it.
@@ -47,7 +75,7 @@ begin
     select from referral_private.amounts_owed(p_decision.org_id, auth.uid()) as o
     left join unnest(v_before) as b on b.livemode = o.livemode and b.currency = o.currency
     where o.amount > coalesce(b.amount, 0)
-  ) then
+  ) or referral_private.may_earn_later(p_stripe_account, p_decision, auth.uid()) then
     perform referral_private.raise_error(
       'not_allowed', 'you would earn more by what you decide: ask somebody else, or the operator'
     );

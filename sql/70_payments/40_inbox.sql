@@ -36,6 +36,10 @@ create table referral_private.unapplied_events (
   event_id text not null,
   event_created_at timestamptz not null,
   stored_at timestamptz not null default clock_timestamp(),
+  -- When it was stored, or failed last: what failed comes after the others.
+  tried_at timestamptz not null default clock_timestamp(),
+  -- In how many calls it was when time ran out. Those of more calls come later, and fewer together.
+  tries int not null default 0,
   -- With which error of ours it could not be applied; then only `run_maintenance` tries again.
   error text,
   constraint unapplied_events_pkey primary key (event_id, event_created_at, stripe_account, livemode),
@@ -49,7 +53,7 @@ create table referral_private.unapplied_events (
       on delete restrict
 );
 
-create index unapplied_events_by_age on referral_private.unapplied_events (stripe_account, stored_at);
+create index unapplied_events_by_age on referral_private.unapplied_events (stripe_account, tries, tried_at);
 
 alter table referral_private.unapplied_events enable row level security;
 

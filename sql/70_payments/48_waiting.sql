@@ -31,7 +31,7 @@ begin
     where (p_stripe_account is null or u.stripe_account = p_stripe_account) and u.error is null
   ) or exists (
     select from referral_private.to_settle as q
-    where p_stripe_account is null or q.stripe_account = p_stripe_account
+    where (p_stripe_account is null or q.stripe_account = p_stripe_account) and q.error is null
   );
 end
 $$;

@@ -1,33 +1,7 @@
 -- Applies events that are in the inbox: together, and, where that fails, each by itself, so that none stops another.
 
--- Whether an error lies in the data of an event, and does not go away by trying again.
-create function referral_private.is_data_error(p_sqlstate text)
-returns boolean
-language plpgsql
-immutable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- data_exception; cannot_coerce, not_null_violation, check_violation
-  return left(p_sqlstate, 2) = '22' or p_sqlstate in ('42846', '23502', '23514');
-end
-$$;
-
--- Whether an error lies in the moment: a lock, a deadlock, a time-out, a lack of resources, a shutdown.
-create function referral_private.is_passing_error(p_sqlstate text)
-returns boolean
-language plpgsql
-immutable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return left(p_sqlstate, 2) in ('40', '53', '55', '57', '58');
-end
-$$;
-
--- Makes an event wait to be applied; with an error, until `run_maintenance` tries again.
+-- Makes an event wait to be applied; with an error, or if time ran out for it alone, until `run_maintenance` tries
+-- again.
 create function referral_private.apply_later(p_stated referral_private.stated_event, p_error text default null)
 returns void
 language plpgsql
@@ -35,12 +9,20 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_is_slow constant boolean := coalesce(p_error = '57014', false);
 begin
-  insert into referral_private.unapplied_events as u (stripe_account, livemode, event_id, event_created_at, error)
-  values (p_stated.stripe_account, p_stated.livemode, p_stated.event_id, p_stated.event_at, p_error)
+  insert into referral_private.unapplied_events as u (
+    stripe_account, livemode, event_id, event_created_at, tries, error
+  )
+  values (
+    p_stated.stripe_account, p_stated.livemode, p_stated.event_id, p_stated.event_at, v_is_slow::int,
+    case when not v_is_slow then p_error end
+  )
   on conflict on constraint unapplied_events_pkey do update
-  set error = excluded.error
-  where u.error is distinct from excluded.error;
+  set error = case when not v_is_slow or u.tries >= 3 then p_error end, tried_at = excluded.tried_at,
+    tries = least(u.tries + excluded.tries, 4)
+  where p_error is not null or u.error is not null;
 end
 $$;
 
@@ -103,7 +85,8 @@ begin
   end;
   if referral_private.is_passing_error(v_sqlstate) then
     raise warning 'referral: % events wait: %: %', v_count, v_sqlstate, v_message;
-    perform referral_private.apply_later((e).stated) from unnest(p_events) as e;
+    perform referral_private.apply_later((e).stated, case v_sqlstate when '57014' then v_sqlstate end)
+    from unnest(p_events) as e;
     return array(select ((e).stated).event_id from unnest(p_events) as e);
   elsif v_count > 1 then
     return referral_private.apply_events(p_events[:v_count / 2])

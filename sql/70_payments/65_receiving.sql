@@ -45,8 +45,9 @@ $$;
 -- How many events were tried, and the ids of those that could not be applied.
 create type referral_private.applied_events as (tried int, unapplied text[]);
 
--- Applies these new events, and with them those of the Stripe account that have waited longest, so many at most. Those
--- that failed before are tried where that is asked for. The Stripe account lock is held.
+-- Applies these new events, and with them those of the Stripe account that have waited longest, so many at most, and
+-- fewer each time that time ran out. Those that failed before are tried where that is asked for. The Stripe account
+-- lock is held.
 create function referral_private.apply_waiting(
   p_stripe_account text,
   p_new referral_private.accepted_event[],
@@ -62,13 +63,24 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 as $$
 declare
+  -- A new event is applied with those only for which time never ran out.
+  v_tries constant int := case
+    when cardinality(p_new) > 0 then 0
+    else (
+      select u.tries from referral_private.unapplied_events as u
+      where u.stripe_account = p_stripe_account and (p_retry or u.error is null)
+      order by u.tries
+      limit 1
+    )
+  end;
   v_waiting referral_private.accepted_event[] := array(
     select (e.type, referral_private.stated_event_of(e.event))::referral_private.accepted_event
     from (
       select u.* from referral_private.unapplied_events as u
       where u.stripe_account = p_stripe_account and (p_retry or u.error is null)
-      order by u.stored_at
-      limit p_max
+        and u.tries = v_tries
+      order by u.tried_at
+      limit greatest(p_max >> (3 * v_tries), 1)
     ) as u
     join referral_private.stripe_events as e
       on e.created_at = u.event_created_at and e.event_id = u.event_id

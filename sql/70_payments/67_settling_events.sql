@@ -18,9 +18,9 @@ begin
   for v_stripe_account in
     select w.stripe_account
     from (
-      select u.stripe_account, u.stored_at as since from referral_private.unapplied_events as u
+      select u.stripe_account, u.tried_at as since from referral_private.unapplied_events as u
       union all
-      select q.stripe_account, q.queued_at from referral_private.to_settle as q
+      select q.stripe_account, q.tried_at from referral_private.to_settle as q
     ) as w
     group by w.stripe_account
     order by min(w.since)
@@ -48,7 +48,7 @@ begin
   if v_applied.tried > cardinality(v_applied.unapplied) then
     return v_applied.tried - cardinality(v_applied.unapplied);
   end if;
-  return referral_private.settle_waiting(p_stripe_account);
+  return referral_private.settle_waiting(p_stripe_account, p_retry);
 end
 $$;
 
@@ -79,7 +79,7 @@ begin
   ) then
     v_done := referral_private.settle_piece(v_stripe_account, p_stripe_account is null);
   end if;
-  return query select v_done, referral_private.is_unsettled(coalesce(v_stripe_account, p_stripe_account));
+  return query select v_done, referral_private.is_unsettled(p_stripe_account);
 end
 $$;
 

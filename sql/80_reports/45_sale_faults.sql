@@ -21,7 +21,7 @@ begin
     where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (p_sale_ids)
       and exists (
         select
-        from unnest((referral_private.payers_together(p_stripe_account, p_livemode, array[s.payer_id])).payers) as p
+        from unnest((referral_private.payers_together(p_stripe_account, p_livemode, array[s.payer_id])).carriers) as p
         join referral_private.to_settle as q
           on q.payer_id = p.payer_id and q.stripe_account = p_stripe_account and q.livemode = p_livemode
       )

@@ -127,11 +127,11 @@ begin
       limit 1000
     )
     union all
-    (select q.queued_at, null from referral_private.to_settle as q order by q.queued_at limit 1000)
+    (select q.queued_at, q.error from referral_private.to_settle as q order by q.queued_at limit 1000)
   ) as w;
   return referral_private.checked(
     'settlement', case
-      when v_since < clock_timestamp() - interval '10 minutes' then
+      when v_since < clock_timestamp() - interval '10 minutes' or v_errors is not null then
         'Events and payers that wait to be settled: ' || referral_private.counted(v_found) || ', since '
           || referral_private.iso_time(v_since) || coalesce(', with errors: ' || v_errors, '') || '.'
     end, 'Nothing waits to be settled for long.',
