@@ -18,15 +18,18 @@ export function createSettler(
 
   async function settle(stripeAccount: string): Promise<void> {
     const until = Date.now() + patience
-    for (let more = true; more && Date.now() < until; ) {
-      askedAgain.set(stripeAccount, false)
-      const { data, error } = await database
-        .rpc('settle_stripe_events', { stripe_account: stripeAccount })
-        .single()
-      if (error) console.error(`settle_stripe_events failed: ${error.code || 'no response'}`)
-      more = error ? error.code === 'busy' : data.more || askedAgain.get(stripeAccount) === true
+    try {
+      for (let more = true; more && Date.now() < until; ) {
+        askedAgain.set(stripeAccount, false)
+        const { data, error } = await database
+          .rpc('settle_stripe_events', { stripe_account: stripeAccount })
+          .single()
+        if (error) console.error(`settle_stripe_events failed: ${error.code || 'no response'}`)
+        more = error ? error.code === 'busy' : data.more || askedAgain.get(stripeAccount) === true
+      }
+    } finally {
+      askedAgain.delete(stripeAccount)
     }
-    askedAgain.delete(stripeAccount)
   }
 
   return (stripeAccount) => {

@@ -2,6 +2,7 @@ import type { TextMutation } from './mutation.ts'
 
 const events = ['tests/sql/waiting-events']
 const payers = ['tests/sql/waiting-payers']
+const faults = ['tests/sql/waiting-faults']
 
 const of = (
   name: string,
@@ -49,7 +50,7 @@ export const waitingMutations: TextMutation[] = [
     events,
   ),
   of('those that failed', 'apply_waiting', '(p_retry or u.error is null)', 'true', events),
-  of('two hundred', 'apply_waiting', 'limit p_max', 'limit p_max + 1', events),
+  of('two hundred', 'apply_waiting', 'limit greatest(p_max', 'limit greatest(1 + p_max', events),
   of(
     'one that stops no other',
     'apply_events',
@@ -123,15 +124,15 @@ export const waitingMutations: TextMutation[] = [
   of(
     'payers that are settled meanwhile',
     'settled_now',
-    'if exists (',
-    'if false and exists (',
+    'if not exists (',
+    'if true or not exists (',
     payers,
   ),
   of(
     'a sale that is gone',
-    'settle_waiting',
-    'select unnest(v_piece.ids)\n',
-    'select null where false\n',
+    'settle_each',
+    'select unnest(p_ids) except',
+    'select null where false except',
     payers,
   ),
   of(
@@ -149,4 +150,40 @@ export const waitingMutations: TextMutation[] = [
     payers,
   ),
   of('what earners are told', 'is_settlement_pending', ') or exists (', ') and exists (', payers),
+  of(
+    'who moves in rank, where differences are left',
+    'settle_at_once',
+    'settle_later(p_stripe_account, p_livemode, v_asked, v_cause);\n  end if;\nend',
+    'settle_later(p_stripe_account, p_livemode, p_payer_ids || p_sale_ids, v_cause);\n  end if;\nend',
+    faults,
+  ),
+  of(
+    'who moves in rank, where all waits',
+    'settle_at_once',
+    'settle_later(p_stripe_account, p_livemode, v_asked, v_cause);\n      return;',
+    'settle_later(p_stripe_account, p_livemode, p_payer_ids || p_sale_ids, v_cause);\n      return;',
+    faults,
+  ),
+  of(
+    'for the sake of another',
+    'settled_now',
+    'if cardinality(v_elsewhere) > 0 then',
+    'if false then',
+    faults,
+  ),
+  of(
+    'what a decision brings later',
+    'settle_decision',
+    'or referral_private.may_earn_later(p_stripe_account, p_decision, auth.uid())',
+    '',
+    faults,
+  ),
+  of('a payer that cannot be settled', 'settle_each', 'if v_count = 1 or', 'if true or', faults),
+  of(
+    'who failed comes last',
+    'lock_longest_waiting',
+    'order by min(w.since)',
+    'order by 1',
+    faults,
+  ),
 ]

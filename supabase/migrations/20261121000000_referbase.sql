@@ -8724,10 +8724,16 @@ create table referral_private.to_settle (
   payer_id text collate "C" not null,
   caused_by text collate "C" not null,
   queued_at timestamptz not null default clock_timestamp(),
+  -- When it was queued, or failed last: who failed comes after the others.
+  tried_at timestamptz not null default clock_timestamp(),
+  -- In how many calls it was when time ran out. Those of more calls come later, and fewer together.
+  tries int not null default 0,
+  -- With which error it could not be settled; then only `run_maintenance` tries again.
+  error text,
   constraint to_settle_pkey primary key (payer_id, stripe_account, livemode)
 );
 
-create index to_settle_by_age on referral_private.to_settle (stripe_account, queued_at, payer_id);
+create index to_settle_by_age on referral_private.to_settle (stripe_account, tries, tried_at, payer_id);
 
 alter table referral_private.to_settle enable row level security;
 
@@ -8761,26 +8767,39 @@ as $$
 declare
   v_now constant timestamptz := clock_timestamp();
 begin
-  insert into referral_private.to_settle (stripe_account, livemode, payer_id, caused_by, queued_at)
-  select p_stripe_account, p_livemode, payer_id, p_cause, v_now
+  insert into referral_private.to_settle (stripe_account, livemode, payer_id, caused_by, queued_at, tried_at)
+  select p_stripe_account, p_livemode, payer_id, p_cause, v_now, v_now
   from (select distinct unnest(p_payer_ids) as payer_id) as waiting
-  on conflict do nothing;
+  on conflict on constraint to_settle_pkey do update
+  set error = null
+  where to_settle.error is not null;
 end
 $$;
 
--- Takes payers that are settled now from those that wait.
-create function referral_private.settled_now(p_stripe_account text, p_livemode boolean, p_payer_ids text[])
-returns void
+-- Whether an error lies in the data of an event, and does not go away by trying again.
+create function referral_private.is_data_error(p_sqlstate text)
+returns boolean
 language plpgsql
-volatile
+immutable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if exists (select from referral_private.to_settle as q where q.stripe_account = p_stripe_account) then
-    delete from referral_private.to_settle as q
-    where q.stripe_account = p_stripe_account and q.livemode = p_livemode and q.payer_id = any (p_payer_ids);
-  end if;
+  -- data_exception; cannot_coerce, not_null_violation, check_violation
+  return left(p_sqlstate, 2) = '22' or p_sqlstate in ('42846', '23502', '23514');
+end
+$$;
+
+-- Whether an error lies in the moment: a lock, a deadlock, a time-out, a lack of resources, a shutdown.
+create function referral_private.is_passing_error(p_sqlstate text)
+returns boolean
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return left(p_sqlstate, 2) in ('40', '53', '55', '57', '58');
 end
 $$;
 
@@ -8853,6 +8872,62 @@ begin
 end
 $$;
 
+-- Takes from those that wait the payers that were asked for and settled, and of the payers settled together with them
+-- those that are linked to nobody else: of the others, more must be settled. These are all sales of all of them.
+create function referral_private.settled_now(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_asked text[],
+  p_together referral_private.settled_payers,
+  p_sale_ids text[]
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_settled text[] := p_asked || p_sale_ids || array(select p.payer_id from unnest(p_together.payers) as p);
+  v_others referral_private.payer_carrier[];
+  v_elsewhere text[];
+begin
+  if not exists (select from referral_private.to_settle as q where q.stripe_account = p_stripe_account) then
+    return;
+  end if;
+  v_others := array(
+    select c
+    from unnest(p_together.carriers) as c
+    where c.payer_id in (
+      select q.payer_id from referral_private.to_settle as q
+      where q.stripe_account = p_stripe_account and q.livemode = p_livemode
+      except
+      select unnest(p_asked)
+    )
+  );
+  v_elsewhere := array(
+    select distinct c.payer_id
+    from unnest(v_others) as c
+    join unnest(referral_private.links_of_carriers(
+      p_stripe_account, p_livemode, array(select d.carrier from unnest(v_others) as d)
+    )) as l on l.carrier = c.carrier
+    where l.user_id <> all (p_together.user_ids)
+  );
+  if cardinality(v_elsewhere) > 0 then
+    v_settled := array(
+      select unnest(v_settled)
+      except
+      select unnest(v_elsewhere)
+      except
+      select s.sale_id from referral_private.sales as s
+      where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.payer_id = any (v_elsewhere)
+    );
+  end if;
+  delete from referral_private.to_settle as q
+  where q.stripe_account = p_stripe_account and q.livemode = p_livemode and q.payer_id = any (v_settled);
+end
+$$;
+
 -- Settles these payers, the payers whose commissions change by it, and these sales, whose old and new payers they are.
 -- What is too much for one transaction waits in `to_settle`; so does all, if it may wait and the payers have many
 -- sales. The Stripe account lock is held exclusively.
@@ -8879,23 +8954,27 @@ as $$
 declare
   v_max constant int := referral_private.settled_at_once();
   v_cause constant text := (p_causes[1]).event_id;
-  -- A sale that is gone may have been all that linked its payer to a person: what it carries is settled too.
-  v_payers text[] := p_payer_ids || p_sale_ids;
+  -- Who must be settled: those asked for, and those whose commissions change by it. A sale that is gone may have been
+  -- all that linked its payer to a person: what it carries is settled too.
+  v_asked text[] := p_payer_ids || p_sale_ids;
+  v_payers text[];
   v_sales text[];
   v_moved text[];
   v_together referral_private.settled_payers;
   v_settled referral_private.settlement;
 begin
   loop
-    v_together := referral_private.payers_together(p_stripe_account, p_livemode, v_payers);
+    v_together := referral_private.payers_together(p_stripe_account, p_livemode, v_asked);
     v_payers := array(select p.payer_id from unnest(v_together.payers) as p);
     v_sales := p_sale_ids || array(
       select s.sale_id from referral_private.sales as s
       where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.payer_id = any (v_payers)
     );
-    exit when cardinality(v_sales) = 0;
-    if p_may_wait and cardinality(v_sales) > 4 * v_max then
-      perform referral_private.settle_later(p_stripe_account, p_livemode, p_payer_ids || p_sale_ids, v_cause);
+    if cardinality(v_sales) = 0 then
+      perform referral_private.settled_now(p_stripe_account, p_livemode, v_asked, v_together, v_sales);
+      return;
+    elsif p_may_wait and cardinality(v_sales) > 4 * v_max then
+      perform referral_private.settle_later(p_stripe_account, p_livemode, v_asked, v_cause);
       return;
     end if;
     v_settled := referral_private.settlement_of(p_stripe_account, p_livemode, v_together);
@@ -8908,18 +8987,15 @@ begin
       );
       exit;
     end if;
-    v_payers := v_payers || v_moved;
+    v_asked := v_asked || v_moved;
   end loop;
-  perform referral_private.settled_now(p_stripe_account, p_livemode, v_payers || v_sales);
-  if cardinality(v_sales) = 0 then
-    return;
-  end if;
+  perform referral_private.settled_now(p_stripe_account, p_livemode, v_asked, v_together, v_sales);
   perform referral_private.settle_redemptions(p_stripe_account, p_livemode, v_settled);
   -- All of one person is computed anew for each piece: of very many sales the pieces are an eighth.
   if referral_private.post_differences(
     p_stripe_account, p_livemode, v_sales, v_settled.won, p_causes, greatest(v_max, cardinality(v_sales) / 8)
   ) then
-    perform referral_private.settle_later(p_stripe_account, p_livemode, p_payer_ids || p_sale_ids, v_cause);
+    perform referral_private.settle_later(p_stripe_account, p_livemode, v_asked, v_cause);
   end if;
 end
 $$;
@@ -9108,9 +9184,62 @@ execute function referral_private.settle_ahead_of_code();
 
 -- Payers that wait are settled piece by piece, each in a transaction of its own.
 
+-- Settles these payers that waited, those that are sales by their payers too, and returns how many could be settled.
+-- One that cannot be, because of an error that does not pass, waits on with it, and stops no other. All wait on if time
+-- runs out.
+create function referral_private.settle_each(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_ids text[],
+  p_cause text,
+  p_tries int
+)
+returns int
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_count constant int := cardinality(p_ids);
+  v_error text;
+  v_sold referral_private.sales[] := array(
+    select s from referral_private.sales as s
+    where s.sale_id = any (p_ids) and s.stripe_account = p_stripe_account and s.livemode = p_livemode
+  );
+begin
+  begin
+    perform referral_private.settle_at_once(
+      p_stripe_account, p_livemode, p_ids || array(select s.payer_id from unnest(v_sold) as s),
+      array(select unnest(p_ids) except select s.sale_id from unnest(v_sold) as s),
+      array[(null, p_cause)::referral_private.cause], false
+    );
+    return v_count;
+  exception
+    when query_canceled or others then
+      v_error := sqlstate;
+      if v_error <> '57014' and referral_private.is_passing_error(v_error) then
+        raise;
+      end if;
+      raise warning 'referral: % payers wait: %: %', v_count, v_error, sqlerrm;
+  end;
+  if v_count = 1 or v_error = '57014' then
+    insert into referral_private.to_settle (stripe_account, livemode, payer_id, caused_by, tries, error)
+    select p_stripe_account, p_livemode, id, p_cause, least(p_tries + (v_error = '57014')::int, 4),
+      case when v_error <> '57014' or p_tries >= 3 then v_error end
+    from unnest(p_ids) as id
+    on conflict on constraint to_settle_pkey do update
+    set error = excluded.error, tries = excluded.tries, tried_at = excluded.tried_at;
+    return 0;
+  end if;
+  return referral_private.settle_each(p_stripe_account, p_livemode, p_ids[:v_count / 2], p_cause, p_tries)
+    + referral_private.settle_each(p_stripe_account, p_livemode, p_ids[v_count / 2 + 1:], p_cause, p_tries);
+end
+$$;
+
 -- Settles those that have waited longest, on an account whose lock is held. At least one payer is settled, and not many
--- sales together. Returns how many waited.
-create function referral_private.settle_waiting(p_stripe_account text)
+-- sales together; those that failed before, where that is asked for. Returns how many were settled.
+create function referral_private.settle_waiting(p_stripe_account text, p_retry boolean)
 returns int
 language plpgsql
 volatile
@@ -9119,7 +9248,13 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 as $$
 declare
-  v_max constant int := referral_private.settled_at_once();
+  v_tries constant int := (
+    select q.tries from referral_private.to_settle as q
+    where q.stripe_account = p_stripe_account and (p_retry or q.error is null)
+    order by q.tries
+    limit 1
+  );
+  v_max constant int := greatest(referral_private.settled_at_once() >> (3 * v_tries), 1);
   v_piece record;
   v_settled int := 0;
 begin
@@ -9127,12 +9262,13 @@ begin
     with
       oldest as materialized (
         select q.* from referral_private.to_settle as q
-        where q.stripe_account = p_stripe_account
-        order by q.queued_at, q.payer_id
+        where q.stripe_account = p_stripe_account and (p_retry or q.error is null)
+          and q.tries = v_tries
+        order by q.tried_at, q.payer_id, q.livemode
         limit v_max
       ),
       counted as (
-        select o.*, sold.sales, sum(sold.sales) over (order by o.queued_at, o.payer_id) as sum
+        select o.*, sold.sales, sum(sold.sales) over (order by o.tried_at, o.payer_id, o.livemode) as sum
         from oldest as o
         cross join lateral (
           select count(*) as sales from referral_private.sales as s
@@ -9150,20 +9286,9 @@ begin
     from taken as t
     group by t.livemode
   loop
-    perform referral_private.settle_at_once(
-      p_stripe_account, v_piece.livemode, v_piece.ids || array(
-        select s.payer_id from referral_private.sales as s
-        where s.sale_id = any (v_piece.ids) and s.stripe_account = p_stripe_account
-          and s.livemode = v_piece.livemode
-      ), array(
-        select unnest(v_piece.ids)
-        except
-        select s.sale_id from referral_private.sales as s
-        where s.sale_id = any (v_piece.ids) and s.stripe_account = p_stripe_account
-          and s.livemode = v_piece.livemode
-      ), array[(null, v_piece.caused_by)::referral_private.cause], false
+    v_settled := v_settled + referral_private.settle_each(
+      p_stripe_account, v_piece.livemode, v_piece.ids, v_piece.caused_by, v_tries
     );
-    v_settled := v_settled + cardinality(v_piece.ids);
   end loop;
   return v_settled;
 end
@@ -9211,7 +9336,16 @@ begin
       ) as due
       group by due.livemode
     loop
-      perform referral_private.settle(v_stripe_account, v_due.livemode, v_due.payers, '{}', 'release');
+      begin
+        perform referral_private.settle(v_stripe_account, v_due.livemode, v_due.payers, '{}', 'release');
+      exception
+        when others then
+          if referral_private.is_passing_error(sqlstate) then
+            raise;
+          end if;
+          -- Who waits is settled apart from who cannot be.
+          perform referral_private.settle_later(v_stripe_account, v_due.livemode, v_due.payers, 'release');
+      end;
       v_released := v_released + v_due.sales;
     end loop;
     exit when v_released > 0;
@@ -9733,6 +9867,34 @@ begin
 end
 $$;
 
+-- Whether a decision waits to be settled, and somebody may earn by it: payers whom it is about are theirs, or carry
+-- codes of theirs. What a block ends begins now, and stays the winner's.
+create function referral_private.may_earn_later(p_stripe_account text, p_decision referral.decisions, p_user_id uuid)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select
+    from unnest('{true,false}'::boolean[]) as mode
+    cross join lateral referral_private.payers_of_decision(p_stripe_account, mode, p_decision) as payer_ids
+    where p_user_id is not null and not p_decision.by_block and exists (
+      select from referral_private.to_settle as q
+      where q.stripe_account = p_stripe_account and q.livemode = mode and q.payer_id = any (payer_ids)
+    ) and payer_ids && (
+      referral_private.payers_of_users(p_stripe_account, mode, array[p_user_id])
+      || referral_private.payers_of_codes(p_stripe_account, mode, p_decision.org_id, array(
+        select c.id from referral.codes as c
+        where c.org_id = p_decision.org_id and p_user_id in (c.referrer_id, c.beneficiary_id)
+      ))
+    )
+  );
+end
+$$;
+
 -- Brings the redemption and all sales that a decision is about to what the decisions say now. One pass per mode: a
 -- forfeit of a referrer with many payers holds the Stripe account lock for all of them. Raises `not_allowed` where the
 -- caller, other than the operator, is owed more by it.
@@ -9758,7 +9920,7 @@ begin
     select from referral_private.amounts_owed(p_decision.org_id, auth.uid()) as o
     left join unnest(v_before) as b on b.livemode = o.livemode and b.currency = o.currency
     where o.amount > coalesce(b.amount, 0)
-  ) then
+  ) or referral_private.may_earn_later(p_stripe_account, p_decision, auth.uid()) then
     perform referral_private.raise_error(
       'not_allowed', 'you would earn more by what you decide: ask somebody else, or the operator'
     );
@@ -13253,6 +13415,10 @@ create table referral_private.unapplied_events (
   event_id text not null,
   event_created_at timestamptz not null,
   stored_at timestamptz not null default clock_timestamp(),
+  -- When it was stored, or failed last: what failed comes after the others.
+  tried_at timestamptz not null default clock_timestamp(),
+  -- In how many calls it was when time ran out. Those of more calls come later, and fewer together.
+  tries int not null default 0,
   -- With which error of ours it could not be applied; then only `run_maintenance` tries again.
   error text,
   constraint unapplied_events_pkey primary key (event_id, event_created_at, stripe_account, livemode),
@@ -13266,7 +13432,7 @@ create table referral_private.unapplied_events (
       on delete restrict
 );
 
-create index unapplied_events_by_age on referral_private.unapplied_events (stripe_account, stored_at);
+create index unapplied_events_by_age on referral_private.unapplied_events (stripe_account, tries, tried_at);
 
 alter table referral_private.unapplied_events enable row level security;
 
@@ -13481,7 +13647,7 @@ begin
     where (p_stripe_account is null or u.stripe_account = p_stripe_account) and u.error is null
   ) or exists (
     select from referral_private.to_settle as q
-    where p_stripe_account is null or q.stripe_account = p_stripe_account
+    where (p_stripe_account is null or q.stripe_account = p_stripe_account) and q.error is null
   );
 end
 $$;
@@ -13705,34 +13871,8 @@ $$;
 
 -- Applies events that are in the inbox: together, and, where that fails, each by itself, so that none stops another.
 
--- Whether an error lies in the data of an event, and does not go away by trying again.
-create function referral_private.is_data_error(p_sqlstate text)
-returns boolean
-language plpgsql
-immutable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- data_exception; cannot_coerce, not_null_violation, check_violation
-  return left(p_sqlstate, 2) = '22' or p_sqlstate in ('42846', '23502', '23514');
-end
-$$;
-
--- Whether an error lies in the moment: a lock, a deadlock, a time-out, a lack of resources, a shutdown.
-create function referral_private.is_passing_error(p_sqlstate text)
-returns boolean
-language plpgsql
-immutable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return left(p_sqlstate, 2) in ('40', '53', '55', '57', '58');
-end
-$$;
-
--- Makes an event wait to be applied; with an error, until `run_maintenance` tries again.
+-- Makes an event wait to be applied; with an error, or if time ran out for it alone, until `run_maintenance` tries
+-- again.
 create function referral_private.apply_later(p_stated referral_private.stated_event, p_error text default null)
 returns void
 language plpgsql
@@ -13740,12 +13880,20 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_is_slow constant boolean := coalesce(p_error = '57014', false);
 begin
-  insert into referral_private.unapplied_events as u (stripe_account, livemode, event_id, event_created_at, error)
-  values (p_stated.stripe_account, p_stated.livemode, p_stated.event_id, p_stated.event_at, p_error)
+  insert into referral_private.unapplied_events as u (
+    stripe_account, livemode, event_id, event_created_at, tries, error
+  )
+  values (
+    p_stated.stripe_account, p_stated.livemode, p_stated.event_id, p_stated.event_at, v_is_slow::int,
+    case when not v_is_slow then p_error end
+  )
   on conflict on constraint unapplied_events_pkey do update
-  set error = excluded.error
-  where u.error is distinct from excluded.error;
+  set error = case when not v_is_slow or u.tries >= 3 then p_error end, tried_at = excluded.tried_at,
+    tries = least(u.tries + excluded.tries, 4)
+  where p_error is not null or u.error is not null;
 end
 $$;
 
@@ -13808,7 +13956,8 @@ begin
   end;
   if referral_private.is_passing_error(v_sqlstate) then
     raise warning 'referral: % events wait: %: %', v_count, v_sqlstate, v_message;
-    perform referral_private.apply_later((e).stated) from unnest(p_events) as e;
+    perform referral_private.apply_later((e).stated, case v_sqlstate when '57014' then v_sqlstate end)
+    from unnest(p_events) as e;
     return array(select ((e).stated).event_id from unnest(p_events) as e);
   elsif v_count > 1 then
     return referral_private.apply_events(p_events[:v_count / 2])
@@ -14021,8 +14170,9 @@ $$;
 -- How many events were tried, and the ids of those that could not be applied.
 create type referral_private.applied_events as (tried int, unapplied text[]);
 
--- Applies these new events, and with them those of the Stripe account that have waited longest, so many at most. Those
--- that failed before are tried where that is asked for. The Stripe account lock is held.
+-- Applies these new events, and with them those of the Stripe account that have waited longest, so many at most, and
+-- fewer each time that time ran out. Those that failed before are tried where that is asked for. The Stripe account
+-- lock is held.
 create function referral_private.apply_waiting(
   p_stripe_account text,
   p_new referral_private.accepted_event[],
@@ -14038,13 +14188,24 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 as $$
 declare
+  -- A new event is applied with those only for which time never ran out.
+  v_tries constant int := case
+    when cardinality(p_new) > 0 then 0
+    else (
+      select u.tries from referral_private.unapplied_events as u
+      where u.stripe_account = p_stripe_account and (p_retry or u.error is null)
+      order by u.tries
+      limit 1
+    )
+  end;
   v_waiting referral_private.accepted_event[] := array(
     select (e.type, referral_private.stated_event_of(e.event))::referral_private.accepted_event
     from (
       select u.* from referral_private.unapplied_events as u
       where u.stripe_account = p_stripe_account and (p_retry or u.error is null)
-      order by u.stored_at
-      limit p_max
+        and u.tries = v_tries
+      order by u.tried_at
+      limit greatest(p_max >> (3 * v_tries), 1)
     ) as u
     join referral_private.stripe_events as e
       on e.created_at = u.event_created_at and e.event_id = u.event_id
@@ -14171,9 +14332,9 @@ begin
   for v_stripe_account in
     select w.stripe_account
     from (
-      select u.stripe_account, u.stored_at as since from referral_private.unapplied_events as u
+      select u.stripe_account, u.tried_at as since from referral_private.unapplied_events as u
       union all
-      select q.stripe_account, q.queued_at from referral_private.to_settle as q
+      select q.stripe_account, q.tried_at from referral_private.to_settle as q
     ) as w
     group by w.stripe_account
     order by min(w.since)
@@ -14201,7 +14362,7 @@ begin
   if v_applied.tried > cardinality(v_applied.unapplied) then
     return v_applied.tried - cardinality(v_applied.unapplied);
   end if;
-  return referral_private.settle_waiting(p_stripe_account);
+  return referral_private.settle_waiting(p_stripe_account, p_retry);
 end
 $$;
 
@@ -14232,7 +14393,7 @@ begin
   ) then
     v_done := referral_private.settle_piece(v_stripe_account, p_stripe_account is null);
   end if;
-  return query select v_done, referral_private.is_unsettled(coalesce(v_stripe_account, p_stripe_account));
+  return query select v_done, referral_private.is_unsettled(p_stripe_account);
 end
 $$;
 
@@ -15444,7 +15605,7 @@ begin
     where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (p_sale_ids)
       and exists (
         select
-        from unnest((referral_private.payers_together(p_stripe_account, p_livemode, array[s.payer_id])).payers) as p
+        from unnest((referral_private.payers_together(p_stripe_account, p_livemode, array[s.payer_id])).carriers) as p
         join referral_private.to_settle as q
           on q.payer_id = p.payer_id and q.stripe_account = p_stripe_account and q.livemode = p_livemode
       )
@@ -16245,11 +16406,11 @@ begin
       limit 1000
     )
     union all
-    (select q.queued_at, null from referral_private.to_settle as q order by q.queued_at limit 1000)
+    (select q.queued_at, q.error from referral_private.to_settle as q order by q.queued_at limit 1000)
   ) as w;
   return referral_private.checked(
     'settlement', case
-      when v_since < clock_timestamp() - interval '10 minutes' then
+      when v_since < clock_timestamp() - interval '10 minutes' or v_errors is not null then
         'Events and payers that wait to be settled: ' || referral_private.counted(v_found) || ', since '
           || referral_private.iso_time(v_since) || coalesce(', with errors: ' || v_errors, '') || '.'
     end, 'Nothing waits to be settled for long.',
