@@ -72,6 +72,13 @@ export const eventMutations: TextMutation[] = [
     by: 'perform cardinality(array[v_old, v_new]); --',
   },
   {
+    name: 'settling: whose sale a promotion code says',
+    in: 'state_promotion_code',
+    replace: 'array(select distinct e.object_id from unnest(v_evidence) as e)',
+    by: "'{}'",
+    tests: ['tests/sql/settling'],
+  },
+  {
     name: 'settling: sales that did not change',
     in: 'apply_together',
     replace: 'v_payers, v_changed.sale_ids,',

@@ -12912,9 +12912,37 @@ begin
 end
 $$;
 
+-- The payments of which these objects are a part, or which they name: sessions name their own, and those of their
+-- subscription.
+create function referral_private.payments_of_objects(p_stripe_account text, p_livemode boolean, p_object_ids text[])
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_sessions referral_private.sessions[] := array(
+    select s from referral_private.sessions as s
+    where s.session_id = any (p_object_ids) and s.stripe_account = p_stripe_account and s.livemode = p_livemode
+  );
+begin
+  return p_object_ids || array(
+    select id
+    from unnest(v_sessions) as s
+    cross join lateral unnest(array[s.intent_id, s.invoice_id]) as id
+    where id is not null
+    union
+    select p.payment_id from referral_private.payments as p
+    where p.subscription_id = any (array(select s.subscription_id from unnest(v_sessions) as s))
+      and p.stripe_account = p_stripe_account and p.livemode = p_livemode
+  );
+end
+$$;
+
 -- Which of our codes a promotion code belongs to. Payers who used it are settled too, unless the event states what is
 -- known: Stripe does so with every use. Before a statement of the same second it can say something else of the time
--- before.
+-- before. What an object carries also says whose sale it is, whoever pays: its payments are touched, too.
 create function referral_private.state_promotion_code(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
@@ -12923,6 +12951,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_evidence referral_private.payer_evidence[];
   v_promotion jsonb := p_stated.object;
   v_previous jsonb := p_stated.previous -> 'metadata';
   v_key text := referral_private.normalise_code(v_promotion -> 'metadata' ->> 'referral_code');
@@ -12938,8 +12967,8 @@ begin
     coalesce(v_previous ? 'referral_code', false), referral_private.normalise_code(v_previous ->> 'referral_code')
   )
   on conflict do nothing;
-  return ('{}'::text[], array(
-    select distinct e.carrier from referral_private.payer_evidence as e
+  v_evidence := array(
+    select e from referral_private.payer_evidence as e
     where e.stripe_account = p_stated.stripe_account and e.livemode = p_stated.livemode
       and e.kind = 'promotion_code' and e.named = v_promotion ->> 'id'
       and (
@@ -12952,7 +12981,12 @@ begin
             and s.stated_by > p_stated.event_id
         )
       )
-  ))::referral_private.touched;
+  );
+  return (
+    referral_private.payments_of_objects(
+      p_stated.stripe_account, p_stated.livemode, array(select distinct e.object_id from unnest(v_evidence) as e)
+    ), array(select distinct e.carrier from unnest(v_evidence) as e)
+  )::referral_private.touched;
 end
 $$;
 

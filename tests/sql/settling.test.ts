@@ -145,3 +145,30 @@ test('a string that a purchase dated ahead names is taken', () =>
     expect(await refusal(coordinator.rpc('create_code', chosen))).toBe('code_taken')
     expect(await coordinator.rpc('create_code', { ...chosen, code: 'FUTURE78' })).toHaveLength(1)
   }))
+
+test('a promotion code that another customer’s session carries is mapped late: it says whose sale it was', () =>
+  undone(sql, async (tx) => {
+    const [own, other] = [await scene(tx, terms), await scene(tx, terms)]
+    const codes = [
+      await codeOf(own.mentor, own.org),
+      await codeOf(other.mentor, other.org),
+    ] as const
+    const session = { mode: 'payment', intent: 'pi_1' } as const
+    await ingest(
+      tx,
+      completedSession({ ...session, customer: 'cus_1', reference: codes[0].code, at: at + 10 }),
+    )
+    await ingest(
+      tx,
+      completedSession({ ...session, customer: 'cus_2', promotionCode: 'promo_1', at: at + 20 }),
+    )
+    await ingest(tx, succeededIntent({ id: 'pi_1', customer: 'cus_1', at: at + 10 }))
+    const earned = async () => {
+      await checkLedger(tx)
+      const [row] = await own.mentor.rpc('my_earnings', { org_id: own.org })
+      return Number(row?.available ?? 0) + Number(row?.pending ?? 0)
+    }
+    expect(await earned()).toBe(100)
+    await ingest(tx, promotionCode({ id: 'promo_1', code: codes[1].code, at }))
+    expect(await earned()).toBe(0)
+  }))
