@@ -49,7 +49,13 @@ export const waitingMutations: TextMutation[] = [
     'where false',
     events,
   ),
-  of('those that failed', 'apply_waiting', '(p_retry or u.error is null)', 'true', events),
+  of(
+    'those that failed',
+    'apply_waiting',
+    '(p_retry or u.error is null)\n        and u.tries',
+    'u.tries',
+    events,
+  ),
   of('two hundred', 'apply_waiting', 'limit greatest(p_max', 'limit greatest(1 + p_max', events),
   of(
     'one that stops no other',

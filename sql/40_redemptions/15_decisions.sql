@@ -63,6 +63,9 @@ create table referral.decisions (
 
 create index decisions_by_person on referral.decisions (org_id, program_id, person_id);
 
+create index decisions_that_reject on referral.decisions (org_id, program_id)
+where kind = 'reject' and withdrawn_at is null;
+
 create index decisions_by_redemption on referral.decisions (org_id, redemption_id) where redemption_id is not null;
 
 create index decisions_by_member on referral.decisions (org_id, member_id) where member_id is not null;

@@ -58,7 +58,11 @@ set jit = off
 as $$
 declare
   v_payers constant referral_private.payer[] := array(select distinct s.payer from unnest(p_sales) as s);
-  v_own constant bigint[] := array(select referral_private.evidence_for_own_payers(p_sales, p_evidence));
+  -- Worth finding where there are many.
+  v_own constant bigint[] := case
+    when cardinality(v_payers) > 2 then array(select referral_private.evidence_for_own_payers(p_sales, p_evidence))
+    else '{}'
+  end;
 begin
   return query
   with

@@ -20,13 +20,22 @@ as $$
 declare
   v_org_ids constant uuid[] := array(select distinct e.org_id from unnest(p_evidence) as e);
   v_program_ids constant uuid[] := array(select distinct e.program_id from unnest(p_evidence) as e);
-  v_people constant uuid[] := array(
+  v_people uuid[];
+  v_names text[];
+begin
+  if not exists (
+    select from referral.decisions as d
+    where d.org_id = any (v_org_ids) and d.program_id = any (v_program_ids) and d.kind = 'reject'
+      and d.withdrawn_at is null
+  ) then
+    return '{}';
+  end if;
+  v_people := array(
     select p.person from unnest(p_together.payers) as p where p.person is not null
     union
     select e.referee_id from unnest(p_evidence) as e where e.redemption_id is not null
   );
-  v_names constant text[] := array(select distinct c.carrier from unnest(p_together.carriers) as c);
-begin
+  v_names := array(select distinct c.carrier from unnest(p_together.carriers) as c);
   return array(
     select (d.org_id, d.program_id, d.person_id, null)::referral_private.rejection
     from referral.decisions as d

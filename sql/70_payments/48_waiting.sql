@@ -24,14 +24,18 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+-- The planner knows nothing of tables that are empty most of the time.
+set enable_seqscan = off
 as $$
 begin
+  if p_stripe_account is null then
+    return exists (select from referral_private.unapplied_events as u where u.error is null)
+      or exists (select from referral_private.to_settle as q where q.error is null);
+  end if;
   return exists (
-    select from referral_private.unapplied_events as u
-    where (p_stripe_account is null or u.stripe_account = p_stripe_account) and u.error is null
+    select from referral_private.unapplied_events as u where u.stripe_account = p_stripe_account and u.error is null
   ) or exists (
-    select from referral_private.to_settle as q
-    where (p_stripe_account is null or q.stripe_account = p_stripe_account) and q.error is null
+    select from referral_private.to_settle as q where q.stripe_account = p_stripe_account and q.error is null
   );
 end
 $$;

@@ -73,7 +73,17 @@ declare
       limit 1
     )
   end;
-  v_waiting referral_private.accepted_event[] := array(
+  v_waiting referral_private.accepted_event[];
+  v_livemode boolean;
+  v_unapplied text[] := '{}';
+begin
+  if cardinality(p_new) > 0 and not exists (
+    select from referral_private.unapplied_events as u
+    where u.stripe_account = p_stripe_account and u.tries = 0 and u.error is null
+  ) then
+    return (cardinality(p_new), referral_private.apply_events(p_new))::referral_private.applied_events;
+  end if;
+  v_waiting := array(
     select (e.type, referral_private.stated_event_of(e.event))::referral_private.accepted_event
     from (
       select u.* from referral_private.unapplied_events as u
@@ -86,14 +96,6 @@ declare
       on e.created_at = u.event_created_at and e.event_id = u.event_id
       and e.stripe_account = u.stripe_account and e.livemode = u.livemode
   );
-  v_livemode boolean;
-  v_unapplied text[] := '{}';
-begin
-  if cardinality(v_waiting) = 0 then
-    return (
-      cardinality(p_new), case when cardinality(p_new) > 0 then referral_private.apply_events(p_new) else '{}' end
-    )::referral_private.applied_events;
-  end if;
   for v_livemode in
     select distinct (e.stated).livemode from unnest(p_new || v_waiting) as e
   loop

@@ -3803,6 +3803,8 @@ create table referral.decisions (
 
 create index decisions_by_person on referral.decisions (org_id, program_id, person_id);
 
+create index decisions_that_reject on referral.decisions (org_id, program_id) where kind = 'reject' and withdrawn_at is null;
+
 create index decisions_by_redemption on referral.decisions (org_id, redemption_id) where redemption_id is not null;
 
 create index decisions_by_member on referral.decisions (org_id, member_id) where member_id is not null;
@@ -6996,7 +6998,11 @@ set jit = off
 as $$
 declare
   v_payers constant referral_private.payer[] := array(select distinct s.payer from unnest(p_sales) as s);
-  v_own constant bigint[] := array(select referral_private.evidence_for_own_payers(p_sales, p_evidence));
+  -- Worth finding where there are many.
+  v_own constant bigint[] := case
+    when cardinality(v_payers) > 2 then array(select referral_private.evidence_for_own_payers(p_sales, p_evidence))
+    else '{}'
+  end;
 begin
   return query
   with
@@ -7320,13 +7326,22 @@ as $$
 declare
   v_org_ids constant uuid[] := array(select distinct e.org_id from unnest(p_evidence) as e);
   v_program_ids constant uuid[] := array(select distinct e.program_id from unnest(p_evidence) as e);
-  v_people constant uuid[] := array(
+  v_people uuid[];
+  v_names text[];
+begin
+  if not exists (
+    select from referral.decisions as d
+    where d.org_id = any (v_org_ids) and d.program_id = any (v_program_ids) and d.kind = 'reject'
+      and d.withdrawn_at is null
+  ) then
+    return '{}';
+  end if;
+  v_people := array(
     select p.person from unnest(p_together.payers) as p where p.person is not null
     union
     select e.referee_id from unnest(p_evidence) as e where e.redemption_id is not null
   );
-  v_names constant text[] := array(select distinct c.carrier from unnest(p_together.carriers) as c);
-begin
+  v_names := array(select distinct c.carrier from unnest(p_together.carriers) as c);
   return array(
     select (d.org_id, d.program_id, d.person_id, null)::referral_private.rejection
     from referral.decisions as d
@@ -13674,14 +13689,18 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+-- The planner knows nothing of tables that are empty most of the time.
+set enable_seqscan = off
 as $$
 begin
+  if p_stripe_account is null then
+    return exists (select from referral_private.unapplied_events as u where u.error is null)
+      or exists (select from referral_private.to_settle as q where q.error is null);
+  end if;
   return exists (
-    select from referral_private.unapplied_events as u
-    where (p_stripe_account is null or u.stripe_account = p_stripe_account) and u.error is null
+    select from referral_private.unapplied_events as u where u.stripe_account = p_stripe_account and u.error is null
   ) or exists (
-    select from referral_private.to_settle as q
-    where (p_stripe_account is null or q.stripe_account = p_stripe_account) and q.error is null
+    select from referral_private.to_settle as q where q.stripe_account = p_stripe_account and q.error is null
   );
 end
 $$;
@@ -14232,7 +14251,17 @@ declare
       limit 1
     )
   end;
-  v_waiting referral_private.accepted_event[] := array(
+  v_waiting referral_private.accepted_event[];
+  v_livemode boolean;
+  v_unapplied text[] := '{}';
+begin
+  if cardinality(p_new) > 0 and not exists (
+    select from referral_private.unapplied_events as u
+    where u.stripe_account = p_stripe_account and u.tries = 0 and u.error is null
+  ) then
+    return (cardinality(p_new), referral_private.apply_events(p_new))::referral_private.applied_events;
+  end if;
+  v_waiting := array(
     select (e.type, referral_private.stated_event_of(e.event))::referral_private.accepted_event
     from (
       select u.* from referral_private.unapplied_events as u
@@ -14245,14 +14274,6 @@ declare
       on e.created_at = u.event_created_at and e.event_id = u.event_id
       and e.stripe_account = u.stripe_account and e.livemode = u.livemode
   );
-  v_livemode boolean;
-  v_unapplied text[] := '{}';
-begin
-  if cardinality(v_waiting) = 0 then
-    return (
-      cardinality(p_new), case when cardinality(p_new) > 0 then referral_private.apply_events(p_new) else '{}' end
-    )::referral_private.applied_events;
-  end if;
   for v_livemode in
     select distinct (e.stated).livemode from unnest(p_new || v_waiting) as e
   loop
