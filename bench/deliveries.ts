@@ -21,11 +21,12 @@ const { runMigrations, StripeSync } = createRequire(import.meta.url)(
 ) as typeof import('@supabase/stripe-sync-engine')
 
 const rounds = 5
-const stories = 250
+const stories = 1000
 
-/** A target of events: delivers one, and does what is left when all are delivered. */
+/** A target of events: delivers one over so many connections, and does what is left when all are delivered. */
 type Target = {
   name: string
+  connections: number
   events: () => Promise<object[]>
   deliver: (event: object) => Promise<unknown>
   finish: () => Promise<unknown>
@@ -41,7 +42,7 @@ export async function* deliveries(server: Postgres): AsyncGenerator<Comparison> 
   ] as const) {
     const mirror = await mirrored(server, `mirror${connections}`, connections)
     const own = ours('ours', url, connections, codes)
-    const [rate = 0, beside = 0] = await inTurns([own, mirror.target], connections)
+    const [rate = 0, beside = 0] = await inTurns([own, mirror.target])
     await Promise.all([own.end(), mirror.end()])
     yield {
       what: `a subscription's events until all are settled beside @supabase/stripe-sync-engine, ${connections} connections`,
@@ -68,7 +69,7 @@ async function* besideCommit(
       ours('ours', url, 1, codes),
       ours('before', before, 1, await codesIn(before)),
     ]
-    const [rate = 0, beside = 0] = await inTurns([now, then], 1)
+    const [rate = 0, beside = 0] = await inTurns([now, then])
     await Promise.all([now.end(), then.end()])
     yield {
       what: `a subscription's events beside the schema of ${commit}, 1 connection`,
@@ -86,19 +87,25 @@ async function codesIn(url: string): Promise<string[]> {
   return rows.map(({ code }) => String(code))
 }
 
-/** Our database. What waits is settled as the webhook does it, by one call at a time. */
+/**
+ * Our database. What waits is settled as the webhook does it, by one call at a time, over the last of the connections if there
+ * are several.
+ */
 function ours(name: string, url: string, max: number, codes: string[]) {
-  const sql = postgres(url, { max, onnotice: () => {} })
+  const connections = Math.max(max - 1, 1)
+  const sql = postgres(url, { max: connections, onnotice: () => {} })
+  const settler = max > 1 ? postgres(url, { max: 1, onnotice: () => {} }) : sql
   let round = 0
   let settling: Promise<void> | null = null
   const settle = async (): Promise<void> => {
     for (let more = true; more; ) {
-      const [row] = await sql`select more from referral.settle_stripe_events('')`
+      const [row] = await settler`select more from referral.settle_stripe_events('')`
       more = row?.more === true
     }
   }
   return {
     name,
+    connections,
     events: () => Promise.all(storiesOf(`${name}${max}x${round++}`, codes).map(reduced)),
     deliver: async (event: object) => {
       const [row] =
@@ -112,7 +119,7 @@ function ours(name: string, url: string, max: number, codes: string[]) {
       await settling
       if (max > 1) await settle()
     },
-    end: () => sql.end(),
+    end: () => Promise.all([sql.end(), settler.end()]),
   }
 }
 
@@ -131,6 +138,7 @@ async function mirrored(server: Postgres, database: string, max: number) {
   let round = 0
   const target: Target = {
     name: database,
+    connections: max,
     events: async () => storiesOf(`${database}x${round++}`, Array(stories).fill('CODE')),
     deliver: (event) => sync.processEvent(event as never),
     finish: async () => {},
@@ -154,18 +162,18 @@ const storiesOf = (name: string, codes: string[]) =>
   })
 
 /** The median rates of these targets, events a second, measured in turns after a round to warm up. */
-async function inTurns(targets: Target[], connections: number): Promise<number[]> {
+async function inTurns(targets: Target[]): Promise<number[]> {
   const rates = targets.map(() => [] as number[])
   for (let round = 0; round <= rounds; round++)
     for (const [n, target] of targets.entries()) {
-      const measured = await rate(target, connections)
+      const measured = await rate(target)
       if (round > 0) rates[n]?.push(measured)
     }
   return rates.map(median)
 }
 
 /** Events per second over as many workers as connections. */
-async function rate({ events, deliver, finish }: Target, connections: number): Promise<number> {
+async function rate({ connections, events, deliver, finish }: Target): Promise<number> {
   const all = await events()
   const queue = [...all]
   const began = performance.now()
