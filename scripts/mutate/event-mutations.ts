@@ -74,8 +74,8 @@ export const eventMutations: TextMutation[] = [
   {
     name: 'settling: whose sale a promotion code says',
     in: 'state_promotion_code',
-    replace: 'array(select distinct e.object_id from unnest(v_evidence) as e)',
-    by: "'{}'",
+    replace: 'referral_private.payments_of_others(v_evidence)',
+    by: "'{}'::text[]",
     tests: ['tests/sql/settling'],
   },
   {

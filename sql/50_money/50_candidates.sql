@@ -58,11 +58,9 @@ set jit = off
 as $$
 declare
   v_payers constant referral_private.payer[] := array(select distinct s.payer from unnest(p_sales) as s);
-  -- Worth finding where there are many.
-  v_own constant bigint[] := case
-    when cardinality(v_payers) > 2 then array(select referral_private.evidence_for_own_payers(p_sales, p_evidence))
-    else '{}'
-  end;
+  v_own constant bigint[] := array(
+    select n from referral_private.evidence_for_own_payers(p_sales, p_evidence) as n where cardinality(v_payers) > 2
+  );
 begin
   return query
   with
@@ -73,13 +71,11 @@ begin
     ),
     bound as materialized (
       select n.*, p as payer
-      from numbered as n
-      join unnest(v_payers) as p on p.payer_id = n.payer_id
+      from numbered as n join unnest(v_payers) as p on p.payer_id = n.payer_id
       where n.n in (select unnest(v_own))
       union all
       select n.*, p
-      from numbered as n
-      join unnest(v_payers) as p on p.group_id = n.group_id
+      from numbered as n join unnest(v_payers) as p on p.group_id = n.group_id
       where not n.n in (select unnest(v_own))
     ),
     paid as materialized (

@@ -29,37 +29,38 @@ begin
 end
 $$;
 
--- The payments of which these objects are a part, or which they name: sessions name their own, and those of their
--- subscription.
-create function referral_private.payments_of_objects(p_stripe_account text, p_livemode boolean, p_object_ids text[])
+-- The payments that sessions with this evidence name, their own or those of their subscription, and that are another
+-- payer's: what an object carries says whose sale it is, whoever pays.
+create function referral_private.payments_of_others(p_evidence referral_private.payer_evidence[])
 returns text[]
 language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_sessions referral_private.sessions[] := array(
-    select s from referral_private.sessions as s
-    where s.session_id = any (p_object_ids) and s.stripe_account = p_stripe_account and s.livemode = p_livemode
-  );
 begin
-  return p_object_ids || array(
-    select id
-    from unnest(v_sessions) as s
-    cross join lateral unnest(array[s.intent_id, s.invoice_id]) as id
-    where id is not null
-    union
-    select p.payment_id from referral_private.payments as p
-    where p.subscription_id = any (array(select s.subscription_id from unnest(v_sessions) as s))
-      and p.stripe_account = p_stripe_account and p.livemode = p_livemode
+  return array(
+    select distinct p.payment_id
+    from unnest(p_evidence) as e
+    join referral_private.sessions as s
+      on s.session_id = e.object_id and s.stripe_account = e.stripe_account and s.livemode = e.livemode
+    cross join lateral (
+      select named.* from referral_private.payments as named
+      where named.payment_id in (s.intent_id, s.invoice_id) and named.stripe_account = e.stripe_account
+        and named.livemode = e.livemode
+      union all
+      select renewed.* from referral_private.payments as renewed
+      where renewed.subscription_id = s.subscription_id and renewed.stripe_account = e.stripe_account
+        and renewed.livemode = e.livemode
+    ) as p
+    where p.customer_id is distinct from e.carrier
   );
 end
 $$;
 
 -- Which of our codes a promotion code belongs to. Payers who used it are settled too, unless the event states what is
 -- known: Stripe does so with every use. Before a statement of the same second it can say something else of the time
--- before. What an object carries also says whose sale it is, whoever pays: its payments are touched, too.
+-- before.
 create function referral_private.state_promotion_code(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
@@ -100,9 +101,7 @@ begin
       )
   );
   return (
-    referral_private.payments_of_objects(
-      p_stated.stripe_account, p_stated.livemode, array(select distinct e.object_id from unnest(v_evidence) as e)
-    ), array(select distinct e.carrier from unnest(v_evidence) as e)
+    referral_private.payments_of_others(v_evidence), array(select distinct e.carrier from unnest(v_evidence) as e)
   )::referral_private.touched;
 end
 $$;

@@ -3803,7 +3803,8 @@ create table referral.decisions (
 
 create index decisions_by_person on referral.decisions (org_id, program_id, person_id);
 
-create index decisions_that_reject on referral.decisions (org_id, program_id) where kind = 'reject' and withdrawn_at is null;
+create index decisions_that_reject on referral.decisions (org_id, program_id)
+where kind = 'reject' and withdrawn_at is null;
 
 create index decisions_by_redemption on referral.decisions (org_id, redemption_id) where redemption_id is not null;
 
@@ -6998,11 +6999,9 @@ set jit = off
 as $$
 declare
   v_payers constant referral_private.payer[] := array(select distinct s.payer from unnest(p_sales) as s);
-  -- Worth finding where there are many.
-  v_own constant bigint[] := case
-    when cardinality(v_payers) > 2 then array(select referral_private.evidence_for_own_payers(p_sales, p_evidence))
-    else '{}'
-  end;
+  v_own constant bigint[] := array(
+    select n from referral_private.evidence_for_own_payers(p_sales, p_evidence) as n where cardinality(v_payers) > 2
+  );
 begin
   return query
   with
@@ -7013,13 +7012,11 @@ begin
     ),
     bound as materialized (
       select n.*, p as payer
-      from numbered as n
-      join unnest(v_payers) as p on p.payer_id = n.payer_id
+      from numbered as n join unnest(v_payers) as p on p.payer_id = n.payer_id
       where n.n in (select unnest(v_own))
       union all
       select n.*, p
-      from numbered as n
-      join unnest(v_payers) as p on p.group_id = n.group_id
+      from numbered as n join unnest(v_payers) as p on p.group_id = n.group_id
       where not n.n in (select unnest(v_own))
     ),
     paid as materialized (
@@ -12927,37 +12924,38 @@ begin
 end
 $$;
 
--- The payments of which these objects are a part, or which they name: sessions name their own, and those of their
--- subscription.
-create function referral_private.payments_of_objects(p_stripe_account text, p_livemode boolean, p_object_ids text[])
+-- The payments that sessions with this evidence name, their own or those of their subscription, and that are another
+-- payer's: what an object carries says whose sale it is, whoever pays.
+create function referral_private.payments_of_others(p_evidence referral_private.payer_evidence[])
 returns text[]
 language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_sessions referral_private.sessions[] := array(
-    select s from referral_private.sessions as s
-    where s.session_id = any (p_object_ids) and s.stripe_account = p_stripe_account and s.livemode = p_livemode
-  );
 begin
-  return p_object_ids || array(
-    select id
-    from unnest(v_sessions) as s
-    cross join lateral unnest(array[s.intent_id, s.invoice_id]) as id
-    where id is not null
-    union
-    select p.payment_id from referral_private.payments as p
-    where p.subscription_id = any (array(select s.subscription_id from unnest(v_sessions) as s))
-      and p.stripe_account = p_stripe_account and p.livemode = p_livemode
+  return array(
+    select distinct p.payment_id
+    from unnest(p_evidence) as e
+    join referral_private.sessions as s
+      on s.session_id = e.object_id and s.stripe_account = e.stripe_account and s.livemode = e.livemode
+    cross join lateral (
+      select named.* from referral_private.payments as named
+      where named.payment_id in (s.intent_id, s.invoice_id) and named.stripe_account = e.stripe_account
+        and named.livemode = e.livemode
+      union all
+      select renewed.* from referral_private.payments as renewed
+      where renewed.subscription_id = s.subscription_id and renewed.stripe_account = e.stripe_account
+        and renewed.livemode = e.livemode
+    ) as p
+    where p.customer_id is distinct from e.carrier
   );
 end
 $$;
 
 -- Which of our codes a promotion code belongs to. Payers who used it are settled too, unless the event states what is
 -- known: Stripe does so with every use. Before a statement of the same second it can say something else of the time
--- before. What an object carries also says whose sale it is, whoever pays: its payments are touched, too.
+-- before.
 create function referral_private.state_promotion_code(p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
@@ -12998,9 +12996,7 @@ begin
       )
   );
   return (
-    referral_private.payments_of_objects(
-      p_stated.stripe_account, p_stated.livemode, array(select distinct e.object_id from unnest(v_evidence) as e)
-    ), array(select distinct e.carrier from unnest(v_evidence) as e)
+    referral_private.payments_of_others(v_evidence), array(select distinct e.carrier from unnest(v_evidence) as e)
   )::referral_private.touched;
 end
 $$;
