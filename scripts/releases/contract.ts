@@ -1,10 +1,13 @@
-/** What a release promises: no RPC is dropped, returns another type or takes other arguments; results grow at their end. */
+/**
+ * What a release promises: no RPC is dropped, returns another type, takes other arguments or loses a caller; results grow at
+ * their end.
+ */
 import type postgres from 'postgres'
 
 /** The public contract of a database, by name. */
 export type Contract = {
-  /** The arguments, how many of them are optional, and the result of each RPC. */
-  calls: Map<string, { arguments: string; returns: string }>
+  /** The arguments, how many of them are optional, the result, and the roles that may call, of each RPC. */
+  calls: Map<string, { arguments: string; returns: string; list: string[] }>
   /** The columns of each table and result, in order, with their types. */
   rows: Map<string, string[]>
   enums: Map<string, string[]>
@@ -23,7 +26,12 @@ export async function readContract(sql: postgres.Sql): Promise<Contract> {
   const found = await sql<Row[]>`
     select 'calls' as kind, p.oid::regproc::text as name, string_agg(format(
       '(%s), %s of them optional', pg_get_function_identity_arguments(p.oid), p.pronargdefaults
-    ), ' and ') as arguments, string_agg(pg_get_function_result(p.oid), ' and ') as returns, null as list
+    ), ' and ') as arguments, string_agg(pg_get_function_result(p.oid), ' and ') as returns, array(
+      select r.rolname::text from pg_roles as r
+      where r.rolname in ('anon', 'authenticated', 'service_role')
+        and has_function_privilege(r.oid, min(p.oid), 'execute')
+      order by 1
+    ) as list
     from pg_proc as p
     where p.pronamespace = 'referral'::regnamespace
     group by 2
@@ -65,6 +73,8 @@ export function brokenPromises(released: Contract, now: Contract): string[] {
       broken.push(
         `${name} returns ${after.returns}, and returned ${before.returns} when it was released: give the new one another name.`,
       )
+    const lost = before.list.filter((role) => after && !after.list.includes(role))
+    if (lost.length) broken.push(`${name} can no longer be called by ${lost.join(', ')}.`)
   }
   for (const [name, before] of released.rows) {
     const after = now.rows.get(name) ?? []

@@ -35,6 +35,10 @@ const returning = (head: string, returns: string) =>
 test.for([
   ['drop function referral.balances()', 'referral.balances is gone: keep it'],
   [
+    'revoke execute on function referral.balances() from public, anon, authenticated, service_role; grant execute on function referral.balances() to service_role',
+    'referral.balances can no longer be called by',
+  ],
+  [
     `drop function referral.open_account(uuid, text); ${returning('open_account(owner_id uuid, name text, city text)', 'setof referral.accounts')}`,
     'referral.open_account takes (owner_id uuid, name text, city text), 0 of them optional, and took (owner_id uuid, name text), 0',
   ],
