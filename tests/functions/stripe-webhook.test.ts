@@ -7,6 +7,7 @@ import type { RawEvent } from '../fixtures/stripe/about.ts'
 import { completedSession } from '../fixtures/stripe/checkout-session-completed.ts'
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
 import { sceneOverHttp, stackDatabase } from '../support/http.ts'
+import { taken } from '../support/taken.ts'
 
 const stack = inject('stack')
 const sql = stackDatabase()
@@ -50,12 +51,16 @@ describe('a signed event', () => {
     const event = about(friend.id)
     const answers = [await deliver(event), await deliver(event), await deliver(event)]
     expect(answers.map(({ http, body }) => [http, body.status])).toEqual([
-      [200, 'applied'],
+      [200, taken],
       [200, 'duplicate'],
       [200, 'duplicate'],
     ])
-    const { data } = await mentor.supabase.rpc('my_referrals', { org_id: org }).throwOnError()
-    expect(data).toMatchObject([{ status: 'confirmed' }])
+    await expect
+      .poll(async () => {
+        const { data } = await mentor.supabase.rpc('my_referrals', { org_id: org }).throwOnError()
+        return data
+      })
+      .toMatchObject([{ status: 'confirmed' }])
   })
 
   test('is answered while somebody else has the Stripe account, and settled as soon as that ends', async () => {

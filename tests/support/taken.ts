@@ -1,0 +1,4 @@
+import { expect } from 'vitest'
+
+/** The status of a new event: applied, or stored where another test has the Stripe account of the local stack just then. */
+export const taken = expect.stringMatching(/^(applied|stored)$/)
