@@ -143,6 +143,11 @@ begin
   end if;
   if v_made = v_known then
     return ('{}'::text[], '{}'::text[])::referral_private.changed_sales;
+  elsif v_known = '{}' then
+    insert into referral_private.sales select m.* from unnest(v_made) as m;
+    return (
+      array(select m.sale_id from unnest(v_made) as m), array(select distinct m.payer_id from unnest(v_made) as m)
+    )::referral_private.changed_sales;
   end if;
   v_changed := array(
     select coalesce(m.sale_id, k.sale_id)

@@ -1,4 +1,4 @@
--- Stores what a Stripe event says about payments.
+-- Stores what Stripe events say about payments.
 
 -- A payment as an event states it, when this much was paid. A payment of nothing is no sale and has no time.
 create function referral_private.payment_stated(
@@ -38,122 +38,67 @@ begin
 end
 $$;
 
--- Keeps the greatest version of a payment by one source, and the earliest times at which it was sold and paid.
-create function referral_private.state_payment(p_payment referral_private.payments)
-returns void
+-- The money of a checkout session counts in mode `payment` only: that of a subscription comes with the invoices. Null
+-- where it has none.
+create function referral_private.payment_by_session(p_stated referral_private.stated_event)
+returns referral_private.payments
 language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  insert into referral_private.payments as p
-  select p_payment.*
-  on conflict on constraint payments_pkey do update
-  set (org_id, subscription_org_id, currency, paid, total, total_excluding_tax, stated_at, stated_by) = (
-      select g.org_id, g.subscription_org_id, g.currency, g.paid, g.total, g.total_excluding_tax, g.stated_at,
-        g.stated_by
-      from unnest(array[p, excluded]) as g
-      order by g.paid desc, g.stated_at desc, g.stated_by desc
-      limit 1
-    ),
-    sale_at = least(p.sale_at, excluded.sale_at),
-    paid_at = case
-      when p.paid_at_is_stated = excluded.paid_at_is_stated then least(p.paid_at, excluded.paid_at)
-      when p.paid_at_is_stated then p.paid_at
-      else excluded.paid_at
-    end,
-    paid_at_is_stated = p.paid_at_is_stated or excluded.paid_at_is_stated,
-    names_referral = p.names_referral or excluded.names_referral,
-    customer_id = least(p.customer_id, excluded.customer_id),
-    subscription_id = least(p.subscription_id, excluded.subscription_id);
-end
-$$;
-
--- A checkout session names its payer, the user and the evidence. Its money counts in mode `payment` only: the money
--- of a subscription comes with the invoices.
-create function referral_private.state_session(p_stated referral_private.stated_event)
-returns referral_private.touched
-language plpgsql
-volatile
+immutable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_session jsonb := p_stated.object;
-  v_customer text := coalesce(v_session ->> 'customer', v_session ->> 'customer_account');
-  v_intent text := v_session ->> 'payment_intent';
   v_payment referral_private.payments;
-  v_touched referral_private.touched;
 begin
-  v_touched.payment_ids := referral_private.state_belongings(p_stated);
-  v_touched.carriers := referral_private.state_users_and_evidence(
-    p_stated,
-    case when v_customer is not null then array[v_customer] else array[v_session ->> 'invoice', v_intent] end,
-    v_session -> 'metadata'
-  );
-  if v_intent is not null and v_session ->> 'mode' = 'payment' then
-    v_payment := referral_private.payment_stated(
-      p_stated, v_intent, 'session', v_session -> 'metadata',
-      case when v_session ->> 'payment_status' = 'paid' then (v_session ->> 'amount_total')::bigint else 0 end
-    );
-    v_payment.total := v_session ->> 'amount_total';
-    v_payment.total_excluding_tax := v_payment.total - (v_session -> 'total_details' ->> 'amount_tax')::bigint;
-    perform referral_private.state_payment(v_payment);
+  if v_session ->> 'payment_intent' is null or v_session ->> 'mode' is distinct from 'payment' then
+    return null;
   end if;
-  return v_touched;
+  v_payment := referral_private.payment_stated(
+    p_stated, v_session ->> 'payment_intent', 'session', v_session -> 'metadata',
+    case when v_session ->> 'payment_status' = 'paid' then (v_session ->> 'amount_total')::bigint else 0 end
+  );
+  v_payment.total := v_session ->> 'amount_total';
+  v_payment.total_excluding_tax := v_payment.total - (v_session -> 'total_details' ->> 'amount_tax')::bigint;
+  return v_payment;
 end
 $$;
 
--- A payment intent names its payer, the user, the evidence and its charge, and says what was received and its tax.
-create function referral_private.state_intent(p_stated referral_private.stated_event)
-returns referral_private.touched
+-- A payment intent says what was received, and its tax.
+create function referral_private.payment_by_intent(p_stated referral_private.stated_event)
+returns referral_private.payments
 language plpgsql
-volatile
+immutable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_intent jsonb := p_stated.object;
-  v_id text := v_intent ->> 'id';
-  v_customer text := coalesce(v_intent ->> 'customer', v_intent ->> 'customer_account');
   v_payment referral_private.payments := referral_private.payment_stated(
-    p_stated, v_id, 'intent', v_intent -> 'metadata', (v_intent ->> 'amount_received')::bigint
+    p_stated, v_intent ->> 'id', 'intent', v_intent -> 'metadata', (v_intent ->> 'amount_received')::bigint
   );
-  v_touched referral_private.touched;
 begin
   v_payment.total_excluding_tax := v_payment.total
     - (v_intent -> 'amount_details' -> 'tax' ->> 'total_tax_amount')::bigint;
-  v_touched.carriers := referral_private.state_users_and_evidence(
-    p_stated, array[coalesce(v_customer, v_id)], v_intent -> 'metadata'
-  );
-  perform referral_private.state_payment(v_payment);
-  v_touched.payment_ids := referral_private.relate_charge(p_stated, v_intent ->> 'latest_charge', v_id);
-  return v_touched;
+  return v_payment;
 end
 $$;
 
--- An invoice is sold when it was created, and paid when it says so. Its metadata is its own and the subscription's,
--- which every renewal carries.
-create function referral_private.state_invoice(p_stated referral_private.stated_event)
-returns referral_private.touched
+-- An invoice is sold when it was created, and paid when it says so.
+create function referral_private.payment_by_invoice(p_stated referral_private.stated_event)
+returns referral_private.payments
 language plpgsql
-volatile
+immutable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_invoice jsonb := p_stated.object;
-  v_id text := v_invoice ->> 'id';
-  v_customer text := coalesce(v_invoice ->> 'customer', v_invoice ->> 'customer_account');
   v_subscription jsonb := v_invoice -> 'parent' -> 'subscription_details';
-  v_metadata jsonb := coalesce(nullif(v_subscription -> 'metadata', 'null'), '{}')
-    || coalesce(nullif(v_invoice -> 'metadata', 'null'), '{}');
   v_paid bigint := v_invoice ->> 'amount_paid';
   v_payment referral_private.payments := referral_private.payment_stated(
-    p_stated, v_id, 'invoice', v_invoice -> 'metadata', case when v_paid < 0 then 0 else v_paid end
+    p_stated, v_invoice ->> 'id', 'invoice', v_invoice -> 'metadata', case when v_paid < 0 then 0 else v_paid end
   );
-  v_touched referral_private.touched;
 begin
   v_payment.total := v_invoice ->> 'total';
   v_payment.total_excluding_tax := v_invoice ->> 'total_excluding_tax';
@@ -164,12 +109,63 @@ begin
   end if;
   v_payment.subscription_id := v_subscription ->> 'subscription';
   v_payment.subscription_org_id := referral_private.as_uuid(v_subscription -> 'metadata' ->> 'referral_org_id');
-  v_touched.payment_ids := array[v_id];
-  v_touched.carriers := referral_private.state_users_and_evidence(
-    p_stated, array[coalesce(v_customer, v_id)], v_metadata
-  );
-  perform referral_private.state_payment(v_payment);
-  return v_touched;
+  return v_payment;
+end
+$$;
+
+-- Stores the payments that these events state: of each by one source the greatest version is kept, and the earliest
+-- times at which it was sold and paid.
+create function referral_private.state_payments(p_events referral_private.accepted_event[])
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_event referral_private.accepted_event;
+  v_payment referral_private.payments;
+  v_payments referral_private.payments[] := '{}';
+begin
+  foreach v_event in array p_events loop
+    v_payment := case v_event.kind
+      when 'session' then referral_private.payment_by_session(v_event.stated)
+      when 'intent' then referral_private.payment_by_intent(v_event.stated)
+      when 'invoice' then referral_private.payment_by_invoice(v_event.stated)
+    end;
+    if v_payment.payment_id is not null then
+      v_payments := v_payments || v_payment;
+    end if;
+  end loop;
+  -- One statement cannot change a row twice: a payment's second version comes in a second round.
+  for v_round in 1..cardinality(v_payments) loop
+    insert into referral_private.payments as p
+    select (r.payment).*
+    from (
+      select s as payment, row_number() over (partition by s.payment_id, s.source) as round
+      from unnest(v_payments) as s
+    ) as r
+    where r.round = v_round
+    on conflict on constraint payments_pkey do update
+    set (org_id, subscription_org_id, currency, paid, total, total_excluding_tax, stated_at, stated_by) = (
+        select g.org_id, g.subscription_org_id, g.currency, g.paid, g.total, g.total_excluding_tax, g.stated_at,
+          g.stated_by
+        from unnest(array[p, excluded]) as g
+        order by g.paid desc, g.stated_at desc, g.stated_by desc
+        limit 1
+      ),
+      sale_at = least(p.sale_at, excluded.sale_at),
+      paid_at = case
+        when p.paid_at_is_stated = excluded.paid_at_is_stated then least(p.paid_at, excluded.paid_at)
+        when p.paid_at_is_stated then p.paid_at
+        else excluded.paid_at
+      end,
+      paid_at_is_stated = p.paid_at_is_stated or excluded.paid_at_is_stated,
+      names_referral = p.names_referral or excluded.names_referral,
+      customer_id = least(p.customer_id, excluded.customer_id),
+      subscription_id = least(p.subscription_id, excluded.subscription_id);
+    exit when not found;
+  end loop;
 end
 $$;
 
@@ -201,21 +197,5 @@ begin
   set amount_paid = greatest(l.amount_paid, excluded.amount_paid);
   perform referral_private.relate_charge(p_stated, v_charge, v_intent);
   return (array[v_link ->> 'invoice', v_key], '{}'::text[])::referral_private.touched;
-end
-$$;
-
--- A charge says which payment intent it is of.
-create function referral_private.state_charge(p_stated referral_private.stated_event)
-returns referral_private.touched
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return (
-    referral_private.relate_charge(p_stated, p_stated.object ->> 'id', p_stated.object ->> 'payment_intent'),
-    '{}'::text[]
-  )::referral_private.touched;
 end
 $$;

@@ -28,22 +28,34 @@ begin
 end
 $$;
 
--- States the facts of an event, and returns what that touched.
-create function referral_private.state_event(p_type text, p_stated referral_private.stated_event)
+-- States what an event alone states: what belongs together, and what was reversed. Payments, links to users and
+-- evidence are stated of all events together. Returns what that touched.
+create function referral_private.state_event(p_kind text, p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_object jsonb := p_stated.object;
 begin
-  return case referral_private.object_kind_of(p_type)
-    when 'session' then referral_private.state_session(p_stated)
-    when 'intent' then referral_private.state_intent(p_stated)
-    when 'invoice' then referral_private.state_invoice(p_stated)
+  return case p_kind
+    when 'invoice' then (
+      array[v_object ->> 'id'], referral_private.state_customer_account(p_stated)
+    )::referral_private.touched
+    when 'intent' then (
+      referral_private.relate_charge(p_stated, v_object ->> 'latest_charge', v_object ->> 'id'),
+      referral_private.state_customer_account(p_stated)
+    )::referral_private.touched
+    when 'session' then (
+      referral_private.state_belongings(p_stated), referral_private.state_customer_account(p_stated)
+    )::referral_private.touched
+    when 'charge' then (
+      referral_private.relate_charge(p_stated, v_object ->> 'id', v_object ->> 'payment_intent'), '{}'::text[]
+    )::referral_private.touched
     when 'invoice_payment' then referral_private.state_invoice_payment(p_stated)
     when 'refund' then referral_private.state_refund(p_stated)
-    when 'charge' then referral_private.state_charge(p_stated)
     when 'dispute' then referral_private.state_dispute(p_stated)
     when 'warning' then referral_private.state_warning(p_stated)
     when 'credit_note' then referral_private.state_credit_note(p_stated)
@@ -53,14 +65,16 @@ begin
 end
 $$;
 
--- An event that states facts.
-create type referral_private.accepted_event as (type text, stated referral_private.stated_event);
-
 -- What events touched together, and which event touched what.
 create type referral_private.touched_together as (touched referral_private.touched, causes referral_private.cause[]);
 
--- States the facts of these events, one after the other, and returns what they touched.
-create function referral_private.state_events(p_events referral_private.accepted_event[])
+-- States the facts of these events, of one Stripe account and mode, and returns what they touched. What a session or a
+-- promotion code asks about others is stored before.
+create function referral_private.state_events(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_events referral_private.accepted_event[]
+)
 returns referral_private.touched_together
 language plpgsql
 volatile
@@ -72,19 +86,35 @@ declare
   v_touched referral_private.touched;
   v_payment_ids text[] := '{}';
   v_carriers text[] := '{}';
+  v_ids text[] := '{}';
+  v_by text[] := '{}';
+  v_payers referral_private.touched_carrier[];
   v_causes referral_private.cause[] := '{}';
 begin
+  perform referral_private.state_payments(p_events);
+  v_payers := referral_private.state_payers(p_stripe_account, p_livemode, p_events);
   foreach v_event in array p_events loop
-    v_touched := referral_private.state_event(v_event.type, v_event.stated);
+    v_touched := referral_private.state_event(v_event.kind, v_event.stated);
     v_payment_ids := v_payment_ids || v_touched.payment_ids;
     v_carriers := v_carriers || v_touched.carriers;
-    if cardinality(p_events) > 1 then
-      v_causes := v_causes || array(
-        select (id, (v_event.stated).event_id)::referral_private.cause
-        from unnest(v_touched.payment_ids || v_touched.carriers) as id
-      );
-    end if;
+    v_ids := v_ids || v_touched.payment_ids || v_touched.carriers;
+    v_by := v_by || array_fill((v_event.stated).event_id, array[cardinality(v_ids) - cardinality(v_by)]);
   end loop;
+  if cardinality(v_payers) > 0 then
+    v_carriers := v_carriers || array(select p.carrier from unnest(v_payers) as p);
+  end if;
+  if cardinality(p_events) > 1 then
+    v_causes := array(
+      select (t.id, t.event_id)::referral_private.cause
+      from (
+        select id, event_id from unnest(v_ids, v_by) as t (id, event_id)
+        union all
+        select p.carrier, p.event_id from unnest(v_payers) as p
+      ) as t
+      join unnest(p_events) with ordinality as e (kind, stated, place) on (e.stated).event_id = t.event_id
+      order by e.place
+    );
+  end if;
   return ((v_payment_ids, v_carriers)::referral_private.touched, v_causes)::referral_private.touched_together;
 end
 $$;
@@ -125,6 +155,33 @@ begin
 end
 $$;
 
+-- The sales to accounts among these carriers that are now a customer's: what was sold to the account is.
+create function referral_private.sales_of_accounts(p_stripe_account text, p_livemode boolean, p_carriers text[])
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (
+    select from referral_private.customer_accounts as a
+    where a.customer_account = any (p_carriers) and a.stripe_account = p_stripe_account and a.livemode = p_livemode
+  ) then
+    return '{}';
+  end if;
+  return array(
+    select s.sale_id from referral_private.sales as s
+    where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.payer_id = any (p_carriers)
+      and exists (
+        select from referral_private.payments as p
+        where p.payment_id = any (s.object_ids) and p.stripe_account = p_stripe_account and p.livemode = p_livemode
+          and referral_private.customer_of(p_stripe_account, p_livemode, p.customer_id) <> s.payer_id
+      )
+  );
+end
+$$;
+
 -- States the facts of events of one Stripe account and mode, and settles what they touch. The Stripe account lock is
 -- held.
 create function referral_private.apply_together(p_events referral_private.accepted_event[])
@@ -142,31 +199,25 @@ declare
   v_last constant referral_private.stated_event := (p_events[cardinality(p_events)]).stated;
   v_stripe_account constant text := v_last.stripe_account;
   v_livemode constant boolean := v_last.livemode;
-  v_together constant referral_private.touched_together := referral_private.state_events(p_events);
+  v_together constant referral_private.touched_together := referral_private.state_events(
+    v_stripe_account, v_livemode, p_events
+  );
   v_touched constant referral_private.touched := v_together.touched;
   v_sales text[] := referral_private.touched_sales(
     v_stripe_account, v_livemode, v_touched.payment_ids || v_touched.carriers
-  ) || array(
-    -- What was sold to an account is its customer's from now on.
-    select s.sale_id from referral_private.sales as s
-    where s.stripe_account = v_stripe_account and s.livemode = v_livemode and s.payer_id = any (v_touched.carriers)
-      and exists (
-        select from referral_private.customer_accounts as a
-        where a.customer_account = any (v_touched.carriers) and a.stripe_account = v_stripe_account
-          and a.livemode = v_livemode
-      ) and exists (
-        select from referral_private.payments as p
-        where p.payment_id = any (s.object_ids) and p.stripe_account = v_stripe_account and p.livemode = v_livemode
-          and referral_private.customer_of(v_stripe_account, v_livemode, p.customer_id) <> s.payer_id
-      )
   );
-  v_changed referral_private.changed_sales := referral_private.project_sales(v_stripe_account, v_livemode, v_sales);
-  v_payers text[] := array(
-    select unnest(v_changed.payer_ids)
-    union
-    select unnest(referral_private.payers_touched(v_stripe_account, v_livemode, v_touched.carriers, v_sales))
-  );
+  v_changed referral_private.changed_sales;
+  v_payers text[];
 begin
+  if cardinality(v_touched.carriers) > 0 then
+    v_sales := v_sales || referral_private.sales_of_accounts(v_stripe_account, v_livemode, v_touched.carriers);
+  end if;
+  v_changed := referral_private.project_sales(v_stripe_account, v_livemode, v_sales);
+  v_payers := referral_private.payers_touched(v_stripe_account, v_livemode, v_touched.carriers, v_sales);
+  v_payers := case
+    when cardinality(v_payers) = 0 then v_changed.payer_ids
+    else array(select distinct unnest(v_changed.payer_ids || v_payers))
+  end;
   -- Events that change no sale, no link, no evidence and no history change nothing that is owed.
   if cardinality(v_payers) > 0 then
     perform referral_private.settle(

@@ -117,16 +117,16 @@ set lock_timeout = '3s'
 as $$
 declare
   v_stated referral_private.stated_event;
-  v_type constant text := p_event ->> 'type';
+  v_kind constant text := referral_private.object_kind_of(p_event ->> 'type');
   v_status referral.event_status := 'duplicate';
 begin
   v_stated := referral_private.stated_event_of(p_event);
   perform referral_private.lock_stripe_account(v_stated.stripe_account);
   if referral_private.unpark(v_stated, p_event) then
-    v_status := case when referral_private.object_kind_of(v_type) is null then 'ignored' else 'applied' end;
+    v_status := case when v_kind is null then 'ignored' else 'applied' end;
   end if;
   if v_status = 'applied' then
-    perform referral_private.apply_together(array[(v_type, v_stated)::referral_private.accepted_event]);
+    perform referral_private.apply_together(array[(v_kind, v_stated)::referral_private.accepted_event]);
   end if;
   return query select v_stated.event_id, v_status, referral_private.is_unsettled(v_stated.stripe_account);
 exception

@@ -1,11 +1,12 @@
 -- Receiving deliveries: into the inbox, and, where nobody else has the Stripe account lock, at once into facts and
 -- ledger. A crowd of deliveries is stored, and settled together by whoever gets the lock next.
 
--- Stores an event in the inbox. False if it came before.
+-- Stores an event in the inbox, and makes it wait to be applied where that is asked for. False if it came before.
 create function referral_private.receive(
   p_stated referral_private.stated_event,
   p_status referral.event_status,
-  p_event jsonb
+  p_event jsonb,
+  p_waits boolean
 )
 returns boolean
 language plpgsql
@@ -13,20 +14,31 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_is_new boolean;
 begin
-  insert into referral_private.stripe_events (
-    stripe_account, livemode, event_id, type, status, created_at, body_sha256, event
-  )
-  values (
-    p_stated.stripe_account, p_stated.livemode, p_stated.event_id, p_event ->> 'type', p_status, p_stated.event_at,
-    p_event ->> 'body_sha256',
-    case
-      when p_status = 'parked' then jsonb_build_object('parked', p_event -> 'parked')
-      else p_event - 'body_sha256'
-    end
-  )
-  on conflict on constraint stripe_events_pkey do nothing;
-  if not found then
+  with
+    received as (
+      insert into referral_private.stripe_events (
+        stripe_account, livemode, event_id, type, status, created_at, body_sha256, event
+      )
+      values (
+        p_stated.stripe_account, p_stated.livemode, p_stated.event_id, p_event ->> 'type', p_status, p_stated.event_at,
+        p_event ->> 'body_sha256',
+        case
+          when p_status = 'parked' then jsonb_build_object('parked', p_event -> 'parked')
+          else p_event - 'body_sha256'
+        end
+      )
+      on conflict on constraint stripe_events_pkey do nothing
+      returning stripe_account, livemode, event_id, created_at
+    ),
+    waiting as (
+      insert into referral_private.unapplied_events (stripe_account, livemode, event_id, event_created_at)
+      select r.stripe_account, r.livemode, r.event_id, r.created_at from received as r where p_waits
+    )
+  select true into v_is_new from received;
+  if v_is_new is null then
     return false;
   end if;
   if p_status = 'parked' then
@@ -84,7 +96,9 @@ begin
     return (cardinality(p_new), referral_private.apply_events(p_new))::referral_private.applied_events;
   end if;
   v_waiting := array(
-    select (e.type, referral_private.stated_event_of(e.event))::referral_private.accepted_event
+    select (
+      referral_private.object_kind_of(e.type), referral_private.stated_event_of(e.event)
+    )::referral_private.accepted_event
     from (
       select u.* from referral_private.unapplied_events as u
       where u.stripe_account = p_stripe_account and (p_retry or u.error is null)
@@ -123,7 +137,7 @@ set lock_timeout = '3s'
 as $$
 declare
   v_stated referral_private.stated_event;
-  v_type constant text := p_event ->> 'type';
+  v_kind constant text := referral_private.object_kind_of(p_event ->> 'type');
   v_status referral.event_status;
   v_is_new boolean;
   v_has_lock boolean := false;
@@ -131,7 +145,7 @@ begin
   v_stated := referral_private.stated_event_of(p_event);
   v_status := case
     when p_event ->> 'parked' is not null then 'parked'
-    when referral_private.object_kind_of(v_type) is not null then 'applied'
+    when v_kind is not null then 'applied'
     else 'ignored'
   end;
   perform referral_private.require_read_committed();
@@ -139,10 +153,10 @@ begin
   if v_status = 'applied' then
     v_has_lock := pg_try_advisory_xact_lock(referral_private.stripe_account_lock_key(v_stated.stripe_account));
   end if;
-  v_is_new := referral_private.receive(v_stated, v_status, p_event);
+  v_is_new := referral_private.receive(v_stated, v_status, p_event, v_status = 'applied' and not v_has_lock);
   if v_is_new and v_status = 'applied' and not v_has_lock then
-    perform referral_private.apply_later(v_stated);
-    v_status := 'stored';
+    return query select v_stated.event_id, 'stored'::referral.event_status, true;
+    return;
   elsif not v_is_new and v_status = 'applied' and referral_private.is_parked(v_stated) then
     -- A parked event can come again in a form that can be read: from an endpoint of another API version.
     begin
@@ -156,7 +170,7 @@ begin
   end if;
   if v_has_lock and v_stated.event_id = any ((referral_private.apply_waiting(
     v_stated.stripe_account,
-    case when v_is_new then array[(v_type, v_stated)::referral_private.accepted_event] else '{}' end
+    case when v_is_new then array[(v_kind, v_stated)::referral_private.accepted_event] else '{}' end
   )).unapplied) then
     v_status := case
       when referral_private.is_unapplied(v_stated.stripe_account, v_stated.event_id) then 'stored'

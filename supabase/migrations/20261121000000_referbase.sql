@@ -5865,6 +5865,11 @@ begin
   end if;
   if v_made = v_known then
     return ('{}'::text[], '{}'::text[])::referral_private.changed_sales;
+  elsif v_known = '{}' then
+    insert into referral_private.sales select m.* from unnest(v_made) as m;
+    return (
+      array(select m.sale_id from unnest(v_made) as m), array(select distinct m.payer_id from unnest(v_made) as m)
+    )::referral_private.changed_sales;
   end if;
   v_changed := array(
     select coalesce(m.sale_id, k.sale_id)
@@ -12687,8 +12692,9 @@ timeout: 60s';
 
 grant execute on function referral_private.withdraw_decision to authenticated, service_role;
 
--- Stores what a Stripe event says about the payer. functions/stripe-webhook has reduced each object to the fields
--- that are read here. Of several versions of a fact the greatest is kept: `from unnest(array[known, excluded])`.
+-- What Stripe events state, and which customer acts as which account. functions/stripe-webhook has reduced each object to the fields that are
+-- read here. Of several versions of a fact the greatest is kept: `from unnest(array[known, excluded])`. What most events
+-- say is stored of all events together, which are of one Stripe account and mode.
 
 -- What an event touched: invoices, intents and charges whose sales it may change, and the carriers that got a link to
 -- a user, or evidence, which they did not have.
@@ -12703,6 +12709,9 @@ create type referral_private.stated_event as (
   -- What changed in the object, as far as it is read: only of promotion codes.
   previous jsonb
 );
+
+-- An event that states facts, in an object of this kind.
+create type referral_private.accepted_event as (kind text, stated referral_private.stated_event);
 
 -- A charge is its intent's, wherever both are named. Returns those of the two that are named.
 create function referral_private.relate_charge(p_stated referral_private.stated_event, p_charge text, p_intent text)
@@ -12752,144 +12761,275 @@ begin
 end
 $$;
 
--- Looks up whether these users are known. Returns the carriers to whom those are linked that became known; in the other
--- mode their payers are settled at once.
-create function referral_private.carriers_of_known(p_stated referral_private.stated_event, p_user_ids uuid[])
-returns text[]
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_known uuid[] := referral_private.know_users(p_stated.stripe_account, p_user_ids);
-begin
-  if cardinality(v_known) = 0 then
-    return '{}';
-  end if;
-  perform referral_private.settle(
-    p_stated.stripe_account, not p_stated.livemode,
-    referral_private.payers_of_users(p_stated.stripe_account, not p_stated.livemode, v_known), '{}', p_stated.event_id
-  );
-  return referral_private.carriers_of_users(p_stated.stripe_account, p_stated.livemode, v_known);
-end
-$$;
+-- Stores what Stripe events say of payers: the users to whom they are linked, and their evidence.
 
--- Stores the users that an object links its carriers to. What a buyer can edit (`client_reference_id` behind a
--- payment link) never names a user. Returns the carriers whose links changed.
-create function referral_private.state_users(
-  p_stated referral_private.stated_event,
-  p_carriers text[],
-  p_metadata jsonb
-)
-returns text[]
+-- A carrier that got a link to a user, or evidence, which it did not have, and the event by which.
+create type referral_private.touched_carrier as (carrier text collate "C", event_id text);
+
+-- What an object says of its payer: under which carriers, in which metadata, and the users that it links them to.
+create type referral_private.named_payer as (
+  event_id text,
+  object jsonb,
+  made_at timestamptz,
+  carriers text[],
+  metadata jsonb,
+  user_ids uuid[],
+  names_evidence boolean
+);
+
+-- What the object of an event says of its payer. A subscription's metadata is its invoices', too. What a buyer can edit
+-- (`client_reference_id` behind a payment link) never names a user.
+create function referral_private.payer_named(p_kind text, p_stated referral_private.stated_event)
+returns referral_private.named_payer
 language plpgsql
-volatile
+immutable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_object jsonb := p_stated.object;
-  v_users uuid[] := array_remove(array[
-    referral_private.as_uuid(p_metadata ->> 'referral_user_id'),
+  v_customer text := coalesce(v_object ->> 'customer', v_object ->> 'customer_account');
+  v_metadata jsonb := v_object -> 'metadata';
+begin
+  if p_kind = 'invoice' then
+    v_metadata := coalesce(nullif(v_object -> 'parent' -> 'subscription_details' -> 'metadata', 'null'), '{}')
+      || coalesce(nullif(v_metadata, 'null'), '{}');
+  end if;
+  return (
+    p_stated.event_id, v_object, to_timestamp((v_object ->> 'created')::bigint),
     case
-      when v_object ->> 'payment_link' is null then referral_private.as_uuid(v_object ->> 'client_reference_id')
-    end
-  ], null);
-  v_linked text[];
-begin
-  with linked as (
-    insert into referral_private.payer_users as l (stripe_account, livemode, carrier, user_id, linked_at)
-    select distinct p_stated.stripe_account, p_stated.livemode, carrier, user_id,
-      to_timestamp((v_object ->> 'created')::bigint)
-    from unnest(p_carriers) as carrier
-    cross join unnest(v_users) as user_id
-    where carrier is not null
-    on conflict on constraint payer_users_pkey do update
-    set linked_at = excluded.linked_at
-    where excluded.linked_at < l.linked_at
-    returning l.carrier
-  )
-  select array_agg(l.carrier) into v_linked from linked as l;
-  return coalesce(v_linked, '{}') || referral_private.carriers_of_known(p_stated, v_users || array(
-    select r.referee_id from referral.redemptions as r
-    where r.id = referral_private.as_uuid(p_metadata ->> 'referral_redemption_id')
-  ));
+      when v_customer is not null then array[v_customer]
+      when p_kind = 'session' then array_remove(array[v_object ->> 'invoice', v_object ->> 'payment_intent'], null)
+      else array[v_object ->> 'id']
+    end,
+    v_metadata,
+    array_remove(array[
+      referral_private.as_uuid(v_metadata ->> 'referral_user_id'),
+      case
+        when v_object ->> 'payment_link' is null then referral_private.as_uuid(v_object ->> 'client_reference_id')
+      end
+    ], null),
+    v_object -> 'client_reference_id' is not null or v_object -> 'discounts' is not null
+      or coalesce(v_metadata ?| '{referral_redemption_id,referral_code}'::text[], false)
+  )::referral_private.named_payer;
 end
 $$;
 
--- Stores the evidence that an object gives its carriers: a redemption, a code, promotion codes. Returns the carriers
--- with new evidence.
-create function referral_private.state_evidence(
-  p_stated referral_private.stated_event,
-  p_carriers text[],
-  p_metadata jsonb
+-- Stores the users that objects link their carriers to, each with the earliest time. Returns the carriers whose links
+-- changed.
+create function referral_private.state_users(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_named referral_private.named_payer[]
 )
-returns text[]
+returns referral_private.touched_carrier[]
 language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_object jsonb := p_stated.object;
-  v_reference text := v_object ->> 'client_reference_id';
-  v_evident text[];
+  v_touched referral_private.touched_carrier[];
 begin
-  if v_reference is null and not v_object ? 'discounts'
-    and not coalesce(p_metadata ?| '{referral_redemption_id,referral_code}'::text[], false)
-  then
-    return '{}';
-  end if;
   with
     named as (
+      select distinct on (carrier, user_id) carrier, user_id, n.made_at, n.event_id
+      from unnest(p_named) with ordinality as n (
+        event_id, object, made_at, carriers, metadata, user_ids, names_evidence, place
+      )
+      cross join lateral unnest(n.carriers) as carrier
+      cross join lateral unnest(n.user_ids) as user_id
+      order by carrier, user_id, n.made_at, n.place
+    ),
+    linked as (
+      insert into referral_private.payer_users as l (stripe_account, livemode, carrier, user_id, linked_at)
+      select p_stripe_account, p_livemode, n.carrier, n.user_id, n.made_at from named as n
+      on conflict on constraint payer_users_pkey do update
+      set linked_at = excluded.linked_at
+      where excluded.linked_at < l.linked_at
+      returning l.carrier, l.user_id
+    )
+  select array_agg((l.carrier, n.event_id)::referral_private.touched_carrier) into v_touched
+  from linked as l
+  join named as n on n.carrier = l.carrier and n.user_id = l.user_id;
+  return coalesce(v_touched, '{}');
+end
+$$;
+
+-- Evidence that an object gives a carrier.
+create type referral_private.named_evidence as (
+  carrier text collate "C",
+  kind referral_private.evidence_kind,
+  named text collate "C",
+  object_id text collate "C",
+  carried_at timestamptz
+);
+
+-- The evidence that objects give their carriers: a redemption, a code, promotion codes.
+create function referral_private.evidence_named(p_named referral_private.named_payer[])
+returns referral_private.named_evidence[]
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select (carrier, e.kind, e.named, n.object ->> 'id', n.made_at)::referral_private.named_evidence
+    from unnest(p_named) as n
+    cross join lateral (
       select 'redemption_id'::referral_private.evidence_kind as kind,
-        referral_private.as_uuid(p_metadata ->> 'referral_redemption_id')::text as named
+        referral_private.as_uuid(n.metadata ->> 'referral_redemption_id')::text as named
+      where n.metadata ? 'referral_redemption_id'
       union all
-      select 'metadata_code', referral_private.normalise_code(p_metadata ->> 'referral_code')
+      select 'metadata_code', referral_private.normalise_code(n.metadata ->> 'referral_code')
+      where n.metadata ? 'referral_code'
       union all
       select 'promotion_code', d.discount ->> 'promotion_code'
-      from jsonb_array_elements(coalesce(nullif(v_object -> 'discounts', 'null'), '[]')) as d (discount)
+      from jsonb_array_elements(coalesce(nullif(n.object -> 'discounts', 'null'), '[]')) as d (discount)
       union all
       select
-        (case when v_object ->> 'payment_link' is null then 'client_reference' else 'payment_link' end)
+        (case when n.object ->> 'payment_link' is null then 'client_reference' else 'payment_link' end)
           ::referral_private.evidence_kind,
-        referral_private.normalise_code(v_reference)
-      where referral_private.as_uuid(v_reference) is null
-    ),
+        referral_private.normalise_code(n.object ->> 'client_reference_id')
+      where n.object ? 'client_reference_id'
+        and referral_private.as_uuid(n.object ->> 'client_reference_id') is null
+    ) as e
+    cross join lateral unnest(n.carriers) as carrier
+    where e.named is not null
+  );
+end
+$$;
+
+-- Stores this evidence. Returns the carriers that did not have it, each by the object that gives it.
+create function referral_private.state_evidence(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_evidence referral_private.named_evidence[],
+  p_named referral_private.named_payer[]
+)
+returns referral_private.touched_carrier[]
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_touched referral_private.touched_carrier[];
+begin
+  with
     evident as (
       insert into referral_private.payer_evidence as e (
         stripe_account, livemode, carrier, kind, named, object_id, carried_at
       )
-      select p_stated.stripe_account, p_stated.livemode, carrier, n.kind, n.named, v_object ->> 'id',
-        to_timestamp((v_object ->> 'created')::bigint)
-      from unnest(p_carriers) as carrier
-      cross join named as n
-      where carrier is not null and n.named is not null
+      select p_stripe_account, p_livemode, g.carrier, g.kind, g.named, g.object_id, g.carried_at
+      from unnest(p_evidence) as g
       on conflict do nothing
-      returning e.carrier
+      returning e.carrier, e.object_id
     )
-  select array_agg(e.carrier) into v_evident from evident as e;
-  return coalesce(v_evident, '{}');
+  select array_agg((e.carrier, n.event_id)::referral_private.touched_carrier) into v_touched
+  from evident as e
+  join unnest(p_named) as n on n.object ->> 'id' = e.object_id;
+  return coalesce(v_touched, '{}');
 end
 $$;
 
--- Stores what an object says of its payer, and returns the carriers for which any of it is new.
-create function referral_private.state_users_and_evidence(
-  p_stated referral_private.stated_event,
-  p_carriers text[],
-  p_metadata jsonb
+-- Looks up whether the users that objects name, themselves or by a redemption, are known. Returns the carriers to whom
+-- those are linked that became known; in the other mode their payers are settled at once.
+create function referral_private.state_known_users(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_named referral_private.named_payer[],
+  p_evidence referral_private.named_evidence[]
 )
-returns text[]
+returns referral_private.touched_carrier[]
 language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_named constant uuid[] := array(
+    select unnest(n.user_ids) from unnest(p_named) as n
+    union
+    select r.referee_id from referral.redemptions as r
+    where r.id = any (array(select e.named::uuid from unnest(p_evidence) as e where e.kind = 'redemption_id'))
+  );
+  v_known uuid[];
 begin
-  return referral_private.state_customer_account(p_stated)
-    || referral_private.state_users(p_stated, p_carriers, p_metadata)
-    || referral_private.state_evidence(p_stated, p_carriers, p_metadata);
+  if cardinality(v_named) = 0 then
+    return '{}';
+  end if;
+  v_known := referral_private.know_users(p_stripe_account, v_named);
+  if cardinality(v_known) = 0 then
+    return '{}';
+  end if;
+  perform referral_private.settle(
+    p_stripe_account, not p_livemode,
+    referral_private.payers_of_users(p_stripe_account, not p_livemode, v_known), '{}',
+    p_named[cardinality(p_named)].event_id
+  );
+  return array(
+    select (carrier, n.event_id)::referral_private.touched_carrier
+    from unnest(v_known) as user_id
+    cross join lateral (
+      select named.event_id
+      from unnest(p_named) with ordinality as named (
+        event_id, object, made_at, carriers, metadata, user_ids, names_evidence, place
+      )
+      where user_id = any (named.user_ids) or referral_private.as_uuid(
+        named.metadata ->> 'referral_redemption_id'
+      ) in (select r.id from referral.redemptions as r where r.referee_id = user_id)
+      order by named.place
+      limit 1
+    ) as n
+    cross join lateral unnest(
+      referral_private.carriers_of_users(p_stripe_account, p_livemode, array[user_id])
+    ) as carrier
+  );
+end
+$$;
+
+-- Stores what the objects of these events say of their payers. Returns the carriers for which any of it is new.
+create function referral_private.state_payers(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_events referral_private.accepted_event[]
+)
+returns referral_private.touched_carrier[]
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_event referral_private.accepted_event;
+  v_payer referral_private.named_payer;
+  v_named referral_private.named_payer[] := '{}';
+  v_evidence referral_private.named_evidence[];
+  v_touched referral_private.touched_carrier[] := '{}';
+begin
+  foreach v_event in array p_events loop
+    if v_event.kind in ('session', 'intent', 'invoice') then
+      v_payer := referral_private.payer_named(v_event.kind, v_event.stated);
+      if v_payer.user_ids <> '{}' or v_payer.names_evidence then
+        v_named := v_named || v_payer;
+      end if;
+    end if;
+  end loop;
+  if cardinality(v_named) = 0 then
+    return '{}';
+  end if;
+  v_evidence := referral_private.evidence_named(v_named);
+  if exists (select from unnest(v_named) as n where n.user_ids <> '{}') then
+    v_touched := referral_private.state_users(p_stripe_account, p_livemode, v_named);
+  end if;
+  if cardinality(v_evidence) > 0 then
+    v_touched := v_touched || referral_private.state_evidence(
+      p_stripe_account, p_livemode, v_evidence, v_named
+    );
+  end if;
+  return v_touched || referral_private.state_known_users(p_stripe_account, p_livemode, v_named, v_evidence);
 end
 $$;
 
@@ -13044,7 +13184,7 @@ begin
 end
 $$;
 
--- Stores what a Stripe event says about payments.
+-- Stores what Stripe events say about payments.
 
 -- A payment as an event states it, when this much was paid. A payment of nothing is no sale and has no time.
 create function referral_private.payment_stated(
@@ -13084,122 +13224,67 @@ begin
 end
 $$;
 
--- Keeps the greatest version of a payment by one source, and the earliest times at which it was sold and paid.
-create function referral_private.state_payment(p_payment referral_private.payments)
-returns void
+-- The money of a checkout session counts in mode `payment` only: that of a subscription comes with the invoices. Null
+-- where it has none.
+create function referral_private.payment_by_session(p_stated referral_private.stated_event)
+returns referral_private.payments
 language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  insert into referral_private.payments as p
-  select p_payment.*
-  on conflict on constraint payments_pkey do update
-  set (org_id, subscription_org_id, currency, paid, total, total_excluding_tax, stated_at, stated_by) = (
-      select g.org_id, g.subscription_org_id, g.currency, g.paid, g.total, g.total_excluding_tax, g.stated_at,
-        g.stated_by
-      from unnest(array[p, excluded]) as g
-      order by g.paid desc, g.stated_at desc, g.stated_by desc
-      limit 1
-    ),
-    sale_at = least(p.sale_at, excluded.sale_at),
-    paid_at = case
-      when p.paid_at_is_stated = excluded.paid_at_is_stated then least(p.paid_at, excluded.paid_at)
-      when p.paid_at_is_stated then p.paid_at
-      else excluded.paid_at
-    end,
-    paid_at_is_stated = p.paid_at_is_stated or excluded.paid_at_is_stated,
-    names_referral = p.names_referral or excluded.names_referral,
-    customer_id = least(p.customer_id, excluded.customer_id),
-    subscription_id = least(p.subscription_id, excluded.subscription_id);
-end
-$$;
-
--- A checkout session names its payer, the user and the evidence. Its money counts in mode `payment` only: the money
--- of a subscription comes with the invoices.
-create function referral_private.state_session(p_stated referral_private.stated_event)
-returns referral_private.touched
-language plpgsql
-volatile
+immutable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_session jsonb := p_stated.object;
-  v_customer text := coalesce(v_session ->> 'customer', v_session ->> 'customer_account');
-  v_intent text := v_session ->> 'payment_intent';
   v_payment referral_private.payments;
-  v_touched referral_private.touched;
 begin
-  v_touched.payment_ids := referral_private.state_belongings(p_stated);
-  v_touched.carriers := referral_private.state_users_and_evidence(
-    p_stated,
-    case when v_customer is not null then array[v_customer] else array[v_session ->> 'invoice', v_intent] end,
-    v_session -> 'metadata'
-  );
-  if v_intent is not null and v_session ->> 'mode' = 'payment' then
-    v_payment := referral_private.payment_stated(
-      p_stated, v_intent, 'session', v_session -> 'metadata',
-      case when v_session ->> 'payment_status' = 'paid' then (v_session ->> 'amount_total')::bigint else 0 end
-    );
-    v_payment.total := v_session ->> 'amount_total';
-    v_payment.total_excluding_tax := v_payment.total - (v_session -> 'total_details' ->> 'amount_tax')::bigint;
-    perform referral_private.state_payment(v_payment);
+  if v_session ->> 'payment_intent' is null or v_session ->> 'mode' is distinct from 'payment' then
+    return null;
   end if;
-  return v_touched;
+  v_payment := referral_private.payment_stated(
+    p_stated, v_session ->> 'payment_intent', 'session', v_session -> 'metadata',
+    case when v_session ->> 'payment_status' = 'paid' then (v_session ->> 'amount_total')::bigint else 0 end
+  );
+  v_payment.total := v_session ->> 'amount_total';
+  v_payment.total_excluding_tax := v_payment.total - (v_session -> 'total_details' ->> 'amount_tax')::bigint;
+  return v_payment;
 end
 $$;
 
--- A payment intent names its payer, the user, the evidence and its charge, and says what was received and its tax.
-create function referral_private.state_intent(p_stated referral_private.stated_event)
-returns referral_private.touched
+-- A payment intent says what was received, and its tax.
+create function referral_private.payment_by_intent(p_stated referral_private.stated_event)
+returns referral_private.payments
 language plpgsql
-volatile
+immutable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_intent jsonb := p_stated.object;
-  v_id text := v_intent ->> 'id';
-  v_customer text := coalesce(v_intent ->> 'customer', v_intent ->> 'customer_account');
   v_payment referral_private.payments := referral_private.payment_stated(
-    p_stated, v_id, 'intent', v_intent -> 'metadata', (v_intent ->> 'amount_received')::bigint
+    p_stated, v_intent ->> 'id', 'intent', v_intent -> 'metadata', (v_intent ->> 'amount_received')::bigint
   );
-  v_touched referral_private.touched;
 begin
   v_payment.total_excluding_tax := v_payment.total
     - (v_intent -> 'amount_details' -> 'tax' ->> 'total_tax_amount')::bigint;
-  v_touched.carriers := referral_private.state_users_and_evidence(
-    p_stated, array[coalesce(v_customer, v_id)], v_intent -> 'metadata'
-  );
-  perform referral_private.state_payment(v_payment);
-  v_touched.payment_ids := referral_private.relate_charge(p_stated, v_intent ->> 'latest_charge', v_id);
-  return v_touched;
+  return v_payment;
 end
 $$;
 
--- An invoice is sold when it was created, and paid when it says so. Its metadata is its own and the subscription's,
--- which every renewal carries.
-create function referral_private.state_invoice(p_stated referral_private.stated_event)
-returns referral_private.touched
+-- An invoice is sold when it was created, and paid when it says so.
+create function referral_private.payment_by_invoice(p_stated referral_private.stated_event)
+returns referral_private.payments
 language plpgsql
-volatile
+immutable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_invoice jsonb := p_stated.object;
-  v_id text := v_invoice ->> 'id';
-  v_customer text := coalesce(v_invoice ->> 'customer', v_invoice ->> 'customer_account');
   v_subscription jsonb := v_invoice -> 'parent' -> 'subscription_details';
-  v_metadata jsonb := coalesce(nullif(v_subscription -> 'metadata', 'null'), '{}')
-    || coalesce(nullif(v_invoice -> 'metadata', 'null'), '{}');
   v_paid bigint := v_invoice ->> 'amount_paid';
   v_payment referral_private.payments := referral_private.payment_stated(
-    p_stated, v_id, 'invoice', v_invoice -> 'metadata', case when v_paid < 0 then 0 else v_paid end
+    p_stated, v_invoice ->> 'id', 'invoice', v_invoice -> 'metadata', case when v_paid < 0 then 0 else v_paid end
   );
-  v_touched referral_private.touched;
 begin
   v_payment.total := v_invoice ->> 'total';
   v_payment.total_excluding_tax := v_invoice ->> 'total_excluding_tax';
@@ -13210,12 +13295,63 @@ begin
   end if;
   v_payment.subscription_id := v_subscription ->> 'subscription';
   v_payment.subscription_org_id := referral_private.as_uuid(v_subscription -> 'metadata' ->> 'referral_org_id');
-  v_touched.payment_ids := array[v_id];
-  v_touched.carriers := referral_private.state_users_and_evidence(
-    p_stated, array[coalesce(v_customer, v_id)], v_metadata
-  );
-  perform referral_private.state_payment(v_payment);
-  return v_touched;
+  return v_payment;
+end
+$$;
+
+-- Stores the payments that these events state: of each by one source the greatest version is kept, and the earliest
+-- times at which it was sold and paid.
+create function referral_private.state_payments(p_events referral_private.accepted_event[])
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_event referral_private.accepted_event;
+  v_payment referral_private.payments;
+  v_payments referral_private.payments[] := '{}';
+begin
+  foreach v_event in array p_events loop
+    v_payment := case v_event.kind
+      when 'session' then referral_private.payment_by_session(v_event.stated)
+      when 'intent' then referral_private.payment_by_intent(v_event.stated)
+      when 'invoice' then referral_private.payment_by_invoice(v_event.stated)
+    end;
+    if v_payment.payment_id is not null then
+      v_payments := v_payments || v_payment;
+    end if;
+  end loop;
+  -- One statement cannot change a row twice: a payment's second version comes in a second round.
+  for v_round in 1..cardinality(v_payments) loop
+    insert into referral_private.payments as p
+    select (r.payment).*
+    from (
+      select s as payment, row_number() over (partition by s.payment_id, s.source) as round
+      from unnest(v_payments) as s
+    ) as r
+    where r.round = v_round
+    on conflict on constraint payments_pkey do update
+    set (org_id, subscription_org_id, currency, paid, total, total_excluding_tax, stated_at, stated_by) = (
+        select g.org_id, g.subscription_org_id, g.currency, g.paid, g.total, g.total_excluding_tax, g.stated_at,
+          g.stated_by
+        from unnest(array[p, excluded]) as g
+        order by g.paid desc, g.stated_at desc, g.stated_by desc
+        limit 1
+      ),
+      sale_at = least(p.sale_at, excluded.sale_at),
+      paid_at = case
+        when p.paid_at_is_stated = excluded.paid_at_is_stated then least(p.paid_at, excluded.paid_at)
+        when p.paid_at_is_stated then p.paid_at
+        else excluded.paid_at
+      end,
+      paid_at_is_stated = p.paid_at_is_stated or excluded.paid_at_is_stated,
+      names_referral = p.names_referral or excluded.names_referral,
+      customer_id = least(p.customer_id, excluded.customer_id),
+      subscription_id = least(p.subscription_id, excluded.subscription_id);
+    exit when not found;
+  end loop;
 end
 $$;
 
@@ -13247,22 +13383,6 @@ begin
   set amount_paid = greatest(l.amount_paid, excluded.amount_paid);
   perform referral_private.relate_charge(p_stated, v_charge, v_intent);
   return (array[v_link ->> 'invoice', v_key], '{}'::text[])::referral_private.touched;
-end
-$$;
-
--- A charge says which payment intent it is of.
-create function referral_private.state_charge(p_stated referral_private.stated_event)
-returns referral_private.touched
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return (
-    referral_private.relate_charge(p_stated, p_stated.object ->> 'id', p_stated.object ->> 'payment_intent'),
-    '{}'::text[]
-  )::referral_private.touched;
 end
 $$;
 
@@ -13769,22 +13889,34 @@ begin
 end
 $$;
 
--- States the facts of an event, and returns what that touched.
-create function referral_private.state_event(p_type text, p_stated referral_private.stated_event)
+-- States what an event alone states: what belongs together, and what was reversed. Payments, links to users and
+-- evidence are stated of all events together. Returns what that touched.
+create function referral_private.state_event(p_kind text, p_stated referral_private.stated_event)
 returns referral_private.touched
 language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_object jsonb := p_stated.object;
 begin
-  return case referral_private.object_kind_of(p_type)
-    when 'session' then referral_private.state_session(p_stated)
-    when 'intent' then referral_private.state_intent(p_stated)
-    when 'invoice' then referral_private.state_invoice(p_stated)
+  return case p_kind
+    when 'invoice' then (
+      array[v_object ->> 'id'], referral_private.state_customer_account(p_stated)
+    )::referral_private.touched
+    when 'intent' then (
+      referral_private.relate_charge(p_stated, v_object ->> 'latest_charge', v_object ->> 'id'),
+      referral_private.state_customer_account(p_stated)
+    )::referral_private.touched
+    when 'session' then (
+      referral_private.state_belongings(p_stated), referral_private.state_customer_account(p_stated)
+    )::referral_private.touched
+    when 'charge' then (
+      referral_private.relate_charge(p_stated, v_object ->> 'id', v_object ->> 'payment_intent'), '{}'::text[]
+    )::referral_private.touched
     when 'invoice_payment' then referral_private.state_invoice_payment(p_stated)
     when 'refund' then referral_private.state_refund(p_stated)
-    when 'charge' then referral_private.state_charge(p_stated)
     when 'dispute' then referral_private.state_dispute(p_stated)
     when 'warning' then referral_private.state_warning(p_stated)
     when 'credit_note' then referral_private.state_credit_note(p_stated)
@@ -13794,14 +13926,16 @@ begin
 end
 $$;
 
--- An event that states facts.
-create type referral_private.accepted_event as (type text, stated referral_private.stated_event);
-
 -- What events touched together, and which event touched what.
 create type referral_private.touched_together as (touched referral_private.touched, causes referral_private.cause[]);
 
--- States the facts of these events, one after the other, and returns what they touched.
-create function referral_private.state_events(p_events referral_private.accepted_event[])
+-- States the facts of these events, of one Stripe account and mode, and returns what they touched. What a session or a
+-- promotion code asks about others is stored before.
+create function referral_private.state_events(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_events referral_private.accepted_event[]
+)
 returns referral_private.touched_together
 language plpgsql
 volatile
@@ -13813,19 +13947,35 @@ declare
   v_touched referral_private.touched;
   v_payment_ids text[] := '{}';
   v_carriers text[] := '{}';
+  v_ids text[] := '{}';
+  v_by text[] := '{}';
+  v_payers referral_private.touched_carrier[];
   v_causes referral_private.cause[] := '{}';
 begin
+  perform referral_private.state_payments(p_events);
+  v_payers := referral_private.state_payers(p_stripe_account, p_livemode, p_events);
   foreach v_event in array p_events loop
-    v_touched := referral_private.state_event(v_event.type, v_event.stated);
+    v_touched := referral_private.state_event(v_event.kind, v_event.stated);
     v_payment_ids := v_payment_ids || v_touched.payment_ids;
     v_carriers := v_carriers || v_touched.carriers;
-    if cardinality(p_events) > 1 then
-      v_causes := v_causes || array(
-        select (id, (v_event.stated).event_id)::referral_private.cause
-        from unnest(v_touched.payment_ids || v_touched.carriers) as id
-      );
-    end if;
+    v_ids := v_ids || v_touched.payment_ids || v_touched.carriers;
+    v_by := v_by || array_fill((v_event.stated).event_id, array[cardinality(v_ids) - cardinality(v_by)]);
   end loop;
+  if cardinality(v_payers) > 0 then
+    v_carriers := v_carriers || array(select p.carrier from unnest(v_payers) as p);
+  end if;
+  if cardinality(p_events) > 1 then
+    v_causes := array(
+      select (t.id, t.event_id)::referral_private.cause
+      from (
+        select id, event_id from unnest(v_ids, v_by) as t (id, event_id)
+        union all
+        select p.carrier, p.event_id from unnest(v_payers) as p
+      ) as t
+      join unnest(p_events) with ordinality as e (kind, stated, place) on (e.stated).event_id = t.event_id
+      order by e.place
+    );
+  end if;
   return ((v_payment_ids, v_carriers)::referral_private.touched, v_causes)::referral_private.touched_together;
 end
 $$;
@@ -13866,6 +14016,33 @@ begin
 end
 $$;
 
+-- The sales to accounts among these carriers that are now a customer's: what was sold to the account is.
+create function referral_private.sales_of_accounts(p_stripe_account text, p_livemode boolean, p_carriers text[])
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (
+    select from referral_private.customer_accounts as a
+    where a.customer_account = any (p_carriers) and a.stripe_account = p_stripe_account and a.livemode = p_livemode
+  ) then
+    return '{}';
+  end if;
+  return array(
+    select s.sale_id from referral_private.sales as s
+    where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.payer_id = any (p_carriers)
+      and exists (
+        select from referral_private.payments as p
+        where p.payment_id = any (s.object_ids) and p.stripe_account = p_stripe_account and p.livemode = p_livemode
+          and referral_private.customer_of(p_stripe_account, p_livemode, p.customer_id) <> s.payer_id
+      )
+  );
+end
+$$;
+
 -- States the facts of events of one Stripe account and mode, and settles what they touch. The Stripe account lock is
 -- held.
 create function referral_private.apply_together(p_events referral_private.accepted_event[])
@@ -13883,31 +14060,25 @@ declare
   v_last constant referral_private.stated_event := (p_events[cardinality(p_events)]).stated;
   v_stripe_account constant text := v_last.stripe_account;
   v_livemode constant boolean := v_last.livemode;
-  v_together constant referral_private.touched_together := referral_private.state_events(p_events);
+  v_together constant referral_private.touched_together := referral_private.state_events(
+    v_stripe_account, v_livemode, p_events
+  );
   v_touched constant referral_private.touched := v_together.touched;
   v_sales text[] := referral_private.touched_sales(
     v_stripe_account, v_livemode, v_touched.payment_ids || v_touched.carriers
-  ) || array(
-    -- What was sold to an account is its customer's from now on.
-    select s.sale_id from referral_private.sales as s
-    where s.stripe_account = v_stripe_account and s.livemode = v_livemode and s.payer_id = any (v_touched.carriers)
-      and exists (
-        select from referral_private.customer_accounts as a
-        where a.customer_account = any (v_touched.carriers) and a.stripe_account = v_stripe_account
-          and a.livemode = v_livemode
-      ) and exists (
-        select from referral_private.payments as p
-        where p.payment_id = any (s.object_ids) and p.stripe_account = v_stripe_account and p.livemode = v_livemode
-          and referral_private.customer_of(v_stripe_account, v_livemode, p.customer_id) <> s.payer_id
-      )
   );
-  v_changed referral_private.changed_sales := referral_private.project_sales(v_stripe_account, v_livemode, v_sales);
-  v_payers text[] := array(
-    select unnest(v_changed.payer_ids)
-    union
-    select unnest(referral_private.payers_touched(v_stripe_account, v_livemode, v_touched.carriers, v_sales))
-  );
+  v_changed referral_private.changed_sales;
+  v_payers text[];
 begin
+  if cardinality(v_touched.carriers) > 0 then
+    v_sales := v_sales || referral_private.sales_of_accounts(v_stripe_account, v_livemode, v_touched.carriers);
+  end if;
+  v_changed := referral_private.project_sales(v_stripe_account, v_livemode, v_sales);
+  v_payers := referral_private.payers_touched(v_stripe_account, v_livemode, v_touched.carriers, v_sales);
+  v_payers := case
+    when cardinality(v_payers) = 0 then v_changed.payer_ids
+    else array(select distinct unnest(v_changed.payer_ids || v_payers))
+  end;
   -- Events that change no sale, no link, no evidence and no history change nothing that is owed.
   if cardinality(v_payers) > 0 then
     perform referral_private.settle(
@@ -14141,16 +14312,16 @@ set lock_timeout = '3s'
 as $$
 declare
   v_stated referral_private.stated_event;
-  v_type constant text := p_event ->> 'type';
+  v_kind constant text := referral_private.object_kind_of(p_event ->> 'type');
   v_status referral.event_status := 'duplicate';
 begin
   v_stated := referral_private.stated_event_of(p_event);
   perform referral_private.lock_stripe_account(v_stated.stripe_account);
   if referral_private.unpark(v_stated, p_event) then
-    v_status := case when referral_private.object_kind_of(v_type) is null then 'ignored' else 'applied' end;
+    v_status := case when v_kind is null then 'ignored' else 'applied' end;
   end if;
   if v_status = 'applied' then
-    perform referral_private.apply_together(array[(v_type, v_stated)::referral_private.accepted_event]);
+    perform referral_private.apply_together(array[(v_kind, v_stated)::referral_private.accepted_event]);
   end if;
   return query select v_stated.event_id, v_status, referral_private.is_unsettled(v_stated.stripe_account);
 exception
@@ -14175,11 +14346,12 @@ grant execute on function referral_private.resolve_parked_event to service_role;
 -- Receiving deliveries: into the inbox, and, where nobody else has the Stripe account lock, at once into facts and
 -- ledger. A crowd of deliveries is stored, and settled together by whoever gets the lock next.
 
--- Stores an event in the inbox. False if it came before.
+-- Stores an event in the inbox, and makes it wait to be applied where that is asked for. False if it came before.
 create function referral_private.receive(
   p_stated referral_private.stated_event,
   p_status referral.event_status,
-  p_event jsonb
+  p_event jsonb,
+  p_waits boolean
 )
 returns boolean
 language plpgsql
@@ -14187,20 +14359,31 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_is_new boolean;
 begin
-  insert into referral_private.stripe_events (
-    stripe_account, livemode, event_id, type, status, created_at, body_sha256, event
-  )
-  values (
-    p_stated.stripe_account, p_stated.livemode, p_stated.event_id, p_event ->> 'type', p_status, p_stated.event_at,
-    p_event ->> 'body_sha256',
-    case
-      when p_status = 'parked' then jsonb_build_object('parked', p_event -> 'parked')
-      else p_event - 'body_sha256'
-    end
-  )
-  on conflict on constraint stripe_events_pkey do nothing;
-  if not found then
+  with
+    received as (
+      insert into referral_private.stripe_events (
+        stripe_account, livemode, event_id, type, status, created_at, body_sha256, event
+      )
+      values (
+        p_stated.stripe_account, p_stated.livemode, p_stated.event_id, p_event ->> 'type', p_status, p_stated.event_at,
+        p_event ->> 'body_sha256',
+        case
+          when p_status = 'parked' then jsonb_build_object('parked', p_event -> 'parked')
+          else p_event - 'body_sha256'
+        end
+      )
+      on conflict on constraint stripe_events_pkey do nothing
+      returning stripe_account, livemode, event_id, created_at
+    ),
+    waiting as (
+      insert into referral_private.unapplied_events (stripe_account, livemode, event_id, event_created_at)
+      select r.stripe_account, r.livemode, r.event_id, r.created_at from received as r where p_waits
+    )
+  select true into v_is_new from received;
+  if v_is_new is null then
     return false;
   end if;
   if p_status = 'parked' then
@@ -14258,7 +14441,9 @@ begin
     return (cardinality(p_new), referral_private.apply_events(p_new))::referral_private.applied_events;
   end if;
   v_waiting := array(
-    select (e.type, referral_private.stated_event_of(e.event))::referral_private.accepted_event
+    select (
+      referral_private.object_kind_of(e.type), referral_private.stated_event_of(e.event)
+    )::referral_private.accepted_event
     from (
       select u.* from referral_private.unapplied_events as u
       where u.stripe_account = p_stripe_account and (p_retry or u.error is null)
@@ -14297,7 +14482,7 @@ set lock_timeout = '3s'
 as $$
 declare
   v_stated referral_private.stated_event;
-  v_type constant text := p_event ->> 'type';
+  v_kind constant text := referral_private.object_kind_of(p_event ->> 'type');
   v_status referral.event_status;
   v_is_new boolean;
   v_has_lock boolean := false;
@@ -14305,7 +14490,7 @@ begin
   v_stated := referral_private.stated_event_of(p_event);
   v_status := case
     when p_event ->> 'parked' is not null then 'parked'
-    when referral_private.object_kind_of(v_type) is not null then 'applied'
+    when v_kind is not null then 'applied'
     else 'ignored'
   end;
   perform referral_private.require_read_committed();
@@ -14313,10 +14498,10 @@ begin
   if v_status = 'applied' then
     v_has_lock := pg_try_advisory_xact_lock(referral_private.stripe_account_lock_key(v_stated.stripe_account));
   end if;
-  v_is_new := referral_private.receive(v_stated, v_status, p_event);
+  v_is_new := referral_private.receive(v_stated, v_status, p_event, v_status = 'applied' and not v_has_lock);
   if v_is_new and v_status = 'applied' and not v_has_lock then
-    perform referral_private.apply_later(v_stated);
-    v_status := 'stored';
+    return query select v_stated.event_id, 'stored'::referral.event_status, true;
+    return;
   elsif not v_is_new and v_status = 'applied' and referral_private.is_parked(v_stated) then
     -- A parked event can come again in a form that can be read: from an endpoint of another API version.
     begin
@@ -14330,7 +14515,7 @@ begin
   end if;
   if v_has_lock and v_stated.event_id = any ((referral_private.apply_waiting(
     v_stated.stripe_account,
-    case when v_is_new then array[(v_type, v_stated)::referral_private.accepted_event] else '{}' end
+    case when v_is_new then array[(v_kind, v_stated)::referral_private.accepted_event] else '{}' end
   )).unapplied) then
     v_status := case
       when referral_private.is_unapplied(v_stated.stripe_account, v_stated.event_id) then 'stored'
