@@ -5,7 +5,7 @@ export const eventMutations: TextMutation[] = [
   {
     name: 'events: the inbox',
     in: 'receive',
-    replace: 'if not found then',
+    replace: 'if v_is_new is null then',
     by: 'if false then',
   },
   {
@@ -38,24 +38,24 @@ export const eventMutations: TextMutation[] = [
   {
     name: 'events: what is carried anew',
     in: 'apply_together',
-    replace: 'v_touched.carriers, v_sales))',
-    by: "'{}', '{}'))",
+    replace: 'v_touched.carriers, v_sales)',
+    by: "'{}', '{}')",
   },
   {
     name: 'events: payment links',
-    in: 'state_users',
+    in: 'payer_named',
     replace: "when v_object ->> 'payment_link' is null then",
     by: 'when true then',
   },
   {
     name: 'events: the greatest statement',
-    in: 'state_payment',
+    in: 'store_payments',
     replace: 'order by g.paid desc, g.stated_at desc, g.stated_by desc',
     by: 'order by g.paid, g.stated_at, g.stated_by',
   },
   {
     name: 'events: the time of sale',
-    in: 'state_payment',
+    in: 'store_payments',
     replace: 'sale_at = least(p.sale_at, excluded.sale_at)',
     by: 'sale_at = excluded.sale_at',
   },

@@ -4,9 +4,8 @@ import type { TextMutation } from './mutation.ts'
 export const knownMutations: TextMutation[] = [
   {
     name: 'known: in the other mode',
-    in: 'carriers_of_known',
-    replace:
-      'referral_private.payers_of_users(p_stated.stripe_account, not p_stated.livemode, v_known)',
+    in: 'state_known_users',
+    replace: 'referral_private.payers_of_users(p_stripe_account, not p_livemode, v_known)',
     by: "'{}'",
   },
   {

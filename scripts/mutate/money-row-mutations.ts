@@ -75,8 +75,8 @@ export const moneyRowMutations: TextMutation[] = [
   {
     name: 'money rows: a balance per mode',
     in: 'entries_of',
-    replace: 'f.org_id = m.org_id and f.livemode = p_livemode',
-    by: 'f.org_id = m.org_id',
+    replace: 'where a.livemode = p_livemode',
+    by: '',
   },
   {
     name: 'money rows: the place in a statement',

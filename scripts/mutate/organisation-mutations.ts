@@ -35,8 +35,8 @@ export const organisationMutations: TextMutation[] = [
   {
     name: 'organisation: the subscription’s metadata',
     in: 'organisation_named',
-    replace: '(p_sale.best).subscription_org_id,',
-    by: '',
+    replace: '(p_sale.best).subscription_org_id\n',
+    by: 'null\n',
   },
   {
     name: 'organisation: a session’s metadata',

@@ -17,8 +17,8 @@ export const waitingMutations: TextMutation[] = [
   of(
     'a stored event',
     'ingest_stripe_event',
-    'perform referral_private.apply_later(v_stated);',
-    'null;',
+    "v_status = 'applied' and not v_has_lock);",
+    'false);',
     events,
   ),
   of(

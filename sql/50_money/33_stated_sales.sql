@@ -61,9 +61,11 @@ begin
       select p.payment_id,
         (array_agg(p order by p.paid > 0 desc, p.source = 'session', p.source))[1] as best,
         (array_agg(p order by p.source) filter (where p.source = 'session'))[1] as session,
-        min(referral_private.customer_of(p_stripe_account, p_livemode, p.customer_id)) as customer_id,
+        min(coalesce(a.customer_id, p.customer_id)) as customer_id,
         min(p.sale_at) as sale_at, min(p.paid_at) as paid_at
       from referral_private.payments as p
+      left join referral_private.customer_accounts as a
+        on a.customer_account = p.customer_id and a.stripe_account = p_stripe_account and a.livemode = p_livemode
       where p.stripe_account = p_stripe_account and p.livemode = p_livemode and p.payment_id = any (p_ids)
       group by p.payment_id
     ),
@@ -107,25 +109,30 @@ as $$
 declare
   v_stripe_account constant text := (p_sale.best).stripe_account;
   v_livemode constant boolean := (p_sale.best).livemode;
-begin
-  return coalesce(
+  v_org_id uuid := coalesce(
     case when (p_sale.best).source in ('invoice', 'record') then (p_sale.best).org_id end,
-    (p_sale.best).subscription_org_id,
-    (
+    (p_sale.best).subscription_org_id
+  );
+begin
+  if v_org_id is null and cardinality(p_sale.session_ids) > 0 then
+    v_org_id := (
       select s.org_id from referral_private.sessions as s
       where s.stripe_account = v_stripe_account and s.livemode = v_livemode
         and s.session_id = any (p_sale.session_ids) and s.org_id is not null
       order by s.made_at, s.session_id
       limit 1
-    ),
-    (
+    );
+  end if;
+  if v_org_id is null and cardinality(p_sale.keys) > 0 then
+    v_org_id := (
       select p.org_id from referral_private.payments as p
       where p.stripe_account = v_stripe_account and p.livemode = v_livemode
         and p.payment_id = any (p_sale.keys) and p.source = 'intent' and p.org_id is not null
       order by p.made_at, p.payment_id
       limit 1
-    )
-  );
+    );
+  end if;
+  return v_org_id;
 end
 $$;
 

@@ -139,14 +139,18 @@ as $$
 begin
   return array(
     select distinct near.payer_id
-    from unnest(p_changes) as c
-    cross join lateral referral_private.boundaries_of(c.org_id, c.program_id) as boundary
+    from (
+      select p.*, b.boundary
+      from (select distinct c.org_id, c.program_id from unnest(p_changes) as c) as p
+      cross join lateral referral_private.boundaries_of(p.org_id, p.program_id) as b (boundary)
+    ) as b
+    join unnest(p_changes) as c on c.org_id = b.org_id and c.program_id = b.program_id
     cross join lateral (
       select f.payer_id from referral_private.referrals as f
       where f.org_id = c.org_id and f.program_id = c.program_id and f.earner_id = c.earner_id
         and f.livemode = p_livemode
       order by f.first_paid_at, f.first_sale_id, f.person
-      offset greatest(boundary - 1 - c.referrals, 0)
+      offset greatest(b.boundary - 1 - c.referrals, 0)
       limit 2 * c.referrals
     ) as near
   );

@@ -33,16 +33,22 @@ as $$
 begin
   return query
   with
+    -- The expense is under the organisation's id: a null does not join.
+    accounts as (
+      select a.account_id, a.org_id, a.kind, a.currency, coalesce(a.earner_id, a.org_id) as owner_id
+      from unnest(p_accounts) as a
+      where a.livemode = p_livemode
+    ),
     numbered as (
       select m.*, f.account_id as from_id, t.account_id as to_id,
         case m.to_kind when 'expense' then m.from_kind else m.to_kind end as keyed_kind
       from unnest(p_movements) as m
-      join unnest(p_accounts) as f
-        on f.org_id = m.org_id and f.livemode = p_livemode and f.kind = m.from_kind and f.currency = m.currency
-        and (f.kind = 'expense' or f.earner_id = m.earner_id)
-      join unnest(p_accounts) as t
-        on t.org_id = m.org_id and t.livemode = p_livemode and t.kind = m.to_kind and t.currency = m.currency
-        and (t.kind = 'expense' or t.earner_id = m.earner_id)
+      join accounts as f
+        on f.org_id = m.org_id and f.kind = m.from_kind and f.currency = m.currency
+        and f.owner_id = case m.from_kind when 'expense' then m.org_id else m.earner_id end
+      join accounts as t
+        on t.org_id = m.org_id and t.kind = m.to_kind and t.currency = m.currency
+        and t.owner_id = case m.to_kind when 'expense' then m.org_id else m.earner_id end
     )
   select n.org_id, n.from_id, n.to_id, n.amount, n.currency, concat_ws(
       ' ', p_stripe_account, p_livemode, n.sale_id, case n.to_kind when 'expense' then n.from_id else n.to_id end,

@@ -1,6 +1,7 @@
--- What Stripe events state, and which customer acts as which account. functions/stripe-webhook has reduced each object to the fields that are
--- read here. Of several versions of a fact the greatest is kept: `from unnest(array[known, excluded])`. What most events
--- say is stored of all events together, which are of one Stripe account and mode.
+-- What Stripe events state, and which customer acts as which account. functions/stripe-webhook has reduced each object
+-- to the fields that are read here. Of several versions of a fact the greatest is kept:
+-- `from unnest(array[known, excluded])`. What most events say is stored of all events together, which are of one Stripe
+-- account and mode.
 
 -- What an event touched: invoices, intents and charges whose sales it may change, and the carriers that got a link to
 -- a user, or evidence, which they did not have.

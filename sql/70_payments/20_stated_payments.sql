@@ -113,8 +113,40 @@ begin
 end
 $$;
 
--- Stores the payments that these events state: of each by one source the greatest version is kept, and the earliest
--- times at which it was sold and paid.
+-- Stores these payments, each once: of each the greatest version is kept, and the earliest times at which it was sold
+-- and paid.
+create function referral_private.store_payments(p_payments referral_private.payments[])
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into referral_private.payments as p
+  select s.* from unnest(p_payments) as s
+  on conflict on constraint payments_pkey do update
+  set (org_id, subscription_org_id, currency, paid, total, total_excluding_tax, stated_at, stated_by) = (
+      select g.org_id, g.subscription_org_id, g.currency, g.paid, g.total, g.total_excluding_tax, g.stated_at,
+        g.stated_by
+      from unnest(array[p, excluded]) as g
+      order by g.paid desc, g.stated_at desc, g.stated_by desc
+      limit 1
+    ),
+    sale_at = least(p.sale_at, excluded.sale_at),
+    paid_at = case
+      when p.paid_at_is_stated = excluded.paid_at_is_stated then least(p.paid_at, excluded.paid_at)
+      when p.paid_at_is_stated then p.paid_at
+      else excluded.paid_at
+    end,
+    paid_at_is_stated = p.paid_at_is_stated or excluded.paid_at_is_stated,
+    names_referral = p.names_referral or excluded.names_referral,
+    customer_id = least(p.customer_id, excluded.customer_id),
+    subscription_id = least(p.subscription_id, excluded.subscription_id);
+end
+$$;
+
+-- Stores the payments that these events state.
 create function referral_private.state_payments(p_events referral_private.accepted_event[])
 returns void
 language plpgsql
@@ -133,39 +165,21 @@ begin
       when 'intent' then referral_private.payment_by_intent(v_event.stated)
       when 'invoice' then referral_private.payment_by_invoice(v_event.stated)
     end;
-    if v_payment.payment_id is not null then
+    if v_payment.source is not null then
       v_payments := v_payments || v_payment;
     end if;
   end loop;
-  -- One statement cannot change a row twice: a payment's second version comes in a second round.
-  for v_round in 1..cardinality(v_payments) loop
-    insert into referral_private.payments as p
-    select (r.payment).*
+  if cardinality(v_payments) = 1 then
+    perform referral_private.store_payments(v_payments);
+  else
+    -- One statement cannot change a row twice: the second version of a payment comes in a second round.
+    perform referral_private.store_payments(array_agg(r.payment))
     from (
       select s as payment, row_number() over (partition by s.payment_id, s.source) as round
       from unnest(v_payments) as s
     ) as r
-    where r.round = v_round
-    on conflict on constraint payments_pkey do update
-    set (org_id, subscription_org_id, currency, paid, total, total_excluding_tax, stated_at, stated_by) = (
-        select g.org_id, g.subscription_org_id, g.currency, g.paid, g.total, g.total_excluding_tax, g.stated_at,
-          g.stated_by
-        from unnest(array[p, excluded]) as g
-        order by g.paid desc, g.stated_at desc, g.stated_by desc
-        limit 1
-      ),
-      sale_at = least(p.sale_at, excluded.sale_at),
-      paid_at = case
-        when p.paid_at_is_stated = excluded.paid_at_is_stated then least(p.paid_at, excluded.paid_at)
-        when p.paid_at_is_stated then p.paid_at
-        else excluded.paid_at
-      end,
-      paid_at_is_stated = p.paid_at_is_stated or excluded.paid_at_is_stated,
-      names_referral = p.names_referral or excluded.names_referral,
-      customer_id = least(p.customer_id, excluded.customer_id),
-      subscription_id = least(p.subscription_id, excluded.subscription_id);
-    exit when not found;
-  end loop;
+    group by r.round;
+  end if;
 end
 $$;
 

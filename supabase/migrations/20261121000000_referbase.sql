@@ -5636,9 +5636,11 @@ begin
       select p.payment_id,
         (array_agg(p order by p.paid > 0 desc, p.source = 'session', p.source))[1] as best,
         (array_agg(p order by p.source) filter (where p.source = 'session'))[1] as session,
-        min(referral_private.customer_of(p_stripe_account, p_livemode, p.customer_id)) as customer_id,
+        min(coalesce(a.customer_id, p.customer_id)) as customer_id,
         min(p.sale_at) as sale_at, min(p.paid_at) as paid_at
       from referral_private.payments as p
+      left join referral_private.customer_accounts as a
+        on a.customer_account = p.customer_id and a.stripe_account = p_stripe_account and a.livemode = p_livemode
       where p.stripe_account = p_stripe_account and p.livemode = p_livemode and p.payment_id = any (p_ids)
       group by p.payment_id
     ),
@@ -5682,25 +5684,30 @@ as $$
 declare
   v_stripe_account constant text := (p_sale.best).stripe_account;
   v_livemode constant boolean := (p_sale.best).livemode;
-begin
-  return coalesce(
+  v_org_id uuid := coalesce(
     case when (p_sale.best).source in ('invoice', 'record') then (p_sale.best).org_id end,
-    (p_sale.best).subscription_org_id,
-    (
+    (p_sale.best).subscription_org_id
+  );
+begin
+  if v_org_id is null and cardinality(p_sale.session_ids) > 0 then
+    v_org_id := (
       select s.org_id from referral_private.sessions as s
       where s.stripe_account = v_stripe_account and s.livemode = v_livemode
         and s.session_id = any (p_sale.session_ids) and s.org_id is not null
       order by s.made_at, s.session_id
       limit 1
-    ),
-    (
+    );
+  end if;
+  if v_org_id is null and cardinality(p_sale.keys) > 0 then
+    v_org_id := (
       select p.org_id from referral_private.payments as p
       where p.stripe_account = v_stripe_account and p.livemode = v_livemode
         and p.payment_id = any (p_sale.keys) and p.source = 'intent' and p.org_id is not null
       order by p.made_at, p.payment_id
       limit 1
-    )
-  );
+    );
+  end if;
+  return v_org_id;
 end
 $$;
 
@@ -7660,14 +7667,18 @@ as $$
 begin
   return array(
     select distinct near.payer_id
-    from unnest(p_changes) as c
-    cross join lateral referral_private.boundaries_of(c.org_id, c.program_id) as boundary
+    from (
+      select p.*, b.boundary
+      from (select distinct c.org_id, c.program_id from unnest(p_changes) as c) as p
+      cross join lateral referral_private.boundaries_of(p.org_id, p.program_id) as b (boundary)
+    ) as b
+    join unnest(p_changes) as c on c.org_id = b.org_id and c.program_id = b.program_id
     cross join lateral (
       select f.payer_id from referral_private.referrals as f
       where f.org_id = c.org_id and f.program_id = c.program_id and f.earner_id = c.earner_id
         and f.livemode = p_livemode
       order by f.first_paid_at, f.first_sale_id, f.person
-      offset greatest(boundary - 1 - c.referrals, 0)
+      offset greatest(b.boundary - 1 - c.referrals, 0)
       limit 2 * c.referrals
     ) as near
   );
@@ -8611,16 +8622,22 @@ as $$
 begin
   return query
   with
+    -- The expense is under the organisation's id: a null does not join.
+    accounts as (
+      select a.account_id, a.org_id, a.kind, a.currency, coalesce(a.earner_id, a.org_id) as owner_id
+      from unnest(p_accounts) as a
+      where a.livemode = p_livemode
+    ),
     numbered as (
       select m.*, f.account_id as from_id, t.account_id as to_id,
         case m.to_kind when 'expense' then m.from_kind else m.to_kind end as keyed_kind
       from unnest(p_movements) as m
-      join unnest(p_accounts) as f
-        on f.org_id = m.org_id and f.livemode = p_livemode and f.kind = m.from_kind and f.currency = m.currency
-        and (f.kind = 'expense' or f.earner_id = m.earner_id)
-      join unnest(p_accounts) as t
-        on t.org_id = m.org_id and t.livemode = p_livemode and t.kind = m.to_kind and t.currency = m.currency
-        and (t.kind = 'expense' or t.earner_id = m.earner_id)
+      join accounts as f
+        on f.org_id = m.org_id and f.kind = m.from_kind and f.currency = m.currency
+        and f.owner_id = case m.from_kind when 'expense' then m.org_id else m.earner_id end
+      join accounts as t
+        on t.org_id = m.org_id and t.kind = m.to_kind and t.currency = m.currency
+        and t.owner_id = case m.to_kind when 'expense' then m.org_id else m.earner_id end
     )
   select n.org_id, n.from_id, n.to_id, n.amount, n.currency, concat_ws(
       ' ', p_stripe_account, p_livemode, n.sale_id, case n.to_kind when 'expense' then n.from_id else n.to_id end,
@@ -12692,9 +12709,10 @@ timeout: 60s';
 
 grant execute on function referral_private.withdraw_decision to authenticated, service_role;
 
--- What Stripe events state, and which customer acts as which account. functions/stripe-webhook has reduced each object to the fields that are
--- read here. Of several versions of a fact the greatest is kept: `from unnest(array[known, excluded])`. What most events
--- say is stored of all events together, which are of one Stripe account and mode.
+-- What Stripe events state, and which customer acts as which account. functions/stripe-webhook has reduced each object
+-- to the fields that are read here. Of several versions of a fact the greatest is kept:
+-- `from unnest(array[known, excluded])`. What most events say is stored of all events together, which are of one Stripe
+-- account and mode.
 
 -- What an event touched: invoices, intents and charges whose sales it may change, and the carriers that got a link to
 -- a user, or evidence, which they did not have.
@@ -12761,7 +12779,7 @@ begin
 end
 $$;
 
--- Stores what Stripe events say of payers: the users to whom they are linked, and their evidence.
+-- Stores the users to whom Stripe events link payers.
 
 -- A carrier that got a link to a user, or evidence, which it did not have, and the event by which.
 create type referral_private.touched_carrier as (carrier text collate "C", event_id text);
@@ -12855,6 +12873,8 @@ begin
   return coalesce(v_touched, '{}');
 end
 $$;
+
+-- Stores the evidence that Stripe events give payers, and all that they say of payers.
 
 -- Evidence that an object gives a carrier.
 create type referral_private.named_evidence as (
@@ -13299,8 +13319,40 @@ begin
 end
 $$;
 
--- Stores the payments that these events state: of each by one source the greatest version is kept, and the earliest
--- times at which it was sold and paid.
+-- Stores these payments, each once: of each the greatest version is kept, and the earliest times at which it was sold
+-- and paid.
+create function referral_private.store_payments(p_payments referral_private.payments[])
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into referral_private.payments as p
+  select s.* from unnest(p_payments) as s
+  on conflict on constraint payments_pkey do update
+  set (org_id, subscription_org_id, currency, paid, total, total_excluding_tax, stated_at, stated_by) = (
+      select g.org_id, g.subscription_org_id, g.currency, g.paid, g.total, g.total_excluding_tax, g.stated_at,
+        g.stated_by
+      from unnest(array[p, excluded]) as g
+      order by g.paid desc, g.stated_at desc, g.stated_by desc
+      limit 1
+    ),
+    sale_at = least(p.sale_at, excluded.sale_at),
+    paid_at = case
+      when p.paid_at_is_stated = excluded.paid_at_is_stated then least(p.paid_at, excluded.paid_at)
+      when p.paid_at_is_stated then p.paid_at
+      else excluded.paid_at
+    end,
+    paid_at_is_stated = p.paid_at_is_stated or excluded.paid_at_is_stated,
+    names_referral = p.names_referral or excluded.names_referral,
+    customer_id = least(p.customer_id, excluded.customer_id),
+    subscription_id = least(p.subscription_id, excluded.subscription_id);
+end
+$$;
+
+-- Stores the payments that these events state.
 create function referral_private.state_payments(p_events referral_private.accepted_event[])
 returns void
 language plpgsql
@@ -13319,39 +13371,21 @@ begin
       when 'intent' then referral_private.payment_by_intent(v_event.stated)
       when 'invoice' then referral_private.payment_by_invoice(v_event.stated)
     end;
-    if v_payment.payment_id is not null then
+    if v_payment.source is not null then
       v_payments := v_payments || v_payment;
     end if;
   end loop;
-  -- One statement cannot change a row twice: a payment's second version comes in a second round.
-  for v_round in 1..cardinality(v_payments) loop
-    insert into referral_private.payments as p
-    select (r.payment).*
+  if cardinality(v_payments) = 1 then
+    perform referral_private.store_payments(v_payments);
+  else
+    -- One statement cannot change a row twice: the second version of a payment comes in a second round.
+    perform referral_private.store_payments(array_agg(r.payment))
     from (
       select s as payment, row_number() over (partition by s.payment_id, s.source) as round
       from unnest(v_payments) as s
     ) as r
-    where r.round = v_round
-    on conflict on constraint payments_pkey do update
-    set (org_id, subscription_org_id, currency, paid, total, total_excluding_tax, stated_at, stated_by) = (
-        select g.org_id, g.subscription_org_id, g.currency, g.paid, g.total, g.total_excluding_tax, g.stated_at,
-          g.stated_by
-        from unnest(array[p, excluded]) as g
-        order by g.paid desc, g.stated_at desc, g.stated_by desc
-        limit 1
-      ),
-      sale_at = least(p.sale_at, excluded.sale_at),
-      paid_at = case
-        when p.paid_at_is_stated = excluded.paid_at_is_stated then least(p.paid_at, excluded.paid_at)
-        when p.paid_at_is_stated then p.paid_at
-        else excluded.paid_at
-      end,
-      paid_at_is_stated = p.paid_at_is_stated or excluded.paid_at_is_stated,
-      names_referral = p.names_referral or excluded.names_referral,
-      customer_id = least(p.customer_id, excluded.customer_id),
-      subscription_id = least(p.subscription_id, excluded.subscription_id);
-    exit when not found;
-  end loop;
+    group by r.round;
+  end if;
 end
 $$;
 
@@ -13701,6 +13735,9 @@ $$;
 
 -- Whom an event touches.
 
+-- A customer, and when it first paid by the intents that were touched.
+create type referral_private.paying_customer as (payer_id text collate "C", paid_at timestamptz);
+
 -- The customers of these payments to whom it may matter that they had paid before: they have later evidence, or are
 -- linked to a user who has other payers, or redeemed later.
 create function referral_private.payers_with_history(p_stripe_account text, p_livemode boolean, p_touched text[])
@@ -13714,36 +13751,62 @@ declare
   v_intents constant referral_private.payments[] := array(
     select p from referral_private.payments as p
     where p.payment_id = any (p_touched) and p.source = 'intent' and p.stripe_account = p_stripe_account
-      and p.livemode = p_livemode
+      and p.livemode = p_livemode and p.paid > 0 and p.customer_id is not null
   );
+  v_paying referral_private.paying_customer[];
+  v_first_at timestamptz;
+  v_carriers referral_private.payer_carrier[];
+  v_ids text[];
+  v_links referral_private.payer_link[];
+  v_payers text[] := '{}';
 begin
   if cardinality(v_intents) = 0 then
     return '{}';
   end if;
-  return array(
-    select distinct payer
+  v_paying := array(
+    select (payer, min(p.paid_at))::referral_private.paying_customer
     from unnest(v_intents) as p
     cross join lateral referral_private.customer_of(p_stripe_account, p_livemode, p.customer_id) as payer
-    cross join lateral (
-      select array_agg(c.carrier) as ids
-      from referral_private.carriers_of_payers(p_stripe_account, p_livemode, array[payer]) as c
-    ) as carriers
-    where p.paid > 0 and p.customer_id is not null
-      and (
-        exists (
-          select from referral_private.payer_evidence as e
-          where e.carrier = any (carriers.ids) and e.stripe_account = p_stripe_account and e.livemode = p_livemode
-            and e.carried_at > p.paid_at
-        ) or exists (
-          select from unnest(referral_private.links_of_carriers(p_stripe_account, p_livemode, carriers.ids)) as l
-          where exists (
-            select from referral.redemptions as r where r.referee_id = l.user_id and r.redeemed_at > p.paid_at
-          ) or not (
-            referral_private.carriers_of_users(p_stripe_account, p_livemode, array[l.user_id]) <@ carriers.ids
-          )
-        )
-      )
+    group by payer
   );
+  v_first_at := (select min(p.paid_at) from unnest(v_paying) as p);
+  v_carriers := array(
+    select c from referral_private.carriers_of_payers(
+      p_stripe_account, p_livemode, array(select p.payer_id from unnest(v_paying) as p)
+    ) as c
+  );
+  v_ids := array(select c.carrier from unnest(v_carriers) as c);
+  -- Most have no later evidence, and no links.
+  if exists (
+    select from referral_private.payer_evidence as e
+    where e.carrier = any (v_ids) and e.stripe_account = p_stripe_account and e.livemode = p_livemode
+      and e.carried_at > v_first_at
+  ) then
+    v_payers := array(
+      select distinct p.payer_id
+      from referral_private.payer_evidence as e
+      join unnest(v_carriers) as c on c.carrier = e.carrier
+      join unnest(v_paying) as p on p.payer_id = c.payer_id
+      where e.carrier = any (v_ids) and e.stripe_account = p_stripe_account and e.livemode = p_livemode
+        and e.carried_at > p.paid_at
+    );
+  end if;
+  v_links := referral_private.links_of_carriers(p_stripe_account, p_livemode, v_ids);
+  if cardinality(v_links) > 0 then
+    v_payers := v_payers || array(
+      select distinct p.payer_id
+      from unnest(v_links) as l
+      join unnest(v_carriers) as c on c.carrier = l.carrier
+      join unnest(v_paying) as p on p.payer_id = c.payer_id
+      where exists (
+        select from referral.redemptions as r where r.referee_id = l.user_id and r.redeemed_at > p.paid_at
+      ) or not (
+        referral_private.carriers_of_users(p_stripe_account, p_livemode, array[l.user_id])
+          <@ array(select o.carrier from unnest(v_carriers) as o where o.payer_id = p.payer_id)
+      )
+    );
+  end if;
+  return v_payers;
 end
 $$;
 

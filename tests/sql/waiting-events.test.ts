@@ -153,7 +153,9 @@ describe('of events that are settled together', () => {
 
   const failing = (tx: Sql, id: string, raise: string) =>
     tx.unsafe(`
-      create or replace function referral_private.state_invoice(p_stated referral_private.stated_event)
+      create or replace function referral_private.state_event(
+        p_kind text, p_stated referral_private.stated_event
+      )
       returns referral_private.touched language plpgsql as $$
       begin
         if p_stated.event_id = '${id}' then ${raise} end if;

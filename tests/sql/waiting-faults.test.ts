@@ -110,7 +110,9 @@ test('an account that cannot be settled keeps no other waiting, and more is of a
     await queued(tx, [stuck])
     await tx`update referral_private.unapplied_events set error = '23505'`
     await tx.unsafe(`
-      create or replace function referral_private.state_invoice(p_stated referral_private.stated_event)
+      create or replace function referral_private.state_event(
+        p_kind text, p_stated referral_private.stated_event
+      )
       returns referral_private.touched language plpgsql as $$
       begin
         if p_stated.event_id = '${stuck.id}' then raise unique_violation using message = 'ours'; end if;
@@ -136,11 +138,11 @@ test('an event for which time always runs out stops no other for long', () =>
     const slow = String(events[20]?.id)
     await tx.unsafe(`
       alter function referral_private.state_event(text, referral_private.stated_event) rename to stated;
-      create function referral_private.state_event(p_type text, p_stated referral_private.stated_event)
+      create function referral_private.state_event(p_kind text, p_stated referral_private.stated_event)
       returns referral_private.touched language plpgsql as $$
       begin
         if p_stated.event_id = '${slow}' then raise query_canceled; end if;
-        return referral_private.stated(p_type, p_stated);
+        return referral_private.stated(p_kind, p_stated);
       end $$`)
     await queued(tx, events)
     let calls = 0
@@ -158,9 +160,9 @@ test('an event for which time always runs out stops no other for long', () =>
     expect(await waiting()).toEqual([{ event_id: slow, error: '57014' }])
     expect(await ingest(tx, paidInvoice({ code, at: now() + 60 }))).toBe('applied')
     await tx.unsafe(`
-      create or replace function referral_private.state_event(p_type text, p_stated referral_private.stated_event)
+      create or replace function referral_private.state_event(p_kind text, p_stated referral_private.stated_event)
       returns referral_private.touched language plpgsql as $$
-      begin return referral_private.stated(p_type, p_stated); end $$`)
+      begin return referral_private.stated(p_kind, p_stated); end $$`)
     await operator(tx).rpc('settle_stripe_events')
     expect(await waiting()).toEqual([])
     expect(await earned(mentor, org)).toBe(6100)
