@@ -76,8 +76,8 @@ user_id: the member
 reason: one line of up to 500 characters, kept in the audit
 block: true: the member gets no code again, and what is paid from now on earns nothing for them, and by their codes
   nothing for others; nobody blocks themself
-callers: coordinators for members; admins and the operator for anyone but the last admin; with block nobody who would
-  earn more by it
+callers: coordinators for members; admins and the operator for anyone but the last admin; with block nobody who
+  earns more by it, now or once what waits is settled
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
   last_admin, invalid_argument, busy
 timeout: 60s';
@@ -124,7 +124,8 @@ group: Manage members
 org_id: the organisation
 user_id: the member
 unblock: true, for admins: the member may have codes again, and what is paid from now on earns again; nobody unblocks
-  themself, a member with a code that benefits them or was made by them, or where they would earn more by it
+  themself, a member with a code that benefits them or was made by them, or where they earn more by it, now or once
+  what waits is settled
 reason: one line of up to 500 characters, kept in the audit
 callers: coordinators for members; admins and the operator for anyone
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,

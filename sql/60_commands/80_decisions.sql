@@ -154,7 +154,7 @@ group: Manage redemptions
 redemption_id: the redemption
 reason: one line of up to 500 characters, kept in the audit
 callers: coordinators, admins and the operator, but nobody for a redemption of their own, of a code that is theirs,
-  benefits them or was made by them, or where they would earn more by it
+  benefits them or was made by them, or where they earn more by it, now or once what waits is settled
 errors: not_a_member, not_allowed, redemption_not_found, redemption_rejected, invalid_argument, busy
 timeout: 10s';
 
@@ -192,7 +192,7 @@ group: Manage redemptions
 redemption_id: the redemption
 reason: one line of up to 500 characters, kept in the audit
 callers: coordinators, admins and the operator, but nobody for a redemption of their own, for a referral of a code
-  that is theirs, benefits them or was made by them, or where they would earn more by it
+  that is theirs, benefits them or was made by them, or where they earn more by it, now or once what waits is settled
 errors: not_a_member, not_allowed, redemption_not_found, invalid_argument, busy
 timeout: 10s';
 

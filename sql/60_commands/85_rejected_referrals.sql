@@ -47,7 +47,7 @@ person_id: whose referral it is; either this or payer_id
 payer_id: a customer of Stripe, or the invoice or payment of a guest
 reason: one line of up to 500 characters, kept in the audit
 callers: coordinators, admins and the operator, but nobody for a referral of their own, of a code that is theirs,
-  benefits them or was made by them, or where they would earn more by it
+  benefits them or was made by them, or where they earn more by it, now or once what waits is settled
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
   invalid_argument, busy
 timeout: 60s';

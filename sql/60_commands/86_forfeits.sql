@@ -77,7 +77,7 @@ since: from when, past or future; now unless given; rounded down to a second
 until: before when, later than since; for ever unless given; rounded down to a second
 reason: one line of up to 500 characters, kept in the audit
 callers: coordinators for members; admins and the operator for anyone; but nobody for themself, for a code that is
-  theirs, benefits them or was made by them, or where they would earn more by it
+  theirs, benefits them or was made by them, or where they earn more by it, now or once what waits is settled
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
   code_not_found, invalid_argument, busy
 timeout: 60s';

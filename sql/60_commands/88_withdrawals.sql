@@ -41,7 +41,7 @@ group: Manage redemptions
 decision_id: the decision
 reason: one line of up to 500 characters, kept in the audit
 callers: admins and the operator, but nobody for a decision on themself, on a code that is theirs, benefits them or
-  was made by them, also if that became known later, or where they would earn more by it
+  was made by them, also if that became known later, or where they earn more by it, now or once what waits is settled
 errors: not_a_member, not_allowed, decision_not_found, invalid_argument, busy
 timeout: 60s';
 

@@ -10346,8 +10346,8 @@ user_id: the member
 reason: one line of up to 500 characters, kept in the audit
 block: true: the member gets no code again, and what is paid from now on earns nothing for them, and by their codes
   nothing for others; nobody blocks themself
-callers: coordinators for members; admins and the operator for anyone but the last admin; with block nobody who would
-  earn more by it
+callers: coordinators for members; admins and the operator for anyone but the last admin; with block nobody who
+  earns more by it, now or once what waits is settled
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
   last_admin, invalid_argument, busy
 timeout: 60s';
@@ -10394,7 +10394,8 @@ group: Manage members
 org_id: the organisation
 user_id: the member
 unblock: true, for admins: the member may have codes again, and what is paid from now on earns again; nobody unblocks
-  themself, a member with a code that benefits them or was made by them, or where they would earn more by it
+  themself, a member with a code that benefits them or was made by them, or where they earn more by it, now or once
+  what waits is settled
 reason: one line of up to 500 characters, kept in the audit
 callers: coordinators for members; admins and the operator for anyone
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
@@ -12474,7 +12475,7 @@ group: Manage redemptions
 redemption_id: the redemption
 reason: one line of up to 500 characters, kept in the audit
 callers: coordinators, admins and the operator, but nobody for a redemption of their own, of a code that is theirs,
-  benefits them or was made by them, or where they would earn more by it
+  benefits them or was made by them, or where they earn more by it, now or once what waits is settled
 errors: not_a_member, not_allowed, redemption_not_found, redemption_rejected, invalid_argument, busy
 timeout: 10s';
 
@@ -12512,7 +12513,7 @@ group: Manage redemptions
 redemption_id: the redemption
 reason: one line of up to 500 characters, kept in the audit
 callers: coordinators, admins and the operator, but nobody for a redemption of their own, for a referral of a code
-  that is theirs, benefits them or was made by them, or where they would earn more by it
+  that is theirs, benefits them or was made by them, or where they earn more by it, now or once what waits is settled
 errors: not_a_member, not_allowed, redemption_not_found, invalid_argument, busy
 timeout: 10s';
 
@@ -12567,7 +12568,7 @@ person_id: whose referral it is; either this or payer_id
 payer_id: a customer of Stripe, or the invoice or payment of a guest
 reason: one line of up to 500 characters, kept in the audit
 callers: coordinators, admins and the operator, but nobody for a referral of their own, of a code that is theirs,
-  benefits them or was made by them, or where they would earn more by it
+  benefits them or was made by them, or where they earn more by it, now or once what waits is settled
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
   invalid_argument, busy
 timeout: 60s';
@@ -12653,7 +12654,7 @@ since: from when, past or future; now unless given; rounded down to a second
 until: before when, later than since; for ever unless given; rounded down to a second
 reason: one line of up to 500 characters, kept in the audit
 callers: coordinators for members; admins and the operator for anyone; but nobody for themself, for a code that is
-  theirs, benefits them or was made by them, or where they would earn more by it
+  theirs, benefits them or was made by them, or where they earn more by it, now or once what waits is settled
 errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
   code_not_found, invalid_argument, busy
 timeout: 60s';
@@ -12703,7 +12704,7 @@ group: Manage redemptions
 decision_id: the decision
 reason: one line of up to 500 characters, kept in the audit
 callers: admins and the operator, but nobody for a decision on themself, on a code that is theirs, benefits them or
-  was made by them, also if that became known later, or where they would earn more by it
+  was made by them, also if that became known later, or where they earn more by it, now or once what waits is settled
 errors: not_a_member, not_allowed, decision_not_found, invalid_argument, busy
 timeout: 60s';
 
@@ -17131,7 +17132,7 @@ longer limits which sales the redemption wins.
 redemption_id: the redemption.
 reason: one line of up to 500 characters, kept in the audit.
 Callers: coordinators, admins and the operator, but nobody for a redemption of their own, of a code that is theirs,
-benefits them or was made by them, or where they would earn more by it.
+benefits them or was made by them, or where they earn more by it, now or once what waits is settled.
 Errors: not_a_member, not_allowed, redemption_not_found, redemption_rejected, invalid_argument, busy.';
 
 grant execute on function referral.confirm_redemption to authenticated, service_role;
@@ -17426,8 +17427,8 @@ user_id: the member.
 reason: one line of up to 500 characters, kept in the audit.
 block: true: the member gets no code again, and what is paid from now on earns nothing for them, and by their codes
 nothing for others; nobody blocks themself.
-Callers: coordinators for members; admins and the operator for anyone but the last admin; with block nobody who would
-earn more by it.
+Callers: coordinators for members; admins and the operator for anyone but the last admin; with block nobody who earns
+more by it, now or once what waits is settled.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
 last_admin, invalid_argument, busy.';
 
@@ -17625,7 +17626,7 @@ since: from when, past or future; now unless given; rounded down to a second.
 until: before when, later than since; for ever unless given; rounded down to a second.
 reason: one line of up to 500 characters, kept in the audit.
 Callers: coordinators for members; admins and the operator for anyone; but nobody for themself, for a code that is
-theirs, benefits them or was made by them, or where they would earn more by it.
+theirs, benefits them or was made by them, or where they earn more by it, now or once what waits is settled.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
 code_not_found, invalid_argument, busy.';
 
@@ -18341,7 +18342,8 @@ comment on function referral.reactivate_member is
 org_id: the organisation.
 user_id: the member.
 unblock: true, for admins: the member may have codes again, and what is paid from now on earns again; nobody unblocks
-themself, a member with a code that benefits them or was made by them, or where they would earn more by it.
+themself, a member with a code that benefits them or was made by them, or where they earn more by it, now or once what
+waits is settled.
 reason: one line of up to 500 characters, kept in the audit.
 Callers: coordinators for members; admins and the operator for anyone.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
@@ -18700,7 +18702,7 @@ person has still used their redemption in the program.
 redemption_id: the redemption.
 reason: one line of up to 500 characters, kept in the audit.
 Callers: coordinators, admins and the operator, but nobody for a redemption of their own, for a referral of a code
-that is theirs, benefits them or was made by them, or where they would earn more by it.
+that is theirs, benefits them or was made by them, or where they earn more by it, now or once what waits is settled.
 Errors: not_a_member, not_allowed, redemption_not_found, invalid_argument, busy.';
 
 grant execute on function referral.reject_redemption to authenticated, service_role;
@@ -18750,7 +18752,7 @@ person_id: whose referral it is; either this or payer_id.
 payer_id: a customer of Stripe, or the invoice or payment of a guest.
 reason: one line of up to 500 characters, kept in the audit.
 Callers: coordinators, admins and the operator, but nobody for a referral of their own, of a code that is theirs,
-benefits them or was made by them, or where they would earn more by it.
+benefits them or was made by them, or where they earn more by it, now or once what waits is settled.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
 invalid_argument, busy.';
 
@@ -19326,7 +19328,7 @@ is returned as it is.
 decision_id: the decision.
 reason: one line of up to 500 characters, kept in the audit.
 Callers: admins and the operator, but nobody for a decision on themself, on a code that is theirs, benefits them or
-was made by them, also if that became known later, or where they would earn more by it.
+was made by them, also if that became known later, or where they earn more by it, now or once what waits is settled.
 Errors: not_a_member, not_allowed, decision_not_found, invalid_argument, busy.';
 
 grant execute on function referral.withdraw_decision to authenticated, service_role;

@@ -16,7 +16,7 @@ const seed = Number(process.env.YEAR_SEED ?? process.env.STORY_SEED ?? Date.now(
 const sql = kills ? null : await testDatabase()
 
 const open = (url: string) =>
-  postgres(url, { max: 12, onnotice: () => {}, types: { bigint: postgres.BigInt } })
+  postgres(url, { max: 40, onnotice: () => {}, types: { bigint: postgres.BigInt } })
 
 type How = {
   db: Database
@@ -58,7 +58,7 @@ test(`a made-up year ends as the oracle says (seed ${seed})`, { timeout: 86_400_
   try {
     const say = (what: string) => process.stderr.write(`${what}\n`)
     const counts = await liveYear(db, {
-      ...{ seed, events, connections: kills ? 8 : 4, ...crashing, ...(kills && { say }) },
+      ...{ seed, events, connections: kills ? 24 : 4, ...crashing, ...(kills && { say }) },
     })
     expect(counts.events).toBeGreaterThan(0.9 * events)
     const [row] = await db.sql`select count(*)::int as sales from referral_private.sales`

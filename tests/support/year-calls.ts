@@ -4,7 +4,7 @@ import type postgres from 'postgres'
 import type { Happening } from '../fixtures/year-happenings.ts'
 import { operator, patiently, person, refusal } from './actors.ts'
 import { reduced } from './ingest.ts'
-import { canSettle, settleOnce } from './settle-all.ts'
+import { settleOnce } from './settle-all.ts'
 import type { Counts, Database } from './year.ts'
 import { at, iso } from './year-clock.ts'
 
@@ -36,9 +36,15 @@ export async function insist<Result>(work: () => Promise<Result>): Promise<Resul
 }
 
 /** Delivers, redeems or decides, until that is acknowledged or refused. */
-export async function take(db: Database, of: Happening, counts: Counts): Promise<void> {
+export async function take(
+  db: Database,
+  of: Happening,
+  counts: Counts,
+  settler: Settler,
+): Promise<void> {
   try {
-    await insist(() => once(db.sql, of))
+    const unsettled = await insist(() => once(db.sql, of))
+    if (unsettled) settler.settle(unsettled, of.due)
     counts[of.kind === 'event' ? (of.again ? 'again' : 'events') : 'people']++
   } catch (error) {
     if (of.kind === 'event' || !refusals.has(await refusal(Promise.reject(error)))) throw error
@@ -46,16 +52,19 @@ export async function take(db: Database, of: Happening, counts: Counts): Promise
   }
 }
 
-async function once(sql: postgres.Sql, of: Happening): Promise<void> {
+/** Returns the Stripe account of which something is left to settle. */
+async function once(sql: postgres.Sql, of: Happening): Promise<string | null> {
   if (of.kind === 'event') {
     const event = await reduced(of.make())
     const [row] = await sql.unsafe(
-      'select year.deliver($1, $2) as status',
+      'select status, unsettled from year.deliver($1, $2)',
       [iso(of.due), sql.json(event as never)],
       { prepare: true },
     )
-    await settleLater(sql, of, String(row?.status))
-    return
+    // Nothing is parked or ignored.
+    if (!['applied', 'duplicate', 'stored'].includes(String(row?.status)))
+      throw new Error(`${of.make().type} was ${row?.status}`)
+    return row?.unsettled ? of.stripeAccount : null
   }
   await at(sql, of.due, async (tx) => {
     if (of.kind === 'redeem') {
@@ -68,19 +77,39 @@ async function once(sql: postgres.Sql, of: Happening): Promise<void> {
     else if (of.kind === 'withdraw') await withdraws(tx, of)
     else await operator(tx).rpc(of.rpc, of.args)
   })
+  return null
 }
 
-/** Nothing is parked or ignored. What was only stored is settled by a second call, as the webhook does. */
-async function settleLater(
-  sql: postgres.Sql,
-  of: Extract<Happening, { kind: 'event' }>,
-  status: string,
-): Promise<void> {
-  if (!['applied', 'duplicate', 'stored'].includes(status))
-    throw new Error(`${of.make().type} was ${status}`)
-  if (status === 'stored' && (await canSettle(sql)))
-    await settleOnce((work) => at(sql, of.due, work), of.stripeAccount)
+/** Settles what waits, after the answer to Stripe, by one call at a time for each account, as the webhook does. */
+export function createSettler(db: Database) {
+  const running = new Map<string, { askedAgain: boolean; done: Promise<void> }>()
+  const run = async (stripeAccount: string, seconds: number): Promise<void> => {
+    for (let more = true; more; ) {
+      const state = running.get(stripeAccount)
+      if (state) state.askedAgain = false
+      more = await insist(() => settleOnce((work) => at(db.sql, seconds, work), stripeAccount))
+      more ||= state?.askedAgain === true
+    }
+    running.delete(stripeAccount)
+  }
+  return {
+    settle: (stripeAccount: string, seconds: number): void => {
+      const state = running.get(stripeAccount)
+      if (state) state.askedAgain = true
+      else {
+        const started = { askedAgain: false, done: Promise.resolve() }
+        running.set(stripeAccount, started)
+        started.done = run(stripeAccount, seconds)
+      }
+    },
+    /** Waits for what is under way. */
+    finish: async (): Promise<void> => {
+      await Promise.all([...running.values()].map(({ done }) => done))
+    },
+  }
 }
+
+export type Settler = ReturnType<typeof createSettler>
 
 async function withdraws(
   tx: postgres.TransactionSql,

@@ -12,11 +12,11 @@ export async function setClock(sql: Sql): Promise<void> {
     grant usage on schema year to public;
     create function year.now() returns timestamptz language sql volatile as
     $$ select coalesce(nullif(current_setting('year.now', true), '')::timestamptz, clock_timestamp()) $$;
-    create function year.deliver(p_at text, p_event jsonb) returns text language plpgsql volatile as $$
+    create function year.deliver(p_at text, p_event jsonb) returns setof referral.event_result language plpgsql volatile as $$
     begin
       perform set_config('year.now', p_at, true), set_config('role', 'service_role', true),
         set_config('request.jwt.claims', '{"role": "service_role"}', true);
-      return (select r.status from referral.ingest_stripe_event(p_event) as r);
+      return query select * from referral.ingest_stripe_event(p_event);
     end $$;
     grant execute on all functions in schema year to public`)
   await askTheClock(sql)

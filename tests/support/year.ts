@@ -16,7 +16,7 @@ import { operator } from './actors.ts'
 import { differencesOfEntries } from './ledger.ts'
 import { settleAll } from './settle-all.ts'
 import { stageWorld } from './staged-world.ts'
-import { insist, take } from './year-calls.ts'
+import { createSettler, insist, take } from './year-calls.ts'
 import {
   differencesOfInbox,
   differencesOfReasons,
@@ -110,16 +110,18 @@ async function liveDay(
 ): Promise<void> {
   const isStaff = ({ kind }: Happening) => ['staff', 'withdraw'].includes(kind)
   const [staff, others] = [today.filter(isStaff), today.filter((of) => !isStaff(of))]
+  const settler = createSettler(db)
   let taken = 0
   const work = async (queue: Happening[]) => {
     for (let next = queue.shift(); next; next = queue.shift()) {
       const crashed = taken++ === Math.floor(today.length / 2) && crash?.()
-      await take(db, next, counts)
+      await take(db, next, counts, settler)
       await crashed
     }
   }
   const queue = [...others]
   await Promise.all([work([...staff]), ...Array.from({ length: connections }, () => work(queue))])
+  await settler.finish()
 }
 
 /** What runs from time to time. */
