@@ -23,20 +23,20 @@ export const creditMutations: TextMutation[] = [
   },
   {
     name: 'credit: a late link takes nothing',
-    in: 'bound_at',
-    replace: 'then p_payer.linked_at end',
+    in: 'bindings',
+    replace: 'then b.linked_at end',
     by: 'then null::timestamptz end',
   },
   {
     name: 'credit: what was carried for another payer is bound by both links',
-    in: 'bound_at',
-    replace: 'then p_evidence.linked_at end',
+    in: 'bindings',
+    replace: 'then b.carrier_linked_at end',
     by: 'then null::timestamptz end',
   },
   {
     name: 'credit: the id of a redemption is bound by its object',
-    in: 'bound_at',
-    replace: 'then p_evidence.carried_at end',
+    in: 'bindings',
+    replace: 'then b.carried_at end',
     by: 'then null::timestamptz end',
   },
   {
@@ -54,20 +54,20 @@ export const creditMutations: TextMutation[] = [
   {
     name: 'credit: of one organisation the first by the time it is bound',
     in: 'candidates',
-    replace: 'f.bound_at, n.kind,',
-    by: 'f.bound_at desc, n.kind,',
+    replace: 'f.bound_at, f.kind,',
+    by: 'f.bound_at desc, f.kind,',
   },
   {
     name: 'credit: of one organisation the priority',
     in: 'candidates',
-    replace: 'f.bound_at, n.kind,',
-    by: 'f.bound_at, n.kind desc,',
+    replace: 'f.bound_at, f.kind,',
+    by: 'f.bound_at, f.kind desc,',
   },
   {
     name: 'credit: of one organisation the first id',
     in: 'candidates',
-    replace: 'n.kind, n.evidence_id, n.at',
-    by: 'n.kind, n.evidence_id desc, n.at',
+    replace: 'f.evidence_id, f.at;',
+    by: 'f.evidence_id desc, f.at;',
   },
   {
     name: 'credit: what is passed over blocks nobody',
@@ -276,15 +276,15 @@ export const creditMutations: TextMutation[] = [
   },
   {
     name: 'rejections: of a redemption’s referee',
-    in: 'sales_rejected',
+    in: 'without_rejected',
     replace: 'array[w.person, w.referee_id]',
     by: 'array[w.person]',
   },
   {
     name: 'rejections: of a guest’s payment',
-    in: 'sales_rejected',
-    replace: '(w.sale).object_ids || (w.sale).payer_id',
-    by: 'array[(w.sale).payer_id]',
+    in: 'without_rejected',
+    replace: 's.object_ids || s.payer_id',
+    by: 'array[s.payer_id]',
   },
   {
     name: 'credit: payments that are no sales',

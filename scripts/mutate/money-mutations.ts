@@ -78,7 +78,7 @@ export const moneyMutations: TextMutation[] = [
   {
     name: 'ledger: the stored balance',
     in: 'post_movements',
-    replace: '(w.debit_account_id, -w.amount)',
-    by: '(w.debit_account_id, w.amount)',
+    replace: 'select w.debit_account_id, -w.amount',
+    by: 'select w.debit_account_id, w.amount',
   },
 ]

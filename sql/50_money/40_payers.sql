@@ -21,7 +21,7 @@ begin
     from referral_private.sales as s
     where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (v_sales)
     union
-    select referral_private.customer_of(p_stripe_account, p_livemode, other.carrier)
+    select coalesce(a.customer_id, other.carrier)
     from (
       select unnest(p_carriers) as carrier
       except
@@ -29,6 +29,8 @@ begin
       from referral_private.sales as s
       where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (v_sales)
     ) as other
+    left join referral_private.customer_accounts as a
+      on a.customer_account = other.carrier and a.stripe_account = p_stripe_account and a.livemode = p_livemode
   );
 end
 $$;

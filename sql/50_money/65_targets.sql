@@ -12,13 +12,14 @@ create type referral.account_kind as enum (
 );
 
 create type referral_private.target as (
-  sale referral_private.sales,
-  evidence referral_private.evidence,
-  person text,
+  sale_id text collate "C",
+  -- The number of the evidence that won the sale, or was passed over.
+  n bigint,
+  org_id uuid,
   earner_id uuid,
   kind referral.account_kind,
+  currency text collate "C",
   amount bigint,
-  terms jsonb,
   rank int,
   reward jsonb,
   uncapped bigint,
@@ -27,23 +28,91 @@ create type referral_private.target as (
   refusal text
 );
 
--- A won sale, judged: what its commission is by, and why it earns none, where it does not.
-create type referral_private.judged_sale as (
-  won referral_private.won_sale,
-  referral text,
+-- What a piece of evidence gives one person's sales: the commission for the referral's rank, and when it ends.
+create type referral_private.offer as (
+  offer int,
+  n bigint,
+  group_id text collate "C",
+  -- The referral, and the place of its first sale that qualifies among all won sales.
+  referral int,
+  first bigint,
+  org_id uuid,
+  earner_id uuid,
+  referee_id uuid,
   terms jsonb,
-  -- The place among those of its referral that qualify.
-  place bigint,
   rank int,
   reward jsonb,
+  hold interval,
+  -- From when on sales earn no commission any more: of those that earn once, all but the first.
+  ends_at timestamptz,
+  is_once boolean,
+  -- Why no sale earns a commission.
+  refusal text
+);
+
+-- The offers of the evidence of won sales, each with its referral.
+create function referral_private.offers_of(p_settled referral_private.settlement)
+returns setof referral_private.offer
+language plpgsql
+stable
+rows 10
+security invoker
+set search_path = pg_catalog, pg_temp
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
+as $$
+begin
+  return query
+  with
+    won as (
+      select w.n, w.group_id, min(w.ordinality) filter (where w.refusal is null) as first
+      from unnest(p_settled.won) with ordinality as w
+      group by 1, 2
+    ),
+    placed as (
+      select w.n, w.group_id, e.org_id, e.program_id, e.earner_id, e.referee_id, e.terms,
+        row_number() over ()::int as offer, dense_rank() over (order by e.program_id, w.group_id)::int as referral,
+        min(w.first) over (partition by e.program_id, w.group_id) as first,
+        make_interval(months => (e.terms -> 'recurrence' ->> 'months')::int) as months
+      from won as w
+      join unnest(p_settled.evidence) with ordinality as e on e.ordinality = w.n
+    )
+  select p.offer, p.n, p.group_id, p.referral, p.first, p.org_id, p.earner_id, p.referee_id, p.terms, r.rank,
+    referral_private.commission_of_rank(p.terms, r.rank), (p.terms ->> 'hold_days')::int * interval '24 hours',
+    -- Twelve hours less: the invoice of the month after can be created a little early.
+    case when p.months is not null then referral_private.later(f.sale_at, p.months - interval '12 hours') end,
+    p.terms -> 'recurrence' = '"once"', case
+      when r.rank > (p.terms ->> 'max_commissions_per_referrer')::int then 'max_commissions'
+      when not (p.terms ? 'commission' or p.terms ? 'tiers') then 'no_commission'
+    end
+  from placed as p
+  left join unnest(p_settled.won) with ordinality as f on f.ordinality = p.first
+  left join referral_private.ranks_of(p_settled) as r
+    on r.program_id = p.program_id and r.earner_id = p.earner_id and r.person = p.group_id;
+end
+$$;
+
+-- A won sale, judged under an offer, and why it earns nothing, where it does not.
+create type referral_private.judged_sale as (
+  m bigint,
+  offer int,
+  referral int,
+  sale_id text collate "C",
+  is_won boolean,
+  currency text collate "C",
+  paid bigint,
+  reversed bigint,
+  total bigint,
+  total_excluding_tax bigint,
   available_at timestamptz,
   -- Why nobody earns anything by the sale, and why it earns no commission.
   refusal text,
   commission_refusal text
 );
 
--- Judges won sales: which place and rank each has, what its commission is by, and why it earns none.
-create function referral_private.sales_judged(p_won referral_private.won_sale[])
+-- Judges won sales under these offers. What they earn becomes available after the hold: a warning begins it anew.
+create function referral_private.sales_judged(p_settled referral_private.settlement, p_offers referral_private.offer[])
 returns setof referral_private.judged_sale
 language plpgsql
 stable
@@ -56,37 +125,22 @@ set jit = off
 as $$
 begin
   return query
-  with
-    numbered as materialized (
-      select row_number() over () as n, w as won, (w.sale).sale_id, (w.sale).sale_at, (w.sale).paid_at,
-        (w.evidence).program_id, (w.evidence).earner_id, (w.evidence).terms, (w.payer).group_id, w.refusal
-      from unnest(p_won) as w
-    ),
-    -- Sales are joined by number: they are large.
-    placed as (
-      select n.n, row_number() over referral as place, first_value(n.sale_at) over referral as first_at
-      from numbered as n
-      window referral as (
-        partition by n.program_id, n.group_id, n.refusal is null
-        order by n.paid_at, n.sale_id
-      )
-    )
-  select n.won, n.program_id || ' ' || n.group_id, n.terms, p.place, ranked.rank,
-    referral_private.commission_of_rank(n.terms, ranked.rank),
-    referral_private.available_at(n.terms, (n.won).sale), stops.refusal,
-    coalesce(stops.refusal, referral_private.commission_refusal(
-      n.terms, (n.won).sale, p.place, p.first_at, ranked.rank
-    ))
-  from numbered as n
-  join placed as p on p.n = n.n
-  left join referral_private.ranks_of(p_won) as ranked
-    on ranked.program_id = n.program_id and ranked.earner_id = n.earner_id and ranked.person = n.group_id
+  select w.ordinality, o.offer, o.referral, w.sale_id, w.is_won, w.currency, w.paid, w.reversed, w.total, w.total_excluding_tax,
+    greatest(w.paid_at, w.warned_at) + o.hold, stops.refusal, case
+      when stops.refusal is not null then stops.refusal
+      when o.is_once and w.ordinality > o.first then 'recurrence'
+      when w.sale_at >= o.ends_at then 'recurrence'
+      else o.refusal
+    end
+  from unnest(p_settled.won) with ordinality as w
+  join unnest(p_offers) as o on o.n = w.n and o.group_id = w.group_id
   cross join lateral (
     select case
-      when n.refusal is not null then n.refusal
-      when ((n.won).sale).is_guest and n.terms ? 'guests_per_day'
-        and referral_private.is_beyond_guests((n.won).sale, (n.terms ->> 'guests_per_day')::int) then 'guest_limit'
-      when (n.won).is_forfeited then 'forfeited'
+      when w.refusal is not null then w.refusal
+      when w.is_guest and o.terms ? 'guests_per_day' and referral_private.is_beyond_guests(
+        p_settled.stripe_account, p_settled.livemode, w.sale_id, (o.terms ->> 'guests_per_day')::int
+      ) then 'guest_limit'
+      when w.is_forfeited then 'forfeited'
     end as refusal
   ) as stops;
 end
@@ -94,7 +148,7 @@ $$;
 
 -- What the referee gets for a referral's first sale: where the terms do not say otherwise, at most what the commission
 -- leaves of the price without tax.
-create function referral_private.referee_reward_on(p_terms jsonb, p_sale referral_private.sales, p_commission bigint)
+create function referral_private.referee_reward_on(p_terms jsonb, p_price referral_private.price, p_commission bigint)
 returns bigint
 language plpgsql
 immutable
@@ -103,17 +157,17 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_is_above boolean := coalesce((p_terms -> 'flat_above_sale')::boolean, false);
-  v_reward bigint := coalesce(referral_private.reward_on(p_terms -> 'referee_reward', p_sale, v_is_above), 0);
+  v_reward bigint := coalesce(referral_private.reward_on(p_terms -> 'referee_reward', p_price, v_is_above), 0);
 begin
   if v_is_above then
     return v_reward;
   end if;
-  return least(v_reward, greatest(0, referral_private.net_without_tax(p_sale) - p_commission));
+  return least(v_reward, greatest(0, referral_private.net_without_tax(p_price) - p_commission));
 end
 $$;
 
 -- What these sales owe now, to whom: of each sale the commission, and the reward of the referee.
-create function referral_private.targets_of(p_won referral_private.won_sale[], p_now timestamptz)
+create function referral_private.targets_of(p_settled referral_private.settlement, p_now timestamptz)
 returns setof referral_private.target
 language plpgsql
 stable
@@ -124,52 +178,64 @@ set enable_nestloop = off
 set enable_mergejoin = off
 set jit = off
 as $$
+declare
+  v_offers constant referral_private.offer[] := array(
+    select o from referral_private.offers_of(p_settled) as o order by o.offer
+  );
 begin
   return query
   with
     judged as materialized (
-      select row_number() over () as n, (j.won).sale, (j.won).evidence, ((j.won).payer).group_id as person,
-        (j.won).is_won, j.referral, j.terms, j.place, j.rank, j.reward, j.available_at, j.refusal,
-        j.commission_refusal
-      from referral_private.sales_judged(p_won) as j
+      select j.* from referral_private.sales_judged(p_settled, v_offers) as j
+    ),
+    -- Many sales have the same price.
+    priced as materialized (
+      select p.*, (o.terms -> 'max_commission_per_referral' ->> p.currency)::bigint as cap,
+        referral_private.reward_on(
+          o.reward, (p.currency, p.paid, p.reversed, p.total, p.total_excluding_tax)::referral_private.price,
+          coalesce((o.terms -> 'flat_above_sale')::boolean, false)
+        ) as uncapped
+      from (
+        select distinct j.offer, j.currency, j.paid, j.reversed, j.total, j.total_excluding_tax from judged as j
+      ) as p
+      join unnest(v_offers) as o on o.offer = p.offer
     ),
     rewarded as materialized (
-      select j.n, j.referral, (j.sale).currency, (j.sale).paid_at, (j.sale).sale_id,
-        (j.terms -> 'max_commission_per_referral' ->> (j.sale).currency)::bigint as cap,
-        case when j.commission_refusal is null then referral_private.reward_on(
-          j.reward, j.sale, coalesce((j.terms -> 'flat_above_sale')::boolean, false)
-        ) end as uncapped
+      select j.*, p.cap, case when j.commission_refusal is null then p.uncapped end as uncapped
       from judged as j
+      join priced as p
+        on p.offer = j.offer and p.currency = j.currency and p.paid = j.paid and p.reversed = j.reversed
+        and p.total = j.total and (p.total_excluding_tax is null) = (j.total_excluding_tax is null)
+        and coalesce(p.total_excluding_tax, 0) = coalesce(j.total_excluding_tax, 0)
     ),
-    -- Sales are joined by number: they are large.
     summed as (
-      select r.n, r.cap, r.uncapped, sum(coalesce(r.uncapped, 0)) over (
-        partition by r.referral, r.currency order by r.paid_at, r.sale_id
-      ) as prefix
+      select r.m, sum(coalesce(r.uncapped, 0)) over (partition by r.referral, r.currency order by r.m) as prefix
       from rewarded as r
+      where exists (select from rewarded as c where c.cap is not null)
     ),
     capped as materialized (
-      select s.n, s.cap, s.uncapped, case
+      select s.*, case
           when s.uncapped is null then 0
           when s.cap is null then s.uncapped
-          else least(s.cap, s.prefix) - least(s.cap, s.prefix - s.uncapped)
+          else least(s.cap, p.prefix) - least(s.cap, p.prefix - s.uncapped)
         end::bigint as amount
-      from summed as s
+      from rewarded as s
+      left join summed as p on p.m = s.m
     )
-  select j.sale, j.evidence, j.person, case when j.is_won then (j.evidence).earner_id end,
-    (case when j.available_at <= p_now then 'available' else 'pending' end)::referral.account_kind,
-    c.amount, j.terms, j.rank, j.reward, c.uncapped, c.cap, j.available_at, j.commission_refusal
-  from judged as j
-  join capped as c on c.n = j.n
+  select c.sale_id, o.n, o.org_id, case when c.is_won then o.earner_id end,
+    (case when c.available_at <= p_now then 'available' else 'pending' end)::referral.account_kind,
+    c.currency, c.amount, o.rank, o.reward, c.uncapped, c.cap, c.available_at, c.commission_refusal
+  from capped as c
+  join unnest(v_offers) as o on o.offer = c.offer
   union all
-  select j.sale, j.evidence, j.person, (j.evidence).referee_id,
-    (case when j.available_at <= p_now then 'reward_available' else 'reward_pending' end)::referral.account_kind,
-    referral_private.referee_reward_on(j.terms, j.sale, c.amount), j.terms, j.rank, j.terms -> 'referee_reward',
-    null, null, j.available_at, null
-  from judged as j
-  join capped as c on c.n = j.n
-  where j.place = 1 and j.refusal is null and j.terms ? 'referee_reward'
-    and (j.evidence).referee_id is not null;
+  select c.sale_id, o.n, o.org_id, o.referee_id,
+    (case when c.available_at <= p_now then 'reward_available' else 'reward_pending' end)::referral.account_kind,
+    c.currency, referral_private.referee_reward_on(
+      o.terms, (c.currency, c.paid, c.reversed, c.total, c.total_excluding_tax)::referral_private.price, c.amount
+    ), o.rank, o.terms -> 'referee_reward', null, null, c.available_at, null
+  from capped as c
+  join unnest(v_offers) as o on o.offer = c.offer and o.first = c.m
+  where c.refusal is null and o.terms ? 'referee_reward' and o.referee_id is not null;
 end
 $$;
 
@@ -191,9 +257,9 @@ begin
   return query
   select t.*
   from referral_private.targets_of(
-    (referral_private.settlement_of(
+    referral_private.settlement_of(
       p_stripe_account, p_livemode, referral_private.payers_together(p_stripe_account, p_livemode, p_payer_ids)
-    )).won, p_now
+    ), p_now
   ) as t;
 end
 $$;
