@@ -84,22 +84,23 @@ begin
     ),
     rejected as (
       select w.sale_id
-      from won as w
-      cross join lateral unnest(array[w.person, w.referee_id]) as about (person_id)
+      from (
+        select won.sale_id, won.org_id, won.program_id, unnest(array[won.person, won.referee_id]) as person_id from won
+      ) as w
       join unnest(p_rejections) as r
-        on r.person_id = about.person_id and r.program_id = w.program_id and r.org_id = w.org_id
-      union
+        on r.person_id = w.person_id and r.program_id = w.program_id and r.org_id = w.org_id
+      union all
       select w.sale_id
-      from unnest(p_sales) as s
-      -- A rejection may have named a guest's payment that has become a customer's.
-      cross join lateral unnest(s.object_ids || s.payer_id) as named (payer_id)
+      from (
+        -- A rejection may have named a guest's payment that has become a customer's.
+        select s.sale_id, unnest(s.object_ids || s.payer_id) as payer_id from unnest(p_sales) as s
+      ) as named
       join unnest(p_rejections) as r on r.payer_id = named.payer_id
-      join won as w on w.sale_id = s.sale_id and w.program_id = r.program_id and w.org_id = r.org_id
+      join won as w on w.sale_id = named.sale_id and w.program_id = r.program_id and w.org_id = r.org_id
     )
   select w.sale_id, w.payer_id, w.group_id, w.person, w.is_guest, w.currency, w.paid, w.reversed, w.total,
     w.total_excluding_tax, w.sale_at, w.paid_at, w.warned_at, w.n, w.is_won, w.is_forfeited,
     case when w.sale_id in (select r.sale_id from rejected as r) then 'rejected' else w.refusal end
-  from unnest(p_won) with ordinality as w
-  order by w.ordinality;
+  from unnest(p_won) as w;
 end
 $$;

@@ -6089,10 +6089,14 @@ begin
       where k.user_id = l.user_id and k.stripe_account = p_stripe_account
     )
   from (
-    select distinct on (c.payer_id) c.payer_id, link.user_id, link.linked_at
-    from unnest(p_carriers) as c
-    left join unnest(p_links) as link on link.carrier = c.carrier
-    order by c.payer_id, link.linked_at, link.user_id
+    select p.payer_id, first.user_id, first.linked_at
+    from (select distinct c.payer_id from unnest(p_carriers) as c) as p
+    left join (
+      select distinct on (c.payer_id) c.payer_id, link.user_id, link.linked_at
+      from unnest(p_carriers) as c
+      join unnest(p_links) as link on link.carrier = c.carrier
+      order by c.payer_id, link.linked_at, link.user_id
+    ) as first on first.payer_id = p.payer_id
   ) as l;
 end
 $$;
@@ -6100,7 +6104,8 @@ $$;
 create type referral_private.settled_payers as (
   payers referral_private.payer[],
   carriers referral_private.payer_carrier[],
-  -- All users to whom they are linked, also by later links.
+  -- All links of these carriers, also the later ones; and the users by whom they were found.
+  links referral_private.payer_link[],
   user_ids uuid[]
 );
 
@@ -6145,7 +6150,7 @@ begin
       select p from referral_private.payers_with_people(p_stripe_account, v_carriers, v_links) as p
       where p.payer_id in (select unnest(p_payer_ids)) or p.person in (select unnest(v_users))
     ),
-    v_carriers, v_users
+    v_carriers, v_links, v_users
   )::referral_private.settled_payers;
 end
 $$;
@@ -7414,23 +7419,24 @@ begin
     ),
     rejected as (
       select w.sale_id
-      from won as w
-      cross join lateral unnest(array[w.person, w.referee_id]) as about (person_id)
+      from (
+        select won.sale_id, won.org_id, won.program_id, unnest(array[won.person, won.referee_id]) as person_id from won
+      ) as w
       join unnest(p_rejections) as r
-        on r.person_id = about.person_id and r.program_id = w.program_id and r.org_id = w.org_id
-      union
+        on r.person_id = w.person_id and r.program_id = w.program_id and r.org_id = w.org_id
+      union all
       select w.sale_id
-      from unnest(p_sales) as s
-      -- A rejection may have named a guest's payment that has become a customer's.
-      cross join lateral unnest(s.object_ids || s.payer_id) as named (payer_id)
+      from (
+        -- A rejection may have named a guest's payment that has become a customer's.
+        select s.sale_id, unnest(s.object_ids || s.payer_id) as payer_id from unnest(p_sales) as s
+      ) as named
       join unnest(p_rejections) as r on r.payer_id = named.payer_id
-      join won as w on w.sale_id = s.sale_id and w.program_id = r.program_id and w.org_id = r.org_id
+      join won as w on w.sale_id = named.sale_id and w.program_id = r.program_id and w.org_id = r.org_id
     )
   select w.sale_id, w.payer_id, w.group_id, w.person, w.is_guest, w.currency, w.paid, w.reversed, w.total,
     w.total_excluding_tax, w.sale_at, w.paid_at, w.warned_at, w.n, w.is_won, w.is_forfeited,
     case when w.sale_id in (select r.sale_id from rejected as r) then 'rejected' else w.refusal end
-  from unnest(p_won) with ordinality as w
-  order by w.ordinality;
+  from unnest(p_won) as w;
 end
 $$;
 
@@ -8931,29 +8937,21 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_settled text[] := p_asked || p_sale_ids || array(select p.payer_id from unnest(p_together.payers) as p);
-  v_others referral_private.payer_carrier[];
   v_elsewhere text[];
 begin
   if not exists (select from referral_private.to_settle as q where q.stripe_account = p_stripe_account) then
     return;
   end if;
-  v_others := array(
-    select c
-    from unnest(p_together.carriers) as c
-    where c.payer_id in (
+  v_elsewhere := array(
+    select distinct c.payer_id
+    from unnest(p_together.links) as l
+    join unnest(p_together.carriers) as c on c.carrier = l.carrier
+    where l.user_id <> all (p_together.user_ids) and c.payer_id in (
       select q.payer_id from referral_private.to_settle as q
       where q.stripe_account = p_stripe_account and q.livemode = p_livemode
       except
       select unnest(p_asked)
     )
-  );
-  v_elsewhere := array(
-    select distinct c.payer_id
-    from unnest(v_others) as c
-    join unnest(referral_private.links_of_carriers(
-      p_stripe_account, p_livemode, array(select d.carrier from unnest(v_others) as d)
-    )) as l on l.carrier = c.carrier
-    where l.user_id <> all (p_together.user_ids)
   );
   if cardinality(v_elsewhere) > 0 then
     v_settled := array(
