@@ -277,8 +277,8 @@ export const creditMutations: TextMutation[] = [
   {
     name: 'rejections: of a redemption’s referee',
     in: 'without_rejected',
-    replace: 'array[w.person, w.referee_id]',
-    by: 'array[w.person]',
+    replace: 'array[won.person, won.referee_id]',
+    by: 'array[won.person]',
   },
   {
     name: 'rejections: of a guest’s payment',
