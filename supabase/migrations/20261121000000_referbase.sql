@@ -8420,6 +8420,9 @@ stable
 rows 10
 security invoker
 set search_path = pg_catalog, pg_temp
+-- The planner does not know how many sales are owed.
+set enable_mergejoin = off
+set jit = off
 as $$
 declare
   v_stripe_account constant text := p_settled.stripe_account;
@@ -8427,27 +8430,33 @@ declare
 begin
   return query
   with
-    amounts as (
-      select t.org_id, t.sale_id, t.earner_id, t.currency, t.kind, t.amount as target,
-        0::bigint as posted,
-        case when t.kind in ('pending', 'reward_pending') and t.amount > 0 then t.available_at end as due_at,
-        null::timestamptz as posted_due_at
+    owed as (
+      select t.org_id, t.sale_id, t.earner_id, t.currency, t.kind, t.amount,
+        case when t.kind in ('pending', 'reward_pending') and t.amount > 0 then t.available_at end as due_at
       from referral_private.targets_of(p_settled, clock_timestamp()) as t
       where t.earner_id is not null
-      union all
-      select p.org_id, p.sale_id, p.earner_id, p.currency, p.kind, 0, p.amount, null,
-        case when p.amount > 0 then p.due_at end
+    ),
+    posted as (
+      select p.org_id, p.sale_id, p.earner_id, p.currency, p.kind, p.amount,
+        case when p.amount > 0 then p.due_at end as due_at
       from referral_private.postings as p
       where p.stripe_account = v_stripe_account and p.livemode = v_livemode and p.sale_id = any (p_sale_ids)
     ),
+    changes as (
+      select org_id, sale_id, earner_id, currency, kind, coalesce(o.amount, 0) - coalesce(p.amount, 0) as change,
+        o.due_at, p.due_at as posted_due_at
+      from owed as o
+      full join posted as p using (org_id, sale_id, earner_id, currency, kind)
+      where coalesce(o.amount, 0) <> coalesce(p.amount, 0) or o.due_at is distinct from p.due_at
+    ),
     summed as (
-      select a.org_id, a.sale_id, a.earner_id, a.currency,
-        coalesce(sum(a.target - a.posted) filter (where a.kind = 'pending'), 0)::bigint as pending,
-        coalesce(sum(a.target - a.posted) filter (where a.kind = 'available'), 0)::bigint as available,
-        coalesce(sum(a.target - a.posted) filter (where a.kind = 'reward_pending'), 0)::bigint as reward_pending,
-        coalesce(sum(a.target - a.posted) filter (where a.kind = 'reward_available'), 0)::bigint as reward_available,
-        max(a.due_at) as due_at, max(a.posted_due_at) as posted_due_at
-      from amounts as a
+      select c.org_id, c.sale_id, c.earner_id, c.currency,
+        coalesce(sum(c.change) filter (where c.kind = 'pending'), 0)::bigint as pending,
+        coalesce(sum(c.change) filter (where c.kind = 'available'), 0)::bigint as available,
+        coalesce(sum(c.change) filter (where c.kind = 'reward_pending'), 0)::bigint as reward_pending,
+        coalesce(sum(c.change) filter (where c.kind = 'reward_available'), 0)::bigint as reward_available,
+        max(c.due_at) as due_at, max(c.posted_due_at) as posted_due_at
+      from changes as c
       group by 1, 2, 3, 4
     )
   select s.org_id, v_stripe_account, v_livemode, s.sale_id, s.earner_id, s.currency,
