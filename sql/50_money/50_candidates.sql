@@ -1,7 +1,7 @@
 -- The evidence that a sale could be won by.
 
--- The mth sale and the nth evidence that it could be won by: since when that is bound to the sale's payer, and why it is
--- passed over, where it is.
+-- The mth sale and the nth evidence that it could be won by: since when that is bound to the sale's payer, and why it
+-- is passed over, where it is.
 create type referral_private.candidate as (
   m bigint,
   n bigint,

@@ -46,7 +46,8 @@ begin
   return query
   with
     sold as materialized (
-      select s.ordinality as m, s.subscription_id, s.paid_at, s.org_id as named from unnest(p_sales) with ordinality as s
+      select s.ordinality as m, s.subscription_id, s.paid_at, s.org_id as named
+      from unnest(p_sales) with ordinality as s
     ),
     pointed as (
       select c.m, s.subscription_id, s.named, min(c.org) filter (where c.counts and c.bound_at <= s.paid_at) as bound,

@@ -1,7 +1,7 @@
 -- What payers have bought that evidence has won.
 
--- Everything that payers have bought and were credited by. Their won sales are in the order in which they were paid, and
--- name their evidence by its number.
+-- Everything that payers have bought and were credited by. Their won sales are in the order in which they were paid,
+-- and name their evidence by its number.
 create type referral_private.settlement as (
   stripe_account text collate "C",
   livemode boolean,

@@ -6964,8 +6964,8 @@ $$;
 
 -- The evidence that a sale could be won by.
 
--- The mth sale and the nth evidence that it could be won by: since when that is bound to the sale's payer, and why it is
--- passed over, where it is.
+-- The mth sale and the nth evidence that it could be won by: since when that is bound to the sale's payer, and why it
+-- is passed over, where it is.
 create type referral_private.candidate as (
   m bigint,
   n bigint,
@@ -7209,7 +7209,8 @@ begin
   return query
   with
     sold as materialized (
-      select s.ordinality as m, s.subscription_id, s.paid_at, s.org_id as named from unnest(p_sales) with ordinality as s
+      select s.ordinality as m, s.subscription_id, s.paid_at, s.org_id as named
+      from unnest(p_sales) with ordinality as s
     ),
     pointed as (
       select c.m, s.subscription_id, s.named, min(c.org) filter (where c.counts and c.bound_at <= s.paid_at) as bound,
@@ -7442,8 +7443,8 @@ $$;
 
 -- What payers have bought that evidence has won.
 
--- Everything that payers have bought and were credited by. Their won sales are in the order in which they were paid, and
--- name their evidence by its number.
+-- Everything that payers have bought and were credited by. Their won sales are in the order in which they were paid,
+-- and name their evidence by its number.
 create type referral_private.settlement as (
   stripe_account text collate "C",
   livemode boolean,
@@ -7976,35 +7977,7 @@ begin
 end
 $$;
 
--- Targets: what the facts say is owed for each won sale, to whom, and where it stands at a time.
-
--- The kinds of ledger accounts: the organisation's expense, what an earner has, and what a referee has.
-create type referral.account_kind as enum (
-  'expense',
-  'pending',
-  'available',
-  'in_transit',
-  'paid',
-  'reward_pending',
-  'reward_available'
-);
-
-create type referral_private.target as (
-  sale_id text collate "C",
-  -- The number of the evidence that won the sale, or was passed over.
-  n bigint,
-  org_id uuid,
-  earner_id uuid,
-  kind referral.account_kind,
-  currency text collate "C",
-  amount bigint,
-  rank int,
-  reward jsonb,
-  uncapped bigint,
-  cap bigint,
-  available_at timestamptz,
-  refusal text
-);
+-- Won sales, judged: what their commission is by, and why they earn none.
 
 -- What a piece of evidence gives one person's sales: the commission for the referral's rank, and when it ends.
 create type referral_private.offer as (
@@ -8103,8 +8076,8 @@ set jit = off
 as $$
 begin
   return query
-  select w.ordinality, o.offer, o.referral, w.sale_id, w.is_won, w.currency, w.paid, w.reversed, w.total, w.total_excluding_tax,
-    greatest(w.paid_at, w.warned_at) + o.hold, stops.refusal, case
+  select w.ordinality, o.offer, o.referral, w.sale_id, w.is_won, w.currency, w.paid, w.reversed, w.total,
+    w.total_excluding_tax, greatest(w.paid_at, w.warned_at) + o.hold, stops.refusal, case
       when stops.refusal is not null then stops.refusal
       when o.is_once and w.ordinality > o.first then 'recurrence'
       when w.sale_at >= o.ends_at then 'recurrence'
@@ -8123,6 +8096,36 @@ begin
   ) as stops;
 end
 $$;
+
+-- Targets: what the facts say is owed for each won sale, to whom, and where it stands at a time.
+
+-- The kinds of ledger accounts: the organisation's expense, what an earner has, and what a referee has.
+create type referral.account_kind as enum (
+  'expense',
+  'pending',
+  'available',
+  'in_transit',
+  'paid',
+  'reward_pending',
+  'reward_available'
+);
+
+create type referral_private.target as (
+  sale_id text collate "C",
+  -- The number of the evidence that won the sale, or was passed over.
+  n bigint,
+  org_id uuid,
+  earner_id uuid,
+  kind referral.account_kind,
+  currency text collate "C",
+  amount bigint,
+  rank int,
+  reward jsonb,
+  uncapped bigint,
+  cap bigint,
+  available_at timestamptz,
+  refusal text
+);
 
 -- What the referee gets for a referral's first sale: where the terms do not say otherwise, at most what the commission
 -- leaves of the price without tax.
