@@ -84,8 +84,7 @@ begin
     ),
     rewarded as materialized (
       select j.*, p.cap, case when j.commission_refusal is null then p.uncapped end as uncapped
-      from judged as j
-      join priced as p
+      from judged as j join priced as p
         on p.offer = j.offer and p.currency = j.currency and p.paid = j.paid and p.reversed = j.reversed
         and p.total = j.total and (p.total_excluding_tax is null) = (j.total_excluding_tax is null)
         and coalesce(p.total_excluding_tax, 0) = coalesce(j.total_excluding_tax, 0)

@@ -7009,9 +7009,7 @@ as $$
 begin
   return query
   with
-    payers as materialized (
-      select s.payer_id, s.group_id, s.linked_at from unnest(p_sales) as s group by 1, 2, 3
-    ),
+    payers as materialized (select s.payer_id, s.group_id, s.linked_at from unnest(p_sales) as s group by 1, 2, 3),
     own as materialized (
       select n from referral_private.evidence_for_own_payers(p_sales, p_evidence) as n
       where (select count(*) from payers) > 2
@@ -7032,19 +7030,15 @@ begin
       where not n.n in (select own.n from own)
     ),
     paid as materialized (
-      select p.group_id, p.payer_id, p.linked_at, p.org_id, p.code_ids,
-        date_trunc('second', min(p.paid_at)) as paid_at
-      from unnest(p_history) as p
-      group by 1, 2, 3, 4, 5
+      select p.group_id, p.payer_id, p.linked_at, p.org_id, p.code_ids, date_trunc('second', min(p.paid_at)) as paid_at
+      from unnest(p_history) as p group by 1, 2, 3, 4, 5
     ),
     known as (
       select distinct n.n
       from numbered as n
       join (
         select p.group_id, p.org_id, p.code_ids, min(greatest(p.paid_at + interval '1 second', p.linked_at)) as since
-        from paid as p
-        where p.linked_at is not null
-        group by 1, 2, 3
+        from paid as p where p.linked_at is not null group by 1, 2, 3
       ) as h on h.group_id = n.group_id
       where n.is_for_new and h.since <= n.at and (h.org_id is null or h.org_id = n.org_id)
         and not n.code_id = any (h.code_ids)
@@ -7061,8 +7055,7 @@ begin
       case when b.carried_by is distinct from b.payer_id then b.linked_at end,
       case when b.carried_by <> b.payer_id then b.carrier_linked_at end
     ), k.n is not null or e.n is not null
-  from bound as b
-  left join known as k on k.n = b.n
+  from bound as b left join known as k on k.n = b.n
   left join paying as e on e.n = b.n and e.payer_id = b.payer_id;
 end
 $$;
@@ -8183,8 +8176,7 @@ begin
     ),
     rewarded as materialized (
       select j.*, p.cap, case when j.commission_refusal is null then p.uncapped end as uncapped
-      from judged as j
-      join priced as p
+      from judged as j join priced as p
         on p.offer = j.offer and p.currency = j.currency and p.paid = j.paid and p.reversed = j.reversed
         and p.total = j.total and (p.total_excluding_tax is null) = (j.total_excluding_tax is null)
         and coalesce(p.total_excluding_tax, 0) = coalesce(j.total_excluding_tax, 0)
