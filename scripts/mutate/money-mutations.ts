@@ -48,8 +48,8 @@ export const moneyMutations: TextMutation[] = [
   {
     name: 'ledger: the difference to what is posted',
     in: 'differences',
-    replace: 'select p.org_id, p.sale_id, p.earner_id, p.currency, p.kind, 0, p.amount, null,',
-    by: "select p.org_id, p.sale_id, p.earner_id, p.currency, p.kind, 0, case when p.kind = 'available' then 0 else p.amount end, null,",
+    replace: 'p.kind, p.amount,',
+    by: "p.kind, case when p.kind = 'available' then 0 else p.amount end as amount,",
   },
   {
     name: 'sales: an invoiced intent',
@@ -78,7 +78,7 @@ export const moneyMutations: TextMutation[] = [
   {
     name: 'ledger: the stored balance',
     in: 'post_movements',
-    replace: '(w.debit_account_id, -w.amount)',
-    by: '(w.debit_account_id, w.amount)',
+    replace: 'select w.debit_account_id, -w.amount',
+    by: 'select w.debit_account_id, w.amount',
   },
 ]

@@ -5,7 +5,7 @@ export const moneyRowMutations: TextMutation[] = [
   {
     name: 'money rows: the organisation of what is explained',
     in: 'explain_commission',
-    replace: 'and (t.evidence).org_id = p_org_id',
+    replace: 'and t.org_id = p_org_id',
     by: '',
   },
   {

@@ -17,26 +17,26 @@ export const oracleMutations: TextMutation[] = [
   {
     name: 'oracle: a negative price without tax',
     in: 'reward_on',
-    replace: 'greatest(p_sale.total_excluding_tax, 0)',
-    by: 'p_sale.total_excluding_tax',
+    replace: 'greatest(p_price.total_excluding_tax, 0)',
+    by: 'p_price.total_excluding_tax',
   },
   {
     name: 'oracle: a cap for each sale',
     in: 'targets_of',
-    replace: 'least(s.cap, s.prefix) - least(s.cap, s.prefix - s.uncapped)',
+    replace: 'least(s.cap, p.prefix) - least(s.cap, p.prefix - s.uncapped)',
     by: 'least(s.cap, s.uncapped)',
   },
   {
     name: 'oracle: one month more',
-    in: 'commission_refusal',
-    replace: "(p_terms -> 'recurrence' ->> 'months')::int",
-    by: "(p_terms -> 'recurrence' ->> 'months')::int + 1",
+    in: 'offers_of',
+    replace: "(e.terms -> 'recurrence' ->> 'months')::int",
+    by: "(e.terms -> 'recurrence' ->> 'months')::int + 1",
   },
   {
     name: 'oracle: one commission less',
-    in: 'commission_refusal',
-    replace: 'p_rank > (',
-    by: 'p_rank >= (',
+    in: 'offers_of',
+    replace: 'r.rank > (',
+    by: 'r.rank >= (',
   },
   {
     name: 'oracle: a rank too low',
@@ -46,15 +46,15 @@ export const oracleMutations: TextMutation[] = [
   },
   {
     name: 'oracle: no hold',
-    in: 'available_at',
-    replace: "(p_terms ->> 'hold_days')::int",
+    in: 'offers_of',
+    replace: "(p.terms ->> 'hold_days')::int",
     by: '0',
   },
   {
     name: 'oracle: a hold from the time of sale',
-    in: 'available_at',
-    replace: 'greatest(p_sale.paid_at,',
-    by: 'greatest(p_sale.sale_at,',
+    in: 'sales_judged',
+    replace: 'greatest(w.paid_at,',
+    by: 'greatest(w.sale_at,',
   },
   {
     name: 'oracle: released a day late',
@@ -143,8 +143,8 @@ export const oracleMutations: TextMutation[] = [
   {
     name: 'oracle: a flat amount that does not shrink',
     in: 'reward_on',
-    replace: 'rounded_share(v_amount, v_net, p_sale.paid)',
-    by: 'rounded_share(v_amount, p_sale.paid, p_sale.paid)',
+    replace: 'rounded_share(v_amount, v_net, p_price.paid)',
+    by: 'rounded_share(v_amount, p_price.paid, p_price.paid)',
   },
   {
     name: 'oracle: the tax of an intent',
@@ -160,9 +160,9 @@ export const oracleMutations: TextMutation[] = [
   },
   {
     name: 'oracle: a minimum of what is left',
-    in: 'qualification_refusal',
-    replace: "v_terms ? 'minimum_sale' and p_sale.paid",
-    by: "v_terms ? 'minimum_sale' and p_sale.paid - p_sale.reversed",
+    in: 'winners_of',
+    replace: "e.terms ? 'minimum_sale' and s.paid",
+    by: "e.terms ? 'minimum_sale' and s.paid - s.reversed",
   },
   {
     name: 'oracle: ranks by person',
@@ -174,8 +174,8 @@ export const oracleMutations: TextMutation[] = [
   {
     name: 'oracle: a reward for every sale',
     in: 'targets_of',
-    replace: 'where j.place = 1 and',
-    by: 'where',
+    replace: 'and o.first = c.m',
+    by: '',
   },
   {
     name: 'oracle: a dispute by all that it took',
@@ -185,7 +185,7 @@ export const oracleMutations: TextMutation[] = [
   },
   {
     name: 'oracle: guests',
-    in: 'qualification_refusal',
+    in: 'winners_of',
     replace: "then 'guest'",
     by: 'then null',
   },

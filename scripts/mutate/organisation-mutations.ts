@@ -29,8 +29,8 @@ export const organisationMutations: TextMutation[] = [
   {
     name: 'organisation: a subscription’s first',
     in: 'name_sales',
-    replace: 'coalesce(n.org_id, f.org_id)',
-    by: 'n.org_id',
+    replace: 'coalesce(n.named_org_id, f.named_org_id)',
+    by: 'n.named_org_id',
   },
   {
     name: 'organisation: the subscription’s metadata',
@@ -53,14 +53,14 @@ export const organisationMutations: TextMutation[] = [
   {
     name: 'organisation: only its own evidence wins',
     in: 'winners_of',
-    replace: 'where d.org_id = c.org_id or',
-    by: 'where true or',
+    replace: 'v_is_undisputed or d.org_id = c.org_id or',
+    by: 'true or',
   },
   {
     name: 'organisation: of evidence of two, nobody',
     in: 'destinations',
-    replace: 'is null and cardinality(coalesce(g.bound, g.late)) > 1',
-    by: 'is null and false',
+    replace: 'and coalesce(g.bound, g.late) <> coalesce(g.last_bound, g.last_late)',
+    by: 'and false',
   },
   {
     name: 'organisation: where the subscription went',
@@ -72,7 +72,7 @@ export const organisationMutations: TextMutation[] = [
   {
     name: 'organisation: a payment link among several',
     in: 'destinations',
-    replace: "and not ((c.evidence).kind = 'payment_link' and (c.evidence).at >= p_shared_since)",
+    replace: "and not (c.kind = 'payment_link' and c.at >= p_shared_since)",
     by: '',
   },
   {
@@ -84,7 +84,7 @@ export const organisationMutations: TextMutation[] = [
   {
     name: 'organisation: nor goes where a later one went',
     in: 'destinations',
-    replace: 'and (f.paid_at, f.sale_id) <= (g.paid_at, g.sale_id)',
+    replace: 'and f.m <= g.m',
     by: '',
   },
   {
@@ -105,8 +105,8 @@ export const organisationMutations: TextMutation[] = [
   {
     name: 'organisation: nor is it as good as evidence in time',
     in: 'destinations',
-    replace: 'case when cardinality(p.bound) = 1 then p.bound[1] end) as org_id',
-    by: 'case when cardinality(coalesce(p.bound, p.late)) = 1 then (coalesce(p.bound, p.late))[1] end) as org_id',
+    replace: 'case when p.bound = p.last_bound then p.bound::uuid end) as org_id',
+    by: 'case when coalesce(p.bound, p.late) = coalesce(p.last_bound, p.last_late) then coalesce(p.bound, p.late)::uuid end) as org_id',
   },
   {
     name: 'organisation: of two versions of a session the least',

@@ -20,9 +20,9 @@ export const sessionMutations: TextMutation[] = [
   },
   {
     name: 'session: the days of a hold',
-    in: 'available_at',
-    replace: "::int * interval '24 hours'",
-    by: "::int * interval '1 day'",
+    in: 'offers_of',
+    replace: "'hold_days')::int * interval '24 hours'",
+    by: "'hold_days')::int * interval '1 day'",
     tests,
   },
   {

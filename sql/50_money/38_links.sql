@@ -21,9 +21,8 @@ begin
   from referral_private.customer_accounts as a
   where a.stripe_account = p_stripe_account and a.livemode = p_livemode and a.customer_id = any (p_payer_ids)
   union
-  select s.payer_id, part
+  select s.payer_id, unnest(s.object_ids)
   from referral_private.sales as s
-  cross join lateral unnest(s.object_ids) as part
   where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.payer_id = any (p_payer_ids);
 end
 $$;

@@ -21,7 +21,7 @@ begin
     from referral_private.sales as s
     where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (v_sales)
     union
-    select referral_private.customer_of(p_stripe_account, p_livemode, other.carrier)
+    select coalesce(a.customer_id, other.carrier)
     from (
       select unnest(p_carriers) as carrier
       except
@@ -29,6 +29,8 @@ begin
       from referral_private.sales as s
       where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (v_sales)
     ) as other
+    left join referral_private.customer_accounts as a
+      on a.customer_account = other.carrier and a.stripe_account = p_stripe_account and a.livemode = p_livemode
   );
 end
 $$;
@@ -82,10 +84,14 @@ begin
       where k.user_id = l.user_id and k.stripe_account = p_stripe_account
     )
   from (
-    select distinct on (c.payer_id) c.payer_id, link.user_id, link.linked_at
-    from unnest(p_carriers) as c
-    left join unnest(p_links) as link on link.carrier = c.carrier
-    order by c.payer_id, link.linked_at, link.user_id
+    select p.payer_id, first.user_id, first.linked_at
+    from (select distinct c.payer_id from unnest(p_carriers) as c) as p
+    left join (
+      select distinct on (c.payer_id) c.payer_id, link.user_id, link.linked_at
+      from unnest(p_carriers) as c
+      join unnest(p_links) as link on link.carrier = c.carrier
+      order by c.payer_id, link.linked_at, link.user_id
+    ) as first on first.payer_id = p.payer_id
   ) as l;
 end
 $$;
@@ -93,7 +99,8 @@ $$;
 create type referral_private.settled_payers as (
   payers referral_private.payer[],
   carriers referral_private.payer_carrier[],
-  -- All users to whom they are linked, also by later links.
+  -- All links of these carriers, also the later ones; and the users by whom they were found.
+  links referral_private.payer_link[],
   user_ids uuid[]
 );
 
@@ -138,7 +145,7 @@ begin
       select p from referral_private.payers_with_people(p_stripe_account, v_carriers, v_links) as p
       where p.payer_id in (select unnest(p_payer_ids)) or p.person in (select unnest(v_users))
     ),
-    v_carriers, v_users
+    v_carriers, v_links, v_users
   )::referral_private.settled_payers;
 end
 $$;

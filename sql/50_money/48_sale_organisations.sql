@@ -46,19 +46,36 @@ begin
 end
 $$;
 
--- A sale with its payer, the organisation that it names, and the codes that its objects carry.
+-- A sale with its payer, the organisation that it names, and the codes that its objects carry. A person can have very
+-- many: rows in rows would take longer to unpack than to judge.
 create type referral_private.named_sale as (
-  sale referral_private.sales,
-  payer referral_private.payer,
+  sale_id text collate "C",
+  payer_id text collate "C",
+  group_id text collate "C",
+  person uuid,
+  linked_at timestamptz,
+  is_guest boolean,
   org_id uuid,
-  code_ids uuid[]
+  program_id uuid,
+  subscription_id text collate "C",
+  object_ids text[] collate "C",
+  code_ids uuid[],
+  currency text collate "C",
+  paid bigint,
+  reversed bigint,
+  total bigint,
+  total_excluding_tax bigint,
+  sale_at timestamptz,
+  paid_at timestamptz,
+  warned_at timestamptz
 );
 
--- These sales with their payers. A sale names the organisation of its metadata, else of the redemption, the code or the
--- promotion code that its objects carry, usable or not, if it was made by then; what a buyer can edit names none. What
--- the first sale of a subscription names that names one holds for its later sales.
+-- The sales of these payers in the order in which they were paid. A sale names the organisation of its metadata, else
+-- of the redemption, the code or the promotion code that its objects carry, usable or not, if it was made by then; what
+-- a buyer can edit names none. What the first sale of a subscription names that names one holds for its later sales.
 create function referral_private.name_sales(
-  p_sales referral_private.sales[],
+  p_stripe_account text,
+  p_livemode boolean,
   p_codes referral_private.named_code[],
   p_payers referral_private.payer[]
 )
@@ -75,37 +92,43 @@ as $$
 begin
   return query
   with
+    sold as materialized (
+      select s.* from referral_private.sales as s
+      where s.stripe_account = p_stripe_account and s.livemode = p_livemode
+        and s.payer_id = any (array(select p.payer_id from unnest(p_payers) as p))
+    ),
     carried as (
       select s.sale_id, array_agg(n.code_id) as code_ids,
         (array_agg(n.org_id order by n.kind, n.carried_at, n.object_id, n.named_id) filter (
           where n.kind <> 'payment_link' and date_trunc('second', n.made_at) - interval '1 minute' <= n.carried_at
         ))[1] as org_id
-      from unnest(p_sales) as s
-      cross join lateral unnest(s.object_ids) as part
-      join unnest(p_codes) as n on n.object_id = part
+      from (select sold.sale_id, unnest(sold.object_ids) as part from sold where p_codes <> '{}') as s
+      join unnest(p_codes) as n on n.object_id = s.part
       group by s.sale_id
     ),
     named as (
-      select s as sale, s.payer_id, s.subscription_id, s.paid_at, s.sale_id, coalesce(s.org_id, c.org_id) as org_id,
-        coalesce(c.code_ids, '{}') as code_ids
-      from unnest(p_sales) as s
+      select s.*, coalesce(s.org_id, c.org_id) as named_org_id, coalesce(c.code_ids, '{}') as code_ids
+      from sold as s
       left join carried as c on c.sale_id = s.sale_id
     ),
     firsts as (
-      select distinct on (n.subscription_id) n.subscription_id, n.paid_at, n.sale_id, n.org_id
+      select distinct on (n.subscription_id) n.subscription_id, n.paid_at, n.sale_id, n.named_org_id
       from named as n
-      where n.subscription_id is not null and n.org_id is not null
+      where n.subscription_id is not null and n.named_org_id is not null
       order by n.subscription_id, n.paid_at, n.sale_id
     )
-  select n.sale, p, coalesce(n.org_id, f.org_id), n.code_ids
+  select n.sale_id, n.payer_id, p.group_id, p.person, p.linked_at, n.is_guest, coalesce(n.named_org_id, f.named_org_id),
+    n.program_id, n.subscription_id, n.object_ids, n.code_ids, n.currency, n.paid, n.reversed, n.total,
+    n.total_excluding_tax, n.sale_at, n.paid_at, n.warned_at
   from named as n
   join unnest(p_payers) as p on p.payer_id = n.payer_id
   left join firsts as f
-    on f.subscription_id = n.subscription_id and (f.paid_at, f.sale_id) <= (n.paid_at, n.sale_id);
+    on f.subscription_id = n.subscription_id and (f.paid_at, f.sale_id) <= (n.paid_at, n.sale_id)
+  order by n.paid_at, n.sale_id;
 end
 $$;
 
--- The sales of these payers.
+-- The sales of these payers, in the order in which they were paid.
 create function referral_private.sales_named(
   p_stripe_account text,
   p_livemode boolean,
@@ -118,18 +141,17 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_sales referral_private.sales[] := array(
-    select s from referral_private.sales as s
-    where s.stripe_account = p_stripe_account and s.livemode = p_livemode
-      and s.payer_id = any (array(select p.payer_id from unnest(p_payers) as p))
-  );
   v_codes referral_private.named_code[] := array(
-    select c from referral_private.codes_named(
-      p_stripe_account, p_livemode, array(select unnest(s.object_ids) from unnest(v_sales) as s)
-    ) as c
+    select c from referral_private.codes_named(p_stripe_account, p_livemode, array(
+      select unnest(s.object_ids) from referral_private.sales as s
+      where s.stripe_account = p_stripe_account and s.livemode = p_livemode
+        and s.payer_id = any (array(select p.payer_id from unnest(p_payers) as p))
+    )) as c
   );
 begin
-  return array(select n from referral_private.name_sales(v_sales, v_codes, p_payers) as n);
+  return array(
+    select n from referral_private.name_sales(p_stripe_account, p_livemode, v_codes, p_payers) as n
+  );
 end
 $$;
 
@@ -162,20 +184,19 @@ declare
           and i.payment_key = any (referral_private.payment_keys(p_stripe_account, p_livemode, array[p.payment_id]))
       )
   );
-  v_sale referral_private.sales;
-  v_payment record;
+  v_sale referral_private.named_sale;
 begin
   if cardinality(v_payments) = 0 then
     return;
   end if;
-  for v_payment in
-    select distinct on (p.payment_id) p.payment_id, p.paid_at, c.payer
+  v_sale.code_ids := '{}';
+  for v_sale.sale_id, v_sale.paid_at, v_sale.payer_id, v_sale.group_id, v_sale.linked_at in
+    select distinct on (p.payment_id) p.payment_id, p.paid_at, (c.payer).payer_id, (c.payer).group_id,
+      (c.payer).linked_at
     from unnest(v_payments) as p
     join referral_private.payers_by_carrier(p_together) as c on c.carrier = p.customer_id
   loop
-    v_sale.sale_id := v_payment.payment_id;
-    v_sale.paid_at := v_payment.paid_at;
-    return next (v_sale, v_payment.payer, null, '{}')::referral_private.named_sale;
+    return next v_sale;
   end loop;
 end
 $$;

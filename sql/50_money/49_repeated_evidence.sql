@@ -20,10 +20,9 @@ begin
   return query
   with
     sold as materialized (
-      select (s.payer).payer_id, object_id, date_trunc('second', (s.sale).paid_at) as paid_in, (s.sale).sale_at,
-        s.org_id, (s.sale).program_id
+      select s.payer_id, object_id, date_trunc('second', s.paid_at) as paid_in, s.sale_at, s.org_id, s.program_id
       from unnest(p_sales) as s
-      cross join lateral unnest((s.sale).object_ids) as object_id
+      cross join lateral unnest(s.object_ids) as object_id
     ),
     numbered as materialized (
       select row_number() over () as n, e.payer_id, e.refusal, e.object_id, e.at, e.org_id, e.program_id,
@@ -107,9 +106,6 @@ declare
     )
   );
 begin
-  if (select count(distinct (s.payer).payer_id) from unnest(p_sales) as s) < 2 then
-    return;
-  end if;
   return query
   with
     numbered as (

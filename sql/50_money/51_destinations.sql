@@ -20,56 +20,66 @@ begin
 end
 $$;
 
--- Where sales that name no organisation go.
-create type referral_private.destination as (sale_id text collate "C", org_id uuid, is_unknown boolean);
+-- Where the mth sale goes that names no organisation.
+create type referral_private.destination as (m bigint, org_id uuid, is_unknown boolean);
 
 -- They go where the first sale of their subscription went that went to one, else to the organisation of the evidence
 -- that was bound when they were paid. Without any, later evidence says so in the same way. Where it is of several
 -- organisations, nobody knows.
-create function referral_private.destinations(p_candidates referral_private.candidate[], p_shared_since timestamptz)
+create function referral_private.destinations(
+  p_sales referral_private.named_sale[],
+  p_candidates referral_private.candidate[],
+  p_shared_since timestamptz
+)
 returns setof referral_private.destination
 language plpgsql
 stable
 rows 100
 security invoker
 set search_path = pg_catalog, pg_temp
+-- The planner does not know how long the arrays are.
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
 as $$
 begin
   return query
   with
+    sold as materialized (
+      select s.ordinality as m, s.subscription_id, s.paid_at, s.org_id as named
+      from unnest(p_sales) with ordinality as s
+    ),
     pointed as (
-      select c.sale_id, c.subscription_id, c.paid_at, c.named,
-        array_agg(distinct c.org_id) filter (where c.counts and c.bound_at <= c.paid_at) as bound,
-        array_agg(distinct c.org_id) filter (where c.counts) as late
+      select c.m, s.subscription_id, s.named, min(c.org) filter (where c.counts and c.bound_at <= s.paid_at) as bound,
+        max(c.org) filter (where c.counts and c.bound_at <= s.paid_at) as last_bound,
+        min(c.org) filter (where c.counts) as late, max(c.org) filter (where c.counts) as last_late
       from (
-        select ((c.sale).sale).sale_id, ((c.sale).sale).subscription_id, ((c.sale).sale).paid_at,
-          (c.sale).org_id as named, (c.evidence).org_id, c.bound_at, c.passed_over is null
-            and not ((c.evidence).kind = 'payment_link' and (c.evidence).at >= p_shared_since) as counts
+        select c.m, c.org_id::text as org, c.bound_at, c.passed_over is null
+          and not (c.kind = 'payment_link' and c.at >= p_shared_since) as counts
         from unnest(p_candidates) as c
       ) as c
-      group by 1, 2, 3, 4
+      join sold as s on s.m = c.m
+      group by 1, 2, 3
     ),
     gone as (
-      select p.sale_id, p.subscription_id, p.paid_at, p.named,
-        coalesce(p.named, case when cardinality(p.bound) = 1 then p.bound[1] end) as org_id, p.bound,
-        case when cardinality(p.late) = 1 then p.late[1] end as late_org_id, p.late
+      select p.*, coalesce(p.named, case when p.bound = p.last_bound then p.bound::uuid end) as org_id,
+        case when p.late = p.last_late then p.late::uuid end as late_org_id
       from pointed as p
     ),
     firsts as (
-      select distinct on (is_late, g.subscription_id) is_late, g.subscription_id, g.paid_at, g.sale_id,
+      select distinct on (is_late, g.subscription_id) is_late, g.subscription_id, g.m,
         case when is_late then g.late_org_id else g.org_id end as org_id
       from gone as g
       cross join (values (false), (true)) as which (is_late)
       where g.subscription_id is not null and case when is_late then g.late_org_id else g.org_id end is not null
-      order by is_late, g.subscription_id, g.paid_at, g.sale_id
+      order by is_late, g.subscription_id, g.m
     )
-  select g.sale_id, coalesce(g.named, f.org_id, g.org_id, l.org_id, g.late_org_id),
-    coalesce(g.named, f.org_id, g.org_id, l.org_id) is null and cardinality(coalesce(g.bound, g.late)) > 1
+  select g.m, coalesce(g.named, f.org_id, g.org_id, l.org_id, g.late_org_id),
+    coalesce(g.named, f.org_id, g.org_id, l.org_id) is null
+      and coalesce(g.bound, g.late) <> coalesce(g.last_bound, g.last_late)
   from gone as g
-  left join firsts as f
-    on not f.is_late and f.subscription_id = g.subscription_id and (f.paid_at, f.sale_id) <= (g.paid_at, g.sale_id)
+  left join firsts as f on not f.is_late and f.subscription_id = g.subscription_id and f.m <= g.m
   left join firsts as l
-    on l.is_late and l.subscription_id = g.subscription_id and (l.paid_at, l.sale_id) <= (g.paid_at, g.sale_id)
-    and g.bound is null;
+    on l.is_late and l.subscription_id = g.subscription_id and l.m <= g.m and g.bound is null;
 end
 $$;

@@ -55,12 +55,14 @@ begin
 end
 $$;
 
--- Those of these sales whose referrals, by the evidence that won them, staff rejected.
-create function referral_private.sales_rejected(
+-- These won sales, of which those do not qualify whose referrals, by the evidence that won them, staff rejected.
+create function referral_private.without_rejected(
+  p_sales referral_private.named_sale[],
+  p_evidence referral_private.evidence[],
   p_won referral_private.won_sale[],
   p_rejections referral_private.rejection[]
 )
-returns setof text
+returns setof referral_private.won_sale
 language plpgsql
 stable
 rows 100
@@ -74,21 +76,31 @@ begin
   return query
   with
     won as materialized (
-      select (w.sale).sale_id, (w.evidence).org_id, (w.evidence).program_id, (w.payer).person,
-        case when (w.evidence).redemption_id is not null then (w.evidence).referee_id end as referee_id,
-        -- A rejection may have named a guest's payment that has become a customer's.
-        (w.sale).object_ids || (w.sale).payer_id as names
+      select w.sale_id, e.org_id, e.program_id, w.person,
+        case when e.redemption_id is not null then e.referee_id end as referee_id
       from unnest(p_won) as w
+      join unnest(p_evidence) with ordinality as e on e.ordinality = w.n
+      where w.is_won
+    ),
+    rejected as (
+      select w.sale_id
+      from (
+        select won.sale_id, won.org_id, won.program_id, unnest(array[won.person, won.referee_id]) as person_id from won
+      ) as w
+      join unnest(p_rejections) as r
+        on r.person_id = w.person_id and r.program_id = w.program_id and r.org_id = w.org_id
+      union all
+      select w.sale_id
+      from (
+        -- A rejection may have named a guest's payment that has become a customer's.
+        select s.sale_id, unnest(s.object_ids || s.payer_id) as payer_id from unnest(p_sales) as s
+      ) as named
+      join unnest(p_rejections) as r on r.payer_id = named.payer_id
+      join won as w on w.sale_id = named.sale_id and w.program_id = r.program_id and w.org_id = r.org_id
     )
-  select w.sale_id
-  from won as w
-  cross join lateral unnest(array[w.person, w.referee_id]) as about (person_id)
-  join unnest(p_rejections) as r
-    on r.person_id = about.person_id and r.program_id = w.program_id and r.org_id = w.org_id
-  union
-  select w.sale_id
-  from won as w
-  cross join lateral unnest(w.names) as named (payer_id)
-  join unnest(p_rejections) as r on r.payer_id = named.payer_id and r.program_id = w.program_id and r.org_id = w.org_id;
+  select w.sale_id, w.payer_id, w.group_id, w.person, w.is_guest, w.currency, w.paid, w.reversed, w.total,
+    w.total_excluding_tax, w.sale_at, w.paid_at, w.warned_at, w.n, w.is_won, w.is_forfeited,
+    case when w.sale_id in (select r.sale_id from rejected as r) then 'rejected' else w.refusal end
+  from unnest(p_won) as w;
 end
 $$;

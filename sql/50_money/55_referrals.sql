@@ -63,7 +63,7 @@ create type referral_private.ranked_referral as (program_id uuid, earner_id uuid
 
 -- The ranks of the referrals of these sales, where the terms make them count. Where many of an earner's are asked for,
 -- all of the earner's are numbered once.
-create function referral_private.ranks_of(p_won referral_private.won_sale[])
+create function referral_private.ranks_of(p_settled referral_private.settlement)
 returns setof referral_private.ranked_referral
 language plpgsql
 stable
@@ -73,30 +73,40 @@ set search_path = pg_catalog, pg_temp
 -- Callers that join long arrays turn it off.
 set enable_nestloop = on
 as $$
+declare
+  v_ranked constant bigint[] := array(
+    select e.ordinality from unnest(p_settled.evidence) with ordinality as e
+    where e.terms ?| '{tiers,max_commissions_per_referrer}'
+  );
 begin
+  if cardinality(v_ranked) = 0 then
+    return;
+  end if;
   return query
   with
     asked as materialized (
-      select r.*, count(*) over (partition by r.org_id, r.program_id, r.earner_id, r.livemode) > 2 as are_many
+      select r.*, count(*) over (partition by r.org_id, r.program_id, r.earner_id) > 2 as are_many
       from (
-        select distinct (w.evidence).org_id, (w.evidence).program_id, (w.evidence).earner_id,
-          (w.payer).group_id as person, (w.sale).livemode
-        from unnest(p_won) as w
-        where w.refusal is null and (w.evidence).terms ?| '{tiers,max_commissions_per_referrer}'::text[]
+        select distinct e.org_id, e.program_id, e.earner_id, w.group_id as person
+        from (
+          select distinct w.n, w.group_id from unnest(p_settled.won) as w
+          where w.refusal is null and w.n in (select unnest(v_ranked))
+        ) as w
+        join unnest(p_settled.evidence) with ordinality as e on e.ordinality = w.n
       ) as r
     )
   select a.program_id, a.earner_id, a.person,
-    referral_private.rank_of(a.org_id, a.program_id, a.earner_id, a.livemode, a.person)
+    referral_private.rank_of(a.org_id, a.program_id, a.earner_id, p_settled.livemode, a.person)
   from asked as a
   where not a.are_many
   union all
   select f.program_id, f.earner_id, f.person, row_number() over (
       partition by f.program_id, f.earner_id order by f.first_paid_at, f.first_sale_id, f.person
     )::int
-  from (select distinct a.org_id, a.program_id, a.earner_id, a.livemode from asked as a where a.are_many) as many
+  from (select distinct a.org_id, a.program_id, a.earner_id from asked as a where a.are_many) as many
   join referral_private.referrals as f
     on f.org_id = many.org_id and f.program_id = many.program_id and f.earner_id = many.earner_id
-      and f.livemode = many.livemode;
+      and f.livemode = p_settled.livemode;
 end
 $$;
 
@@ -159,12 +169,7 @@ $$;
 
 -- Brings the referrals of these payers up to the facts. Where rank decides, returns the payers whose commissions may
 -- change by it.
-create function referral_private.rank_referrals(
-  p_stripe_account text,
-  p_livemode boolean,
-  p_payer_ids text[],
-  p_won referral_private.won_sale[]
-)
+create function referral_private.rank_referrals(p_payer_ids text[], p_settled referral_private.settlement)
 returns text[]
 language plpgsql
 volatile
@@ -180,16 +185,21 @@ declare
 begin
   with
     current as (
-      select distinct on (org_id, program_id, earner_id, person) (w.evidence).org_id, (w.evidence).program_id,
-        (w.evidence).earner_id, (w.payer).group_id as person, (w.sale).payer_id, (w.sale).paid_at as first_paid_at,
-        (w.sale).sale_id as first_sale_id
-      from unnest(p_won) as w
-      where w.refusal is null
-      order by 1, 2, 3, 4, (w.sale).paid_at, (w.sale).sale_id
+      select f.org_id, f.program_id, f.earner_id, f.person, w.payer_id, w.paid_at as first_paid_at,
+        w.sale_id as first_sale_id
+      from (
+        select e.org_id, e.program_id, e.earner_id, w.group_id as person, min(w.ordinality) as first
+        from unnest(p_settled.won) with ordinality as w
+        join unnest(p_settled.evidence) with ordinality as e on e.ordinality = w.n
+        where w.refusal is null
+        group by 1, 2, 3, 4
+      ) as f
+      join unnest(p_settled.won) with ordinality as w on w.ordinality = f.first
     ),
     gone as (
       delete from referral_private.referrals as f
-      where f.stripe_account = p_stripe_account and f.livemode = p_livemode and f.payer_id = any (p_payer_ids)
+      where f.stripe_account = p_settled.stripe_account and f.livemode = p_settled.livemode
+        and f.payer_id = any (p_payer_ids)
         and not exists (
           select from current as c
           where c.org_id = f.org_id and c.program_id = f.program_id and c.earner_id = f.earner_id
@@ -201,8 +211,8 @@ begin
       insert into referral_private.referrals as f (
         org_id, program_id, earner_id, person, stripe_account, livemode, payer_id, first_paid_at, first_sale_id
       )
-      select c.org_id, c.program_id, c.earner_id, c.person, p_stripe_account, p_livemode, c.payer_id, c.first_paid_at,
-        c.first_sale_id
+      select c.org_id, c.program_id, c.earner_id, c.person, p_settled.stripe_account, p_settled.livemode, c.payer_id,
+        c.first_paid_at, c.first_sale_id
       from current as c
       on conflict on constraint referrals_pkey do update
       set payer_id = excluded.payer_id, first_paid_at = excluded.first_paid_at, first_sale_id = excluded.first_sale_id
@@ -219,6 +229,6 @@ begin
   if v_changes is null then
     return '{}';
   end if;
-  return referral_private.payers_near_boundaries(p_livemode, v_changes);
+  return referral_private.payers_near_boundaries(p_settled.livemode, v_changes);
 end
 $$;

@@ -18,7 +18,12 @@ create index guest_sales_by_place on referral_private.guest_sales (code_id, live
 alter table referral_private.guest_sales enable row level security;
 
 -- Whether so many guests' sales of a code and day, or more, come before this one. Not more than these are read.
-create function referral_private.is_beyond_guests(p_sale referral_private.sales, p_guests_per_day int)
+create function referral_private.is_beyond_guests(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_sale_id text,
+  p_guests_per_day int
+)
 returns boolean
 language plpgsql
 stable
@@ -36,8 +41,7 @@ begin
       offset p_guests_per_day - 1
       limit 1
     ) as earlier
-    where own.sale_id = p_sale.sale_id and own.stripe_account = p_sale.stripe_account
-      and own.livemode = p_sale.livemode
+    where own.sale_id = p_sale_id and own.stripe_account = p_stripe_account and own.livemode = p_livemode
   );
 end
 $$;
@@ -74,12 +78,7 @@ end
 $$;
 
 -- Brings the guests' sales among these up to the facts. Returns the payers whose commissions may change by it.
-create function referral_private.place_guest_sales(
-  p_stripe_account text,
-  p_livemode boolean,
-  p_sale_ids text[],
-  p_won referral_private.won_sale[]
-)
+create function referral_private.place_guest_sales(p_sale_ids text[], p_settled referral_private.settlement)
 returns text[]
 language plpgsql
 volatile
@@ -91,24 +90,26 @@ set enable_mergejoin = off
 set jit = off
 as $$
 declare
+  v_stripe_account constant text := p_settled.stripe_account;
+  v_livemode constant boolean := p_settled.livemode;
   v_changes referral_private.guest_change[];
 begin
-  if not exists (select from unnest(p_won) as w where (w.sale).is_guest) and not exists (
+  if not exists (select from unnest(p_settled.won) as w where w.is_guest) and not exists (
     select from referral_private.guest_sales as g
-    where g.sale_id = any (p_sale_ids) and g.stripe_account = p_stripe_account and g.livemode = p_livemode
+    where g.sale_id = any (p_sale_ids) and g.stripe_account = v_stripe_account and g.livemode = v_livemode
   ) then
     return '{}';
   end if;
   with
     current as (
-      select (w.evidence).code_id, ((w.sale).paid_at at time zone 'UTC')::date as paid_on, (w.sale).paid_at,
-        (w.sale).sale_id
-      from unnest(p_won) as w
-      where w.refusal is null and (w.sale).is_guest and (w.evidence).terms ? 'guests_per_day'
+      select e.code_id, (w.paid_at at time zone 'UTC')::date as paid_on, w.paid_at, w.sale_id
+      from unnest(p_settled.won) as w
+      join unnest(p_settled.evidence) with ordinality as e on e.ordinality = w.n
+      where w.refusal is null and w.is_guest and e.terms ? 'guests_per_day'
     ),
     gone as (
       delete from referral_private.guest_sales as g
-      where g.stripe_account = p_stripe_account and g.livemode = p_livemode and g.sale_id = any (p_sale_ids)
+      where g.stripe_account = v_stripe_account and g.livemode = v_livemode and g.sale_id = any (p_sale_ids)
         and not exists (
           select from current as c
           where c.sale_id = g.sale_id and c.code_id = g.code_id and c.paid_at = g.paid_at
@@ -117,11 +118,11 @@ begin
     ),
     made as (
       insert into referral_private.guest_sales (code_id, livemode, paid_on, paid_at, sale_id, stripe_account)
-      select c.code_id, p_livemode, c.paid_on, c.paid_at, c.sale_id, p_stripe_account
+      select c.code_id, v_livemode, c.paid_on, c.paid_at, c.sale_id, v_stripe_account
       from current as c
       where not exists (
         select from referral_private.guest_sales as g
-        where g.sale_id = c.sale_id and g.stripe_account = p_stripe_account and g.livemode = p_livemode
+        where g.sale_id = c.sale_id and g.stripe_account = v_stripe_account and g.livemode = v_livemode
           and g.code_id = c.code_id and g.paid_at = c.paid_at
       )
       returning code_id, paid_on
@@ -140,6 +141,6 @@ begin
   if v_changes is null then
     return '{}';
   end if;
-  return referral_private.guests_near_limits(p_livemode, v_changes);
+  return referral_private.guests_near_limits(v_livemode, v_changes);
 end
 $$;

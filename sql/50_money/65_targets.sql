@@ -12,13 +12,14 @@ create type referral.account_kind as enum (
 );
 
 create type referral_private.target as (
-  sale referral_private.sales,
-  evidence referral_private.evidence,
-  person text,
+  sale_id text collate "C",
+  -- The number of the evidence that won the sale, or was passed over.
+  n bigint,
+  org_id uuid,
   earner_id uuid,
   kind referral.account_kind,
+  currency text collate "C",
   amount bigint,
-  terms jsonb,
   rank int,
   reward jsonb,
   uncapped bigint,
@@ -27,74 +28,9 @@ create type referral_private.target as (
   refusal text
 );
 
--- A won sale, judged: what its commission is by, and why it earns none, where it does not.
-create type referral_private.judged_sale as (
-  won referral_private.won_sale,
-  referral text,
-  terms jsonb,
-  -- The place among those of its referral that qualify.
-  place bigint,
-  rank int,
-  reward jsonb,
-  available_at timestamptz,
-  -- Why nobody earns anything by the sale, and why it earns no commission.
-  refusal text,
-  commission_refusal text
-);
-
--- Judges won sales: which place and rank each has, what its commission is by, and why it earns none.
-create function referral_private.sales_judged(p_won referral_private.won_sale[])
-returns setof referral_private.judged_sale
-language plpgsql
-stable
-rows 100
-security invoker
-set search_path = pg_catalog, pg_temp
-set enable_nestloop = off
-set enable_mergejoin = off
-set jit = off
-as $$
-begin
-  return query
-  with
-    numbered as materialized (
-      select row_number() over () as n, w as won, (w.sale).sale_id, (w.sale).sale_at, (w.sale).paid_at,
-        (w.evidence).program_id, (w.evidence).earner_id, (w.evidence).terms, (w.payer).group_id, w.refusal
-      from unnest(p_won) as w
-    ),
-    -- Sales are joined by number: they are large.
-    placed as (
-      select n.n, row_number() over referral as place, first_value(n.sale_at) over referral as first_at
-      from numbered as n
-      window referral as (
-        partition by n.program_id, n.group_id, n.refusal is null
-        order by n.paid_at, n.sale_id
-      )
-    )
-  select n.won, n.program_id || ' ' || n.group_id, n.terms, p.place, ranked.rank,
-    referral_private.commission_of_rank(n.terms, ranked.rank),
-    referral_private.available_at(n.terms, (n.won).sale), stops.refusal,
-    coalesce(stops.refusal, referral_private.commission_refusal(
-      n.terms, (n.won).sale, p.place, p.first_at, ranked.rank
-    ))
-  from numbered as n
-  join placed as p on p.n = n.n
-  left join referral_private.ranks_of(p_won) as ranked
-    on ranked.program_id = n.program_id and ranked.earner_id = n.earner_id and ranked.person = n.group_id
-  cross join lateral (
-    select case
-      when n.refusal is not null then n.refusal
-      when ((n.won).sale).is_guest and n.terms ? 'guests_per_day'
-        and referral_private.is_beyond_guests((n.won).sale, (n.terms ->> 'guests_per_day')::int) then 'guest_limit'
-      when (n.won).is_forfeited then 'forfeited'
-    end as refusal
-  ) as stops;
-end
-$$;
-
 -- What the referee gets for a referral's first sale: where the terms do not say otherwise, at most what the commission
 -- leaves of the price without tax.
-create function referral_private.referee_reward_on(p_terms jsonb, p_sale referral_private.sales, p_commission bigint)
+create function referral_private.referee_reward_on(p_terms jsonb, p_price referral_private.price, p_commission bigint)
 returns bigint
 language plpgsql
 immutable
@@ -103,17 +39,17 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_is_above boolean := coalesce((p_terms -> 'flat_above_sale')::boolean, false);
-  v_reward bigint := coalesce(referral_private.reward_on(p_terms -> 'referee_reward', p_sale, v_is_above), 0);
+  v_reward bigint := coalesce(referral_private.reward_on(p_terms -> 'referee_reward', p_price, v_is_above), 0);
 begin
   if v_is_above then
     return v_reward;
   end if;
-  return least(v_reward, greatest(0, referral_private.net_without_tax(p_sale) - p_commission));
+  return least(v_reward, greatest(0, referral_private.net_without_tax(p_price) - p_commission));
 end
 $$;
 
 -- What these sales owe now, to whom: of each sale the commission, and the reward of the referee.
-create function referral_private.targets_of(p_won referral_private.won_sale[], p_now timestamptz)
+create function referral_private.targets_of(p_settled referral_private.settlement, p_now timestamptz)
 returns setof referral_private.target
 language plpgsql
 stable
@@ -124,52 +60,63 @@ set enable_nestloop = off
 set enable_mergejoin = off
 set jit = off
 as $$
+declare
+  v_offers constant referral_private.offer[] := array(
+    select o from referral_private.offers_of(p_settled) as o order by o.offer
+  );
 begin
   return query
   with
     judged as materialized (
-      select row_number() over () as n, (j.won).sale, (j.won).evidence, ((j.won).payer).group_id as person,
-        (j.won).is_won, j.referral, j.terms, j.place, j.rank, j.reward, j.available_at, j.refusal,
-        j.commission_refusal
-      from referral_private.sales_judged(p_won) as j
+      select j.* from referral_private.sales_judged(p_settled, v_offers) as j
+    ),
+    -- Many sales have the same price.
+    priced as materialized (
+      select p.*, (o.terms -> 'max_commission_per_referral' ->> p.currency)::bigint as cap,
+        referral_private.reward_on(
+          o.reward, (p.currency, p.paid, p.reversed, p.total, p.total_excluding_tax)::referral_private.price,
+          coalesce((o.terms -> 'flat_above_sale')::boolean, false)
+        ) as uncapped
+      from (
+        select distinct j.offer, j.currency, j.paid, j.reversed, j.total, j.total_excluding_tax from judged as j
+      ) as p
+      join unnest(v_offers) as o on o.offer = p.offer
     ),
     rewarded as materialized (
-      select j.n, j.referral, (j.sale).currency, (j.sale).paid_at, (j.sale).sale_id,
-        (j.terms -> 'max_commission_per_referral' ->> (j.sale).currency)::bigint as cap,
-        case when j.commission_refusal is null then referral_private.reward_on(
-          j.reward, j.sale, coalesce((j.terms -> 'flat_above_sale')::boolean, false)
-        ) end as uncapped
-      from judged as j
+      select j.*, p.cap, case when j.commission_refusal is null then p.uncapped end as uncapped
+      from judged as j join priced as p
+        on p.offer = j.offer and p.currency = j.currency and p.paid = j.paid and p.reversed = j.reversed
+        and p.total = j.total and (p.total_excluding_tax is null) = (j.total_excluding_tax is null)
+        and coalesce(p.total_excluding_tax, 0) = coalesce(j.total_excluding_tax, 0)
     ),
-    -- Sales are joined by number: they are large.
     summed as (
-      select r.n, r.cap, r.uncapped, sum(coalesce(r.uncapped, 0)) over (
-        partition by r.referral, r.currency order by r.paid_at, r.sale_id
-      ) as prefix
+      select r.m, sum(coalesce(r.uncapped, 0)) over (partition by r.referral, r.currency order by r.m) as prefix
       from rewarded as r
+      where exists (select from rewarded as c where c.cap is not null)
     ),
     capped as materialized (
-      select s.n, s.cap, s.uncapped, case
+      select s.*, case
           when s.uncapped is null then 0
           when s.cap is null then s.uncapped
-          else least(s.cap, s.prefix) - least(s.cap, s.prefix - s.uncapped)
+          else least(s.cap, p.prefix) - least(s.cap, p.prefix - s.uncapped)
         end::bigint as amount
-      from summed as s
+      from rewarded as s
+      left join summed as p on p.m = s.m
     )
-  select j.sale, j.evidence, j.person, case when j.is_won then (j.evidence).earner_id end,
-    (case when j.available_at <= p_now then 'available' else 'pending' end)::referral.account_kind,
-    c.amount, j.terms, j.rank, j.reward, c.uncapped, c.cap, j.available_at, j.commission_refusal
-  from judged as j
-  join capped as c on c.n = j.n
+  select c.sale_id, o.n, o.org_id, case when c.is_won then o.earner_id end,
+    (case when c.available_at <= p_now then 'available' else 'pending' end)::referral.account_kind,
+    c.currency, c.amount, o.rank, o.reward, c.uncapped, c.cap, c.available_at, c.commission_refusal
+  from capped as c
+  join unnest(v_offers) as o on o.offer = c.offer
   union all
-  select j.sale, j.evidence, j.person, (j.evidence).referee_id,
-    (case when j.available_at <= p_now then 'reward_available' else 'reward_pending' end)::referral.account_kind,
-    referral_private.referee_reward_on(j.terms, j.sale, c.amount), j.terms, j.rank, j.terms -> 'referee_reward',
-    null, null, j.available_at, null
-  from judged as j
-  join capped as c on c.n = j.n
-  where j.place = 1 and j.refusal is null and j.terms ? 'referee_reward'
-    and (j.evidence).referee_id is not null;
+  select c.sale_id, o.n, o.org_id, o.referee_id,
+    (case when c.available_at <= p_now then 'reward_available' else 'reward_pending' end)::referral.account_kind,
+    c.currency, referral_private.referee_reward_on(
+      o.terms, (c.currency, c.paid, c.reversed, c.total, c.total_excluding_tax)::referral_private.price, c.amount
+    ), o.rank, o.terms -> 'referee_reward', null, null, c.available_at, null
+  from capped as c
+  join unnest(v_offers) as o on o.offer = c.offer and o.first = c.m
+  where c.refusal is null and o.terms ? 'referee_reward' and o.referee_id is not null;
 end
 $$;
 
@@ -191,9 +138,9 @@ begin
   return query
   select t.*
   from referral_private.targets_of(
-    (referral_private.settlement_of(
+    referral_private.settlement_of(
       p_stripe_account, p_livemode, referral_private.payers_together(p_stripe_account, p_livemode, p_payer_ids)
-    )).won, p_now
+    ), p_now
   ) as t;
 end
 $$;

@@ -15,53 +15,61 @@ create type referral_private.difference as (
   due_at timestamptz
 );
 
--- The differences of these sales, in one order. The sales must be all of the payers whose won sales are given.
-create function referral_private.differences(
-  p_stripe_account text,
-  p_livemode boolean,
-  p_sale_ids text[],
-  p_won referral_private.won_sale[]
-)
+-- So many differences of these sales, in one order. The sales must be all of the payers whose settlement is given.
+create function referral_private.differences(p_sale_ids text[], p_settled referral_private.settlement, p_max int)
 returns setof referral_private.difference
 language plpgsql
 stable
 rows 10
 security invoker
 set search_path = pg_catalog, pg_temp
+-- The planner does not know how many sales are owed.
+set enable_mergejoin = off
+set jit = off
 as $$
+declare
+  v_stripe_account constant text := p_settled.stripe_account;
+  v_livemode constant boolean := p_settled.livemode;
 begin
   return query
   with
-    amounts as (
-      select (t.evidence).org_id, (t.sale).sale_id, t.earner_id, (t.sale).currency, t.kind, t.amount as target,
-        0::bigint as posted,
-        case when t.kind in ('pending', 'reward_pending') and t.amount > 0 then t.available_at end as due_at,
-        null::timestamptz as posted_due_at
-      from referral_private.targets_of(p_won, clock_timestamp()) as t
+    owed as (
+      select t.org_id, t.sale_id, t.earner_id, t.currency, t.kind, t.amount,
+        case when t.kind in ('pending', 'reward_pending') and t.amount > 0 then t.available_at end as due_at
+      from referral_private.targets_of(p_settled, clock_timestamp()) as t
       where t.earner_id is not null
-      union all
-      select p.org_id, p.sale_id, p.earner_id, p.currency, p.kind, 0, p.amount, null,
-        case when p.amount > 0 then p.due_at end
+    ),
+    posted as (
+      select p.org_id, p.sale_id, p.earner_id, p.currency, p.kind, p.amount,
+        case when p.amount > 0 then p.due_at end as due_at
       from referral_private.postings as p
-      where p.stripe_account = p_stripe_account and p.livemode = p_livemode and p.sale_id = any (p_sale_ids)
+      where p.stripe_account = v_stripe_account and p.livemode = v_livemode and p.sale_id = any (p_sale_ids)
+    ),
+    changes as (
+      select org_id, sale_id, earner_id, currency, kind, coalesce(o.amount, 0) - coalesce(p.amount, 0) as change,
+        o.due_at, p.due_at as posted_due_at
+      from owed as o
+      full join posted as p using (org_id, sale_id, earner_id, currency, kind)
+      where coalesce(o.amount, 0) <> coalesce(p.amount, 0) or o.due_at is distinct from p.due_at
     ),
     summed as (
-      select a.org_id, a.sale_id, a.earner_id, a.currency,
-        coalesce(sum(a.target - a.posted) filter (where a.kind = 'pending'), 0)::bigint as pending,
-        coalesce(sum(a.target - a.posted) filter (where a.kind = 'available'), 0)::bigint as available,
-        coalesce(sum(a.target - a.posted) filter (where a.kind = 'reward_pending'), 0)::bigint as reward_pending,
-        coalesce(sum(a.target - a.posted) filter (where a.kind = 'reward_available'), 0)::bigint as reward_available,
-        max(a.due_at) as due_at, max(a.posted_due_at) as posted_due_at
-      from amounts as a
+      select c.org_id, c.sale_id, c.earner_id, c.currency,
+        coalesce(sum(c.change) filter (where c.kind = 'pending'), 0)::bigint as pending,
+        coalesce(sum(c.change) filter (where c.kind = 'available'), 0)::bigint as available,
+        coalesce(sum(c.change) filter (where c.kind = 'reward_pending'), 0)::bigint as reward_pending,
+        coalesce(sum(c.change) filter (where c.kind = 'reward_available'), 0)::bigint as reward_available,
+        max(c.due_at) as due_at, max(c.posted_due_at) as posted_due_at
+      from changes as c
       group by 1, 2, 3, 4
     )
-  select s.org_id, p_stripe_account, p_livemode, s.sale_id, s.earner_id, s.currency,
+  select s.org_id, v_stripe_account, v_livemode, s.sale_id, s.earner_id, s.currency,
     s.pending, s.available, s.reward_pending, s.reward_available, s.due_at
   from summed as s
   where num_nonnulls(
     nullif(s.pending, 0), nullif(s.available, 0), nullif(s.reward_pending, 0), nullif(s.reward_available, 0)
   ) > 0 or s.due_at is distinct from s.posted_due_at
-  order by s.org_id, s.earner_id, s.currency, s.sale_id;
+  order by s.org_id, s.earner_id, s.currency, s.sale_id
+  limit p_max;
 end
 $$;
 
@@ -96,9 +104,9 @@ begin
       select row_number() over () as n, d.org_id, d.sale_id, d.earner_id, d.currency, d.due_at, p.*
       from unnest(p_differences) as d
       cross join lateral (
-        values
-          (1, 'pending'::referral.account_kind, 'available'::referral.account_kind, d.pending, d.available),
-          (4, 'reward_pending', 'reward_available', d.reward_pending, d.reward_available)
+        select 1, 'pending'::referral.account_kind, 'available'::referral.account_kind, d.pending, d.available
+        union all
+        select 4, 'reward_pending', 'reward_available', d.reward_pending, d.reward_available
       ) as p (place, held_kind, free_kind, held, free)
     ),
     released as (
@@ -114,10 +122,11 @@ begin
     abs(c.change), r.due_at
   from released as r
   cross join lateral (
-    values
-      (r.place, r.held_kind, r.free_kind, r.release),
-      (r.place + 1, 'expense', r.free_kind, r.free - r.release),
-      (r.place + 2, 'expense', r.held_kind, r.held + r.release)
+    select r.place, r.held_kind, r.free_kind, r.release
+    union all
+    select r.place + 1, 'expense', r.free_kind, r.free - r.release
+    union all
+    select r.place + 2, 'expense', r.held_kind, r.held + r.release
   ) as c (place, from_kind, to_kind, change)
   where c.change <> 0
   order by r.n, c.place;
@@ -150,7 +159,9 @@ begin
         count(*)::int as entries,
         case when c.kind in ('pending', 'reward_pending') then max(m.due_at) end as due_at
       from unnest(p_movements) as m
-      cross join lateral (values (m.from_kind, -m.amount), (m.to_kind, m.amount)) as c (kind, change)
+      cross join lateral (
+        select m.from_kind, -m.amount union all select m.to_kind, m.amount
+      ) as c (kind, change)
       where c.kind <> 'expense'
       group by 1, 2, 3, 4, 5
     ),

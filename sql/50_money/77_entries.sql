@@ -105,7 +105,7 @@ begin
     select w.org_id, side.account_id, sum(side.change)::bigint as change
     from written as w
     cross join lateral (
-      values (w.debit_account_id, -w.amount), (w.credit_account_id, w.amount)
+      select w.debit_account_id, -w.amount union all select w.credit_account_id, w.amount
     ) as side (account_id, change)
     group by w.org_id, side.account_id
   ) as c
@@ -117,10 +117,8 @@ $$;
 -- that are settled, and those that may have become another payer's, or no sale. At most so many at once: true if some
 -- are left.
 create function referral_private.post_differences(
-  p_stripe_account text,
-  p_livemode boolean,
   p_sale_ids text[],
-  p_won referral_private.won_sale[],
+  p_settled referral_private.settlement,
   p_causes referral_private.cause[],
   p_max int
 )
@@ -132,7 +130,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_differences referral_private.difference[] := array(
-    select d from referral_private.differences(p_stripe_account, p_livemode, p_sale_ids, p_won) as d limit p_max + 1
+    select d from referral_private.differences(p_sale_ids, p_settled, p_max + 1) as d
   );
   v_are_left constant boolean := cardinality(v_differences) > p_max;
   v_movements referral_private.movement[];
@@ -146,12 +144,14 @@ begin
   if cardinality(v_movements) > 0 then
     -- The accounts of old and new winners.
     v_accounts := referral_private.lock_ledger_accounts(array(
-      select (m.org_id, p_livemode, case when kind <> 'expense' then m.earner_id end, kind, m.currency)
+      select (m.org_id, p_settled.livemode, case when kind <> 'expense' then m.earner_id end, kind, m.currency)
         ::referral_private.account_name
       from unnest(v_movements) as m
       cross join lateral unnest(array[m.from_kind, m.to_kind]) as kind
     ));
-    perform referral_private.post_movements(p_stripe_account, p_livemode, v_movements, v_accounts, p_causes);
+    perform referral_private.post_movements(
+      p_settled.stripe_account, p_settled.livemode, v_movements, v_accounts, p_causes
+    );
   end if;
   if exists (select from unnest(v_differences) as d where d.pending = 0 and d.reward_pending = 0) then
     perform referral_private.change_due_times(v_differences);

@@ -22,7 +22,7 @@ declare
     select r.id from referral.redemptions as r
     where r.referee_id = any (v_user_ids) and referral_private.stripe_account_of(r.org_id) = p_stripe_account
   );
-  v_won referral_private.won_sale[] := p_settled.won;
+  v_settled referral_private.settlement[] := array[p_settled];
   v_others text[];
   v_mode boolean;
 begin
@@ -37,9 +37,9 @@ begin
       select p.payer_id from unnest((p_settled.together).payers) as p where v_mode = p_livemode
     );
     if cardinality(v_others) > 0 then
-      v_won := v_won || (referral_private.settlement_of(
+      v_settled := v_settled || referral_private.settlement_of(
         p_stripe_account, v_mode, referral_private.payers_together(p_stripe_account, v_mode, v_others)
-      )).won;
+      );
     end if;
   end loop;
   update referral.redemptions as r
@@ -54,9 +54,10 @@ begin
     from unnest(v_redeemed) as named
     join referral.redemptions as d on d.id = named
     left join (
-      select (w.evidence).redemption_id, min((w.sale).paid_at) as first_at,
-        sum((w.sale).paid - (w.sale).reversed) as net
-      from unnest(v_won) as w
+      select e.redemption_id, min(w.paid_at) as first_at, sum(w.paid - w.reversed) as net
+      from unnest(v_settled) as s
+      cross join lateral unnest(s.won) as w
+      join lateral unnest(s.evidence) with ordinality as e on e.ordinality = w.n
       where w.is_won
       group by 1
     ) as won on won.redemption_id = d.id
@@ -84,29 +85,21 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_settled text[] := p_asked || p_sale_ids || array(select p.payer_id from unnest(p_together.payers) as p);
-  v_others referral_private.payer_carrier[];
   v_elsewhere text[];
 begin
   if not exists (select from referral_private.to_settle as q where q.stripe_account = p_stripe_account) then
     return;
   end if;
-  v_others := array(
-    select c
-    from unnest(p_together.carriers) as c
-    where c.payer_id in (
+  v_elsewhere := array(
+    select distinct c.payer_id
+    from unnest(p_together.links) as l
+    join unnest(p_together.carriers) as c on c.carrier = l.carrier
+    where l.user_id <> all (p_together.user_ids) and c.payer_id in (
       select q.payer_id from referral_private.to_settle as q
       where q.stripe_account = p_stripe_account and q.livemode = p_livemode
       except
       select unnest(p_asked)
     )
-  );
-  v_elsewhere := array(
-    select distinct c.payer_id
-    from unnest(v_others) as c
-    join unnest(referral_private.links_of_carriers(
-      p_stripe_account, p_livemode, array(select d.carrier from unnest(v_others) as d)
-    )) as l on l.carrier = c.carrier
-    where l.user_id <> all (p_together.user_ids)
   );
   if cardinality(v_elsewhere) > 0 then
     v_settled := array(
@@ -173,8 +166,8 @@ begin
       return;
     end if;
     v_settled := referral_private.settlement_of(p_stripe_account, p_livemode, v_together);
-    v_moved := referral_private.rank_referrals(p_stripe_account, p_livemode, v_payers, v_settled.won)
-      || referral_private.place_guest_sales(p_stripe_account, p_livemode, v_sales, v_settled.won);
+    v_moved := referral_private.rank_referrals(v_payers, v_settled)
+      || referral_private.place_guest_sales(v_sales, v_settled);
     exit when v_moved <@ v_payers;
     if cardinality(v_moved) + cardinality(v_payers) > v_max then
       perform referral_private.settle_later(
@@ -188,7 +181,7 @@ begin
   perform referral_private.settle_redemptions(p_stripe_account, p_livemode, v_settled);
   -- All of one person is computed anew for each piece: of very many sales the pieces are an eighth.
   if referral_private.post_differences(
-    p_stripe_account, p_livemode, v_sales, v_settled.won, p_causes, greatest(v_max, cardinality(v_sales) / 8)
+    v_sales, v_settled, p_causes, greatest(v_max, cardinality(v_sales) / 8)
   ) then
     perform referral_private.settle_later(p_stripe_account, p_livemode, v_asked, v_cause);
   end if;

@@ -27,7 +27,11 @@ create type referral.commission_explanation as (
 );
 
 -- How the amount of a target came about, in words that can be computed by hand.
-create function referral_private.arithmetic_of(p_target referral_private.target)
+create function referral_private.arithmetic_of(
+  p_target referral_private.target,
+  p_sale referral_private.sales,
+  p_terms jsonb
+)
 returns text
 language plpgsql
 immutable
@@ -35,32 +39,35 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_sale referral_private.sales := p_target.sale;
-  v_amount numeric := (p_target.reward -> 'amount' ->> v_sale.currency)::numeric;
-  v_is_above boolean := coalesce((p_target.terms -> 'flat_above_sale')::boolean, false);
-  v_worth bigint := referral_private.reward_on(p_target.reward, v_sale, v_is_above);
+  v_amount numeric := (p_target.reward -> 'amount' ->> p_sale.currency)::numeric;
+  v_is_above boolean := coalesce((p_terms -> 'flat_above_sale')::boolean, false);
+  v_worth bigint := referral_private.reward_on(
+    p_target.reward, (
+      p_sale.currency, p_sale.paid, p_sale.reversed, p_sale.total, p_sale.total_excluding_tax
+    )::referral_private.price, v_is_above
+  );
   v_text text;
 begin
   if p_target.refusal is not null then
     return '0: ' || p_target.refusal;
   end if;
   v_text := case
-    when not v_is_above and v_sale.total > 0 and v_sale.total_excluding_tax is not null
-      and v_amount * v_sale.total > v_sale.paid::numeric * greatest(v_sale.total_excluding_tax, 0) then format(
-      'at most the price without tax: (%s − %s) × %s / %s', v_sale.paid, v_sale.reversed,
-      greatest(v_sale.total_excluding_tax, 0), v_sale.total
+    when not v_is_above and p_sale.total > 0 and p_sale.total_excluding_tax is not null
+      and v_amount * p_sale.total > p_sale.paid::numeric * greatest(p_sale.total_excluding_tax, 0) then format(
+      'at most the price without tax: (%s − %s) × %s / %s', p_sale.paid, p_sale.reversed,
+      greatest(p_sale.total_excluding_tax, 0), p_sale.total
     )
-    when not v_is_above and v_amount > v_sale.paid
-      then format('at most the price: %s − %s', v_sale.paid, v_sale.reversed)
+    when not v_is_above and v_amount > p_sale.paid
+      then format('at most the price: %s − %s', p_sale.paid, p_sale.reversed)
     when v_amount is not null then format(
-      '%s × (%s − %s) / %s', p_target.reward -> 'amount' ->> v_sale.currency, v_sale.paid, v_sale.reversed, v_sale.paid
+      '%s × (%s − %s) / %s', p_target.reward -> 'amount' ->> p_sale.currency, p_sale.paid, p_sale.reversed, p_sale.paid
     )
-    when v_sale.total <= 0 or v_sale.total_excluding_tax is null then format(
-      '(%s − %s) × %s / 10000', v_sale.paid, v_sale.reversed, p_target.reward ->> 'bps'
+    when p_sale.total <= 0 or p_sale.total_excluding_tax is null then format(
+      '(%s − %s) × %s / 10000', p_sale.paid, p_sale.reversed, p_target.reward ->> 'bps'
     )
     else format(
-      '(%s − %s) × %s × %s / (%s × 10000)', v_sale.paid, v_sale.reversed, greatest(v_sale.total_excluding_tax, 0),
-      p_target.reward ->> 'bps', v_sale.total
+      '(%s − %s) × %s × %s / (%s × 10000)', p_sale.paid, p_sale.reversed, greatest(p_sale.total_excluding_tax, 0),
+      p_target.reward ->> 'bps', p_sale.total
     )
   end || ', rounded half up';
   if p_target.cap is not null then
@@ -157,20 +164,22 @@ begin
   v_entry := referral_private.sale_numbered(p_org_id, p_sale_number);
   return query
   select referral_private.sale_number(p_org_id, v_stripe_account, s.livemode, s.sale_id),
-    case when v_is_admin then s.sale_id end, s.livemode, t.earner_id, t.kind, t.amount, (t.sale).currency,
-    t.refusal, referral_private.arithmetic_of(t), (t.sale).paid, (t.sale).reversed, (t.sale).total,
-    (t.sale).total_excluding_tax, (t.sale).sale_at, t.available_at,
-    (t.evidence).program_id, (t.evidence).terms_version, t.terms, (t.evidence).at, (t.evidence).redemption_id,
-    case when v_is_staff then (t.evidence).code_id else (t.evidence).chain_id end, t.rank,
+    case when v_is_admin then s.sale_id end, s.livemode, t.earner_id, t.kind, t.amount, t.currency,
+    t.refusal, referral_private.arithmetic_of(t, s, e.terms), s.paid, s.reversed, s.total, s.total_excluding_tax,
+    s.sale_at, t.available_at, e.program_id, e.terms_version, e.terms, e.at, e.redemption_id,
+    case when v_is_staff then e.code_id else e.chain_id end, t.rank,
     case when v_is_admin then referral_private.events_of_sale(v_stripe_account, s.livemode, s.sale_id) end,
     referral_private.is_settlement_pending(p_org_id, s.livemode)
   from referral_private.sales as s
-  cross join lateral referral_private.targets_at(
-    v_stripe_account, s.livemode, array[s.payer_id], clock_timestamp()
-  ) as t
+  cross join lateral referral_private.settlement_of(
+    v_stripe_account, s.livemode,
+    referral_private.payers_together(v_stripe_account, s.livemode, array[s.payer_id])
+  ) as settled
+  cross join lateral referral_private.targets_of(settled, clock_timestamp()) as t
+  join lateral unnest(settled.evidence) with ordinality as e on e.ordinality = t.n
   where s.stripe_account = v_stripe_account and s.sale_id = coalesce(p_sale_id, v_entry.sale_id)
-    and (v_entry.livemode is null or s.livemode = v_entry.livemode) and (t.sale).sale_id = s.sale_id
-    and (t.evidence).org_id = p_org_id and (v_earner_id is null or t.earner_id = v_earner_id)
+    and (v_entry.livemode is null or s.livemode = v_entry.livemode) and t.sale_id = s.sale_id
+    and t.org_id = p_org_id and (v_earner_id is null or t.earner_id = v_earner_id)
     and (p_livemode is null or s.livemode = p_livemode);
 end
 $$;

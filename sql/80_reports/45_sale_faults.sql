@@ -53,9 +53,9 @@ begin
       where p.stripe_account = p_stripe_account and p.livemode = p_livemode and p.sale_id = any (p_sale_ids)
     ),
     owed as materialized (
-      select (t.evidence).org_id, (t.sale).sale_id, t.earner_id, t.kind, (t.sale).currency, t.amount, t.available_at
+      select t.org_id, t.sale_id, t.earner_id, t.kind, t.currency, t.amount, t.available_at
       from referral_private.targets_at(p_stripe_account, p_livemode, v_payers, v_now) as t
-      where (t.sale).sale_id = any (p_sale_ids) and t.earner_id is not null and t.amount > 0
+      where t.sale_id = any (p_sale_ids) and t.earner_id is not null and t.amount > 0
     ),
     amounts as (
       select 'entries'::referral.ledger_fault_kind as fault, e.org_id, e.sale_id, a.earner_id, a.kind, e.currency,

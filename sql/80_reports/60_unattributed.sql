@@ -24,8 +24,7 @@ begin
   return query
   with
     judged as (
-      select (t.sale).stripe_account, (t.sale).livemode, (t.sale).sale_id,
-        min(coalesce(t.refusal, 'zero_amount')) as reason
+      select p.stripe_account, p.livemode, t.sale_id, min(coalesce(t.refusal, 'zero_amount')) as reason
       from (
         select s.stripe_account, s.livemode, array_agg(distinct s.payer_id) as payer_ids
         from unnest(p_sales) as s

@@ -45,9 +45,9 @@ const sales = (from: number) =>
 /** What each reward is worth after each step, as the database reckons. */
 async function reckoned(rows: ReturnType<typeof sales>): Promise<(bigint | null)[]> {
   const amounts = await sql<{ amount: bigint | null }[]>`
-    select referral_private.reward_on(g.reward, row(
-      '', false, 'in_1', 'cus_1', false, null, null, null, '{}', 'usd', g.paid, step.reversed, g.total, g.net, now(), now(), null
-    )::referral_private.sales, g.above) as amount
+    select referral_private.reward_on(
+      g.reward, row('usd', g.paid, step.reversed, g.total, g.net)::referral_private.price, g.above
+    ) as amount
     from jsonb_to_recordset(${sql.json(rows)}) as g (n int, reward jsonb, above boolean, paid bigint, total bigint, net bigint, steps bigint[])
     cross join unnest(g.steps) with ordinality as step (reversed, place)
     order by g.n, step.place`

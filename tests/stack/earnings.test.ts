@@ -64,13 +64,12 @@ test('the reasons are those that the database gives', async () => {
   const rows = await sql<{ text: string }[]>`
     select pg_get_functiondef(p.oid) as text from pg_proc as p
     where p.pronamespace = 'referral_private'::regnamespace and p.proname in (
-      'evidence_by_redemption', 'evidence_refusal', 'fits', 'winners_of', 'won_sales', 'qualification_refusal', 'sales_judged',
-      'commission_refusal'
+      'evidence_by_redemption', 'evidence_refusal', 'fits', 'winners_of', 'without_rejected', 'offers_of', 'sales_judged'
     )`
   const refusals = rows.flatMap(({ text }) =>
     [...text.matchAll(/then\s+'([a-z_]+)'/g)].map(([, name]) => String(name)),
   )
-  expect(rows).toHaveLength(8)
+  expect(rows).toHaveLength(7)
   expect(firstColumn('reason').sort()).toEqual(
     [...new Set([...refusals, 'no_evidence', 'zero_amount'])].sort(),
   )
