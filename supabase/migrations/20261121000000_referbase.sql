@@ -5925,9 +5925,8 @@ begin
   from referral_private.customer_accounts as a
   where a.stripe_account = p_stripe_account and a.livemode = p_livemode and a.customer_id = any (p_payer_ids)
   union
-  select s.payer_id, part
+  select s.payer_id, unnest(s.object_ids)
   from referral_private.sales as s
-  cross join lateral unnest(s.object_ids) as part
   where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.payer_id = any (p_payer_ids);
 end
 $$;
@@ -6039,7 +6038,7 @@ begin
     from referral_private.sales as s
     where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (v_sales)
     union
-    select referral_private.customer_of(p_stripe_account, p_livemode, other.carrier)
+    select coalesce(a.customer_id, other.carrier)
     from (
       select unnest(p_carriers) as carrier
       except
@@ -6047,6 +6046,8 @@ begin
       from referral_private.sales as s
       where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (v_sales)
     ) as other
+    left join referral_private.customer_accounts as a
+      on a.customer_account = other.carrier and a.stripe_account = p_stripe_account and a.livemode = p_livemode
   );
 end
 $$;
@@ -6100,10 +6101,14 @@ begin
       where k.user_id = l.user_id and k.stripe_account = p_stripe_account
     )
   from (
-    select distinct on (c.payer_id) c.payer_id, link.user_id, link.linked_at
-    from unnest(p_carriers) as c
-    left join unnest(p_links) as link on link.carrier = c.carrier
-    order by c.payer_id, link.linked_at, link.user_id
+    select p.payer_id, first.user_id, first.linked_at
+    from (select distinct c.payer_id from unnest(p_carriers) as c) as p
+    left join (
+      select distinct on (c.payer_id) c.payer_id, link.user_id, link.linked_at
+      from unnest(p_carriers) as c
+      join unnest(p_links) as link on link.carrier = c.carrier
+      order by c.payer_id, link.linked_at, link.user_id
+    ) as first on first.payer_id = p.payer_id
   ) as l;
 end
 $$;
@@ -6111,7 +6116,8 @@ $$;
 create type referral_private.settled_payers as (
   payers referral_private.payer[],
   carriers referral_private.payer_carrier[],
-  -- All users to whom they are linked, also by later links.
+  -- All links of these carriers, also the later ones; and the users by whom they were found.
+  links referral_private.payer_link[],
   user_ids uuid[]
 );
 
@@ -6156,7 +6162,7 @@ begin
       select p from referral_private.payers_with_people(p_stripe_account, v_carriers, v_links) as p
       where p.payer_id in (select unnest(p_payer_ids)) or p.person in (select unnest(v_users))
     ),
-    v_carriers, v_users
+    v_carriers, v_links, v_users
   )::referral_private.settled_payers;
 end
 $$;
@@ -6683,19 +6689,36 @@ begin
 end
 $$;
 
--- A sale with its payer, the organisation that it names, and the codes that its objects carry.
+-- A sale with its payer, the organisation that it names, and the codes that its objects carry. A person can have very
+-- many: rows in rows would take longer to unpack than to judge.
 create type referral_private.named_sale as (
-  sale referral_private.sales,
-  payer referral_private.payer,
+  sale_id text collate "C",
+  payer_id text collate "C",
+  group_id text collate "C",
+  person uuid,
+  linked_at timestamptz,
+  is_guest boolean,
   org_id uuid,
-  code_ids uuid[]
+  program_id uuid,
+  subscription_id text collate "C",
+  object_ids text[] collate "C",
+  code_ids uuid[],
+  currency text collate "C",
+  paid bigint,
+  reversed bigint,
+  total bigint,
+  total_excluding_tax bigint,
+  sale_at timestamptz,
+  paid_at timestamptz,
+  warned_at timestamptz
 );
 
--- These sales with their payers. A sale names the organisation of its metadata, else of the redemption, the code or the
--- promotion code that its objects carry, usable or not, if it was made by then; what a buyer can edit names none. What
--- the first sale of a subscription names that names one holds for its later sales.
+-- The sales of these payers in the order in which they were paid. A sale names the organisation of its metadata, else
+-- of the redemption, the code or the promotion code that its objects carry, usable or not, if it was made by then; what
+-- a buyer can edit names none. What the first sale of a subscription names that names one holds for its later sales.
 create function referral_private.name_sales(
-  p_sales referral_private.sales[],
+  p_stripe_account text,
+  p_livemode boolean,
   p_codes referral_private.named_code[],
   p_payers referral_private.payer[]
 )
@@ -6712,37 +6735,43 @@ as $$
 begin
   return query
   with
+    sold as materialized (
+      select s.* from referral_private.sales as s
+      where s.stripe_account = p_stripe_account and s.livemode = p_livemode
+        and s.payer_id = any (array(select p.payer_id from unnest(p_payers) as p))
+    ),
     carried as (
       select s.sale_id, array_agg(n.code_id) as code_ids,
         (array_agg(n.org_id order by n.kind, n.carried_at, n.object_id, n.named_id) filter (
           where n.kind <> 'payment_link' and date_trunc('second', n.made_at) - interval '1 minute' <= n.carried_at
         ))[1] as org_id
-      from unnest(p_sales) as s
-      cross join lateral unnest(s.object_ids) as part
-      join unnest(p_codes) as n on n.object_id = part
+      from (select sold.sale_id, unnest(sold.object_ids) as part from sold where p_codes <> '{}') as s
+      join unnest(p_codes) as n on n.object_id = s.part
       group by s.sale_id
     ),
     named as (
-      select s as sale, s.payer_id, s.subscription_id, s.paid_at, s.sale_id, coalesce(s.org_id, c.org_id) as org_id,
-        coalesce(c.code_ids, '{}') as code_ids
-      from unnest(p_sales) as s
+      select s.*, coalesce(s.org_id, c.org_id) as named_org_id, coalesce(c.code_ids, '{}') as code_ids
+      from sold as s
       left join carried as c on c.sale_id = s.sale_id
     ),
     firsts as (
-      select distinct on (n.subscription_id) n.subscription_id, n.paid_at, n.sale_id, n.org_id
+      select distinct on (n.subscription_id) n.subscription_id, n.paid_at, n.sale_id, n.named_org_id
       from named as n
-      where n.subscription_id is not null and n.org_id is not null
+      where n.subscription_id is not null and n.named_org_id is not null
       order by n.subscription_id, n.paid_at, n.sale_id
     )
-  select n.sale, p, coalesce(n.org_id, f.org_id), n.code_ids
+  select n.sale_id, n.payer_id, p.group_id, p.person, p.linked_at, n.is_guest, coalesce(n.named_org_id, f.named_org_id),
+    n.program_id, n.subscription_id, n.object_ids, n.code_ids, n.currency, n.paid, n.reversed, n.total,
+    n.total_excluding_tax, n.sale_at, n.paid_at, n.warned_at
   from named as n
   join unnest(p_payers) as p on p.payer_id = n.payer_id
   left join firsts as f
-    on f.subscription_id = n.subscription_id and (f.paid_at, f.sale_id) <= (n.paid_at, n.sale_id);
+    on f.subscription_id = n.subscription_id and (f.paid_at, f.sale_id) <= (n.paid_at, n.sale_id)
+  order by n.paid_at, n.sale_id;
 end
 $$;
 
--- The sales of these payers.
+-- The sales of these payers, in the order in which they were paid.
 create function referral_private.sales_named(
   p_stripe_account text,
   p_livemode boolean,
@@ -6755,18 +6784,17 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_sales referral_private.sales[] := array(
-    select s from referral_private.sales as s
-    where s.stripe_account = p_stripe_account and s.livemode = p_livemode
-      and s.payer_id = any (array(select p.payer_id from unnest(p_payers) as p))
-  );
   v_codes referral_private.named_code[] := array(
-    select c from referral_private.codes_named(
-      p_stripe_account, p_livemode, array(select unnest(s.object_ids) from unnest(v_sales) as s)
-    ) as c
+    select c from referral_private.codes_named(p_stripe_account, p_livemode, array(
+      select unnest(s.object_ids) from referral_private.sales as s
+      where s.stripe_account = p_stripe_account and s.livemode = p_livemode
+        and s.payer_id = any (array(select p.payer_id from unnest(p_payers) as p))
+    )) as c
   );
 begin
-  return array(select n from referral_private.name_sales(v_sales, v_codes, p_payers) as n);
+  return array(
+    select n from referral_private.name_sales(p_stripe_account, p_livemode, v_codes, p_payers) as n
+  );
 end
 $$;
 
@@ -6799,20 +6827,19 @@ declare
           and i.payment_key = any (referral_private.payment_keys(p_stripe_account, p_livemode, array[p.payment_id]))
       )
   );
-  v_sale referral_private.sales;
-  v_payment record;
+  v_sale referral_private.named_sale;
 begin
   if cardinality(v_payments) = 0 then
     return;
   end if;
-  for v_payment in
-    select distinct on (p.payment_id) p.payment_id, p.paid_at, c.payer
+  v_sale.code_ids := '{}';
+  for v_sale.sale_id, v_sale.paid_at, v_sale.payer_id, v_sale.group_id, v_sale.linked_at in
+    select distinct on (p.payment_id) p.payment_id, p.paid_at, (c.payer).payer_id, (c.payer).group_id,
+      (c.payer).linked_at
     from unnest(v_payments) as p
     join referral_private.payers_by_carrier(p_together) as c on c.carrier = p.customer_id
   loop
-    v_sale.sale_id := v_payment.payment_id;
-    v_sale.paid_at := v_payment.paid_at;
-    return next (v_sale, v_payment.payer, null, '{}')::referral_private.named_sale;
+    return next v_sale;
   end loop;
 end
 $$;
@@ -6839,10 +6866,9 @@ begin
   return query
   with
     sold as materialized (
-      select (s.payer).payer_id, object_id, date_trunc('second', (s.sale).paid_at) as paid_in, (s.sale).sale_at,
-        s.org_id, (s.sale).program_id
+      select s.payer_id, object_id, date_trunc('second', s.paid_at) as paid_in, s.sale_at, s.org_id, s.program_id
       from unnest(p_sales) as s
-      cross join lateral unnest((s.sale).object_ids) as object_id
+      cross join lateral unnest(s.object_ids) as object_id
     ),
     numbered as materialized (
       select row_number() over () as n, e.payer_id, e.refusal, e.object_id, e.at, e.org_id, e.program_id,
@@ -6926,9 +6952,6 @@ declare
     )
   );
 begin
-  if (select count(distinct (s.payer).payer_id) from unnest(p_sales) as s) < 2 then
-    return;
-  end if;
   return query
   with
     numbered as (
@@ -6953,34 +6976,19 @@ $$;
 
 -- The evidence that a sale could be won by.
 
--- Evidence that a sale could be won by: since when it is bound to the sale's payer, and why it is passed over, where it
--- is.
+-- The mth sale and the nth evidence that it could be won by: since when that is bound to the sale's payer, and why it
+-- is passed over, where it is.
 create type referral_private.candidate as (
-  sale referral_private.named_sale,
-  evidence referral_private.evidence,
+  m bigint,
+  n bigint,
+  org_id uuid,
+  kind referral_private.evidence_kind,
+  evidence_id uuid,
+  at timestamptz,
   bound_at timestamptz,
   is_forfeited boolean,
   passed_over text
 );
-
--- Since when evidence is bound to a payer: its own time, or the last link through which it reaches the payer. The id of
--- a redemption is a link to the referee, too.
-create function referral_private.bound_at(p_evidence referral_private.evidence, p_payer referral_private.payer)
-returns timestamptz
-language plpgsql
-immutable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return greatest(
-    p_evidence.at,
-    case when p_evidence.kind = 'redemption_id' then p_evidence.carried_at end,
-    case when p_evidence.payer_id is distinct from p_payer.payer_id then p_payer.linked_at end,
-    case when p_evidence.payer_id <> p_payer.payer_id then p_evidence.linked_at end
-  );
-end
-$$;
 
 -- Since when the nth evidence is bound to a payer of its group, and whether the payer was a customer before.
 create type referral_private.binding as (
@@ -6990,9 +6998,10 @@ create type referral_private.binding as (
   is_existing boolean
 );
 
--- The bindings of this evidence to payers with sales. An existing customer is one who, or another payer that was linked
--- to the same person by the time of the evidence, had paid before it. Payments that carry the same code, or name
--- another organisation, do not count. Times of evidence are whole seconds.
+-- The bindings of this evidence to payers with sales. Evidence is bound at its own time, or by the last link through
+-- which it reaches the payer; the id of a redemption is a link to the referee, too. An existing customer is one who, or
+-- another payer that was linked to the same person by the time of the evidence, had paid before it. Payments that carry
+-- the same code, or name another organisation, do not count. Times of evidence are whole seconds.
 create function referral_private.bindings(
   p_sales referral_private.named_sale[],
   p_history referral_private.named_sale[],
@@ -7009,63 +7018,59 @@ set enable_nestloop = off
 set enable_mergejoin = off
 set jit = off
 as $$
-declare
-  v_payers constant referral_private.payer[] := array(select distinct s.payer from unnest(p_sales) as s);
-  v_own constant bigint[] := array(
-    select n from referral_private.evidence_for_own_payers(p_sales, p_evidence) as n where cardinality(v_payers) > 2
-  );
 begin
   return query
   with
+    payers as materialized (select s.payer_id, s.group_id, s.linked_at from unnest(p_sales) as s group by 1, 2, 3),
+    own as materialized (
+      select n from referral_private.evidence_for_own_payers(p_sales, p_evidence) as n
+      where (select count(*) from payers) > 2
+    ),
     numbered as materialized (
-      select row_number() over () as n, e as evidence, e.group_id, e.payer_id, e.at, e.org_id, e.code_id,
+      select row_number() over () as n, e.group_id, e.payer_id as carried_by, e.kind, e.carried_at,
+        e.linked_at as carrier_linked_at, e.at, e.org_id, e.code_id,
         e.refusal is null and e.terms ->> 'customers' <> 'any' as is_for_new
       from unnest(p_evidence) as e
     ),
     bound as materialized (
-      select n.*, p as payer
-      from numbered as n join unnest(v_payers) as p on p.payer_id = n.payer_id
-      where n.n in (select unnest(v_own))
+      select n.*, p.payer_id, p.linked_at
+      from numbered as n join payers as p on p.payer_id = n.carried_by
+      where n.n in (select own.n from own)
       union all
-      select n.*, p
-      from numbered as n join unnest(v_payers) as p on p.group_id = n.group_id
-      where not n.n in (select unnest(v_own))
+      select n.*, p.payer_id, p.linked_at
+      from numbered as n join payers as p on p.group_id = n.group_id
+      where not n.n in (select own.n from own)
     ),
     paid as materialized (
-      select (p.payer).group_id, (p.payer).payer_id, (p.payer).linked_at, p.org_id, p.code_ids,
-        date_trunc('second', min((p.sale).paid_at)) as paid_at
-      from unnest(p_history) as p
-      group by 1, 2, 3, 4, 5
+      select p.group_id, p.payer_id, p.linked_at, p.org_id, p.code_ids, date_trunc('second', min(p.paid_at)) as paid_at
+      from unnest(p_history) as p group by 1, 2, 3, 4, 5
     ),
     known as (
       select distinct n.n
       from numbered as n
       join (
         select p.group_id, p.org_id, p.code_ids, min(greatest(p.paid_at + interval '1 second', p.linked_at)) as since
-        from paid as p
-        where p.linked_at is not null
-        group by 1, 2, 3
+        from paid as p where p.linked_at is not null group by 1, 2, 3
       ) as h on h.group_id = n.group_id
       where n.is_for_new and h.since <= n.at and (h.org_id is null or h.org_id = n.org_id)
         and not n.code_id = any (h.code_ids)
     ),
     paying as (
-      select distinct b.n, (b.payer).payer_id
+      select distinct b.n, b.payer_id
       from bound as b
-      join paid as h on h.payer_id = (b.payer).payer_id
+      join paid as h on h.payer_id = b.payer_id
       where b.is_for_new and h.paid_at < b.at and (h.org_id is null or h.org_id = b.org_id)
         and not b.code_id = any (h.code_ids)
     )
-  select b.n, (b.payer).payer_id, referral_private.bound_at(b.evidence, b.payer),
-    k.n is not null or e.n is not null
-  from bound as b
-  left join known as k on k.n = b.n
-  left join paying as e on e.n = b.n and e.payer_id = (b.payer).payer_id;
+  select b.n, b.payer_id, greatest(
+      b.at, case when b.kind = 'redemption_id' then b.carried_at end,
+      case when b.carried_by is distinct from b.payer_id then b.linked_at end,
+      case when b.carried_by <> b.payer_id then b.carrier_linked_at end
+    ), k.n is not null or e.n is not null
+  from bound as b left join known as k on k.n = b.n
+  left join paying as e on e.n = b.n and e.payer_id = b.payer_id;
 end
 $$;
-
--- The mth sale and the nth evidence that fits it.
-create type referral_private.fit as (m bigint, n bigint, bound_at timestamptz, is_forfeited boolean, passed_over text);
 
 -- A sale is open to evidence that is not later than its payment and that its organisation and its program fit. Evidence
 -- wins beyond its conversion window only where a sale within it was open. A forfeit from before the first sale that was
@@ -7075,7 +7080,7 @@ create function referral_private.fits(
   p_history referral_private.named_sale[],
   p_evidence referral_private.evidence[]
 )
-returns setof referral_private.fit
+returns setof referral_private.candidate
 language plpgsql
 stable
 rows 1000
@@ -7089,21 +7094,21 @@ begin
   return query
   with
     numbered as materialized (
-      select row_number() over () as n, e.at, e.org_id, e.program_id, e.chain_id, e.is_confirmed, e.refusal,
-        array[e.earner_id, e.referrer_id] as member_ids,
+      select row_number() over () as n, e.at, e.org_id, e.program_id, e.kind, e.evidence_id, e.is_confirmed, e.refusal,
+        array(
+          select d.id from referral.decisions as d
+          where d.org_id = e.org_id and d.kind = 'forfeit' and d.withdrawn_at is null
+            and (d.member_id in (e.earner_id, e.referrer_id) or d.chain_id = e.chain_id)
+        ) as forfeit_ids,
         e.at + (e.terms ->> 'conversion_window_days')::int * interval '24 hours' as ends_at
       from unnest(p_evidence) as e
     ),
     fitting as materialized (
-      select n.*, s.m, b.bound_at, b.is_existing, s.sale_at <= n.ends_at as is_in_window, s.paid_at,
+      select n.*, s.ordinality as m, b.bound_at, b.is_existing, s.sale_at <= n.ends_at as is_in_window, s.paid_at,
         date_trunc('second', s.paid_at) as paid_in
       from numbered as n
       join referral_private.bindings(p_sales, p_history, p_evidence) as b on b.n = n.n
-      join (
-        select row_number() over () as m, (p.payer).payer_id, (p.sale).sale_at, (p.sale).paid_at, (p.sale).program_id,
-          p.org_id
-        from unnest(p_sales) as p
-      ) as s on s.payer_id = b.payer_id
+      join unnest(p_sales) with ordinality as s on s.payer_id = b.payer_id
       where n.at <= date_trunc('second', s.paid_at) and (s.org_id is null or s.org_id = n.org_id)
         and (s.program_id is null or s.program_id = n.program_id)
     ),
@@ -7117,7 +7122,7 @@ begin
       ) as o
       group by o.n
     )
-  select f.m, f.n, f.bound_at, coalesce(forfeit.is_forfeited, false), case
+  select f.m, f.n, f.org_id, f.kind, f.evidence_id, f.at, f.bound_at, coalesce(forfeit.is_forfeited, false), case
       when f.refusal is not null then f.refusal
       when f.is_existing then 'existing_customer'
       when not (f.is_in_window or f.is_confirmed or coalesce(o.in_window <= f.paid_at, false)) then 'conversion_window'
@@ -7131,8 +7136,7 @@ begin
         where open.bound_at <= f.paid_in
       ))) as is_early
     from referral.decisions as d
-    where d.org_id = f.org_id and d.kind = 'forfeit' and d.withdrawn_at is null
-      and (d.member_id = any (f.member_ids) or d.chain_id = f.chain_id)
+    where f.forfeit_ids <> '{}' and d.org_id = f.org_id and d.id = any (f.forfeit_ids)
       and d.since <= f.paid_in and (d.until is null or f.paid_in < d.until)
     having count(*) > 0
   ) as forfeit on true;
@@ -7140,7 +7144,7 @@ end
 $$;
 
 -- The candidates of these sales: of an organisation's evidence that counts, and of that which is passed over, the
--- first. Rows are joined by number: there can be as many as sales times evidence.
+-- first. What a buyer can edit counts or not by its time: each is kept.
 create function referral_private.candidates(
   p_sales referral_private.named_sale[],
   p_history referral_private.named_sale[],
@@ -7152,32 +7156,13 @@ stable
 rows 100
 security invoker
 set search_path = pg_catalog, pg_temp
-set enable_nestloop = off
-set enable_mergejoin = off
-set jit = off
 as $$
 begin
   return query
-  with
-    numbered as materialized (
-      select row_number() over () as n, e as evidence, e.org_id, e.kind, e.evidence_id, e.at,
-        -- What a buyer can edit counts or not by its time: each is kept.
-        case when e.kind = 'payment_link' then e.at end as edited_at
-      from unnest(p_evidence) as e
-    ),
-    sold as materialized (
-      select row_number() over () as m, s as sale from unnest(p_sales) as s
-    ),
-    first as (
-      select distinct on (f.m, n.org_id, f.passed_over is null, n.edited_at) f.*
-      from referral_private.fits(p_sales, p_history, p_evidence) as f
-      join numbered as n on n.n = f.n
-      order by f.m, n.org_id, f.passed_over is null, n.edited_at, f.bound_at, n.kind, n.evidence_id, n.at
-    )
-  select s.sale, n.evidence, f.bound_at, f.is_forfeited, f.passed_over
-  from first as f
-  join numbered as n on n.n = f.n
-  join sold as s on s.m = f.m;
+  select distinct on (f.m, f.org_id, f.passed_over is null, case when f.kind = 'payment_link' then f.at end) f.*
+  from referral_private.fits(p_sales, p_history, p_evidence) as f
+  order by f.m, f.org_id, f.passed_over is null, case when f.kind = 'payment_link' then f.at end, f.bound_at, f.kind,
+    f.evidence_id, f.at;
 end
 $$;
 
@@ -7203,77 +7188,18 @@ begin
 end
 $$;
 
--- Where sales that name no organisation go.
-create type referral_private.destination as (sale_id text collate "C", org_id uuid, is_unknown boolean);
+-- Where the mth sale goes that names no organisation.
+create type referral_private.destination as (m bigint, org_id uuid, is_unknown boolean);
 
 -- They go where the first sale of their subscription went that went to one, else to the organisation of the evidence
 -- that was bound when they were paid. Without any, later evidence says so in the same way. Where it is of several
 -- organisations, nobody knows.
-create function referral_private.destinations(p_candidates referral_private.candidate[], p_shared_since timestamptz)
+create function referral_private.destinations(
+  p_sales referral_private.named_sale[],
+  p_candidates referral_private.candidate[],
+  p_shared_since timestamptz
+)
 returns setof referral_private.destination
-language plpgsql
-stable
-rows 100
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return query
-  with
-    pointed as (
-      select c.sale_id, c.subscription_id, c.paid_at, c.named,
-        array_agg(distinct c.org_id) filter (where c.counts and c.bound_at <= c.paid_at) as bound,
-        array_agg(distinct c.org_id) filter (where c.counts) as late
-      from (
-        select ((c.sale).sale).sale_id, ((c.sale).sale).subscription_id, ((c.sale).sale).paid_at,
-          (c.sale).org_id as named, (c.evidence).org_id, c.bound_at, c.passed_over is null
-            and not ((c.evidence).kind = 'payment_link' and (c.evidence).at >= p_shared_since) as counts
-        from unnest(p_candidates) as c
-      ) as c
-      group by 1, 2, 3, 4
-    ),
-    gone as (
-      select p.sale_id, p.subscription_id, p.paid_at, p.named,
-        coalesce(p.named, case when cardinality(p.bound) = 1 then p.bound[1] end) as org_id, p.bound,
-        case when cardinality(p.late) = 1 then p.late[1] end as late_org_id, p.late
-      from pointed as p
-    ),
-    firsts as (
-      select distinct on (is_late, g.subscription_id) is_late, g.subscription_id, g.paid_at, g.sale_id,
-        case when is_late then g.late_org_id else g.org_id end as org_id
-      from gone as g
-      cross join (values (false), (true)) as which (is_late)
-      where g.subscription_id is not null and case when is_late then g.late_org_id else g.org_id end is not null
-      order by is_late, g.subscription_id, g.paid_at, g.sale_id
-    )
-  select g.sale_id, coalesce(g.named, f.org_id, g.org_id, l.org_id, g.late_org_id),
-    coalesce(g.named, f.org_id, g.org_id, l.org_id) is null and cardinality(coalesce(g.bound, g.late)) > 1
-  from gone as g
-  left join firsts as f
-    on not f.is_late and f.subscription_id = g.subscription_id and (f.paid_at, f.sale_id) <= (g.paid_at, g.sale_id)
-  left join firsts as l
-    on l.is_late and l.subscription_id = g.subscription_id and (l.paid_at, l.sale_id) <= (g.paid_at, g.sale_id)
-    and g.bound is null;
-end
-$$;
-
--- Which evidence wins a sale, and why the sale earns nothing, where it earns nothing: a function of facts alone, so
--- that the order of events cannot matter.
-create type referral_private.won_sale as (
-  sale referral_private.sales,
-  payer referral_private.payer,
-  -- The winner; where there is none, the first that was passed over, for `refusal`.
-  evidence referral_private.evidence,
-  is_won boolean,
-  is_forfeited boolean,
-  -- Why the sale does not qualify, whatever its amount is.
-  refusal text
-);
-
--- The winner of each sale of these candidates: of the evidence that counts, the first by the time since which it is
--- bound, its kind, and its id. Candidates are joined by number: they are large.
-create function referral_private.winners_of(p_candidates referral_private.candidate[], p_shared_since timestamptz)
-returns setof referral_private.won_sale
 language plpgsql
 stable
 rows 100
@@ -7287,29 +7213,129 @@ as $$
 begin
   return query
   with
-    numbered as materialized (
-      select row_number() over () as n, c as candidate, ((c.sale).sale).sale_id, (c.evidence).org_id, c.bound_at,
-        (c.evidence).kind, (c.evidence).evidence_id, (c.evidence).at, c.passed_over
-      from unnest(p_candidates) as c
+    sold as materialized (
+      select s.ordinality as m, s.subscription_id, s.paid_at, s.org_id as named
+      from unnest(p_sales) with ordinality as s
+    ),
+    pointed as (
+      select c.m, s.subscription_id, s.named, min(c.org) filter (where c.counts and c.bound_at <= s.paid_at) as bound,
+        max(c.org) filter (where c.counts and c.bound_at <= s.paid_at) as last_bound,
+        min(c.org) filter (where c.counts) as late, max(c.org) filter (where c.counts) as last_late
+      from (
+        select c.m, c.org_id::text as org, c.bound_at, c.passed_over is null
+          and not (c.kind = 'payment_link' and c.at >= p_shared_since) as counts
+        from unnest(p_candidates) as c
+      ) as c
+      join sold as s on s.m = c.m
+      group by 1, 2, 3
+    ),
+    gone as (
+      select p.*, coalesce(p.named, case when p.bound = p.last_bound then p.bound::uuid end) as org_id,
+        case when p.late = p.last_late then p.late::uuid end as late_org_id
+      from pointed as p
+    ),
+    firsts as (
+      select distinct on (is_late, g.subscription_id) is_late, g.subscription_id, g.m,
+        case when is_late then g.late_org_id else g.org_id end as org_id
+      from gone as g
+      cross join (values (false), (true)) as which (is_late)
+      where g.subscription_id is not null and case when is_late then g.late_org_id else g.org_id end is not null
+      order by is_late, g.subscription_id, g.m
+    )
+  select g.m, coalesce(g.named, f.org_id, g.org_id, l.org_id, g.late_org_id),
+    coalesce(g.named, f.org_id, g.org_id, l.org_id) is null
+      and coalesce(g.bound, g.late) <> coalesce(g.last_bound, g.last_late)
+  from gone as g
+  left join firsts as f on not f.is_late and f.subscription_id = g.subscription_id and f.m <= g.m
+  left join firsts as l
+    on l.is_late and l.subscription_id = g.subscription_id and l.m <= g.m and g.bound is null;
+end
+$$;
+
+-- Which evidence wins a sale, and why the sale earns nothing, where it earns nothing: a function of facts alone, so
+-- that the order of events cannot matter.
+create type referral_private.won_sale as (
+  sale_id text collate "C",
+  payer_id text collate "C",
+  group_id text collate "C",
+  person uuid,
+  is_guest boolean,
+  currency text collate "C",
+  paid bigint,
+  reversed bigint,
+  total bigint,
+  total_excluding_tax bigint,
+  sale_at timestamptz,
+  paid_at timestamptz,
+  warned_at timestamptz,
+  -- The number of the winner; where there is none, of the first evidence that was passed over, for `refusal`.
+  n bigint,
+  is_won boolean,
+  is_forfeited boolean,
+  -- Why the sale does not qualify, whatever its amount is.
+  refusal text
+);
+
+-- The winner of each sale of these candidates: of the evidence that counts, the first by the time since which it is
+-- bound, its kind, and its id. Its terms say whether the sale qualifies. They are in the order in which they were paid.
+create function referral_private.winners_of(
+  p_sales referral_private.named_sale[],
+  p_evidence referral_private.evidence[],
+  p_candidates referral_private.candidate[],
+  p_shared_since timestamptz
+)
+returns setof referral_private.won_sale
+language plpgsql
+stable
+rows 100
+security invoker
+set search_path = pg_catalog, pg_temp
+-- The planner does not know how long the arrays are.
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
+as $$
+declare
+  -- Evidence of one organisation, if no buyer could edit it, has all sales that fit it.
+  v_is_undisputed constant boolean := p_shared_since = 'infinity'
+    and (select count(distinct e.org_id) from unnest(p_evidence) as e) < 2;
+begin
+  return query
+  with
+    gone as materialized (
+      select d.* from referral_private.destinations(p_sales, p_candidates, p_shared_since) as d
+      where not v_is_undisputed
     ),
     judged as (
-      select c.n, c.sale_id, c.bound_at, c.kind, c.evidence_id, c.at,
+      select c.m, c.n, c.bound_at, c.kind, c.evidence_id, c.at, c.is_forfeited,
         case when d.is_unknown then 'organisation_unknown' else c.passed_over end as unwon
-      from numbered as c
-      join referral_private.destinations(p_candidates, p_shared_since) as d on d.sale_id = c.sale_id
-      where d.org_id = c.org_id or d.is_unknown
+      from unnest(p_candidates) as c
+      left join gone as d on d.m = c.m
+      where v_is_undisputed or d.org_id = c.org_id or d.is_unknown
         -- Nor does what a buyer can edit stand for a sale that is no organisation's.
         or d.org_id is null and c.passed_over is not null
     ),
     chosen as (
-      select distinct on (j.sale_id) j.n, j.unwon
+      select distinct on (j.m) j.m, j.n, j.is_forfeited, j.unwon
       from judged as j
-      order by j.sale_id, j.unwon is not null, j.bound_at, j.kind, j.evidence_id, j.at
+      order by j.m, j.unwon is not null, j.bound_at, j.kind, j.evidence_id, j.at
     )
-  select ((n.candidate).sale).sale, ((n.candidate).sale).payer, (n.candidate).evidence, c.unwon is null,
-    (n.candidate).is_forfeited, c.unwon
+  select s.sale_id, s.payer_id, s.group_id, s.person, s.is_guest, s.currency, s.paid, s.reversed, s.total,
+    s.total_excluding_tax, s.sale_at, s.paid_at, s.warned_at, c.n, c.unwon is null, c.is_forfeited, case
+      when c.unwon is not null then c.unwon
+      when e.earner_id is null then 'no_earner'
+      when s.is_guest and e.terms -> 'guests' = 'false' then 'guest'
+      when e.terms ? 'minimum_sale' and s.paid
+        < coalesce((e.terms -> 'minimum_sale' ->> s.currency)::numeric, 'infinity') then 'minimum_sale'
+      when e.terms ? 'max_commission_per_referral'
+        and not e.terms -> 'max_commission_per_referral' ? s.currency then 'currency'
+      when not e.terms ? 'tiers' and e.terms -> 'commission' ->> 'kind' = 'flat'
+        and not e.terms -> 'commission' -> 'amount' ? s.currency then 'currency'
+    end
   from chosen as c
-  join numbered as n on n.n = c.n;
+  join unnest(p_sales) with ordinality as s on s.ordinality = c.m
+  join unnest(p_evidence) with ordinality as e on e.ordinality = c.n
+  order by c.m;
 end
 $$;
 
@@ -7370,12 +7396,14 @@ begin
 end
 $$;
 
--- Those of these sales whose referrals, by the evidence that won them, staff rejected.
-create function referral_private.sales_rejected(
+-- These won sales, of which those do not qualify whose referrals, by the evidence that won them, staff rejected.
+create function referral_private.without_rejected(
+  p_sales referral_private.named_sale[],
+  p_evidence referral_private.evidence[],
   p_won referral_private.won_sale[],
   p_rejections referral_private.rejection[]
 )
-returns setof text
+returns setof referral_private.won_sale
 language plpgsql
 stable
 rows 100
@@ -7389,116 +7417,49 @@ begin
   return query
   with
     won as materialized (
-      select (w.sale).sale_id, (w.evidence).org_id, (w.evidence).program_id, (w.payer).person,
-        case when (w.evidence).redemption_id is not null then (w.evidence).referee_id end as referee_id,
-        -- A rejection may have named a guest's payment that has become a customer's.
-        (w.sale).object_ids || (w.sale).payer_id as names
+      select w.sale_id, e.org_id, e.program_id, w.person,
+        case when e.redemption_id is not null then e.referee_id end as referee_id
       from unnest(p_won) as w
+      join unnest(p_evidence) with ordinality as e on e.ordinality = w.n
+      where w.is_won
+    ),
+    rejected as (
+      select w.sale_id
+      from (
+        select won.sale_id, won.org_id, won.program_id, unnest(array[won.person, won.referee_id]) as person_id from won
+      ) as w
+      join unnest(p_rejections) as r
+        on r.person_id = w.person_id and r.program_id = w.program_id and r.org_id = w.org_id
+      union all
+      select w.sale_id
+      from (
+        -- A rejection may have named a guest's payment that has become a customer's.
+        select s.sale_id, unnest(s.object_ids || s.payer_id) as payer_id from unnest(p_sales) as s
+      ) as named
+      join unnest(p_rejections) as r on r.payer_id = named.payer_id
+      join won as w on w.sale_id = named.sale_id and w.program_id = r.program_id and w.org_id = r.org_id
     )
-  select w.sale_id
-  from won as w
-  cross join lateral unnest(array[w.person, w.referee_id]) as about (person_id)
-  join unnest(p_rejections) as r
-    on r.person_id = about.person_id and r.program_id = w.program_id and r.org_id = w.org_id
-  union
-  select w.sale_id
-  from won as w
-  cross join lateral unnest(w.names) as named (payer_id)
-  join unnest(p_rejections) as r on r.payer_id = named.payer_id and r.program_id = w.program_id and r.org_id = w.org_id;
+  select w.sale_id, w.payer_id, w.group_id, w.person, w.is_guest, w.currency, w.paid, w.reversed, w.total,
+    w.total_excluding_tax, w.sale_at, w.paid_at, w.warned_at, w.n, w.is_won, w.is_forfeited,
+    case when w.sale_id in (select r.sale_id from rejected as r) then 'rejected' else w.refusal end
+  from unnest(p_won) as w;
 end
 $$;
 
--- What payers have bought that evidence has won, and what of it qualifies.
+-- What payers have bought that evidence has won.
 
--- Why a sale that evidence has won does not qualify under its terms; null where it does.
-create function referral_private.qualification_refusal(
-  p_sale referral_private.sales,
-  p_evidence referral_private.evidence
-)
-returns text
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_terms jsonb := p_evidence.terms;
-begin
-  return case
-    when p_evidence.earner_id is null then 'no_earner'
-    when p_sale.is_guest and v_terms -> 'guests' = 'false' then 'guest'
-    when v_terms ? 'minimum_sale' and p_sale.paid
-      < coalesce((v_terms -> 'minimum_sale' ->> p_sale.currency)::numeric, 'infinity') then 'minimum_sale'
-    when v_terms ? 'max_commission_per_referral'
-      and not v_terms -> 'max_commission_per_referral' ? p_sale.currency then 'currency'
-    when not v_terms ? 'tiers' and v_terms -> 'commission' ->> 'kind' = 'flat'
-      and not v_terms -> 'commission' -> 'amount' ? p_sale.currency then 'currency'
-  end;
-end
-$$;
-
--- The sales of these payers that have evidence, each with its winner: of the evidence that counts, the first by the
--- time since which it is bound, its kind, and its id.
-create function referral_private.won_sales(
-  p_stripe_account text,
-  p_livemode boolean,
-  p_together referral_private.settled_payers,
-  p_evidence referral_private.evidence[]
-)
-returns setof referral_private.won_sale
-language plpgsql
-stable
-rows 100
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_sales referral_private.named_sale[];
-  v_evidence referral_private.evidence[];
-  v_candidates referral_private.candidate[];
-  v_shared_since timestamptz := 'infinity';
-  v_won referral_private.won_sale[];
-  v_rejections referral_private.rejection[];
-  v_rejected text[] := '{}';
-begin
-  if cardinality(p_evidence) = 0 then
-    return;
-  end if;
-  -- Asked only where it matters: it reads all organisations of the Stripe account.
-  if exists (select from unnest(p_evidence) as e where e.kind = 'payment_link') then
-    v_shared_since := referral_private.shared_since(p_stripe_account);
-  end if;
-  v_sales := referral_private.sales_named(p_stripe_account, p_livemode, p_together.payers);
-  v_evidence := referral_private.distinct_evidence(v_sales, p_evidence);
-  v_candidates := array(
-    select c from referral_private.candidates(v_sales, v_sales || array(
-      select o from referral_private.other_payments(
-        p_stripe_account, p_livemode, p_together, (select max(e.at) from unnest(v_evidence) as e)
-      ) as o
-    ), v_evidence) as c
-  );
-  v_won := array(select w from referral_private.winners_of(v_candidates, v_shared_since) as w);
-  v_rejections := referral_private.rejections_of(p_stripe_account, p_livemode, p_together, v_evidence);
-  if cardinality(v_rejections) > 0 then
-    v_rejected := array(select referral_private.sales_rejected(v_won, v_rejections));
-  end if;
-  return query
-  select w.sale, w.payer, w.evidence, w.is_won, w.is_forfeited, coalesce(
-    w.refusal, case when (w.sale).sale_id in (select unnest(v_rejected)) then 'rejected' end,
-    referral_private.qualification_refusal(w.sale, w.evidence)
-  )
-  from unnest(v_won) as w;
-end
-$$;
-
--- Everything that these payers have bought and were credited by.
+-- Everything that payers have bought and were credited by. Their won sales are in the order in which they were paid,
+-- and name their evidence by its number.
 create type referral_private.settlement as (
+  stripe_account text collate "C",
+  livemode boolean,
   together referral_private.settled_payers,
   evidence referral_private.evidence[],
   won referral_private.won_sale[]
 );
 
--- The settlement of these payers, as the facts say now.
+-- The settlement of these payers, as the facts say now. Of the evidence that counts, the first wins a sale, by the time
+-- since which it is bound, its kind, and its id.
 create function referral_private.settlement_of(
   p_stripe_account text,
   p_livemode boolean,
@@ -7511,18 +7472,39 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_settlement referral_private.settlement;
+  v_sales referral_private.named_sale[];
+  v_evidence referral_private.evidence[] := array(
+    select e from referral_private.evidence_of(p_stripe_account, p_livemode, p_together) as e
+  );
+  v_candidates referral_private.candidate[];
+  v_shared_since timestamptz := 'infinity';
+  v_won referral_private.won_sale[] := '{}';
+  v_rejections referral_private.rejection[];
 begin
-  v_settlement.together := p_together;
-  v_settlement.evidence := array(
-    select e from referral_private.evidence_of(p_stripe_account, p_livemode, v_settlement.together) as e
+  if cardinality(v_evidence) = 0 then
+    return (p_stripe_account, p_livemode, p_together, v_evidence, v_won)::referral_private.settlement;
+  end if;
+  -- Asked only where it matters: it reads all organisations of the Stripe account.
+  if exists (select from unnest(v_evidence) as e where e.kind = 'payment_link') then
+    v_shared_since := referral_private.shared_since(p_stripe_account);
+  end if;
+  v_sales := referral_private.sales_named(p_stripe_account, p_livemode, p_together.payers);
+  v_evidence := referral_private.distinct_evidence(v_sales, v_evidence);
+  v_candidates := array(
+    select c from referral_private.candidates(v_sales, v_sales || array(
+      select o from referral_private.other_payments(
+        p_stripe_account, p_livemode, p_together, (select max(e.at) from unnest(v_evidence) as e)
+      ) as o
+    ), v_evidence) as c
   );
-  v_settlement.won := array(
-    select w from referral_private.won_sales(
-      p_stripe_account, p_livemode, v_settlement.together, v_settlement.evidence
-    ) as w
-  );
-  return v_settlement;
+  v_won := array(select w from referral_private.winners_of(v_sales, v_evidence, v_candidates, v_shared_since) as w);
+  v_rejections := referral_private.rejections_of(p_stripe_account, p_livemode, p_together, v_evidence);
+  if cardinality(v_rejections) > 0 then
+    v_won := array(
+      select w from referral_private.without_rejected(v_sales, v_evidence, v_won, v_rejections) as w
+    );
+  end if;
+  return (p_stripe_account, p_livemode, p_together, v_evidence, v_won)::referral_private.settlement;
 end
 $$;
 
@@ -7591,7 +7573,7 @@ create type referral_private.ranked_referral as (program_id uuid, earner_id uuid
 
 -- The ranks of the referrals of these sales, where the terms make them count. Where many of an earner's are asked for,
 -- all of the earner's are numbered once.
-create function referral_private.ranks_of(p_won referral_private.won_sale[])
+create function referral_private.ranks_of(p_settled referral_private.settlement)
 returns setof referral_private.ranked_referral
 language plpgsql
 stable
@@ -7601,30 +7583,40 @@ set search_path = pg_catalog, pg_temp
 -- Callers that join long arrays turn it off.
 set enable_nestloop = on
 as $$
+declare
+  v_ranked constant bigint[] := array(
+    select e.ordinality from unnest(p_settled.evidence) with ordinality as e
+    where e.terms ?| '{tiers,max_commissions_per_referrer}'
+  );
 begin
+  if cardinality(v_ranked) = 0 then
+    return;
+  end if;
   return query
   with
     asked as materialized (
-      select r.*, count(*) over (partition by r.org_id, r.program_id, r.earner_id, r.livemode) > 2 as are_many
+      select r.*, count(*) over (partition by r.org_id, r.program_id, r.earner_id) > 2 as are_many
       from (
-        select distinct (w.evidence).org_id, (w.evidence).program_id, (w.evidence).earner_id,
-          (w.payer).group_id as person, (w.sale).livemode
-        from unnest(p_won) as w
-        where w.refusal is null and (w.evidence).terms ?| '{tiers,max_commissions_per_referrer}'::text[]
+        select distinct e.org_id, e.program_id, e.earner_id, w.group_id as person
+        from (
+          select distinct w.n, w.group_id from unnest(p_settled.won) as w
+          where w.refusal is null and w.n in (select unnest(v_ranked))
+        ) as w
+        join unnest(p_settled.evidence) with ordinality as e on e.ordinality = w.n
       ) as r
     )
   select a.program_id, a.earner_id, a.person,
-    referral_private.rank_of(a.org_id, a.program_id, a.earner_id, a.livemode, a.person)
+    referral_private.rank_of(a.org_id, a.program_id, a.earner_id, p_settled.livemode, a.person)
   from asked as a
   where not a.are_many
   union all
   select f.program_id, f.earner_id, f.person, row_number() over (
       partition by f.program_id, f.earner_id order by f.first_paid_at, f.first_sale_id, f.person
     )::int
-  from (select distinct a.org_id, a.program_id, a.earner_id, a.livemode from asked as a where a.are_many) as many
+  from (select distinct a.org_id, a.program_id, a.earner_id from asked as a where a.are_many) as many
   join referral_private.referrals as f
     on f.org_id = many.org_id and f.program_id = many.program_id and f.earner_id = many.earner_id
-      and f.livemode = many.livemode;
+      and f.livemode = p_settled.livemode;
 end
 $$;
 
@@ -7687,12 +7679,7 @@ $$;
 
 -- Brings the referrals of these payers up to the facts. Where rank decides, returns the payers whose commissions may
 -- change by it.
-create function referral_private.rank_referrals(
-  p_stripe_account text,
-  p_livemode boolean,
-  p_payer_ids text[],
-  p_won referral_private.won_sale[]
-)
+create function referral_private.rank_referrals(p_payer_ids text[], p_settled referral_private.settlement)
 returns text[]
 language plpgsql
 volatile
@@ -7708,16 +7695,21 @@ declare
 begin
   with
     current as (
-      select distinct on (org_id, program_id, earner_id, person) (w.evidence).org_id, (w.evidence).program_id,
-        (w.evidence).earner_id, (w.payer).group_id as person, (w.sale).payer_id, (w.sale).paid_at as first_paid_at,
-        (w.sale).sale_id as first_sale_id
-      from unnest(p_won) as w
-      where w.refusal is null
-      order by 1, 2, 3, 4, (w.sale).paid_at, (w.sale).sale_id
+      select f.org_id, f.program_id, f.earner_id, f.person, w.payer_id, w.paid_at as first_paid_at,
+        w.sale_id as first_sale_id
+      from (
+        select e.org_id, e.program_id, e.earner_id, w.group_id as person, min(w.ordinality) as first
+        from unnest(p_settled.won) with ordinality as w
+        join unnest(p_settled.evidence) with ordinality as e on e.ordinality = w.n
+        where w.refusal is null
+        group by 1, 2, 3, 4
+      ) as f
+      join unnest(p_settled.won) with ordinality as w on w.ordinality = f.first
     ),
     gone as (
       delete from referral_private.referrals as f
-      where f.stripe_account = p_stripe_account and f.livemode = p_livemode and f.payer_id = any (p_payer_ids)
+      where f.stripe_account = p_settled.stripe_account and f.livemode = p_settled.livemode
+        and f.payer_id = any (p_payer_ids)
         and not exists (
           select from current as c
           where c.org_id = f.org_id and c.program_id = f.program_id and c.earner_id = f.earner_id
@@ -7729,8 +7721,8 @@ begin
       insert into referral_private.referrals as f (
         org_id, program_id, earner_id, person, stripe_account, livemode, payer_id, first_paid_at, first_sale_id
       )
-      select c.org_id, c.program_id, c.earner_id, c.person, p_stripe_account, p_livemode, c.payer_id, c.first_paid_at,
-        c.first_sale_id
+      select c.org_id, c.program_id, c.earner_id, c.person, p_settled.stripe_account, p_settled.livemode, c.payer_id,
+        c.first_paid_at, c.first_sale_id
       from current as c
       on conflict on constraint referrals_pkey do update
       set payer_id = excluded.payer_id, first_paid_at = excluded.first_paid_at, first_sale_id = excluded.first_sale_id
@@ -7747,7 +7739,7 @@ begin
   if v_changes is null then
     return '{}';
   end if;
-  return referral_private.payers_near_boundaries(p_livemode, v_changes);
+  return referral_private.payers_near_boundaries(p_settled.livemode, v_changes);
 end
 $$;
 
@@ -7771,7 +7763,12 @@ create index guest_sales_by_place on referral_private.guest_sales (code_id, live
 alter table referral_private.guest_sales enable row level security;
 
 -- Whether so many guests' sales of a code and day, or more, come before this one. Not more than these are read.
-create function referral_private.is_beyond_guests(p_sale referral_private.sales, p_guests_per_day int)
+create function referral_private.is_beyond_guests(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_sale_id text,
+  p_guests_per_day int
+)
 returns boolean
 language plpgsql
 stable
@@ -7789,8 +7786,7 @@ begin
       offset p_guests_per_day - 1
       limit 1
     ) as earlier
-    where own.sale_id = p_sale.sale_id and own.stripe_account = p_sale.stripe_account
-      and own.livemode = p_sale.livemode
+    where own.sale_id = p_sale_id and own.stripe_account = p_stripe_account and own.livemode = p_livemode
   );
 end
 $$;
@@ -7827,12 +7823,7 @@ end
 $$;
 
 -- Brings the guests' sales among these up to the facts. Returns the payers whose commissions may change by it.
-create function referral_private.place_guest_sales(
-  p_stripe_account text,
-  p_livemode boolean,
-  p_sale_ids text[],
-  p_won referral_private.won_sale[]
-)
+create function referral_private.place_guest_sales(p_sale_ids text[], p_settled referral_private.settlement)
 returns text[]
 language plpgsql
 volatile
@@ -7844,24 +7835,26 @@ set enable_mergejoin = off
 set jit = off
 as $$
 declare
+  v_stripe_account constant text := p_settled.stripe_account;
+  v_livemode constant boolean := p_settled.livemode;
   v_changes referral_private.guest_change[];
 begin
-  if not exists (select from unnest(p_won) as w where (w.sale).is_guest) and not exists (
+  if not exists (select from unnest(p_settled.won) as w where w.is_guest) and not exists (
     select from referral_private.guest_sales as g
-    where g.sale_id = any (p_sale_ids) and g.stripe_account = p_stripe_account and g.livemode = p_livemode
+    where g.sale_id = any (p_sale_ids) and g.stripe_account = v_stripe_account and g.livemode = v_livemode
   ) then
     return '{}';
   end if;
   with
     current as (
-      select (w.evidence).code_id, ((w.sale).paid_at at time zone 'UTC')::date as paid_on, (w.sale).paid_at,
-        (w.sale).sale_id
-      from unnest(p_won) as w
-      where w.refusal is null and (w.sale).is_guest and (w.evidence).terms ? 'guests_per_day'
+      select e.code_id, (w.paid_at at time zone 'UTC')::date as paid_on, w.paid_at, w.sale_id
+      from unnest(p_settled.won) as w
+      join unnest(p_settled.evidence) with ordinality as e on e.ordinality = w.n
+      where w.refusal is null and w.is_guest and e.terms ? 'guests_per_day'
     ),
     gone as (
       delete from referral_private.guest_sales as g
-      where g.stripe_account = p_stripe_account and g.livemode = p_livemode and g.sale_id = any (p_sale_ids)
+      where g.stripe_account = v_stripe_account and g.livemode = v_livemode and g.sale_id = any (p_sale_ids)
         and not exists (
           select from current as c
           where c.sale_id = g.sale_id and c.code_id = g.code_id and c.paid_at = g.paid_at
@@ -7870,11 +7863,11 @@ begin
     ),
     made as (
       insert into referral_private.guest_sales (code_id, livemode, paid_on, paid_at, sale_id, stripe_account)
-      select c.code_id, p_livemode, c.paid_on, c.paid_at, c.sale_id, p_stripe_account
+      select c.code_id, v_livemode, c.paid_on, c.paid_at, c.sale_id, v_stripe_account
       from current as c
       where not exists (
         select from referral_private.guest_sales as g
-        where g.sale_id = c.sale_id and g.stripe_account = p_stripe_account and g.livemode = p_livemode
+        where g.sale_id = c.sale_id and g.stripe_account = v_stripe_account and g.livemode = v_livemode
           and g.code_id = c.code_id and g.paid_at = c.paid_at
       )
       returning code_id, paid_on
@@ -7893,12 +7886,21 @@ begin
   if v_changes is null then
     return '{}';
   end if;
-  return referral_private.guests_near_limits(p_livemode, v_changes);
+  return referral_private.guests_near_limits(v_livemode, v_changes);
 end
 $$;
 
 -- What a sale earns under given terms. The functions here take terms, or a reward of them, as an argument and read no
 -- table.
+
+-- What was paid for a sale.
+create type referral_private.price as (
+  currency text collate "C",
+  paid bigint,
+  reversed bigint,
+  total bigint,
+  total_excluding_tax bigint
+);
 
 -- a times b over c, rounded half up, exactly.
 create function referral_private.rounded_share(p_a numeric, p_b numeric, p_c numeric)
@@ -7915,7 +7917,7 @@ $$;
 
 -- What is left of a sale without tax, in the proportion of the invoice, rounded down; all that is left where the tax is
 -- unknown.
-create function referral_private.net_without_tax(p_sale referral_private.sales)
+create function referral_private.net_without_tax(p_price referral_private.price)
 returns bigint
 language plpgsql
 immutable
@@ -7923,11 +7925,11 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if p_sale.total <= 0 or p_sale.total_excluding_tax is null then
-    return p_sale.paid - p_sale.reversed;
+  if p_price.total <= 0 or p_price.total_excluding_tax is null then
+    return p_price.paid - p_price.reversed;
   end if;
   return div(
-    (p_sale.paid - p_sale.reversed)::numeric * greatest(p_sale.total_excluding_tax, 0), p_sale.total::numeric
+    (p_price.paid - p_price.reversed)::numeric * greatest(p_price.total_excluding_tax, 0), p_price.total::numeric
   );
 end
 $$;
@@ -7935,7 +7937,7 @@ $$;
 -- What a sale's net is worth under a reward, before caps; null where its currency is not listed. A percentage is
 -- taken of what is left of the price without tax. A flat amount is at most the price without tax, unless the terms
 -- say otherwise, and shrinks with what is left of the payment.
-create function referral_private.reward_on(p_reward jsonb, p_sale referral_private.sales, p_is_above boolean)
+create function referral_private.reward_on(p_reward jsonb, p_price referral_private.price, p_is_above boolean)
 returns bigint
 language plpgsql
 immutable
@@ -7943,11 +7945,11 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_net numeric := p_sale.paid - p_sale.reversed;
-  v_amount numeric := (p_reward -> 'amount' ->> p_sale.currency)::numeric;
-  v_has_tax boolean := p_sale.total > 0 and p_sale.total_excluding_tax is not null;
-  v_untaxed numeric := case when v_has_tax then greatest(p_sale.total_excluding_tax, 0) else 1 end;
-  v_total numeric := case when v_has_tax then p_sale.total else 1 end;
+  v_net numeric := p_price.paid - p_price.reversed;
+  v_amount numeric := (p_reward -> 'amount' ->> p_price.currency)::numeric;
+  v_has_tax boolean := p_price.total > 0 and p_price.total_excluding_tax is not null;
+  v_untaxed numeric := case when v_has_tax then greatest(p_price.total_excluding_tax, 0) else 1 end;
+  v_total numeric := case when v_has_tax then p_price.total else 1 end;
 begin
   if p_reward ->> 'kind' = 'percent' then
     return referral_private.rounded_share(v_net * v_untaxed, (p_reward ->> 'bps')::numeric, v_total * 10000);
@@ -7955,8 +7957,8 @@ begin
   if v_amount is null then
     return null;
   end if;
-  if p_is_above or v_amount * v_total <= p_sale.paid * v_untaxed then
-    return referral_private.rounded_share(v_amount, v_net, p_sale.paid);
+  if p_is_above or v_amount * v_total <= p_price.paid * v_untaxed then
+    return referral_private.rounded_share(v_amount, v_net, p_price.paid);
   end if;
   return referral_private.rounded_share(v_net, v_untaxed, v_total);
 end
@@ -7984,44 +7986,123 @@ begin
 end
 $$;
 
--- Why a sale that qualifies earns no commission under these terms; null where it earns. It is the referral's
--- `p_place`th that qualifies, the first was sold at `p_first_at`, and the referral is its earner's `p_rank`th.
-create function referral_private.commission_refusal(
-  p_terms jsonb,
-  p_sale referral_private.sales,
-  p_place bigint,
-  p_first_at timestamptz,
-  p_rank int
-)
-returns text
+-- Won sales, judged: what their commission is by, and why they earn none.
+
+-- What a piece of evidence gives one person's sales: the commission for the referral's rank, and when it ends.
+create type referral_private.offer as (
+  offer int,
+  n bigint,
+  group_id text collate "C",
+  -- The referral, and the place of its first sale that qualifies among all won sales.
+  referral int,
+  first bigint,
+  org_id uuid,
+  earner_id uuid,
+  referee_id uuid,
+  terms jsonb,
+  rank int,
+  reward jsonb,
+  hold interval,
+  -- From when on sales earn no commission any more: of those that earn once, all but the first.
+  ends_at timestamptz,
+  is_once boolean,
+  -- Why no sale earns a commission.
+  refusal text
+);
+
+-- The offers of the evidence of won sales, each with its referral.
+create function referral_private.offers_of(p_settled referral_private.settlement)
+returns setof referral_private.offer
 language plpgsql
-immutable
+stable
+rows 10
 security invoker
 set search_path = pg_catalog, pg_temp
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
 as $$
-declare
-  v_months interval := make_interval(months => (p_terms -> 'recurrence' ->> 'months')::int);
 begin
-  return case
-    when p_terms -> 'recurrence' = '"once"' and p_place > 1 then 'recurrence'
+  return query
+  with
+    won as (
+      select w.n, w.group_id, min(w.ordinality) filter (where w.refusal is null) as first
+      from unnest(p_settled.won) with ordinality as w
+      group by 1, 2
+    ),
+    placed as (
+      select w.n, w.group_id, e.org_id, e.program_id, e.earner_id, e.referee_id, e.terms,
+        row_number() over ()::int as offer, dense_rank() over (order by e.program_id, w.group_id)::int as referral,
+        min(w.first) over (partition by e.program_id, w.group_id) as first,
+        make_interval(months => (e.terms -> 'recurrence' ->> 'months')::int) as months
+      from won as w
+      join unnest(p_settled.evidence) with ordinality as e on e.ordinality = w.n
+    )
+  select p.offer, p.n, p.group_id, p.referral, p.first, p.org_id, p.earner_id, p.referee_id, p.terms, r.rank,
+    referral_private.commission_of_rank(p.terms, r.rank), (p.terms ->> 'hold_days')::int * interval '24 hours',
     -- Twelve hours less: the invoice of the month after can be created a little early.
-    when p_sale.sale_at >= referral_private.later(p_first_at, v_months - interval '12 hours') then 'recurrence'
-    when p_rank > (p_terms ->> 'max_commissions_per_referrer')::int then 'max_commissions'
-    when not (p_terms ? 'commission' or p_terms ? 'tiers') then 'no_commission'
-  end;
+    case when p.months is not null then referral_private.later(f.sale_at, p.months - interval '12 hours') end,
+    p.terms -> 'recurrence' = '"once"', case
+      when r.rank > (p.terms ->> 'max_commissions_per_referrer')::int then 'max_commissions'
+      when not (p.terms ? 'commission' or p.terms ? 'tiers') then 'no_commission'
+    end
+  from placed as p
+  left join unnest(p_settled.won) with ordinality as f on f.ordinality = p.first
+  left join referral_private.ranks_of(p_settled) as r
+    on r.program_id = p.program_id and r.earner_id = p.earner_id and r.person = p.group_id;
 end
 $$;
 
--- When what a sale earns becomes available: a warning begins the hold anew.
-create function referral_private.available_at(p_terms jsonb, p_sale referral_private.sales)
-returns timestamptz
+-- A won sale, judged under an offer, and why it earns nothing, where it does not.
+create type referral_private.judged_sale as (
+  m bigint,
+  offer int,
+  referral int,
+  sale_id text collate "C",
+  is_won boolean,
+  currency text collate "C",
+  paid bigint,
+  reversed bigint,
+  total bigint,
+  total_excluding_tax bigint,
+  available_at timestamptz,
+  -- Why nobody earns anything by the sale, and why it earns no commission.
+  refusal text,
+  commission_refusal text
+);
+
+-- Judges won sales under these offers. What they earn becomes available after the hold: a warning begins it anew.
+create function referral_private.sales_judged(p_settled referral_private.settlement, p_offers referral_private.offer[])
+returns setof referral_private.judged_sale
 language plpgsql
-immutable
+stable
+rows 100
 security invoker
 set search_path = pg_catalog, pg_temp
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
 as $$
 begin
-  return greatest(p_sale.paid_at, p_sale.warned_at) + (p_terms ->> 'hold_days')::int * interval '24 hours';
+  return query
+  select w.ordinality, o.offer, o.referral, w.sale_id, w.is_won, w.currency, w.paid, w.reversed, w.total,
+    w.total_excluding_tax, greatest(w.paid_at, w.warned_at) + o.hold, stops.refusal, case
+      when stops.refusal is not null then stops.refusal
+      when o.is_once and w.ordinality > o.first then 'recurrence'
+      when w.sale_at >= o.ends_at then 'recurrence'
+      else o.refusal
+    end
+  from unnest(p_settled.won) with ordinality as w
+  join unnest(p_offers) as o on o.n = w.n and o.group_id = w.group_id
+  cross join lateral (
+    select case
+      when w.refusal is not null then w.refusal
+      when w.is_guest and o.terms ? 'guests_per_day' and referral_private.is_beyond_guests(
+        p_settled.stripe_account, p_settled.livemode, w.sale_id, (o.terms ->> 'guests_per_day')::int
+      ) then 'guest_limit'
+      when w.is_forfeited then 'forfeited'
+    end as refusal
+  ) as stops;
 end
 $$;
 
@@ -8039,13 +8120,14 @@ create type referral.account_kind as enum (
 );
 
 create type referral_private.target as (
-  sale referral_private.sales,
-  evidence referral_private.evidence,
-  person text,
+  sale_id text collate "C",
+  -- The number of the evidence that won the sale, or was passed over.
+  n bigint,
+  org_id uuid,
   earner_id uuid,
   kind referral.account_kind,
+  currency text collate "C",
   amount bigint,
-  terms jsonb,
   rank int,
   reward jsonb,
   uncapped bigint,
@@ -8054,74 +8136,9 @@ create type referral_private.target as (
   refusal text
 );
 
--- A won sale, judged: what its commission is by, and why it earns none, where it does not.
-create type referral_private.judged_sale as (
-  won referral_private.won_sale,
-  referral text,
-  terms jsonb,
-  -- The place among those of its referral that qualify.
-  place bigint,
-  rank int,
-  reward jsonb,
-  available_at timestamptz,
-  -- Why nobody earns anything by the sale, and why it earns no commission.
-  refusal text,
-  commission_refusal text
-);
-
--- Judges won sales: which place and rank each has, what its commission is by, and why it earns none.
-create function referral_private.sales_judged(p_won referral_private.won_sale[])
-returns setof referral_private.judged_sale
-language plpgsql
-stable
-rows 100
-security invoker
-set search_path = pg_catalog, pg_temp
-set enable_nestloop = off
-set enable_mergejoin = off
-set jit = off
-as $$
-begin
-  return query
-  with
-    numbered as materialized (
-      select row_number() over () as n, w as won, (w.sale).sale_id, (w.sale).sale_at, (w.sale).paid_at,
-        (w.evidence).program_id, (w.evidence).earner_id, (w.evidence).terms, (w.payer).group_id, w.refusal
-      from unnest(p_won) as w
-    ),
-    -- Sales are joined by number: they are large.
-    placed as (
-      select n.n, row_number() over referral as place, first_value(n.sale_at) over referral as first_at
-      from numbered as n
-      window referral as (
-        partition by n.program_id, n.group_id, n.refusal is null
-        order by n.paid_at, n.sale_id
-      )
-    )
-  select n.won, n.program_id || ' ' || n.group_id, n.terms, p.place, ranked.rank,
-    referral_private.commission_of_rank(n.terms, ranked.rank),
-    referral_private.available_at(n.terms, (n.won).sale), stops.refusal,
-    coalesce(stops.refusal, referral_private.commission_refusal(
-      n.terms, (n.won).sale, p.place, p.first_at, ranked.rank
-    ))
-  from numbered as n
-  join placed as p on p.n = n.n
-  left join referral_private.ranks_of(p_won) as ranked
-    on ranked.program_id = n.program_id and ranked.earner_id = n.earner_id and ranked.person = n.group_id
-  cross join lateral (
-    select case
-      when n.refusal is not null then n.refusal
-      when ((n.won).sale).is_guest and n.terms ? 'guests_per_day'
-        and referral_private.is_beyond_guests((n.won).sale, (n.terms ->> 'guests_per_day')::int) then 'guest_limit'
-      when (n.won).is_forfeited then 'forfeited'
-    end as refusal
-  ) as stops;
-end
-$$;
-
 -- What the referee gets for a referral's first sale: where the terms do not say otherwise, at most what the commission
 -- leaves of the price without tax.
-create function referral_private.referee_reward_on(p_terms jsonb, p_sale referral_private.sales, p_commission bigint)
+create function referral_private.referee_reward_on(p_terms jsonb, p_price referral_private.price, p_commission bigint)
 returns bigint
 language plpgsql
 immutable
@@ -8130,17 +8147,17 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_is_above boolean := coalesce((p_terms -> 'flat_above_sale')::boolean, false);
-  v_reward bigint := coalesce(referral_private.reward_on(p_terms -> 'referee_reward', p_sale, v_is_above), 0);
+  v_reward bigint := coalesce(referral_private.reward_on(p_terms -> 'referee_reward', p_price, v_is_above), 0);
 begin
   if v_is_above then
     return v_reward;
   end if;
-  return least(v_reward, greatest(0, referral_private.net_without_tax(p_sale) - p_commission));
+  return least(v_reward, greatest(0, referral_private.net_without_tax(p_price) - p_commission));
 end
 $$;
 
 -- What these sales owe now, to whom: of each sale the commission, and the reward of the referee.
-create function referral_private.targets_of(p_won referral_private.won_sale[], p_now timestamptz)
+create function referral_private.targets_of(p_settled referral_private.settlement, p_now timestamptz)
 returns setof referral_private.target
 language plpgsql
 stable
@@ -8151,52 +8168,63 @@ set enable_nestloop = off
 set enable_mergejoin = off
 set jit = off
 as $$
+declare
+  v_offers constant referral_private.offer[] := array(
+    select o from referral_private.offers_of(p_settled) as o order by o.offer
+  );
 begin
   return query
   with
     judged as materialized (
-      select row_number() over () as n, (j.won).sale, (j.won).evidence, ((j.won).payer).group_id as person,
-        (j.won).is_won, j.referral, j.terms, j.place, j.rank, j.reward, j.available_at, j.refusal,
-        j.commission_refusal
-      from referral_private.sales_judged(p_won) as j
+      select j.* from referral_private.sales_judged(p_settled, v_offers) as j
+    ),
+    -- Many sales have the same price.
+    priced as materialized (
+      select p.*, (o.terms -> 'max_commission_per_referral' ->> p.currency)::bigint as cap,
+        referral_private.reward_on(
+          o.reward, (p.currency, p.paid, p.reversed, p.total, p.total_excluding_tax)::referral_private.price,
+          coalesce((o.terms -> 'flat_above_sale')::boolean, false)
+        ) as uncapped
+      from (
+        select distinct j.offer, j.currency, j.paid, j.reversed, j.total, j.total_excluding_tax from judged as j
+      ) as p
+      join unnest(v_offers) as o on o.offer = p.offer
     ),
     rewarded as materialized (
-      select j.n, j.referral, (j.sale).currency, (j.sale).paid_at, (j.sale).sale_id,
-        (j.terms -> 'max_commission_per_referral' ->> (j.sale).currency)::bigint as cap,
-        case when j.commission_refusal is null then referral_private.reward_on(
-          j.reward, j.sale, coalesce((j.terms -> 'flat_above_sale')::boolean, false)
-        ) end as uncapped
-      from judged as j
+      select j.*, p.cap, case when j.commission_refusal is null then p.uncapped end as uncapped
+      from judged as j join priced as p
+        on p.offer = j.offer and p.currency = j.currency and p.paid = j.paid and p.reversed = j.reversed
+        and p.total = j.total and (p.total_excluding_tax is null) = (j.total_excluding_tax is null)
+        and coalesce(p.total_excluding_tax, 0) = coalesce(j.total_excluding_tax, 0)
     ),
-    -- Sales are joined by number: they are large.
     summed as (
-      select r.n, r.cap, r.uncapped, sum(coalesce(r.uncapped, 0)) over (
-        partition by r.referral, r.currency order by r.paid_at, r.sale_id
-      ) as prefix
+      select r.m, sum(coalesce(r.uncapped, 0)) over (partition by r.referral, r.currency order by r.m) as prefix
       from rewarded as r
+      where exists (select from rewarded as c where c.cap is not null)
     ),
     capped as materialized (
-      select s.n, s.cap, s.uncapped, case
+      select s.*, case
           when s.uncapped is null then 0
           when s.cap is null then s.uncapped
-          else least(s.cap, s.prefix) - least(s.cap, s.prefix - s.uncapped)
+          else least(s.cap, p.prefix) - least(s.cap, p.prefix - s.uncapped)
         end::bigint as amount
-      from summed as s
+      from rewarded as s
+      left join summed as p on p.m = s.m
     )
-  select j.sale, j.evidence, j.person, case when j.is_won then (j.evidence).earner_id end,
-    (case when j.available_at <= p_now then 'available' else 'pending' end)::referral.account_kind,
-    c.amount, j.terms, j.rank, j.reward, c.uncapped, c.cap, j.available_at, j.commission_refusal
-  from judged as j
-  join capped as c on c.n = j.n
+  select c.sale_id, o.n, o.org_id, case when c.is_won then o.earner_id end,
+    (case when c.available_at <= p_now then 'available' else 'pending' end)::referral.account_kind,
+    c.currency, c.amount, o.rank, o.reward, c.uncapped, c.cap, c.available_at, c.commission_refusal
+  from capped as c
+  join unnest(v_offers) as o on o.offer = c.offer
   union all
-  select j.sale, j.evidence, j.person, (j.evidence).referee_id,
-    (case when j.available_at <= p_now then 'reward_available' else 'reward_pending' end)::referral.account_kind,
-    referral_private.referee_reward_on(j.terms, j.sale, c.amount), j.terms, j.rank, j.terms -> 'referee_reward',
-    null, null, j.available_at, null
-  from judged as j
-  join capped as c on c.n = j.n
-  where j.place = 1 and j.refusal is null and j.terms ? 'referee_reward'
-    and (j.evidence).referee_id is not null;
+  select c.sale_id, o.n, o.org_id, o.referee_id,
+    (case when c.available_at <= p_now then 'reward_available' else 'reward_pending' end)::referral.account_kind,
+    c.currency, referral_private.referee_reward_on(
+      o.terms, (c.currency, c.paid, c.reversed, c.total, c.total_excluding_tax)::referral_private.price, c.amount
+    ), o.rank, o.terms -> 'referee_reward', null, null, c.available_at, null
+  from capped as c
+  join unnest(v_offers) as o on o.offer = c.offer and o.first = c.m
+  where c.refusal is null and o.terms ? 'referee_reward' and o.referee_id is not null;
 end
 $$;
 
@@ -8218,9 +8246,9 @@ begin
   return query
   select t.*
   from referral_private.targets_of(
-    (referral_private.settlement_of(
+    referral_private.settlement_of(
       p_stripe_account, p_livemode, referral_private.payers_together(p_stripe_account, p_livemode, p_payer_ids)
-    )).won, p_now
+    ), p_now
   ) as t;
 end
 $$;
@@ -8395,53 +8423,61 @@ create type referral_private.difference as (
   due_at timestamptz
 );
 
--- The differences of these sales, in one order. The sales must be all of the payers whose won sales are given.
-create function referral_private.differences(
-  p_stripe_account text,
-  p_livemode boolean,
-  p_sale_ids text[],
-  p_won referral_private.won_sale[]
-)
+-- So many differences of these sales, in one order. The sales must be all of the payers whose settlement is given.
+create function referral_private.differences(p_sale_ids text[], p_settled referral_private.settlement, p_max int)
 returns setof referral_private.difference
 language plpgsql
 stable
 rows 10
 security invoker
 set search_path = pg_catalog, pg_temp
+-- The planner does not know how many sales are owed.
+set enable_mergejoin = off
+set jit = off
 as $$
+declare
+  v_stripe_account constant text := p_settled.stripe_account;
+  v_livemode constant boolean := p_settled.livemode;
 begin
   return query
   with
-    amounts as (
-      select (t.evidence).org_id, (t.sale).sale_id, t.earner_id, (t.sale).currency, t.kind, t.amount as target,
-        0::bigint as posted,
-        case when t.kind in ('pending', 'reward_pending') and t.amount > 0 then t.available_at end as due_at,
-        null::timestamptz as posted_due_at
-      from referral_private.targets_of(p_won, clock_timestamp()) as t
+    owed as (
+      select t.org_id, t.sale_id, t.earner_id, t.currency, t.kind, t.amount,
+        case when t.kind in ('pending', 'reward_pending') and t.amount > 0 then t.available_at end as due_at
+      from referral_private.targets_of(p_settled, clock_timestamp()) as t
       where t.earner_id is not null
-      union all
-      select p.org_id, p.sale_id, p.earner_id, p.currency, p.kind, 0, p.amount, null,
-        case when p.amount > 0 then p.due_at end
+    ),
+    posted as (
+      select p.org_id, p.sale_id, p.earner_id, p.currency, p.kind, p.amount,
+        case when p.amount > 0 then p.due_at end as due_at
       from referral_private.postings as p
-      where p.stripe_account = p_stripe_account and p.livemode = p_livemode and p.sale_id = any (p_sale_ids)
+      where p.stripe_account = v_stripe_account and p.livemode = v_livemode and p.sale_id = any (p_sale_ids)
+    ),
+    changes as (
+      select org_id, sale_id, earner_id, currency, kind, coalesce(o.amount, 0) - coalesce(p.amount, 0) as change,
+        o.due_at, p.due_at as posted_due_at
+      from owed as o
+      full join posted as p using (org_id, sale_id, earner_id, currency, kind)
+      where coalesce(o.amount, 0) <> coalesce(p.amount, 0) or o.due_at is distinct from p.due_at
     ),
     summed as (
-      select a.org_id, a.sale_id, a.earner_id, a.currency,
-        coalesce(sum(a.target - a.posted) filter (where a.kind = 'pending'), 0)::bigint as pending,
-        coalesce(sum(a.target - a.posted) filter (where a.kind = 'available'), 0)::bigint as available,
-        coalesce(sum(a.target - a.posted) filter (where a.kind = 'reward_pending'), 0)::bigint as reward_pending,
-        coalesce(sum(a.target - a.posted) filter (where a.kind = 'reward_available'), 0)::bigint as reward_available,
-        max(a.due_at) as due_at, max(a.posted_due_at) as posted_due_at
-      from amounts as a
+      select c.org_id, c.sale_id, c.earner_id, c.currency,
+        coalesce(sum(c.change) filter (where c.kind = 'pending'), 0)::bigint as pending,
+        coalesce(sum(c.change) filter (where c.kind = 'available'), 0)::bigint as available,
+        coalesce(sum(c.change) filter (where c.kind = 'reward_pending'), 0)::bigint as reward_pending,
+        coalesce(sum(c.change) filter (where c.kind = 'reward_available'), 0)::bigint as reward_available,
+        max(c.due_at) as due_at, max(c.posted_due_at) as posted_due_at
+      from changes as c
       group by 1, 2, 3, 4
     )
-  select s.org_id, p_stripe_account, p_livemode, s.sale_id, s.earner_id, s.currency,
+  select s.org_id, v_stripe_account, v_livemode, s.sale_id, s.earner_id, s.currency,
     s.pending, s.available, s.reward_pending, s.reward_available, s.due_at
   from summed as s
   where num_nonnulls(
     nullif(s.pending, 0), nullif(s.available, 0), nullif(s.reward_pending, 0), nullif(s.reward_available, 0)
   ) > 0 or s.due_at is distinct from s.posted_due_at
-  order by s.org_id, s.earner_id, s.currency, s.sale_id;
+  order by s.org_id, s.earner_id, s.currency, s.sale_id
+  limit p_max;
 end
 $$;
 
@@ -8476,9 +8512,9 @@ begin
       select row_number() over () as n, d.org_id, d.sale_id, d.earner_id, d.currency, d.due_at, p.*
       from unnest(p_differences) as d
       cross join lateral (
-        values
-          (1, 'pending'::referral.account_kind, 'available'::referral.account_kind, d.pending, d.available),
-          (4, 'reward_pending', 'reward_available', d.reward_pending, d.reward_available)
+        select 1, 'pending'::referral.account_kind, 'available'::referral.account_kind, d.pending, d.available
+        union all
+        select 4, 'reward_pending', 'reward_available', d.reward_pending, d.reward_available
       ) as p (place, held_kind, free_kind, held, free)
     ),
     released as (
@@ -8494,10 +8530,11 @@ begin
     abs(c.change), r.due_at
   from released as r
   cross join lateral (
-    values
-      (r.place, r.held_kind, r.free_kind, r.release),
-      (r.place + 1, 'expense', r.free_kind, r.free - r.release),
-      (r.place + 2, 'expense', r.held_kind, r.held + r.release)
+    select r.place, r.held_kind, r.free_kind, r.release
+    union all
+    select r.place + 1, 'expense', r.free_kind, r.free - r.release
+    union all
+    select r.place + 2, 'expense', r.held_kind, r.held + r.release
   ) as c (place, from_kind, to_kind, change)
   where c.change <> 0
   order by r.n, c.place;
@@ -8530,7 +8567,9 @@ begin
         count(*)::int as entries,
         case when c.kind in ('pending', 'reward_pending') then max(m.due_at) end as due_at
       from unnest(p_movements) as m
-      cross join lateral (values (m.from_kind, -m.amount), (m.to_kind, m.amount)) as c (kind, change)
+      cross join lateral (
+        select m.from_kind, -m.amount union all select m.to_kind, m.amount
+      ) as c (kind, change)
       where c.kind <> 'expense'
       group by 1, 2, 3, 4, 5
     ),
@@ -8694,7 +8733,7 @@ begin
     select w.org_id, side.account_id, sum(side.change)::bigint as change
     from written as w
     cross join lateral (
-      values (w.debit_account_id, -w.amount), (w.credit_account_id, w.amount)
+      select w.debit_account_id, -w.amount union all select w.credit_account_id, w.amount
     ) as side (account_id, change)
     group by w.org_id, side.account_id
   ) as c
@@ -8706,10 +8745,8 @@ $$;
 -- that are settled, and those that may have become another payer's, or no sale. At most so many at once: true if some
 -- are left.
 create function referral_private.post_differences(
-  p_stripe_account text,
-  p_livemode boolean,
   p_sale_ids text[],
-  p_won referral_private.won_sale[],
+  p_settled referral_private.settlement,
   p_causes referral_private.cause[],
   p_max int
 )
@@ -8721,7 +8758,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_differences referral_private.difference[] := array(
-    select d from referral_private.differences(p_stripe_account, p_livemode, p_sale_ids, p_won) as d limit p_max + 1
+    select d from referral_private.differences(p_sale_ids, p_settled, p_max + 1) as d
   );
   v_are_left constant boolean := cardinality(v_differences) > p_max;
   v_movements referral_private.movement[];
@@ -8735,12 +8772,14 @@ begin
   if cardinality(v_movements) > 0 then
     -- The accounts of old and new winners.
     v_accounts := referral_private.lock_ledger_accounts(array(
-      select (m.org_id, p_livemode, case when kind <> 'expense' then m.earner_id end, kind, m.currency)
+      select (m.org_id, p_settled.livemode, case when kind <> 'expense' then m.earner_id end, kind, m.currency)
         ::referral_private.account_name
       from unnest(v_movements) as m
       cross join lateral unnest(array[m.from_kind, m.to_kind]) as kind
     ));
-    perform referral_private.post_movements(p_stripe_account, p_livemode, v_movements, v_accounts, p_causes);
+    perform referral_private.post_movements(
+      p_settled.stripe_account, p_settled.livemode, v_movements, v_accounts, p_causes
+    );
   end if;
   if exists (select from unnest(v_differences) as d where d.pending = 0 and d.reward_pending = 0) then
     perform referral_private.change_due_times(v_differences);
@@ -8861,7 +8900,7 @@ declare
     select r.id from referral.redemptions as r
     where r.referee_id = any (v_user_ids) and referral_private.stripe_account_of(r.org_id) = p_stripe_account
   );
-  v_won referral_private.won_sale[] := p_settled.won;
+  v_settled referral_private.settlement[] := array[p_settled];
   v_others text[];
   v_mode boolean;
 begin
@@ -8876,9 +8915,9 @@ begin
       select p.payer_id from unnest((p_settled.together).payers) as p where v_mode = p_livemode
     );
     if cardinality(v_others) > 0 then
-      v_won := v_won || (referral_private.settlement_of(
+      v_settled := v_settled || referral_private.settlement_of(
         p_stripe_account, v_mode, referral_private.payers_together(p_stripe_account, v_mode, v_others)
-      )).won;
+      );
     end if;
   end loop;
   update referral.redemptions as r
@@ -8893,9 +8932,10 @@ begin
     from unnest(v_redeemed) as named
     join referral.redemptions as d on d.id = named
     left join (
-      select (w.evidence).redemption_id, min((w.sale).paid_at) as first_at,
-        sum((w.sale).paid - (w.sale).reversed) as net
-      from unnest(v_won) as w
+      select e.redemption_id, min(w.paid_at) as first_at, sum(w.paid - w.reversed) as net
+      from unnest(v_settled) as s
+      cross join lateral unnest(s.won) as w
+      join lateral unnest(s.evidence) with ordinality as e on e.ordinality = w.n
       where w.is_won
       group by 1
     ) as won on won.redemption_id = d.id
@@ -8923,29 +8963,21 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_settled text[] := p_asked || p_sale_ids || array(select p.payer_id from unnest(p_together.payers) as p);
-  v_others referral_private.payer_carrier[];
   v_elsewhere text[];
 begin
   if not exists (select from referral_private.to_settle as q where q.stripe_account = p_stripe_account) then
     return;
   end if;
-  v_others := array(
-    select c
-    from unnest(p_together.carriers) as c
-    where c.payer_id in (
+  v_elsewhere := array(
+    select distinct c.payer_id
+    from unnest(p_together.links) as l
+    join unnest(p_together.carriers) as c on c.carrier = l.carrier
+    where l.user_id <> all (p_together.user_ids) and c.payer_id in (
       select q.payer_id from referral_private.to_settle as q
       where q.stripe_account = p_stripe_account and q.livemode = p_livemode
       except
       select unnest(p_asked)
     )
-  );
-  v_elsewhere := array(
-    select distinct c.payer_id
-    from unnest(v_others) as c
-    join unnest(referral_private.links_of_carriers(
-      p_stripe_account, p_livemode, array(select d.carrier from unnest(v_others) as d)
-    )) as l on l.carrier = c.carrier
-    where l.user_id <> all (p_together.user_ids)
   );
   if cardinality(v_elsewhere) > 0 then
     v_settled := array(
@@ -9012,8 +9044,8 @@ begin
       return;
     end if;
     v_settled := referral_private.settlement_of(p_stripe_account, p_livemode, v_together);
-    v_moved := referral_private.rank_referrals(p_stripe_account, p_livemode, v_payers, v_settled.won)
-      || referral_private.place_guest_sales(p_stripe_account, p_livemode, v_sales, v_settled.won);
+    v_moved := referral_private.rank_referrals(v_payers, v_settled)
+      || referral_private.place_guest_sales(v_sales, v_settled);
     exit when v_moved <@ v_payers;
     if cardinality(v_moved) + cardinality(v_payers) > v_max then
       perform referral_private.settle_later(
@@ -9027,7 +9059,7 @@ begin
   perform referral_private.settle_redemptions(p_stripe_account, p_livemode, v_settled);
   -- All of one person is computed anew for each piece: of very many sales the pieces are an eighth.
   if referral_private.post_differences(
-    p_stripe_account, p_livemode, v_sales, v_settled.won, p_causes, greatest(v_max, cardinality(v_sales) / 8)
+    v_sales, v_settled, p_causes, greatest(v_max, cardinality(v_sales) / 8)
   ) then
     perform referral_private.settle_later(p_stripe_account, p_livemode, v_asked, v_cause);
   end if;
@@ -15582,7 +15614,11 @@ create type referral.commission_explanation as (
 );
 
 -- How the amount of a target came about, in words that can be computed by hand.
-create function referral_private.arithmetic_of(p_target referral_private.target)
+create function referral_private.arithmetic_of(
+  p_target referral_private.target,
+  p_sale referral_private.sales,
+  p_terms jsonb
+)
 returns text
 language plpgsql
 immutable
@@ -15590,32 +15626,35 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_sale referral_private.sales := p_target.sale;
-  v_amount numeric := (p_target.reward -> 'amount' ->> v_sale.currency)::numeric;
-  v_is_above boolean := coalesce((p_target.terms -> 'flat_above_sale')::boolean, false);
-  v_worth bigint := referral_private.reward_on(p_target.reward, v_sale, v_is_above);
+  v_amount numeric := (p_target.reward -> 'amount' ->> p_sale.currency)::numeric;
+  v_is_above boolean := coalesce((p_terms -> 'flat_above_sale')::boolean, false);
+  v_worth bigint := referral_private.reward_on(
+    p_target.reward, (
+      p_sale.currency, p_sale.paid, p_sale.reversed, p_sale.total, p_sale.total_excluding_tax
+    )::referral_private.price, v_is_above
+  );
   v_text text;
 begin
   if p_target.refusal is not null then
     return '0: ' || p_target.refusal;
   end if;
   v_text := case
-    when not v_is_above and v_sale.total > 0 and v_sale.total_excluding_tax is not null
-      and v_amount * v_sale.total > v_sale.paid::numeric * greatest(v_sale.total_excluding_tax, 0) then format(
-      'at most the price without tax: (%s − %s) × %s / %s', v_sale.paid, v_sale.reversed,
-      greatest(v_sale.total_excluding_tax, 0), v_sale.total
+    when not v_is_above and p_sale.total > 0 and p_sale.total_excluding_tax is not null
+      and v_amount * p_sale.total > p_sale.paid::numeric * greatest(p_sale.total_excluding_tax, 0) then format(
+      'at most the price without tax: (%s − %s) × %s / %s', p_sale.paid, p_sale.reversed,
+      greatest(p_sale.total_excluding_tax, 0), p_sale.total
     )
-    when not v_is_above and v_amount > v_sale.paid
-      then format('at most the price: %s − %s', v_sale.paid, v_sale.reversed)
+    when not v_is_above and v_amount > p_sale.paid
+      then format('at most the price: %s − %s', p_sale.paid, p_sale.reversed)
     when v_amount is not null then format(
-      '%s × (%s − %s) / %s', p_target.reward -> 'amount' ->> v_sale.currency, v_sale.paid, v_sale.reversed, v_sale.paid
+      '%s × (%s − %s) / %s', p_target.reward -> 'amount' ->> p_sale.currency, p_sale.paid, p_sale.reversed, p_sale.paid
     )
-    when v_sale.total <= 0 or v_sale.total_excluding_tax is null then format(
-      '(%s − %s) × %s / 10000', v_sale.paid, v_sale.reversed, p_target.reward ->> 'bps'
+    when p_sale.total <= 0 or p_sale.total_excluding_tax is null then format(
+      '(%s − %s) × %s / 10000', p_sale.paid, p_sale.reversed, p_target.reward ->> 'bps'
     )
     else format(
-      '(%s − %s) × %s × %s / (%s × 10000)', v_sale.paid, v_sale.reversed, greatest(v_sale.total_excluding_tax, 0),
-      p_target.reward ->> 'bps', v_sale.total
+      '(%s − %s) × %s × %s / (%s × 10000)', p_sale.paid, p_sale.reversed, greatest(p_sale.total_excluding_tax, 0),
+      p_target.reward ->> 'bps', p_sale.total
     )
   end || ', rounded half up';
   if p_target.cap is not null then
@@ -15712,20 +15751,22 @@ begin
   v_entry := referral_private.sale_numbered(p_org_id, p_sale_number);
   return query
   select referral_private.sale_number(p_org_id, v_stripe_account, s.livemode, s.sale_id),
-    case when v_is_admin then s.sale_id end, s.livemode, t.earner_id, t.kind, t.amount, (t.sale).currency,
-    t.refusal, referral_private.arithmetic_of(t), (t.sale).paid, (t.sale).reversed, (t.sale).total,
-    (t.sale).total_excluding_tax, (t.sale).sale_at, t.available_at,
-    (t.evidence).program_id, (t.evidence).terms_version, t.terms, (t.evidence).at, (t.evidence).redemption_id,
-    case when v_is_staff then (t.evidence).code_id else (t.evidence).chain_id end, t.rank,
+    case when v_is_admin then s.sale_id end, s.livemode, t.earner_id, t.kind, t.amount, t.currency,
+    t.refusal, referral_private.arithmetic_of(t, s, e.terms), s.paid, s.reversed, s.total, s.total_excluding_tax,
+    s.sale_at, t.available_at, e.program_id, e.terms_version, e.terms, e.at, e.redemption_id,
+    case when v_is_staff then e.code_id else e.chain_id end, t.rank,
     case when v_is_admin then referral_private.events_of_sale(v_stripe_account, s.livemode, s.sale_id) end,
     referral_private.is_settlement_pending(p_org_id, s.livemode)
   from referral_private.sales as s
-  cross join lateral referral_private.targets_at(
-    v_stripe_account, s.livemode, array[s.payer_id], clock_timestamp()
-  ) as t
+  cross join lateral referral_private.settlement_of(
+    v_stripe_account, s.livemode,
+    referral_private.payers_together(v_stripe_account, s.livemode, array[s.payer_id])
+  ) as settled
+  cross join lateral referral_private.targets_of(settled, clock_timestamp()) as t
+  join lateral unnest(settled.evidence) with ordinality as e on e.ordinality = t.n
   where s.stripe_account = v_stripe_account and s.sale_id = coalesce(p_sale_id, v_entry.sale_id)
-    and (v_entry.livemode is null or s.livemode = v_entry.livemode) and (t.sale).sale_id = s.sale_id
-    and (t.evidence).org_id = p_org_id and (v_earner_id is null or t.earner_id = v_earner_id)
+    and (v_entry.livemode is null or s.livemode = v_entry.livemode) and t.sale_id = s.sale_id
+    and t.org_id = p_org_id and (v_earner_id is null or t.earner_id = v_earner_id)
     and (p_livemode is null or s.livemode = p_livemode);
 end
 $$;
@@ -15937,9 +15978,9 @@ begin
       where p.stripe_account = p_stripe_account and p.livemode = p_livemode and p.sale_id = any (p_sale_ids)
     ),
     owed as materialized (
-      select (t.evidence).org_id, (t.sale).sale_id, t.earner_id, t.kind, (t.sale).currency, t.amount, t.available_at
+      select t.org_id, t.sale_id, t.earner_id, t.kind, t.currency, t.amount, t.available_at
       from referral_private.targets_at(p_stripe_account, p_livemode, v_payers, v_now) as t
-      where (t.sale).sale_id = any (p_sale_ids) and t.earner_id is not null and t.amount > 0
+      where t.sale_id = any (p_sale_ids) and t.earner_id is not null and t.amount > 0
     ),
     amounts as (
       select 'entries'::referral.ledger_fault_kind as fault, e.org_id, e.sale_id, a.earner_id, a.kind, e.currency,
@@ -16118,8 +16159,7 @@ begin
   return query
   with
     judged as (
-      select (t.sale).stripe_account, (t.sale).livemode, (t.sale).sale_id,
-        min(coalesce(t.refusal, 'zero_amount')) as reason
+      select p.stripe_account, p.livemode, t.sale_id, min(coalesce(t.refusal, 'zero_amount')) as reason
       from (
         select s.stripe_account, s.livemode, array_agg(distinct s.payer_id) as payer_ids
         from unnest(p_sales) as s
