@@ -120,7 +120,7 @@ export const creditMutations: TextMutation[] = [
   {
     name: 'credit: a code that was not usable',
     in: 'evidence_refusal',
-    replace: 'when not referral_private.is_code_usable(p_code.org_id, p_code.id, p_at) then',
+    replace: 'when not p_is_usable then',
     by: 'when false then',
   },
   {

@@ -204,7 +204,7 @@ export const oracleMutations: TextMutation[] = [
   {
     name: 'oracle: carried codes earn their referrer, not the beneficiary',
     in: 'evidence_by_code',
-    replace: 'coalesce((a.code).beneficiary_id, (a.code).referrer_id)',
-    by: '(a.code).referrer_id',
+    replace: 'coalesce((d.code).beneficiary_id, (d.code).referrer_id)',
+    by: '(d.code).referrer_id',
   },
 ]

@@ -6473,13 +6473,32 @@ begin
 end
 $$;
 
+-- Whether the referrer of a code was referred, by this time, by this person in the same program.
+create function referral_private.is_mutual(p_code referral.codes, p_person uuid, p_at timestamptz)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from referral.redemptions as r
+    where r.org_id = p_code.org_id and r.program_id = p_code.program_id
+      and r.referee_id = p_code.referrer_id and r.referrer_id = p_person
+      and date_trunc('second', r.redeemed_at) <= p_at
+  );
+end
+$$;
+
 -- Why a code that a payer carried can never win; null where it can. The program, the terms and the code must have been
 -- good at that time, and nobody earns by their own purchase, nor two people by each other's.
 create function referral_private.evidence_refusal(
   p_code referral.codes,
   p_payer referral_private.payer,
   p_at timestamptz,
-  p_terms jsonb
+  p_terms jsonb,
+  p_is_usable boolean
 )
 returns text
 language plpgsql
@@ -6490,14 +6509,10 @@ as $$
 begin
   return case
     when p_terms is null then 'program_inactive'
-    when not referral_private.is_code_usable(p_code.org_id, p_code.id, p_at) then 'code_unusable'
+    when not p_is_usable then 'code_unusable'
     when p_payer.person in (p_code.referrer_id, p_code.beneficiary_id, p_code.created_by) then 'self_referral'
-    when p_payer.person is not null and exists (
-      select from referral.redemptions as r
-      where r.org_id = p_code.org_id and r.program_id = p_code.program_id
-        and r.referee_id = p_code.referrer_id and r.referrer_id = p_payer.person
-        and date_trunc('second', r.redeemed_at) <= p_at
-    ) then 'mutual_referral'
+    when p_payer.person is not null and referral_private.is_mutual(p_code, p_payer.person, p_at)
+      then 'mutual_referral'
     when coalesce(p_payer.signed_up_at, '-infinity')
       < p_at - (p_terms ->> 'new_users_only_days')::int * interval '24 hours' then 'new_users_only'
   end;
@@ -6505,7 +6520,7 @@ end
 $$;
 
 -- Evidence by codes, under the terms that were in force when they were carried. A code that was made later was not
--- usable.
+-- usable. What holds of a code at a time is asked once.
 create function referral_private.evidence_by_code(p_stripe_account text, p_carried referral_private.carried_evidence[])
 returns setof referral_private.evidence
 language plpgsql
@@ -6513,28 +6528,46 @@ stable
 rows 10
 security invoker
 set search_path = pg_catalog, pg_temp
+-- The planner does not know how long the arrays are.
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
 as $$
 begin
   return query
   with
     keyed as materialized (
-      select c.payer, c.carried, referral_private.key_carried(c.carried) as key from unnest(p_carried) as c
+      select c.payer, c.carried, (c.carried).carried_at as at, referral_private.key_carried(c.carried) as key
+      from unnest(p_carried) as c
     ),
-    agreed as materialized (
-      select c.payer, c.carried, d as code,
-        referral_private.terms_at(d.org_id, d.program_id, (c.carried).carried_at) as terms_version
-      from keyed as c
-      join referral_private.codes_by_keys(p_stripe_account, array(select k.key from keyed as k)) as d
-        on d.code_key = c.key
+    known as materialized (
+      select d as code, d.id as code_id, d.code_key, d.org_id, d.program_id
+      from referral_private.codes_by_keys(p_stripe_account, array(select k.key from keyed as k)) as d
+    ),
+    timed as materialized (
+      select c.*, referral_private.terms_at(c.org_id, c.program_id, c.at) as version,
+        referral_private.is_code_usable(c.org_id, c.code_id, c.at) as is_usable
+      from (
+        select distinct d.code_id, k.at, d.org_id, d.program_id
+        from keyed as k
+        join known as d on d.code_key = k.key
+      ) as c
+    ),
+    agreed as (
+      select a.code_id, a.at, a.version, a.is_usable, (
+          select t.terms from referral.program_terms as t
+          where t.org_id = a.org_id and t.program_id = a.program_id and t.version = a.version
+        ) as terms
+      from timed as a
     )
-  select (a.payer).group_id, (a.payer).payer_id, (a.payer).linked_at, (a.carried).kind, (a.code).id,
-    (a.carried).object_id, (a.carried).carried_at, (a.carried).carried_at, (a.code).org_id, (a.code).program_id,
-    a.terms_version, t.terms, null::uuid, (a.code).id, coalesce((a.code).chain_id, (a.code).id),
-    (a.code).referrer_id, coalesce((a.code).beneficiary_id, (a.code).referrer_id), (a.payer).person, false,
-    referral_private.evidence_refusal(a.code, a.payer, (a.carried).carried_at, t.terms)
-  from agreed as a
-  left join referral.program_terms as t
-    on t.org_id = (a.code).org_id and t.program_id = (a.code).program_id and t.version = a.terms_version;
+  select (k.payer).group_id, (k.payer).payer_id, (k.payer).linked_at, (k.carried).kind, d.code_id,
+    (k.carried).object_id, k.at, k.at, d.org_id, d.program_id, a.version, a.terms, null::uuid, d.code_id,
+    coalesce((d.code).chain_id, d.code_id), (d.code).referrer_id,
+    coalesce((d.code).beneficiary_id, (d.code).referrer_id), (k.payer).person, false,
+    referral_private.evidence_refusal(d.code, k.payer, k.at, a.terms, a.is_usable)
+  from keyed as k
+  join known as d on d.code_key = k.key
+  join agreed as a on a.code_id = d.code_id and a.at = k.at;
 end
 $$;
 
