@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache'
+import { createRecent } from './recent.ts'
 
 /** The row, or null if there is none; or why it is unknown: the database failed, or a limit was reached (`limited`). */
 export type Found<Row> = { row: Row | null } | 'unavailable' | 'limited'
@@ -29,7 +29,7 @@ const maxPending = 100
  * stale entry is returned for as long as it is in the cache.
  */
 export function createCachedLookup<Row>({ fetchRow, now }: Settings<Row>) {
-  const entries = new LRUCache<string, { row: Row | null; until: number }>({ max: maxEntries })
+  const entries = createRecent<{ row: Row | null; until: number }>(maxEntries)
   const pending = new Map<string, Promise<Found<Row>>>()
 
   async function query(key: string, text: string): Promise<Found<Row>> {

@@ -1,12 +1,12 @@
-import type { ReferralDatabase } from '../_shared/database.ts'
+import type { DataApi } from '../_shared/data-api.ts'
 import type { Campaign } from './campaign.ts'
 import type { Platform } from './device.ts'
 import { createLimiter } from './limiter.ts'
 import type { Visitor } from './visitor.ts'
 
 type Settings = {
-  /** A client with the secret key, which recording needs. */
-  operator: ReferralDatabase
+  /** Calls with the secret key, which recording needs. */
+  operator: DataApi
   /** Keeps the instance alive until the promise is settled. */
   waitUntil: (promise: Promise<void>) => void
   /** The clock, in milliseconds. */
@@ -45,17 +45,16 @@ export function createClickRecorder({ operator, waitUntil, now }: Settings): Cli
     await new Promise((resolve) => setTimeout(resolve))
     const { address } = click.visitor
     const { channel, utm } = click.campaign
-    const { error } = await operator
-      .rpc('record_click', {
-        code: click.code,
-        click_id: id,
-        user_agent: click.userAgent.slice(0, 512),
-        platform: click.platform,
-        utm,
-        ...(address && { address }),
-        ...(channel && { channel }),
-      })
-      .abortSignal(AbortSignal.timeout(timeout))
+    const stored = {
+      code: click.code,
+      click_id: id,
+      user_agent: click.userAgent.slice(0, 512),
+      platform: click.platform,
+      utm,
+      ...(address && { address }),
+      ...(channel && { channel }),
+    }
+    const { error } = await operator('record_click', stored, timeout)
     if (error) console.error(`record_click failed: ${error.code || 'no response'}`)
   }
 

@@ -1,5 +1,5 @@
 import { about } from '../_shared/about.ts'
-import type { ReferralDatabase } from '../_shared/database.ts'
+import type { DataApi } from '../_shared/data-api.ts'
 import { errorResponse } from '../_shared/errors.ts'
 import { createClickRecorder } from './click-recorder.ts'
 import { isOwnMachine } from './destinations.ts'
@@ -12,9 +12,9 @@ import { visitorOf } from './visitor.ts'
 
 type Dependencies = {
   /** Looks up codes and hosts, with the publishable key. */
-  database: ReferralDatabase
+  database: DataApi
   /** Records clicks, with the secret key. */
-  operator: ReferralDatabase
+  operator: DataApi
   /** The fallback URL without a link host. */
   fallbackUrl: string
   /**
