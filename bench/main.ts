@@ -5,6 +5,7 @@
  */
 import { CliError, runMain } from '../cli/cli-error.ts'
 import { clicks } from './clicks.ts'
+import { cold } from './cold.ts'
 import { holds } from './holds.ts'
 import { ledger } from './ledger.ts'
 import { links } from './links.ts'
@@ -12,7 +13,7 @@ import { lookups } from './lookups.ts'
 import { redemption } from './redemption.ts'
 import { rotation } from './rotation.ts'
 
-const benches = { lookups, rotation, redemption, ledger, clicks, links }
+const benches = { lookups, rotation, redemption, ledger, clicks, links, cold }
 
 await runMain(async () => {
   const wanted = process.argv[2]
