@@ -40,7 +40,8 @@ export async function* onDeployedFunctions<Row>(
     bare,
     `Deno.serve(() => new Response(null, { status: 302, headers: { location: 'https://example.com/' } }))\n`,
   )
-  const settings = { project, home: folder, apiPort: api.port }
+  // The platform loads nothing before a function.
+  const settings = { project, home: folder, apiPort: api.port, endsWithParent: false }
   const variables = {
     ...environment,
     SUPABASE_URL: api.url,

@@ -5,6 +5,7 @@ import type { Read } from './environment.ts'
  */
 export function isPublishableKey(key: string): boolean {
   if (key.startsWith('sb_publishable_')) return true
+  if (!key.startsWith('eyJ')) return false
   try {
     const [, claims = ''] = key.split('.')
     return JSON.parse(atob(claims.replaceAll('-', '+').replaceAll('_', '/'))).role === 'anon'

@@ -41,8 +41,6 @@ export function createClickRecorder({ operator, waitUntil, now }: Settings): Cli
   let inFlight = 0
 
   async function record(id: string, click: Click): Promise<void> {
-    // Wait one turn of the event loop, so that the response is sent first.
-    await new Promise((resolve) => setTimeout(resolve))
     const { address } = click.visitor
     const { channel, utm } = click.campaign
     const stored = {
