@@ -43,13 +43,13 @@ export function createLinkHandler({
   proxySecrets = [],
   waitUntil = () => {},
   now = Date.now,
-}: Dependencies): (request: Request) => Promise<Response> {
+}: Dependencies): (request: Request) => Response | Promise<Response> {
   const finder = createFinder(database, now, isOwnMachine(new URL(origin)))
   const clicks = createClickRecorder({ operator, waitUntil, now })
   const redirect = createRedirector({ finder, clicks, fallbackUrl })
   const { qr, context, association } = createResources({ finder, origin, now })
 
-  return async (request) => {
+  return (request) => {
     const { kind, slug, text, query } = routeOf(request.url)
     const isPublic = kind !== 'redirect'
     if (request.method === 'OPTIONS' && isPublic) return preflight()
