@@ -29,7 +29,7 @@ export const memory = () =>
   onDeployedFunctions<Memory>(async function* (deployment) {
     const code = await newCode(deployment.environment)
     yield* measured(deployment, 'referbase-link', [
-      ['taps on a live code, one in ten on a text that is no code', 1_000_000, taps(code)],
+      ['taps on a live code, one in 500 on a text that is no code', 1_000_000, taps(code)],
     ])
     const body = JSON.stringify(paidInvoice())
     yield* measured(deployment, 'referbase-stripe-webhook', [
@@ -67,7 +67,7 @@ async function* measured(
 const taps = (code: string) => `
 request = function()
   local n = math.random(0, 65535)
-  local path = n % 10 == 0 and string.format("/referbase-link/NONE%d", n) or "/referbase-link/${code}"
+  local path = n % 500 == 0 and string.format("/referbase-link/NONE%d", n) or "/referbase-link/${code}"
   return wrk.format("GET", path, {
     ["User-Agent"] = string.format("Mozilla/5.0 (Linux; Android 14; Pixel %d) Chrome/125", n),
     ["CF-Connecting-IP"] = string.format("10.%d.%d.1", math.floor(n / 256), n % 256)
