@@ -39,8 +39,12 @@ export type ClickRecorder = {
 export function createClickRecorder({ operator, waitUntil, now }: Settings): ClickRecorder {
   const mayRecord = createLimiter({ ...limits, now })
   let inFlight = 0
+  let hasTimers = false
 
   async function record(id: string, click: Click): Promise<void> {
+    // Wait one turn of the event loop, so that the response is sent first. The first click of an instance does not wait,
+    // because its visitor would wait for Deno to load its timers.
+    if (hasTimers) await new Promise((resolve) => setTimeout(resolve))
     const { address } = click.visitor
     const { channel, utm } = click.campaign
     const stored = {
@@ -54,6 +58,10 @@ export function createClickRecorder({ operator, waitUntil, now }: Settings): Cli
     }
     const { error } = await operator('record_click', stored, timeout)
     if (error) console.error(`record_click failed: ${error.code || 'no response'}`)
+    if (!hasTimers)
+      setTimeout(() => {
+        hasTimers = true
+      })
   }
 
   return {
