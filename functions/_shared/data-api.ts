@@ -3,7 +3,7 @@ import type { Database } from '../../client/database.types.ts'
 type Functions = Database['referral']['Functions']
 
 /** What a call returned, or the code of its error: that of the database, or empty if there was no response. */
-export type Answer<Row> =
+type Answer<Row> =
   | { data: Row | null; error: null }
   | { data: null; error: { code: string } }
 
