@@ -64,7 +64,10 @@ async function startBare(home: string): Promise<{ url: string; child: ChildProce
   return { url: `http://${address}/`, child }
 }
 
-async function newCode({ SUPABASE_URL, SUPABASE_SECRET_KEY }: StackEnvironment): Promise<string> {
+export async function newCode({
+  SUPABASE_URL,
+  SUPABASE_SECRET_KEY,
+}: StackEnvironment): Promise<string> {
   const operator = createClient<Database>(SUPABASE_URL, SUPABASE_SECRET_KEY).schema('referral')
   const organisation = { name: 'Bench', slug: 'bench', admin_id: crypto.randomUUID() }
   const { data } = await operator.rpc('create_organisation', organisation).throwOnError()

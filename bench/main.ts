@@ -1,28 +1,30 @@
 /**
  * `npm run bench`: what the hot paths cost, each beside something that anybody can judge, as a ratio of two rates which
  * are measured in turns in the same run. `-- NAME` runs one: lookups, rotation, redemption,
- * ledger, clicks, links or holds, which are milliseconds beside those of a renewal.
+ * ledger, clicks, links, cold, holds, which are milliseconds beside those of a renewal, or memory, in MiB.
  */
 import { CliError, runMain } from '../cli/cli-error.ts'
 import { clicks } from './clicks.ts'
+import { cold } from './cold.ts'
 import { holds } from './holds.ts'
 import { ledger } from './ledger.ts'
 import { links } from './links.ts'
 import { lookups } from './lookups.ts'
+import { memory } from './memory.ts'
 import { redemption } from './redemption.ts'
 import { rotation } from './rotation.ts'
 
-const benches = { lookups, rotation, redemption, ledger, clicks, links }
+const benches = { lookups, rotation, redemption, ledger, clicks, links, cold }
 
 await runMain(async () => {
   const wanted = process.argv[2]
-  if (wanted && wanted !== 'holds' && !(wanted in benches))
-    throw new CliError(
-      `There is no bench "${wanted}": ${[...Object.keys(benches), 'holds'].join(', ')}.`,
-    )
+  const names = [...Object.keys(benches), 'holds', 'memory']
+  if (wanted && !names.includes(wanted))
+    throw new CliError(`There is no bench "${wanted}": ${names.join(', ')}.`)
   const missed: string[] = []
-  if (wanted !== 'holds') missed.push(...(await printRates(wanted)))
+  if (!wanted || wanted in benches) missed.push(...(await printRates(wanted)))
   if (!wanted || wanted === 'holds') missed.push(...(await printHolds()))
+  if (!wanted || wanted === 'memory') missed.push(...(await printMemory()))
   if (missed.length) throw new CliError(`Not what is wanted: ${missed.join('; ')}.`)
 })
 
@@ -58,6 +60,21 @@ async function printHolds(): Promise<string[]> {
       `| ${what} | ${ms} | ${transactions} | ${all} | ${renewal.toFixed(2)} | ${ratio} | ${atMost} |\n`,
     )
     if (longest > atMost * renewal) missed.push(what)
+  }
+  return missed
+}
+
+/** Prints the memory of the edge functions. Gives what takes more than wanted. */
+async function printMemory(): Promise<string[]> {
+  process.stdout.write(
+    '| memory | requests | idle, MiB | after, MiB | at most |\n| --- | --- | --- | --- | --- |\n',
+  )
+  const missed: string[] = []
+  for await (const { what, requests, idle, after, atMost } of memory()) {
+    process.stdout.write(
+      `| ${what} | ${requests} | ${idle.toFixed(0)} | ${after.toFixed(0)} | ${atMost} |\n`,
+    )
+    if (after > atMost) missed.push(what)
   }
   return missed
 }

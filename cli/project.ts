@@ -1,7 +1,7 @@
 import { z } from 'zod'
-import { connect, type ReferralDatabase } from '../functions/_shared/database.ts'
 import { isPublishableKey } from '../functions/_shared/secret-key.ts'
 import { CliError } from './cli-error.ts'
+import { connect, type ReferralDatabase } from './database.ts'
 import { timedFetch } from './timed-fetch.ts'
 
 /** The Supabase project that a command works on. */

@@ -1,5 +1,5 @@
-import { connect } from '../../functions/_shared/database.ts'
 import { commandText } from '../command-text.ts'
+import { connect } from '../database.ts'
 import { pack } from '../pack.ts'
 import type { Project } from '../project.ts'
 import { timedFetch } from '../timed-fetch.ts'

@@ -1,8 +1,8 @@
 import { setTimeout } from 'node:timers/promises'
 import { toReferralError } from '../../client/platform-errors.ts'
-import type { ReferralDatabase } from '../../functions/_shared/database.ts'
 import { type ReducedEvent, reduceEvent } from '../../functions/stripe-webhook/event.ts'
 import { CliError } from '../cli-error.ts'
+import type { ReferralDatabase } from '../database.ts'
 
 /** A row of `list_parked_events`. */
 export type ParkedEvent = {

@@ -1,6 +1,6 @@
 import type { User } from '@supabase/supabase-js'
-import type { ReferralDatabase } from '../../functions/_shared/database.ts'
 import { CliError } from '../cli-error.ts'
+import type { ReferralDatabase } from '../database.ts'
 
 const isId = (text: string) => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)
 

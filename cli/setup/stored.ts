@@ -1,6 +1,6 @@
 import type { Organisation, Program } from '../../client/rows.ts'
-import type { ReferralDatabase } from '../../functions/_shared/database.ts'
 import { call } from '../call.ts'
+import type { ReferralDatabase } from '../database.ts'
 
 /** What the project has of an organisation already. */
 export type Stored = {

@@ -1,4 +1,4 @@
-import type { ReferralDatabase } from '../../functions/_shared/database.ts'
+import type { ReferralDatabase } from '../database.ts'
 
 /** A step of the set-up: something was made or changed, or is different and was left as it is. */
 export type Step = {

@@ -1,22 +1,49 @@
-import { z } from 'zod'
+/** A variable of the environment: how its text is read, and whether it can be absent. */
+type Variable<Value> = {
+  read: Read<Value>
+  isOptional: boolean
+  description: string | undefined
+}
+
+/** Reads a text. Returns undefined if it is malformed. */
+export type Read<Value> = (text: string) => Value | undefined
+
+/** A variable that must be set. The description says what it must be. */
+export const required = <Value>(read: Read<Value>, description?: string): Variable<Value> => ({
+  read,
+  isOptional: false,
+  description,
+})
+
+/** A variable that can be absent. The description says what it must be. */
+export const optional = <Value>(
+  read: Read<Value>,
+  description?: string,
+): Variable<Value | undefined> => ({ read, isOptional: true, description })
 
 /**
  * Reads the environment once, at start. If a variable is missing or malformed, it throws an error with the variable's name
- * and its schema's description, not with its value, and the function does not start.
+ * and its description, not with its value, and the function does not start.
  */
-export function readEnvironment<Shape extends z.ZodRawShape>(
-  shape: Shape,
+export function readEnvironment<Values extends Record<string, unknown>>(
+  variables: { [Name in keyof Values]: Variable<Values[Name]> },
   get: (name: string) => string | undefined,
-): z.infer<z.ZodObject<Shape>> {
-  const values = Object.fromEntries(Object.keys(shape).map((name) => [name, get(name)]))
-  const { success, data, error } = z.object(shape).safeParse(values)
-  if (success) return data
-  const names = new Set(error.issues.map((issue) => String(issue.path[0])))
-  const described = [...names].map((name) => {
-    const description = (shape[name] as z.ZodType | undefined)?.description
+): Values {
+  const names = Object.keys(variables) as (keyof Values & string)[]
+  const values = names.map((name) => {
+    const text = get(name)
+    return [name, text === undefined ? undefined : variables[name].read(text)] as const
+  })
+  const wrong = values.filter(
+    ([name, value]) =>
+      value === undefined && !(variables[name].isOptional && get(name) === undefined),
+  )
+  const described = wrong.map(([name]) => {
+    const { description } = variables[name]
     return description ? `${name} (${description})` : name
   })
-  throw missing(described.join(', '))
+  if (described.length > 0) throw missing(described.join(', '))
+  return Object.fromEntries(values) as Values
 }
 
 /** The first value that is set. Throws an error with the variable's name if there is none. */
@@ -29,17 +56,3 @@ export function firstOf(name: string, ...values: (string | undefined)[]): string
 function missing(names: string): Error {
   return new Error(`missing or malformed in the environment: ${names}`)
 }
-
-/** The hosted platform's map of API keys as JSON, `{"default":"sb_…"}`. Returns the default key. */
-export const apiKeys = z
-  .string()
-  .transform((text, context) => {
-    try {
-      return JSON.parse(text) as unknown
-    } catch {
-      context.addIssue('not JSON')
-      return z.NEVER
-    }
-  })
-  .pipe(z.object({ default: z.string().min(1) }))
-  .transform((keys) => keys.default)

@@ -1,4 +1,5 @@
-import { LRUCache } from 'lru-cache'
+import { memoize } from './memoize.ts'
+import { createRecent } from './recent.ts'
 
 /** The row, or null if there is none; or why it is unknown: the database failed, or a limit was reached (`limited`). */
 export type Found<Row> = { row: Row | null } | 'unavailable' | 'limited'
@@ -29,7 +30,7 @@ const maxPending = 100
  * stale entry is returned for as long as it is in the cache.
  */
 export function createCachedLookup<Row>({ fetchRow, now }: Settings<Row>) {
-  const entries = new LRUCache<string, { row: Row | null; until: number }>({ max: maxEntries })
+  const entries = createRecent<{ row: Row | null; until: number }>(maxEntries)
   const pending = new Map<string, Promise<Found<Row>>>()
 
   async function query(key: string, text: string): Promise<Found<Row>> {
@@ -50,7 +51,7 @@ export function createCachedLookup<Row>({ fetchRow, now }: Settings<Row>) {
 
   /** `mayQuery` is called only if a query is needed. */
   return (text: string, mayQuery: () => boolean): Found<Row> | Promise<Found<Row>> => {
-    const key = keyOf(text)
+    const { key } = keyOf(text)
     const entry = entries.get(key)
     if (entry && entry.until > now()) return entry
     const shared = pending.get(key)
@@ -66,6 +67,6 @@ export function createCachedLookup<Row>({ fetchRow, now }: Settings<Row>) {
  * The cache key. Spellings of one code share a key where that is cheap to see; the database alone decides what a code is.
  * Text over 128 characters is never a code there, so it is not shortened here.
  */
-function keyOf(text: string): string {
-  return /^[\w -]{1,128}$/.test(text) ? text.replaceAll(/[ -]/g, '').toUpperCase() : text
-}
+const keyOf = memoize(1_000, (text) => ({
+  key: /^[\w -]{1,128}$/.test(text) ? text.replaceAll(/[ -]/g, '').toUpperCase() : text,
+}))

@@ -1,12 +1,12 @@
-import type { ReferralDatabase } from '../_shared/database.ts'
+import type { DataApi } from '../_shared/data-api.ts'
 import type { Campaign } from './campaign.ts'
 import type { Platform } from './device.ts'
 import { createLimiter } from './limiter.ts'
 import type { Visitor } from './visitor.ts'
 
 type Settings = {
-  /** A client with the secret key, which recording needs. */
-  operator: ReferralDatabase
+  /** Calls with the secret key, which recording needs. */
+  operator: DataApi
   /** Keeps the instance alive until the promise is settled. */
   waitUntil: (promise: Promise<void>) => void
   /** The clock, in milliseconds. */
@@ -39,24 +39,29 @@ export type ClickRecorder = {
 export function createClickRecorder({ operator, waitUntil, now }: Settings): ClickRecorder {
   const mayRecord = createLimiter({ ...limits, now })
   let inFlight = 0
+  let hasTimers = false
 
   async function record(id: string, click: Click): Promise<void> {
-    // Wait one turn of the event loop, so that the response is sent first.
-    await new Promise((resolve) => setTimeout(resolve))
+    // Wait one turn of the event loop, so that the response is sent first. The first click of an instance does not wait,
+    // because its visitor would wait for Deno to load its timers.
+    if (hasTimers) await new Promise((resolve) => setTimeout(resolve))
     const { address } = click.visitor
     const { channel, utm } = click.campaign
-    const { error } = await operator
-      .rpc('record_click', {
-        code: click.code,
-        click_id: id,
-        user_agent: click.userAgent.slice(0, 512),
-        platform: click.platform,
-        utm,
-        ...(address && { address }),
-        ...(channel && { channel }),
-      })
-      .abortSignal(AbortSignal.timeout(timeout))
+    const stored = {
+      code: click.code,
+      click_id: id,
+      user_agent: click.userAgent.slice(0, 512),
+      platform: click.platform,
+      utm,
+      ...(address && { address }),
+      ...(channel && { channel }),
+    }
+    const { error } = await operator('record_click', stored, timeout)
     if (error) console.error(`record_click failed: ${error.code || 'no response'}`)
+    if (!hasTimers)
+      setTimeout(() => {
+        hasTimers = true
+      })
   }
 
   return {

@@ -1,4 +1,4 @@
-import type { ReferralDatabase } from '../_shared/database.ts'
+import type { DataApi } from '../_shared/data-api.ts'
 import { createCachedLookup } from './cached-lookup.ts'
 import { type Destination, destinationsOf } from './destinations.ts'
 import type { Platform } from './device.ts'
@@ -17,16 +17,12 @@ export type Code = {
 }
 
 /** Looks up codes by the text in a link. If `isLocal`, they lead to pages on the visitor’s own machine, too. */
-export function createCodeLookup(database: ReferralDatabase, now: () => number, isLocal: boolean) {
+export function createCodeLookup(database: DataApi, now: () => number, isLocal: boolean) {
   return createCachedLookup<Code>({
     now,
     fetchRow: async (text, timeout) => {
-      // By POST, because a code is arbitrary text and must arrive unchanged.
-      const { data } = await database
-        .rpc('resolve_code', { code: text })
-        .abortSignal(AbortSignal.timeout(timeout))
-        .throwOnError()
-        .maybeSingle()
+      const { data, error } = await database('resolve_code', { code: text }, timeout)
+      if (error) throw error
       if (!data?.code) return null
       return {
         code: data.code,

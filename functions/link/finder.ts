@@ -1,4 +1,4 @@
-import type { ReferralDatabase } from '../_shared/database.ts'
+import type { DataApi } from '../_shared/data-api.ts'
 import type { Found } from './cached-lookup.ts'
 import { type Code, createCodeLookup } from './code-lookup.ts'
 import { createLimiter } from './limiter.ts'
@@ -16,11 +16,7 @@ export type Finder = {
 }
 
 /** Looks up codes and link hosts in the database, within the limits. `isLocal`: see `createCodeLookup`. */
-export function createFinder(
-  database: ReferralDatabase,
-  now: () => number,
-  isLocal: boolean,
-): Finder {
+export function createFinder(database: DataApi, now: () => number, isLocal: boolean): Finder {
   const mayQuery = createLimiter({ ...limits, now })
   const codes = createCodeLookup(database, now, isLocal)
   const sites = createSiteLookup(database, now)

@@ -1,5 +1,5 @@
 import { about } from '../_shared/about.ts'
-import type { ReferralDatabase } from '../_shared/database.ts'
+import type { DataApi } from '../_shared/data-api.ts'
 import { errorResponse } from '../_shared/errors.ts'
 import { createClickRecorder } from './click-recorder.ts'
 import { isOwnMachine } from './destinations.ts'
@@ -12,9 +12,9 @@ import { visitorOf } from './visitor.ts'
 
 type Dependencies = {
   /** Looks up codes and hosts, with the publishable key. */
-  database: ReferralDatabase
+  database: DataApi
   /** Records clicks, with the secret key. */
-  operator: ReferralDatabase
+  operator: DataApi
   /** The fallback URL without a link host. */
   fallbackUrl: string
   /**
@@ -43,13 +43,13 @@ export function createLinkHandler({
   proxySecrets = [],
   waitUntil = () => {},
   now = Date.now,
-}: Dependencies): (request: Request) => Promise<Response> {
+}: Dependencies): (request: Request) => Response | Promise<Response> {
   const finder = createFinder(database, now, isOwnMachine(new URL(origin)))
   const clicks = createClickRecorder({ operator, waitUntil, now })
   const redirect = createRedirector({ finder, clicks, fallbackUrl })
   const { qr, context, association } = createResources({ finder, origin, now })
 
-  return async (request) => {
+  return (request) => {
     const { kind, slug, text, query } = routeOf(request.url)
     const isPublic = kind !== 'redirect'
     if (request.method === 'OPTIONS' && isPublic) return preflight()

@@ -1,24 +1,22 @@
-import { z } from 'zod'
-import { connect } from '../_shared/database.ts'
-import { apiKeys, firstOf, readEnvironment } from '../_shared/environment.ts'
+import { connectDataApi } from '../_shared/data-api.ts'
+import { firstOf, optional, readEnvironment, required } from '../_shared/environment.ts'
 import { secretKey, secretKeyDescription } from '../_shared/secret-key.ts'
+import { defaultKey, listOf, text, webAddress } from '../_shared/variables.ts'
 import { waitUntil } from '../_shared/wait-until.ts'
 import { createLinkHandler } from './handler.ts'
 
 const environment = readEnvironment(
   {
-    SUPABASE_URL: z.url(),
-    SUPABASE_PUBLISHABLE_KEYS: apiKeys.optional(),
-    SUPABASE_PUBLISHABLE_KEY: z.string().min(1).optional(),
-    SUPABASE_SECRET_KEYS: apiKeys.pipe(secretKey).optional().describe(secretKeyDescription),
-    SUPABASE_SECRET_KEY: secretKey.optional().describe(secretKeyDescription),
-    LINK_FALLBACK_URL: z.url({ protocol: /^https$/ }),
+    SUPABASE_URL: required(webAddress),
+    SUPABASE_PUBLISHABLE_KEYS: optional(defaultKey(text)),
+    SUPABASE_PUBLISHABLE_KEY: optional(text),
+    SUPABASE_SECRET_KEYS: optional(defaultKey(secretKey), secretKeyDescription),
+    SUPABASE_SECRET_KEY: optional(secretKey, secretKeyDescription),
+    LINK_FALLBACK_URL: required((url) =>
+      url.startsWith('https://') ? webAddress(url) : undefined,
+    ),
     // One secret, or several separated by commas while one replaces another.
-    LINK_PROXY_SECRET: z
-      .string()
-      .transform((list) => list.split(',').map((secret) => secret.trim()))
-      .pipe(z.array(z.string().min(32)).min(1))
-      .optional(),
+    LINK_PROXY_SECRET: optional(listOf((secret) => (secret.length >= 32 ? secret : undefined))),
   },
   (name) => Deno.env.get(name),
 )
@@ -35,8 +33,8 @@ const operatorKey = firstOf(
 
 Deno.serve(
   createLinkHandler({
-    database: connect(environment.SUPABASE_URL, publishableKey),
-    operator: connect(environment.SUPABASE_URL, operatorKey),
+    database: connectDataApi(environment.SUPABASE_URL, publishableKey),
+    operator: connectDataApi(environment.SUPABASE_URL, operatorKey),
     fallbackUrl: environment.LINK_FALLBACK_URL,
     origin: `${new URL(environment.SUPABASE_URL).origin}/functions/v1`,
     proxySecrets: environment.LINK_PROXY_SECRET ?? [],

@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache'
+import { createRecent } from './recent.ts'
 
 type Settings = {
   /** The most calls per minute, for one network and for all networks together. */
@@ -19,7 +19,7 @@ const networks = 10_000
  * visitor without an address only the instance’s limit applies.
  */
 export function createLimiter({ perNetwork, perInstance, now }: Settings) {
-  const windows = new LRUCache<string, { count: number; until: number }>({ max: networks })
+  const windows = createRecent<{ count: number; until: number }>(networks)
   const instance = { count: 0, until: 0 }
 
   const passes = (window: { count: number; until: number }, limit: number) => {

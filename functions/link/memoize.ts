@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache'
+import { createRecent } from './recent.ts'
 
 /**
  * Returns the function with a cache of its latest results, `maxResults` at most. For a pure function that costs more than
@@ -8,7 +8,7 @@ export function memoize<Result extends object>(
   maxResults: number,
   work: (text: string) => Result,
 ): (text: string) => Result {
-  const results = new LRUCache<string, Result>({ max: maxResults })
+  const results = createRecent<Result>(maxResults)
   return (text) => {
     const cached = results.get(text)
     if (cached) return cached

@@ -1,6 +1,3 @@
-import { encode as encodePng } from 'fast-png'
-import { encode as encodeQr, renderSVG } from 'uqr'
-
 export type QrFormat = 'svg' | 'png'
 
 /** The edge of the image in pixels, and the quiet zone in modules. The standard requires four. */
@@ -26,18 +23,24 @@ export function qrSettingsOf(query: string): QrSettings | null {
   return size === null || margin === null ? null : { size, margin }
 }
 
-/** Draws a QR code of the text, with error correction M. */
-export function drawQr(format: QrFormat, text: string, settings: QrSettings): BodyInit {
+/** Draws a QR code of the text, with error correction M. The first drawing loads what draws it: no redirect waits for that. */
+export function drawQr(format: QrFormat, text: string, settings: QrSettings): Promise<BodyInit> {
   return format === 'svg' ? drawSvg(text, settings) : drawPng(text, settings)
 }
 
-function drawSvg(text: string, { size, margin }: QrSettings): string {
+async function drawSvg(text: string, { size, margin }: QrSettings): Promise<string> {
+  const { renderSVG } = await import('uqr')
   const svg = renderSVG(text, { ecc: 'M', border: margin, pixelSize: 1 })
   return svg.replace('<svg ', `<svg width="${size}" height="${size}" shape-rendering="crispEdges" `)
 }
 
 /** Modules are whole pixels, as large as fit. The remaining pixels widen the quiet zone. */
-function drawPng(text: string, { size, margin }: QrSettings): Uint8Array<ArrayBuffer> {
+async function drawPng(text: string, settings: QrSettings): Promise<Uint8Array<ArrayBuffer>> {
+  const [{ encode: encodeQr }, { encode: encodePng }] = await Promise.all([
+    import('uqr'),
+    import('fast-png'),
+  ])
+  const { size, margin } = settings
   const { data: modules, size: count } = encodeQr(text, { ecc: 'M', border: 0 })
   const scale = Math.max(1, Math.floor(size / (count + 2 * margin)))
   const offset = Math.floor((size - scale * count) / 2)

@@ -1,10 +1,12 @@
-import { rowOf } from './cached-lookup.ts'
+import { type Found, rowOf } from './cached-lookup.ts'
 import { campaignOf } from './campaign.ts'
 import type { ClickRecorder } from './click-recorder.ts'
+import type { Code } from './code-lookup.ts'
 import type { CodeRequest } from './code-request.ts'
 import { deviceOf, isPrefetch } from './device.ts'
 import type { Finder } from './finder.ts'
-import { redirect } from './responses.ts'
+import { redirect, redirectAgain } from './responses.ts'
+import type { Site } from './site-lookup.ts'
 
 type Dependencies = {
   finder: Finder
@@ -19,16 +21,15 @@ type Dependencies = {
  * now. Only then does the location carry the click’s id.
  */
 export function createRedirector({ finder, clicks, fallbackUrl }: Dependencies) {
-  return async ({ request, text, query, visitor }: CodeRequest): Promise<Response> => {
-    // Both look-ups start at once, so that a visitor waits for one time-out of the database, not for two.
-    const site = visitor.host === null ? null : finder.siteOf(visitor)
-    const found = text === null ? { row: null } : finder.codeOf(text, visitor)
-    const code = rowOf(found instanceof Promise ? await found : found)
+  const toFallback = (site: Found<Site> | null) =>
+    redirectAgain((site && rowOf(site)?.web) ?? fallbackUrl)
+
+  function toCode({ request, query, visitor }: CodeRequest, code: Code | null): Response | null {
     const { headers, method } = request
     const userAgent = headers.get('user-agent') ?? ''
     const { platform, person } = deviceOf(userAgent, headers)
     const destination = code?.destinations[platform]
-    if (!destination) return redirect((site && rowOf(await site)?.web) ?? fallbackUrl)
+    if (!code || !destination) return null
 
     const campaign = campaignOf(query)
     // The cheapest check comes first, so that a flood costs little.
@@ -36,6 +37,18 @@ export function createRedirector({ finder, clicks, fallbackUrl }: Dependencies) 
     const click = counts
       ? clicks.record({ code: code.code, userAgent, platform, visitor, campaign })
       : null
-    return redirect(destination({ click, utm: campaign.utm }))
+    const location = destination({ click, utm: campaign.utm })
+    return click ? redirect(location) : redirectAgain(location)
+  }
+
+  // Without a promise where nothing is waited for.
+  return (request: CodeRequest): Response | Promise<Response> => {
+    const { text, visitor } = request
+    // Both look-ups start at once, so that a visitor waits for one time-out of the database, not for two.
+    const site = visitor.host === null ? null : finder.siteOf(visitor)
+    const lead = (found: Found<Code>) =>
+      toCode(request, rowOf(found)) ?? (site ? site.then(toFallback) : toFallback(null))
+    const found = text === null ? { row: null } : finder.codeOf(text, visitor)
+    return found instanceof Promise ? found.then(lead) : lead(found)
   }
 }

@@ -32,7 +32,7 @@ export function createResources({ finder, origin, now }: Dependencies) {
 
   async function withCode(
     { text, visitor }: CodeRequest,
-    respond: (code: Code) => Response,
+    respond: (code: Code) => Response | Promise<Response>,
   ): Promise<Response> {
     const found = text === null ? { row: null } : await finder.codeOf(text, visitor)
     if (found === 'limited') return refuse('rate_limited', 60)
@@ -45,11 +45,11 @@ export function createResources({ finder, origin, now }: Dependencies) {
     qr: async (format: QrFormat, request: CodeRequest): Promise<Response> => {
       const settings = qrSettingsOf(request.query)
       if (!settings) return refuse('invalid_qr_settings')
-      return withCode(request, (code) => {
+      return withCode(request, async (code) => {
         if (!mayDraw(request.visitor.network)) return refuse('rate_limited', 60)
         const base = code.origin ? `${code.origin}/link` : `${origin}/${request.slug}`
         const url = `${base}/${encodeURIComponent(code.code)}?via=qr`
-        return content(drawQr(format, url, settings), types[format], lifetimes.qr)
+        return content(await drawQr(format, url, settings), types[format], lifetimes.qr)
       })
     },
 

@@ -1,4 +1,5 @@
 import { errorResponse, type FunctionErrorCode } from '../_shared/errors.ts'
+import { memoize } from './memoize.ts'
 
 const commonHeaders = { 'referrer-policy': 'no-referrer', 'x-robots-tag': 'noindex' }
 
@@ -17,6 +18,12 @@ export function redirect(location: string): Response {
     },
   })
 }
+
+/**
+ * The same for a location that many visitors get, because it carries no click. The response has no body, so it can be sent any
+ * number of times.
+ */
+export const redirectAgain = memoize(1_000, redirect)
 
 /** Content that caches may store for `seconds`. It varies by link host, which a proxy names. */
 export function content(body: BodyInit, type: string, seconds: number): Response {

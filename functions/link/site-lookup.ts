@@ -1,4 +1,4 @@
-import type { ReferralDatabase } from '../_shared/database.ts'
+import type { DataApi } from '../_shared/data-api.ts'
 import { createCachedLookup } from './cached-lookup.ts'
 import { safeUrl } from './destinations.ts'
 
@@ -12,15 +12,12 @@ export type Site = {
 }
 
 /** Looks up the organisation that owns a link host. */
-export function createSiteLookup(database: ReferralDatabase, now: () => number) {
+export function createSiteLookup(database: DataApi, now: () => number) {
   return createCachedLookup<Site>({
     now,
     fetchRow: async (host, timeout) => {
-      const { data } = await database
-        .rpc('link_site', { host })
-        .abortSignal(AbortSignal.timeout(timeout))
-        .throwOnError()
-        .maybeSingle()
+      const { data, error } = await database('link_site', { host }, timeout)
+      if (error) throw error
       if (!data?.link_origin) return null
       return {
         web: safeUrl(data.web_destination)?.href ?? null,

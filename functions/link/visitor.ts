@@ -1,4 +1,3 @@
-import ipaddr from 'ipaddr.js'
 import { memoize } from './memoize.ts'
 
 export type Visitor = {
@@ -28,13 +27,34 @@ type Address = Pick<Visitor, 'address' | 'network'>
 const noAddress: Address = { address: null, network: null }
 
 const addressOf = memoize(1_000, (text): Address => {
-  const isAddress = ipaddr.IPv4.isValidFourPartDecimal(text) || ipaddr.IPv6.isValid(text)
-  if (!isAddress) return noAddress
-  const parsed = ipaddr.process(text)
-  const address = parsed.toString()
-  if (parsed.kind() === 'ipv4') return { address, network: address }
-  return { address, network: `${parsed.toByteArray().slice(0, 8).join('.')}/64` }
+  if (ipv4.test(text)) return { address: text, network: text }
+  // The address parser of the platform knows every spelling, and writes each address in one.
+  const host = /^[\da-f:.]+$/i.test(text) && URL.parse(`http://[${text}]`)?.hostname
+  if (!host) return noAddress
+  const groups = groupsOf(host.slice(1, -1))
+  const mapped = groups.slice(0, 6).join(':') === '0:0:0:0:0:ffff'
+  if (mapped) {
+    const address = groups.slice(6).flatMap(bytesOf).join('.')
+    return { address, network: address }
+  }
+  return { address: host.slice(1, -1), network: `${groups.slice(0, 4).join(':')}::/64` }
 })
+
+/** Four numbers up to 255, without zeros before them, which some read as octal. */
+const ipv4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/
+
+/** The eight groups of an IPv6 address, of which `::` stands for those that are zero. */
+function groupsOf(address: string): string[] {
+  const [before = [], after = []] = address
+    .split('::')
+    .map((part) => part.split(':').filter(Boolean))
+  return [...before, ...Array(8 - before.length - after.length).fill('0'), ...after]
+}
+
+function bytesOf(group: string): number[] {
+  const number = Number.parseInt(group, 16)
+  return [number >> 8, number & 255]
+}
 
 function hostOf(text: string | null): string | null {
   const host = text?.toLowerCase() ?? ''

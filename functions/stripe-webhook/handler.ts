@@ -1,5 +1,5 @@
 import { about } from '../_shared/about.ts'
-import type { ReferralDatabase } from '../_shared/database.ts'
+import type { DataApi } from '../_shared/data-api.ts'
 import { errorResponse } from '../_shared/errors.ts'
 import { readBody } from './body.ts'
 import { parkEvent, type ReducedEvent, reduceEvent } from './event.ts'
@@ -8,7 +8,7 @@ import { verifySignature } from './signature.ts'
 import { isThinEvent } from './thin-event.ts'
 
 type Dependencies = {
-  database: ReferralDatabase
+  database: DataApi
   /** The signing secrets, `whsec_…`; more than one while a secret is replaced. */
   secrets: readonly string[]
   /** Whether this endpoint takes live events (true) or test events (false). */
@@ -58,23 +58,23 @@ export function createWebhookHandler(
 
 const ignored = () => Response.json({ status: 'ignored' })
 
-type Store = { database: ReferralDatabase; settle: Settler }
+type Store = { database: DataApi; settle: Settler }
 
 async function store({ database, settle }: Store, event: ReducedEvent): Promise<Response> {
   for (const pause of [...pauses, null]) {
-    const { data, error } = await database
-      .rpc('ingest_stripe_event', { event: { ...event } as never })
-      .single()
-    if (!error) {
+    const args = { event: { ...event } as never }
+    const { data, error } = await database('ingest_stripe_event', args)
+    if (data) {
       if (data.status === 'parked') console.warn(parkedLine(event))
       if (data.unsettled) settle(event.account ?? '')
       return Response.json({ status: data.status })
     }
+    const code = error?.code ?? ''
     // A value that breaks a constraint, or (class 22) is out of range.
-    if (!event.parked && (error.code === 'invalid_event' || /^22/.test(error.code)))
+    if (!event.parked && (code === 'invalid_event' || /^22/.test(code)))
       return store({ database, settle }, parkEvent(event, 'refused by the database'))
-    if (pause === null || !['40001', '40P01', 'busy'].includes(error.code)) {
-      console.error(`ingest_stripe_event failed: ${error.code || 'no response'}`)
+    if (pause === null || !['40001', '40P01', 'busy'].includes(code)) {
+      console.error(`ingest_stripe_event failed: ${code || 'no response'}`)
       break
     }
     await new Promise((resolve) => setTimeout(resolve, pause))

@@ -1,18 +1,18 @@
-import { z } from 'zod'
-import { connect } from '../_shared/database.ts'
-import { apiKeys, firstOf, readEnvironment } from '../_shared/environment.ts'
+import { connectDataApi } from '../_shared/data-api.ts'
+import { firstOf, optional, readEnvironment, required } from '../_shared/environment.ts'
 import { secretKey, secretKeyDescription } from '../_shared/secret-key.ts'
+import { defaultKey, truth, webAddress } from '../_shared/variables.ts'
 import { waitUntil } from '../_shared/wait-until.ts'
 import { createWebhookHandler } from './handler.ts'
-import { signingSecrets } from './signing-secrets.ts'
+import { signingSecrets, signingSecretsDescription } from './signing-secrets.ts'
 
 const environment = readEnvironment(
   {
-    SUPABASE_URL: z.url(),
-    SUPABASE_SECRET_KEYS: apiKeys.pipe(secretKey).optional().describe(secretKeyDescription),
-    SUPABASE_SECRET_KEY: secretKey.optional().describe(secretKeyDescription),
-    STRIPE_WEBHOOK_SECRET: signingSecrets,
-    STRIPE_LIVEMODE: z.stringbool({ truthy: ['true'], falsy: ['false'] }),
+    SUPABASE_URL: required(webAddress),
+    SUPABASE_SECRET_KEYS: optional(defaultKey(secretKey), secretKeyDescription),
+    SUPABASE_SECRET_KEY: optional(secretKey, secretKeyDescription),
+    STRIPE_WEBHOOK_SECRET: required(signingSecrets, signingSecretsDescription),
+    STRIPE_LIVEMODE: required(truth, 'true or false'),
   },
   (name) => Deno.env.get(name),
 )
@@ -24,7 +24,7 @@ const key = firstOf(
 
 Deno.serve(
   createWebhookHandler({
-    database: connect(environment.SUPABASE_URL, key),
+    database: connectDataApi(environment.SUPABASE_URL, key),
     secrets: environment.STRIPE_WEBHOOK_SECRET,
     livemode: environment.STRIPE_LIVEMODE,
     waitUntil,

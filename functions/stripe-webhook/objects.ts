@@ -1,5 +1,4 @@
 /** The schema of each Stripe object, under Stripe's field names. Other fields are dropped. */
-import { z } from 'zod'
 import {
   amount,
   clientReference,
@@ -10,73 +9,84 @@ import {
   metadata,
   timestamp,
 } from './forms.ts'
-
-const customer = z
-  .union([customerId, z.object({ id: customerId }).transform((object) => object.id)])
-  .nullish()
-  .transform((value) => value ?? null)
+import {
+  checked,
+  either,
+  list,
+  maybe,
+  object,
+  oneOf,
+  orElse,
+  orNull,
+  refuse,
+  type Shape,
+  turned,
+} from './shape.ts'
 
 /** The id of another object, also if Stripe sends that object expanded. */
-const reference = z
-  .union([id, z.object({ id }).transform((object) => object.id)])
-  .nullish()
-  .transform((value) => value ?? null)
+const required = (id: Shape<string>) =>
+  either(
+    id,
+    turned(object({ id }), (expanded) => expanded.id),
+  )
+
+/** The same, where there can be no such object. */
+const referenceOf = (id: Shape<string>) => turned(maybe(required(id)), (value) => value ?? null)
+const customer = referenceOf(customerId)
+const reference = referenceOf(id)
+const requiredReference = required(id)
 
 /** https://docs.stripe.com/api/checkout/sessions/object */
-export const checkoutSession = z
-  .object({
+export const checkoutSession = checked(
+  object({
     id,
     created: timestamp,
-    mode: z.enum(['payment', 'setup', 'subscription']),
-    payment_status: z.enum(['no_payment_required', 'paid', 'unpaid']),
-    currency: currency.nullable(),
-    amount_total: amount.nullable(),
-    total_details: z.object({ amount_tax: amount }).nullish(),
+    mode: oneOf('payment', 'setup', 'subscription'),
+    payment_status: oneOf('no_payment_required', 'paid', 'unpaid'),
+    currency: orNull(currency),
+    amount_total: orNull(amount),
+    total_details: maybe(object({ amount_tax: amount })),
     customer,
     customer_account: reference,
     payment_intent: reference,
     payment_link: reference,
     subscription: reference,
     invoice: reference,
-    discounts: z.array(z.object({ promotion_code: reference })).nullish(),
+    discounts: maybe(list(object({ promotion_code: reference }))),
     client_reference_id: clientReference,
     metadata,
-  })
+  }),
   // A payment is known by its amount and currency.
-  .superRefine((session, context) => {
-    if (session.mode !== 'payment') return
-    for (const name of ['currency', 'amount_total'] as const)
-      if (session[name] === null) context.addIssue({ code: 'custom', path: [name] })
-  })
+  (session) =>
+    session.mode === 'payment'
+      ? (['currency', 'amount_total'] as const).filter((name) => session[name] === null)
+      : [],
+)
 
 /** https://docs.stripe.com/api/invoices/object */
-export const invoice = z.object({
+export const invoice = object({
   id,
   created: timestamp,
   currency,
   amount_paid: amount,
   total: amount,
-  total_excluding_tax: amount.nullish(),
-  status_transitions: z.object({ paid_at: timestamp.nullable() }).nullish(),
+  total_excluding_tax: maybe(amount),
+  status_transitions: maybe(object({ paid_at: orNull(timestamp) })),
   customer,
   customer_account: reference,
-  parent: z
-    .object({
-      subscription_details: z.object({ subscription: reference, metadata }).nullish(),
-    })
-    .nullish(),
+  parent: maybe(
+    object({ subscription_details: maybe(object({ subscription: reference, metadata })) }),
+  ),
   metadata,
 })
 
 /** https://docs.stripe.com/api/payment_intents/object */
-export const paymentIntent = z.object({
+export const paymentIntent = object({
   id,
   created: timestamp,
   currency,
   amount_received: amount,
-  amount_details: z
-    .object({ tax: z.object({ total_tax_amount: amount.nullish() }).nullish() })
-    .nullish(),
+  amount_details: maybe(object({ tax: maybe(object({ total_tax_amount: maybe(amount) })) })),
   customer,
   customer_account: reference,
   latest_charge: reference,
@@ -84,12 +94,12 @@ export const paymentIntent = z.object({
 })
 
 /** https://docs.stripe.com/api/invoice-payment/object */
-export const invoicePayment = z.object({
+export const invoicePayment = object({
   id,
-  invoice: reference.pipe(id),
-  amount_paid: amount.nullable(),
-  payment: z.object({
-    type: z.enum(['charge', 'payment_intent', 'payment_record']),
+  invoice: requiredReference,
+  amount_paid: orNull(amount),
+  payment: object({
+    type: oneOf('charge', 'payment_intent', 'payment_record'),
     payment_intent: reference,
     charge: reference,
   }),
@@ -99,23 +109,23 @@ export const invoicePayment = z.object({
 const ofPayment = { payment_intent: reference, charge: reference }
 
 /** https://docs.stripe.com/api/refunds/object */
-export const refund = z.object({
+export const refund = object({
   id,
   amount,
-  status: z.enum(['pending', 'requires_action', 'succeeded', 'failed', 'canceled']).nullable(),
+  status: orNull(oneOf('pending', 'requires_action', 'succeeded', 'failed', 'canceled')),
   ...ofPayment,
 })
 
 /** https://docs.stripe.com/api/charges/object */
-export const charge = z.object({ id, payment_intent: reference })
+export const charge = object({ id, payment_intent: reference })
 
 /** https://docs.stripe.com/api/disputes/object */
-export const dispute = z.object({
+export const dispute = object({
   id,
   created: timestamp,
   amount,
   currency,
-  status: z.enum([
+  status: oneOf(
     'appeal_needs_response',
     'appeal_under_review',
     'lost',
@@ -126,41 +136,44 @@ export const dispute = z.object({
     'warning_needs_response',
     'warning_under_review',
     'won',
-  ]),
-  balance_transactions: z.array(z.object({ id, amount, currency })),
+  ),
+  balance_transactions: list(object({ id, amount, currency })),
   payment_intent: reference,
-  charge: reference.pipe(id),
+  charge: requiredReference,
 })
 
 /** https://docs.stripe.com/api/radar/early_fraud_warnings/object */
-export const warning = z.object({
+export const warning = object({
   id,
   created: timestamp,
   payment_intent: reference,
-  charge: reference.pipe(id),
+  charge: requiredReference,
 })
 
 /** https://docs.stripe.com/api/credit_notes/object */
-export const creditNote = z.object({
+export const creditNote = object({
   id,
-  status: z.enum(['issued', 'void']),
-  invoice: reference.pipe(id),
-  out_of_band_amount: amount.nullable(),
-  refunds: z.array(
-    z
-      .object({
-        refund: reference,
-        amount_refunded: amount,
-        // Null, or absent before clover, where it is an ordinary refund.
-        type: z.enum(['refund', 'payment_record_refund']).nullish(),
-      })
-      .refine(({ refund, type }) => refund !== null || type, { path: ['type'] })
-      .transform((part) => ({ ...part, type: part.type ?? 'refund' })),
+  status: oneOf('issued', 'void'),
+  invoice: requiredReference,
+  out_of_band_amount: orNull(amount),
+  refunds: list(
+    turned(
+      checked(
+        object({
+          refund: reference,
+          amount_refunded: amount,
+          // Null, or absent before clover, where it is an ordinary refund.
+          type: maybe(oneOf('refund', 'payment_record_refund')),
+        }),
+        ({ refund, type }) => (refund === null && !type ? ['type'] : []),
+      ),
+      (part) => ({ ...part, type: part.type ?? 'refund' }),
+    ),
   ),
 })
 
 /** https://docs.stripe.com/api/discounts/object */
-export const discount = z.object({
+export const discount = object({
   id,
   start: timestamp,
   customer,
@@ -169,12 +182,12 @@ export const discount = z.object({
 })
 
 /** https://docs.stripe.com/api/promotion_codes/object */
-export const promotionCode = z.object({ id, metadata })
+export const promotionCode = object({ id, metadata })
 
 /** What a promotion code's event says of before, where it says so: the code it belonged to, or none. */
-export const previousPromotionCode = z.object({
-  metadata: z
-    .looseObject({})
-    .refine((metadata) => 'referral_code' in metadata)
-    .pipe(z.object({ referral_code: code.nullable().catch(null) })),
+export const previousPromotionCode = object({
+  metadata: (value, path, faults) =>
+    'referral_code' in Object(value)
+      ? object({ referral_code: orElse(code, null) })(value, path, faults)
+      : refuse(path, faults),
 })

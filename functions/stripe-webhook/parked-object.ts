@@ -1,5 +1,5 @@
-import type { z } from 'zod'
 import { clientReference, metadata } from './forms.ts'
+import { read, type Shape } from './shape.ts'
 
 type Scalar = string | number | boolean
 type Form = (value: Scalar) => boolean
@@ -41,7 +41,7 @@ export const forms: ReadonlyMap<string, Form> = new Map([
 ])
 
 /** The app's own text: what a known version keeps of it. */
-export const ownText: ReadonlyMap<string, z.ZodType> = new Map<string, z.ZodType>([
+export const ownText: ReadonlyMap<string, Shape<unknown>> = new Map<string, Shape<unknown>>([
   ['client_reference_id', clientReference],
   ['metadata', metadata],
 ])
@@ -63,8 +63,10 @@ function fieldsOf(object: object, depth: number): object {
     Object.entries(object).flatMap(([name, value]) => {
       const form = forms.get(name)
       if (form) return [[name, keep(value, form, depth + 1)]]
-      const own = ownText.get(name)?.safeParse(value)
-      return own ? [[name, own.success ? own.data : false]] : []
+      const own = ownText.get(name)
+      if (!own) return []
+      const { data, faults } = read(own, value)
+      return [[name, faults ? false : data]]
     }),
   )
 }

@@ -1,4 +1,4 @@
-import type { ReferralDatabase } from '../_shared/database.ts'
+import type { DataApi } from '../_shared/data-api.ts'
 
 /** How long one delivery goes on settling, in milliseconds. What is left then is the next delivery’s, or the jobs’. */
 const patience = 3000
@@ -10,7 +10,7 @@ export type Settler = (stripeAccount: string) => void
  * nothing is left. A failure is logged and loses nothing: `run_maintenance` settles what is left.
  */
 export function createSettler(
-  database: ReferralDatabase,
+  database: DataApi,
   waitUntil: (promise: Promise<void>) => void,
 ): Settler {
   /** The accounts that are being settled, and whether that was asked for again meanwhile. */
@@ -21,11 +21,11 @@ export function createSettler(
     try {
       for (let more = true; more && Date.now() < until; ) {
         askedAgain.set(stripeAccount, false)
-        const { data, error } = await database
-          .rpc('settle_stripe_events', { stripe_account: stripeAccount })
-          .single()
+        const { data, error } = await database('settle_stripe_events', {
+          stripe_account: stripeAccount,
+        })
         if (error) console.error(`settle_stripe_events failed: ${error.code || 'no response'}`)
-        more = error ? error.code === 'busy' : data.more || askedAgain.get(stripeAccount) === true
+        more = error ? error.code === 'busy' : data?.more || askedAgain.get(stripeAccount) === true
       }
     } finally {
       askedAgain.delete(stripeAccount)

@@ -16,11 +16,13 @@ type Settings = {
   environment: Record<string, string>
   /** The variables that a function of this package reads. The project's own functions read all that are given. */
   allowed?: readonly string[] | undefined
+  /** Whether it ends when this process does; it does unless this is false. */
+  endsWithParent?: boolean
 }
 
 /** Starts the function. It listens on the port of 127.0.0.1, and says so. */
 export function spawnDeno(edgeFunction: EdgeFunction, settings: Settings): ChildProcess {
-  const { project, home, port, environment, allowed } = settings
+  const { project, home, port, environment, allowed, endsWithParent = true } = settings
   const given = Object.entries(environment).filter(([name]) => allowed?.includes(name) ?? true)
   return spawn(
     denoBinary(),
@@ -32,7 +34,7 @@ export function spawnDeno(edgeFunction: EdgeFunction, settings: Settings): Child
         ? ['--cached-only', '--node-modules-dir=manual']
         : ['--node-modules-dir=none']),
       ...configuration(edgeFunction),
-      preload('end-with-parent'),
+      ...(endsWithParent ? [preload('end-with-parent')] : []),
       ...(allowed ? narrow(settings, allowed) : wide(settings)),
       allowed ? edgeFunction.entrypoint : withDefaultExport(edgeFunction, home),
     ],

@@ -25,15 +25,13 @@ const specifier = (name: string) => `npm:${name}@${devDependencies[name]}`
 
 describe('a bundle', () => {
   test.for([
-    [
-      'referbase-link',
-      ['@supabase/supabase-js', 'fast-png', 'ipaddr.js', 'isbot', 'lru-cache', 'uqr', 'zod'],
-    ],
-    ['referbase-stripe-webhook', ['@supabase/supabase-js', 'stripe', 'zod']],
+    ['referbase-link', ['fast-png', 'isbot', 'uqr']],
+    ['referbase-stripe-webhook', []],
   ] as const)('%s imports these libraries by version, and nothing else', ([name, libraries]) => {
     const text = textOf(name)
     const imported = [...text.matchAll(/\b(?:from|import)\s*\(?\s*["'](.+?)["']/g)]
-    expect(imported.map(([, from]) => from).sort()).toEqual(libraries.map(specifier).sort())
+    const found = [...new Set(imported.map(([, from]) => from))].sort()
+    expect(found).toEqual(libraries.map(specifier).sort())
   })
 
   test('is refused where functions/deno.json does not have an import', async () => {

@@ -1,6 +1,6 @@
 import Stripe from 'stripe'
 import { describe, expect, inject, test } from 'vitest'
-import { connect } from '../../functions/_shared/database.ts'
+import { connectDataApi } from '../../functions/_shared/data-api.ts'
 import { version } from '../../functions/_shared/version.ts'
 import { createWebhookHandler } from '../../functions/stripe-webhook/handler.ts'
 import type { RawEvent } from '../fixtures/stripe/about.ts'
@@ -249,7 +249,7 @@ describe('the endpoint', () => {
   })
 
   const handlerWith = (database: string, key: string, secrets: string[]) =>
-    createWebhookHandler({ database: connect(database, key), secrets, livemode: false })
+    createWebhookHandler({ database: connectDataApi(database, key), secrets, livemode: false })
   const request = async (event: RawEvent, secret: string) => {
     const body = JSON.stringify(event)
     const headers = { 'stripe-signature': await signed(body, secret) }

@@ -1,6 +1,6 @@
 /** The books: everything that was said of one Stripe account in one mode. Nothing in one book touches another. */
-import type { z } from 'zod'
 import type * as objects from '../../functions/stripe-webhook/objects.ts'
+import type { Kept } from '../../functions/stripe-webhook/shape.ts'
 import type { RecordedFact, StripeEvent, Time, World } from './world.ts'
 import { second } from './world.ts'
 
@@ -21,7 +21,7 @@ type Kind = keyof Objects
 
 /** An object as an event showed it, when and by which event. */
 type Shown<Name extends Kind> = {
-  object: z.infer<Objects[Name]>
+  object: Kept<Objects[Name]>
   at: Time
   by: string
   /** What a promotion code's event says of before. */

@@ -1,7 +1,9 @@
 import { globSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import Stripe from 'stripe'
 import { expect, test } from 'vitest'
 import { version } from '../../functions/_shared/version.ts'
+import { versions } from '../../functions/stripe-webhook/event.ts'
 import { missingEntries, unverifiedEntries } from '../../scripts/lock.ts'
 import { functionEnvironment } from '../../scripts/stack/functions.ts'
 import { readProject } from '../../scripts/stack/project.ts'
@@ -21,6 +23,10 @@ test('the edge functions import exactly the versions that package.json has', () 
 
 test('the edge functions say the version of package.json', () => {
   expect(version).toBe(manifest.version)
+})
+
+test('the newest API version that the webhook knows is that of the Stripe SDK', () => {
+  expect(versions.to).toBe(Stripe.API_VERSION.slice(0, 10))
 })
 
 test('every dependency has an exact version', () => {

@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { connectStripe } from '../../cli/stripe/client.ts'
+import { connectDataApi } from '../../functions/_shared/data-api.ts'
 import { createWebhookHandler } from '../../functions/stripe-webhook/handler.ts'
 import type { RawEvent } from '../fixtures/stripe/about.ts'
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
@@ -24,10 +25,14 @@ const terms = {
   commission: { kind: 'percent', bps: 1000 },
   recurrence: 'forever',
 }
-const { sql, database } = await ownApi()
+const { sql, environment } = await ownApi()
 const stripe = await startStripeStandIn()
 const secrets = ['whsec_operations']
-const webhook = createWebhookHandler({ database, secrets, livemode: false })
+const webhook = createWebhookHandler({
+  database: connectDataApi(environment.SUPABASE_URL, environment.SUPABASE_SECRET_KEY),
+  secrets,
+  livemode: false,
+})
 const at = Math.floor(Date.now() / 1000)
 
 /** Runs the document's program as if it had Stripe and the function; the lines that it prints. */

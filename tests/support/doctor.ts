@@ -1,7 +1,7 @@
 /** Installations for `referbase doctor`, and what it says of them. */
 import { expect, inject } from 'vitest'
+import type { ReferralDatabase } from '../../cli/database.ts'
 import type { Line } from '../../cli/doctor/line.ts'
-import type { ReferralDatabase } from '../../functions/_shared/database.ts'
 import { type Alter, startAltered } from './altered.ts'
 import { referbaseHere } from './cli.ts'
 import { ownApi } from './own-api.ts'

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, inject } from 'vitest'
-import { connect } from '../../functions/_shared/database.ts'
+import { connectDataApi } from '../../functions/_shared/data-api.ts'
 import { createLinkHandler } from '../../functions/link/handler.ts'
 import { startFunctions } from '../../scripts/stack/functions.ts'
 import { operatorOverHttp } from './http.ts'
@@ -25,8 +25,8 @@ type Settings = Partial<Parameters<typeof createLinkHandler>[0]> & { url?: strin
 export function linkHandler({ url = stack().SUPABASE_URL, ...settings }: Settings = {}) {
   const afterwards: Promise<void>[] = []
   const handler = createLinkHandler({
-    database: connect(url, stack().SUPABASE_PUBLISHABLE_KEY),
-    operator: connect(url, stack().SUPABASE_SECRET_KEY),
+    database: connectDataApi(url, stack().SUPABASE_PUBLISHABLE_KEY),
+    operator: connectDataApi(url, stack().SUPABASE_SECRET_KEY),
     fallbackUrl,
     origin: 'https://project.example.co/functions/v1',
     proxySecrets: [stack().LINK_PROXY_SECRET],

@@ -1,5 +1,5 @@
 import { createClient, type SupabaseClient } from '@supabase/supabase-js'
-import type { Database } from '../../client/database.types.ts'
+import type { Database } from '../client/database.types.ts'
 
 export type ReferralDatabase = SupabaseClient<Database, 'referral'>
 
