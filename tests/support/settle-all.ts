@@ -8,7 +8,7 @@ export type Within = <Result>(
 ) => Promise<Result>
 
 /** Whether this database settles by a call of its own. */
-export async function canSettle(sql: postgres.Sql): Promise<boolean> {
+async function canSettle(sql: postgres.Sql): Promise<boolean> {
   const rows = await sql`
     select from pg_proc
     where pronamespace = 'referral'::regnamespace and proname = 'settle_stripe_events'`
