@@ -55,8 +55,8 @@ export const signUpMutations: TextMutation[] = [
   },
   {
     name: 'sign-up: what links show',
-    in: 'resolve_code',
-    replace: 'referral_private.reserved_uses(c.org_id, coalesce(c.chain_id, c.id), auth.uid())',
+    in: 'has_free_use',
+    replace: 'referral_private.reserved_uses(p_org_id, p_chain_id, p_user_id)',
     by: '0',
   },
   {

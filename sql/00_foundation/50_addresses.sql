@@ -26,7 +26,10 @@ as $$
 declare
   v_address inet;
 begin
-  v_address := regexp_replace(p_address, '^::ffff:(?=[0-9]+[.])', '', 'i');
+  v_address := case
+    when starts_with(p_address, ':') then regexp_replace(p_address, '^::ffff:(?=[0-9]+[.])', '', 'i')
+    else p_address
+  end;
   return host(network(set_masklen(v_address, case family(v_address) when 6 then 64 else p_ipv4_length end)));
 exception
   when invalid_text_representation then

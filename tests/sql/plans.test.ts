@@ -123,8 +123,8 @@ test('with a year of clicks, those of the days in question are read, by an index
     insert into referral_private.clicks (org_id, code_id, click_id, clicked_at, counted, platform)
     select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), now() - n * interval '30 minutes', true, 'web'
     from generate_series(1, 16000) as n;
-    insert into referral_private.visitors (org_id, code_id, visitor, day, clicks)
-    select gen_random_uuid(), gen_random_uuid(), sha256(n::text::bytea), now(), 1 from generate_series(1, 10000) as n;
+    insert into referral_private.visitors (org_id, visitor, day, clicks)
+    select gen_random_uuid(), sha256(n::text::bytea), now(), 1 from generate_series(1, 10000) as n;
     insert into referral_private.click_days (org_id, code_id, day, platform, channel, clicks, stored)
     select c.org_id, c.id, now()::date - n, 'web', '', 1, 1
     from (select * from referral.codes limit 100) as c, generate_series(1, 100) as n;
