@@ -50,8 +50,8 @@ export const signUpMutations: TextMutation[] = [
   {
     name: 'sign-up: the use takes the reservation’s place',
     in: 'use_quota',
-    replace: 'delete from referral_private.sign_up_reservations as r\n  where',
-    by: 'perform from referral_private.sign_up_reservations as r\n  where',
+    replace: 'delete from referral_private.sign_up_reservations as r\n    where',
+    by: 'perform from referral_private.sign_up_reservations as r\n    where',
   },
   {
     name: 'sign-up: what links show',

@@ -2444,26 +2444,39 @@ end
 $$;
 
 -- Takes one use of a limited code, the one that this person has reserved or another. With one use left and any number
--- of callers, one of them gets it. Raises `code_limit_reached`, `code_uses_reserved`.
+-- of callers, one of them gets it. The update locks the row: what is reserved is read after it, and an error gives the
+-- use back. Raises `code_limit_reached`, `code_uses_reserved`.
 create function referral_private.use_quota(p_code referral.codes, p_user_id uuid)
 returns void
 language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
 as $$
+declare
+  v_chain_id constant uuid := coalesce(p_code.chain_id, p_code.id);
+  v_left int;
 begin
   if p_code.quota_id is null then
     return;
   end if;
-  if referral_private.lock_uses_left(p_code, p_user_id) < 1 then
-    perform referral_private.refuse_use(p_code);
-  end if;
   update referral.code_quotas as q
   set used = q.used + 1
-  where q.org_id = p_code.org_id and q.quota_id = p_code.quota_id;
-  delete from referral_private.sign_up_reservations as r
-  where r.user_id = p_user_id and r.org_id = p_code.org_id and r.chain_id = coalesce(p_code.chain_id, p_code.id);
+  where q.org_id = p_code.org_id and q.quota_id = p_code.quota_id and q.used < q.max_uses
+  returning q.max_uses - q.used into v_left;
+  if not found then
+    perform referral_private.raise_error('code_limit_reached');
+  end if;
+  if exists (
+    select from referral_private.sign_up_reservations as r where r.org_id = p_code.org_id and r.chain_id = v_chain_id
+  ) then
+    if v_left < referral_private.reserved_uses(p_code.org_id, v_chain_id, p_user_id) then
+      perform referral_private.raise_error('code_uses_reserved');
+    end if;
+    delete from referral_private.sign_up_reservations as r
+    where r.user_id = p_user_id and r.org_id = p_code.org_id and r.chain_id = v_chain_id;
+  end if;
 end
 $$;
 
@@ -4017,6 +4030,12 @@ as $$
 declare
   v_stands referral.decisions;
 begin
+  if not exists (
+    select from referral.decisions as d
+    where d.org_id = new.org_id and d.program_id = new.program_id and d.person_id = new.referee_id
+  ) then
+    return new;
+  end if;
   select * into v_stands
   from referral_private.standing_decision(new.org_id, new.program_id, new.referee_id);
   if v_stands.kind = 'reject' then
@@ -4097,15 +4116,18 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_organisation referral.organisations;
+  v_per_user int;
+  v_per_address int;
   v_address_bucket text := referral_private.address_bucket(
     (clock_timestamp() at time zone 'utc')::date, p_org_id, referral_private.client_address()
   );
 begin
-  select * into strict v_organisation from referral.organisations as o where o.id = p_org_id;
-  perform referral_private.count_within(p_org_id, 'user:' || p_user_id, v_organisation.redemptions_per_user);
+  select o.redemptions_per_user, o.redemptions_per_address into strict v_per_user, v_per_address
+  from referral.organisations as o
+  where o.id = p_org_id;
+  perform referral_private.count_within(p_org_id, 'user:' || p_user_id, v_per_user);
   if v_address_bucket is not null then
-    perform referral_private.count_within(p_org_id, v_address_bucket, v_organisation.redemptions_per_address);
+    perform referral_private.count_within(p_org_id, v_address_bucket, v_per_address);
   end if;
 end
 $$;
@@ -4172,33 +4194,41 @@ begin
 end
 $$;
 
--- The terms under which this person can redeem the code now. Raises `self_referral`, `new_users_only`, or why nobody
--- can redeem it: `program_inactive`, `code_expired`, `code_suspended`, `code_inactive`.
+-- The version of the terms under which this person can redeem the code now. Raises `self_referral`, `new_users_only`,
+-- or why nobody can redeem it: `program_inactive`, `code_expired`, `code_suspended`, `code_inactive`.
 create function referral_private.require_redeemable(p_code referral.codes, p_user_id uuid)
-returns referral.program_terms
+returns int
 language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
+  v_switched_on boolean;
   v_refusal text;
-  v_terms referral.program_terms;
+  v_version int;
+  v_terms jsonb;
 begin
   if p_user_id in (p_code.referrer_id, p_code.beneficiary_id, p_code.created_by) then
     perform referral_private.raise_error('self_referral');
   end if;
-  select referral_private.code_refusal(p_code.status, p_code.expires_at, p_code.redeemable_until, o.active and p.active)
-  into v_refusal
+  select o.active and p.active, t.version, t.terms
+  into v_switched_on, v_version, v_terms
   from referral.programs as p
   join referral.organisations as o on o.id = p.org_id
+  join referral.program_terms as t on t.org_id = p.org_id and t.program_id = p.id and t.valid_to is null
   where p.id = p_code.program_id;
+  v_refusal := referral_private.code_refusal(
+    p_code.status, p_code.expires_at, p_code.redeemable_until, v_switched_on
+  );
   if v_refusal is not null then
     perform referral_private.raise_error(v_refusal);
   end if;
-  v_terms := referral_private.terms_in_force(p_code.org_id, p_code.program_id);
-  perform referral_private.require_new_user(p_user_id, v_terms.terms);
-  return v_terms;
+  if v_terms ? 'new_users_only_days' then
+    perform referral_private.require_new_user(p_user_id, v_terms);
+  end if;
+  return v_version;
 end
 $$;
 
@@ -12117,6 +12147,31 @@ exception
 end
 $$;
 
+-- Locks a code, shared, and returns it: no redemption commits after a call that ends the code has returned. Raises
+-- `busy` where the organisation has another Stripe account by now than the one that is locked.
+create function referral_private.lock_code_to_redeem(p_code_id uuid, p_stripe_account text)
+returns referral.codes
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  v_code referral.codes;
+begin
+  select c.* into v_code
+  from referral.codes as c
+  join referral.organisations as o on o.id = c.org_id
+  where c.id = p_code_id and coalesce(o.stripe_account_id, '') = p_stripe_account
+  for share of c;
+  if not found then
+    perform referral_private.raise_error('busy');
+  end if;
+  return v_code;
+end
+$$;
+
 -- A client may say `typed` freely; every other provenance is proved by a click. Raises `invalid_argument`,
 -- `invalid_click`.
 create function referral_private.require_provenance(p_provenance text, p_click_id uuid)
@@ -12139,7 +12194,7 @@ $$;
 -- Stores a redemption, unless another session was faster: then nothing is returned. The code is locked.
 create function referral_private.insert_redemption(
   p_code referral.codes,
-  p_terms referral.program_terms,
+  p_terms_version int,
   p_user_id uuid,
   p_click referral_private.clicks,
   p_provenance text,
@@ -12159,7 +12214,7 @@ begin
     org_id, program_id, terms_version, code_id, referrer_id, referee_id, provenance, channel, click_id, clicked_at
   )
   values (
-    p_code.org_id, p_code.program_id, p_terms.version, p_code.id, p_code.referrer_id, p_user_id,
+    p_code.org_id, p_code.program_id, p_terms_version, p_code.id, p_code.referrer_id, p_user_id,
     p_provenance::referral.provenance, coalesce(p_click.channel::text, p_channel), p_click.click_id, p_click.clicked_at
   )
   on conflict do nothing
@@ -12236,30 +12291,31 @@ as $$
 declare
   v_user_id uuid := referral_private.require_person();
   v_key text := referral_private.normalise_code(p_code);
+  v_stripe_account text;
+  v_has_paid boolean;
+  v_is_payer boolean;
   v_code referral.codes;
   v_redemption referral.redemptions;
-  v_stripe_account text;
-  v_is_payer boolean;
 begin
   if v_key is null then
     perform referral_private.raise_error('invalid_code');
   end if;
-  perform referral_private.require_provenance(p_provenance, p_click_id);
-  select * into v_code from referral.codes as c where c.code_key = v_key;
+  if p_provenance is distinct from 'typed' or p_click_id is not null then
+    perform referral_private.require_provenance(p_provenance, p_click_id);
+  end if;
+  select c.id, c.referrer_id, coalesce(o.stripe_account_id, ''),
+    exists (select from referral_private.payer_users as l where l.user_id = v_user_id)
+  into v_code.id, v_code.referrer_id, v_stripe_account, v_has_paid
+  from referral.codes as c join referral.organisations as o on o.id = c.org_id
+  where c.code_key = v_key;
   if not found then
     perform referral_private.raise_error('code_not_found');
   end if;
-  perform referral_private.recognise_user(v_user_id);
-  v_stripe_account := referral_private.stripe_account_of(v_code.org_id);
-  v_is_payer := referral_private.lock_stripe_account_to_redeem(
-    v_stripe_account, array[v_user_id, v_code.referrer_id]
-  );
-  if referral_private.stripe_account_of(v_code.org_id) <> v_stripe_account then
-    perform referral_private.raise_error('busy');
+  if v_has_paid then
+    perform referral_private.recognise_user(v_user_id);
   end if;
-  -- The shared row lock keeps a redemption from committing after a call that ends the code has returned.
-  select * into strict v_code from referral.codes as c where c.id = v_code.id for share;
-
+  v_is_payer := referral_private.lock_stripe_account_to_redeem(v_stripe_account, array[v_user_id, v_code.referrer_id]);
+  v_code := referral_private.lock_code_to_redeem(v_code.id, v_stripe_account);
   select * into v_redemption
   from referral.redemptions as r
   where r.org_id = v_code.org_id and r.program_id = v_code.program_id and r.referee_id = v_user_id;
@@ -12282,9 +12338,8 @@ begin
   if v_redemption.code_id <> v_code.id then
     perform referral_private.raise_error('already_redeemed');
   end if;
-  return query
-  select v_redemption.id, v_redemption.org_id, v_redemption.program_id, v_code.code, v_redemption.status,
-    v_redemption.redeemed_at;
+  return next (v_redemption.id, v_redemption.org_id, v_redemption.program_id, v_code.code, v_redemption.status,
+    v_redemption.redeemed_at)::referral.redeemed_code;
 end
 $$;
 
