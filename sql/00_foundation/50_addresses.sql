@@ -20,6 +20,7 @@ create function referral_private.network_of(p_address text, p_ipv4_length int)
 returns text
 language plpgsql
 immutable
+strict
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$

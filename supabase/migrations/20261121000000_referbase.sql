@@ -426,6 +426,7 @@ create function referral_private.network_of(p_address text, p_ipv4_length int)
 returns text
 language plpgsql
 immutable
+strict
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
@@ -12124,6 +12125,8 @@ language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
+-- While `redemptions` has no statistics, all of it would be read for one person's.
+set enable_seqscan = off
 as $$
 begin
   perform referral_private.require_read_committed();
@@ -12132,10 +12135,9 @@ begin
     select from referral_private.payer_users as l
     where l.user_id = any (p_user_ids) and l.stripe_account = p_stripe_account
   ) or exists (
-    select from referral.redemptions as r
-    join referral_private.payer_evidence as e
-      on e.named = r.id::text and e.kind = 'redemption_id' and e.stripe_account = p_stripe_account
-    where r.referee_id = any (p_user_ids)
+    select from referral_private.payer_evidence as e
+    where e.named = any (array(select r.id::text from referral.redemptions as r where r.referee_id = any (p_user_ids)))
+      and e.kind = 'redemption_id' and e.stripe_account = p_stripe_account
   ) then
     raise sqlstate 'RB001';
   end if;

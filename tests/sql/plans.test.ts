@@ -82,6 +82,26 @@ test('with 100,000 codes nothing reads a table of codes, members or redemptions 
   expect(used.filter((scan) => /Seq Scan on (codes|members|redemptions)/.test(scan))).toEqual([])
 }, 300_000)
 
+test('with 20,000 redemptions, and as little known of them as after a restore, redeeming reads few', async () => {
+  await admin.unsafe(`
+    delete from pg_statistic where starelid = 'referral.redemptions'::regclass;
+    update pg_class set reltuples = -1, relpages = 0
+    where oid = 'referral.redemptions'::regclass
+      or oid in (select indexrelid from pg_index where indrelid = 'referral.redemptions'::regclass)`)
+  plans.length = 0
+  await undone(admin, async (tx) => {
+    const { code, friend } = await linkScene(tx)
+    await tx.unsafe(explain)
+    await friend.rpc('redeem_code', { code })
+  })
+  const used = plans.flatMap(scansIn).filter((scan) => scan.includes('redemptions'))
+  expect(used).toContainEqual(
+    expect.stringMatching(/^Index Scan using redemptions_one_per_referee/),
+  )
+  expect(used.filter((scan) => scan.includes('Seq Scan'))).toEqual([])
+  await admin.unsafe('analyze referral.redemptions')
+}, 60_000)
+
 test('with 100,000 codes, 20,000 redemptions, sales and events, health reads none of these from end to end', async () => {
   const [{ org } = {}] =
     await admin`select id as org from referral.organisations order by created_at desc limit 1`
