@@ -12,26 +12,48 @@ export const clickMutations: TextMutation[] = [
   {
     name: 'click: a repeated click id',
     in: 'record_click',
-    replace: 'return v_click.counted;\n  end if;',
-    by: 'null;\n  end if;',
+    replace: 'v_counted is not null or ',
+    by: '',
   },
   {
     name: 'click: of codes that can be redeemed',
     in: 'record_click',
-    replace: 'if not exists (select from referral_private.resolve_code(p_code)) then',
-    by: 'if not exists (select from referral.codes as c where c.code_key = referral_private.normalise_code(p_code)) then',
+    replace:
+      'and referral_private.code_refusal(c.status, c.expires_at, c.redeemable_until, o.active and p.active) is null',
+    by: '',
+  },
+  {
+    name: 'click: of codes that have a use left',
+    in: 'record_click',
+    replace: 'c.quota_id is null or',
+    by: 'true or',
   },
   {
     name: 'click: the limit of a code',
     in: 'record_click',
-    replace: '>= v_organisation.clicks_per_code',
+    replace: '>= o.clicks_per_code',
     by: '< 0',
   },
   {
     name: 'click: the limit of a code is a day’s',
     in: 'record_click',
-    replace: 'and d.day = v_day',
+    replace: "and d.day = (v_now at time zone 'utc')::date",
     by: '',
+  },
+  {
+    name: 'click: clicks on one code do not wait for each other',
+    in: 'store_click',
+    replace: 'pg_try_advisory_xact_lock(',
+    by: '0 < abs(',
+    tests: ['tests/concurrency/clicks'],
+  },
+  {
+    name: 'click: a count that another click has made at once',
+    in: 'store_click',
+    replace:
+      'on conflict on constraint click_days_pkey do update\n    set clicks = d.clicks + excluded.clicks, stored = d.stored + 1',
+    by: '',
+    tests: ['tests/concurrency/clicks'],
   },
   {
     name: 'click: the limit of a visitor',
@@ -48,13 +70,13 @@ export const clickMutations: TextMutation[] = [
   {
     name: 'click: channels that are known',
     in: 'record_click',
-    replace: 'if p_channel = any (enum_range(null::referral.click_channel)::text[]) then',
-    by: 'if p_channel is not null then',
+    replace: 'when p_channel = any (v_channels) then',
+    by: 'when p_channel is not null then',
   },
   {
     name: 'click: printable parameters',
     in: 'utm_of',
-    replace: "and referral_private.is_one_line(given.value #>> '{}')",
+    replace: 'and referral_private.is_one_line(v_value)',
     by: '',
   },
   {
@@ -65,8 +87,8 @@ export const clickMutations: TextMutation[] = [
   },
   {
     name: 'click: a key for the visitor',
-    in: 'hash_of_day',
-    replace: 'referral_private.day_key(p_day) ||',
+    in: 'hash_under',
+    replace: 'p_key ||',
     by: "'' ||",
   },
   {

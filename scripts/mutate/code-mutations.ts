@@ -5,8 +5,16 @@ export const codeMutations: TextMutation[] = [
   {
     name: 'quota: the condition',
     in: 'use_quota',
-    replace: 'if referral_private.lock_uses_left(p_code, p_user_id) < 1 then',
+    replace: 'and q.used < q.max_uses',
+    by: '',
+  },
+  {
+    name: 'quota: what is reserved for others',
+    in: 'use_quota',
+    replace:
+      'if v_left < referral_private.reserved_uses(p_code.org_id, v_chain_id, p_user_id) then',
     by: 'if false then',
+    tests: ['tests/sql/sign-up-reservations'],
   },
   {
     name: 'quota: not counted',

@@ -3,7 +3,12 @@ import type { TextMutation } from './mutation.ts'
 /** Locks, and who waits for them. */
 export const lockMutations: TextMutation[] = [
   { name: 'lock: the member row', in: 'lock_member', replace: 'for no key update', by: '' },
-  { name: 'lock: the code row while redeeming', in: 'redeem_code', replace: 'for share', by: '' },
+  {
+    name: 'lock: the code row while redeeming',
+    in: 'lock_code_to_redeem',
+    replace: 'for share of c',
+    by: '',
+  },
   {
     name: 'lock: the account, exclusive',
     in: 'lock_stripe_account',

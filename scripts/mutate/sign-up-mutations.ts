@@ -50,13 +50,13 @@ export const signUpMutations: TextMutation[] = [
   {
     name: 'sign-up: the use takes the reservation’s place',
     in: 'use_quota',
-    replace: 'delete from referral_private.sign_up_reservations as r\n  where',
-    by: 'perform from referral_private.sign_up_reservations as r\n  where',
+    replace: 'delete from referral_private.sign_up_reservations as r\n    where',
+    by: 'perform from referral_private.sign_up_reservations as r\n    where',
   },
   {
     name: 'sign-up: what links show',
-    in: 'resolve_code',
-    replace: 'referral_private.reserved_uses(c.org_id, coalesce(c.chain_id, c.id), auth.uid())',
+    in: 'has_free_use',
+    replace: 'referral_private.reserved_uses(p_org_id, p_chain_id, p_user_id)',
     by: '0',
   },
   {

@@ -20,13 +20,17 @@ create function referral_private.network_of(p_address text, p_ipv4_length int)
 returns text
 language plpgsql
 immutable
+strict
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_address inet;
 begin
-  v_address := regexp_replace(p_address, '^::ffff:(?=[0-9]+[.])', '', 'i');
+  v_address := case
+    when starts_with(p_address, ':') then regexp_replace(p_address, '^::ffff:(?=[0-9]+[.])', '', 'i')
+    else p_address
+  end;
   return host(network(set_masklen(v_address, case family(v_address) when 6 then 64 else p_ipv4_length end)));
 exception
   when invalid_text_representation then

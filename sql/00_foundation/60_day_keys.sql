@@ -48,8 +48,21 @@ begin
 end
 $$;
 
--- The hash of a text under the key of a day. A hash follows the key, always of one length: only the key's holder can
--- compute the outer hash.
+-- The hash of a text under a key. A hash follows the key, always of one length: only the key's holder can compute the
+-- outer hash.
+create function referral_private.hash_under(p_key bytea, p_text text)
+returns bytea
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return sha256(p_key || sha256(convert_to(p_text, 'UTF8')));
+end
+$$;
+
+-- The hash of a text under the key of a day.
 create function referral_private.hash_of_day(p_day date, p_text text)
 returns bytea
 language plpgsql
@@ -58,6 +71,6 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return sha256(referral_private.day_key(p_day) || sha256(convert_to(p_text, 'UTF8')));
+  return referral_private.hash_under(referral_private.day_key(p_day), p_text);
 end
 $$;

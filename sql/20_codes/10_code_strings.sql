@@ -74,18 +74,17 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_normal constant text := '^[0-9A-HJKMNP-Z]{3,32}$';
   v_key text;
 begin
   if length(p_code) > 128 then
     return null;
   end if;
   v_key := translate(p_code, 'abcdefghijklmnopqrstuvwxyzOIL- ', 'ABCDEFGH1JK1MN0PQRSTUVWXYZ011');
-  if v_key collate "C" ~ v_normal then
+  if length(v_key) between 3 and 32 and translate(v_key, '0123456789ABCDEFGHJKMNPQRSTUVWXYZ', '') = '' then
     return v_key;
   end if;
   v_key := translate(referral_private.show_code(p_code), 'OIL-', '011');
-  return case when v_key collate "C" ~ v_normal then v_key end;
+  return case when v_key collate "C" ~ '^[0-9A-HJKMNP-Z]{3,32}$' then v_key end;
 end
 $$;
 

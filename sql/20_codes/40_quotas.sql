@@ -75,26 +75,39 @@ end
 $$;
 
 -- Takes one use of a limited code, the one that this person has reserved or another. With one use left and any number
--- of callers, one of them gets it. Raises `code_limit_reached`, `code_uses_reserved`.
+-- of callers, one of them gets it. The update locks the row: what is reserved is read after it, and an error gives the
+-- use back. Raises `code_limit_reached`, `code_uses_reserved`.
 create function referral_private.use_quota(p_code referral.codes, p_user_id uuid)
 returns void
 language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
 as $$
+declare
+  v_chain_id constant uuid := coalesce(p_code.chain_id, p_code.id);
+  v_left int;
 begin
   if p_code.quota_id is null then
     return;
   end if;
-  if referral_private.lock_uses_left(p_code, p_user_id) < 1 then
-    perform referral_private.refuse_use(p_code);
-  end if;
   update referral.code_quotas as q
   set used = q.used + 1
-  where q.org_id = p_code.org_id and q.quota_id = p_code.quota_id;
-  delete from referral_private.sign_up_reservations as r
-  where r.user_id = p_user_id and r.org_id = p_code.org_id and r.chain_id = coalesce(p_code.chain_id, p_code.id);
+  where q.org_id = p_code.org_id and q.quota_id = p_code.quota_id and q.used < q.max_uses
+  returning q.max_uses - q.used into v_left;
+  if not found then
+    perform referral_private.raise_error('code_limit_reached');
+  end if;
+  if exists (
+    select from referral_private.sign_up_reservations as r where r.org_id = p_code.org_id and r.chain_id = v_chain_id
+  ) then
+    if v_left < referral_private.reserved_uses(p_code.org_id, v_chain_id, p_user_id) then
+      perform referral_private.raise_error('code_uses_reserved');
+    end if;
+    delete from referral_private.sign_up_reservations as r
+    where r.user_id = p_user_id and r.org_id = p_code.org_id and r.chain_id = v_chain_id;
+  end if;
 end
 $$;
 

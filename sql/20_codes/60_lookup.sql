@@ -25,6 +25,23 @@ begin
 end
 $$;
 
+-- Whether a limited code has a use that is not reserved for others than this person.
+create function referral_private.has_free_use(p_org_id uuid, p_quota_id uuid, p_chain_id uuid, p_user_id uuid)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from referral.code_quotas as q
+    where q.org_id = p_org_id and q.quota_id = p_quota_id
+      and q.used + referral_private.reserved_uses(p_org_id, p_chain_id, p_user_id) < q.max_uses
+  );
+end
+$$;
+
 create function referral_private.get_active_code(p_org_id uuid, p_referrer_id uuid default null)
 returns setof referral.codes
 language plpgsql
@@ -113,13 +130,12 @@ begin
   from referral.codes as c
   join referral.organisations as o on o.id = c.org_id
   join referral.programs as p on p.id = c.program_id
-  left join referral.code_quotas as q on q.org_id = c.org_id and q.quota_id = c.quota_id
   left join referral.members as m on m.org_id = c.org_id and m.user_id = c.referrer_id and m.public_name
   where c.code_key = referral_private.normalise_code(p_code)
     and referral_private.code_refusal(c.status, c.expires_at, c.redeemable_until, o.active and p.active) is null
     and (
-      q.used is null
-      or q.used + referral_private.reserved_uses(c.org_id, coalesce(c.chain_id, c.id), auth.uid()) < q.max_uses
+      c.quota_id is null
+      or referral_private.has_free_use(c.org_id, c.quota_id, coalesce(c.chain_id, c.id), auth.uid())
     );
 end
 $$;

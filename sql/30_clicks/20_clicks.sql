@@ -27,7 +27,8 @@ create table referral_private.clicks_default partition of referral_private.click
 alter table referral_private.clicks_default enable row level security;
 
 -- How many clicks a code had on a day in UTC, so that no report scans the clicks: those that count, and all that are
--- stored.
+-- stored. Clicks at the same time count in rows of their own, by slot, and readers add them up. A page has room for a
+-- row's next version, so that counting again makes no new entry in the index.
 create table referral_private.click_days (
   org_id uuid not null,
   code_id uuid not null,
@@ -37,11 +38,13 @@ create table referral_private.click_days (
   channel text not null,
   clicks int not null,
   stored int not null,
-  constraint click_days_pkey primary key (org_id, code_id, day, platform, channel),
+  slot int not null default 0,
+  constraint click_days_pkey primary key (org_id, code_id, day, platform, channel, slot),
   constraint click_days_are_of_a_code
     foreign key (org_id, code_id) references referral.codes (org_id, id)
       on delete restrict
-);
+)
+with (fillfactor = 70);
 
 alter table referral_private.click_days enable row level security;
 

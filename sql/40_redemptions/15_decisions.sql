@@ -221,6 +221,12 @@ as $$
 declare
   v_stands referral.decisions;
 begin
+  if not exists (
+    select from referral.decisions as d
+    where d.org_id = new.org_id and d.program_id = new.program_id and d.person_id = new.referee_id
+  ) then
+    return new;
+  end if;
   select * into v_stands
   from referral_private.standing_decision(new.org_id, new.program_id, new.referee_id);
   if v_stands.kind = 'reject' then

@@ -60,15 +60,18 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_organisation referral.organisations;
+  v_per_user int;
+  v_per_address int;
   v_address_bucket text := referral_private.address_bucket(
     (clock_timestamp() at time zone 'utc')::date, p_org_id, referral_private.client_address()
   );
 begin
-  select * into strict v_organisation from referral.organisations as o where o.id = p_org_id;
-  perform referral_private.count_within(p_org_id, 'user:' || p_user_id, v_organisation.redemptions_per_user);
+  select o.redemptions_per_user, o.redemptions_per_address into strict v_per_user, v_per_address
+  from referral.organisations as o
+  where o.id = p_org_id;
+  perform referral_private.count_within(p_org_id, 'user:' || p_user_id, v_per_user);
   if v_address_bucket is not null then
-    perform referral_private.count_within(p_org_id, v_address_bucket, v_organisation.redemptions_per_address);
+    perform referral_private.count_within(p_org_id, v_address_bucket, v_per_address);
   end if;
 end
 $$;

@@ -19,33 +19,41 @@ begin
 end
 $$;
 
--- The terms under which this person can redeem the code now. Raises `self_referral`, `new_users_only`, or why nobody
--- can redeem it: `program_inactive`, `code_expired`, `code_suspended`, `code_inactive`.
+-- The version of the terms under which this person can redeem the code now. Raises `self_referral`, `new_users_only`,
+-- or why nobody can redeem it: `program_inactive`, `code_expired`, `code_suspended`, `code_inactive`.
 create function referral_private.require_redeemable(p_code referral.codes, p_user_id uuid)
-returns referral.program_terms
+returns int
 language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
+  v_switched_on boolean;
   v_refusal text;
-  v_terms referral.program_terms;
+  v_version int;
+  v_terms jsonb;
 begin
   if p_user_id in (p_code.referrer_id, p_code.beneficiary_id, p_code.created_by) then
     perform referral_private.raise_error('self_referral');
   end if;
-  select referral_private.code_refusal(p_code.status, p_code.expires_at, p_code.redeemable_until, o.active and p.active)
-  into v_refusal
+  select o.active and p.active, t.version, t.terms
+  into v_switched_on, v_version, v_terms
   from referral.programs as p
   join referral.organisations as o on o.id = p.org_id
+  join referral.program_terms as t on t.org_id = p.org_id and t.program_id = p.id and t.valid_to is null
   where p.id = p_code.program_id;
+  v_refusal := referral_private.code_refusal(
+    p_code.status, p_code.expires_at, p_code.redeemable_until, v_switched_on
+  );
   if v_refusal is not null then
     perform referral_private.raise_error(v_refusal);
   end if;
-  v_terms := referral_private.terms_in_force(p_code.org_id, p_code.program_id);
-  perform referral_private.require_new_user(p_user_id, v_terms.terms);
-  return v_terms;
+  if v_terms ? 'new_users_only_days' then
+    perform referral_private.require_new_user(p_user_id, v_terms);
+  end if;
+  return v_version;
 end
 $$;
 

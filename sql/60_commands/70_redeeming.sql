@@ -9,6 +9,8 @@ language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
+-- While `redemptions` has no statistics, all of it would be read for one person's.
+set enable_seqscan = off
 as $$
 begin
   perform referral_private.require_read_committed();
@@ -17,10 +19,9 @@ begin
     select from referral_private.payer_users as l
     where l.user_id = any (p_user_ids) and l.stripe_account = p_stripe_account
   ) or exists (
-    select from referral.redemptions as r
-    join referral_private.payer_evidence as e
-      on e.named = r.id::text and e.kind = 'redemption_id' and e.stripe_account = p_stripe_account
-    where r.referee_id = any (p_user_ids)
+    select from referral_private.payer_evidence as e
+    where e.named = any (array(select r.id::text from referral.redemptions as r where r.referee_id = any (p_user_ids)))
+      and e.kind = 'redemption_id' and e.stripe_account = p_stripe_account
   ) then
     raise sqlstate 'RB001';
   end if;
@@ -29,6 +30,31 @@ exception
   when sqlstate 'RB001' then
     perform referral_private.lock_stripe_account(p_stripe_account);
     return true;
+end
+$$;
+
+-- Locks a code, shared, and returns it: no redemption commits after a call that ends the code has returned. Raises
+-- `busy` where the organisation has another Stripe account by now than the one that is locked.
+create function referral_private.lock_code_to_redeem(p_code_id uuid, p_stripe_account text)
+returns referral.codes
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  v_code referral.codes;
+begin
+  select c.* into v_code
+  from referral.codes as c
+  join referral.organisations as o on o.id = c.org_id
+  where c.id = p_code_id and coalesce(o.stripe_account_id, '') = p_stripe_account
+  for share of c;
+  if not found then
+    perform referral_private.raise_error('busy');
+  end if;
+  return v_code;
 end
 $$;
 
@@ -54,7 +80,7 @@ $$;
 -- Stores a redemption, unless another session was faster: then nothing is returned. The code is locked.
 create function referral_private.insert_redemption(
   p_code referral.codes,
-  p_terms referral.program_terms,
+  p_terms_version int,
   p_user_id uuid,
   p_click referral_private.clicks,
   p_provenance text,
@@ -74,7 +100,7 @@ begin
     org_id, program_id, terms_version, code_id, referrer_id, referee_id, provenance, channel, click_id, clicked_at
   )
   values (
-    p_code.org_id, p_code.program_id, p_terms.version, p_code.id, p_code.referrer_id, p_user_id,
+    p_code.org_id, p_code.program_id, p_terms_version, p_code.id, p_code.referrer_id, p_user_id,
     p_provenance::referral.provenance, coalesce(p_click.channel::text, p_channel), p_click.click_id, p_click.clicked_at
   )
   on conflict do nothing
@@ -151,30 +177,31 @@ as $$
 declare
   v_user_id uuid := referral_private.require_person();
   v_key text := referral_private.normalise_code(p_code);
+  v_stripe_account text;
+  v_has_paid boolean;
+  v_is_payer boolean;
   v_code referral.codes;
   v_redemption referral.redemptions;
-  v_stripe_account text;
-  v_is_payer boolean;
 begin
   if v_key is null then
     perform referral_private.raise_error('invalid_code');
   end if;
-  perform referral_private.require_provenance(p_provenance, p_click_id);
-  select * into v_code from referral.codes as c where c.code_key = v_key;
+  if p_provenance is distinct from 'typed' or p_click_id is not null then
+    perform referral_private.require_provenance(p_provenance, p_click_id);
+  end if;
+  select c.id, c.referrer_id, coalesce(o.stripe_account_id, ''),
+    exists (select from referral_private.payer_users as l where l.user_id = v_user_id)
+  into v_code.id, v_code.referrer_id, v_stripe_account, v_has_paid
+  from referral.codes as c join referral.organisations as o on o.id = c.org_id
+  where c.code_key = v_key;
   if not found then
     perform referral_private.raise_error('code_not_found');
   end if;
-  perform referral_private.recognise_user(v_user_id);
-  v_stripe_account := referral_private.stripe_account_of(v_code.org_id);
-  v_is_payer := referral_private.lock_stripe_account_to_redeem(
-    v_stripe_account, array[v_user_id, v_code.referrer_id]
-  );
-  if referral_private.stripe_account_of(v_code.org_id) <> v_stripe_account then
-    perform referral_private.raise_error('busy');
+  if v_has_paid then
+    perform referral_private.recognise_user(v_user_id);
   end if;
-  -- The shared row lock keeps a redemption from committing after a call that ends the code has returned.
-  select * into strict v_code from referral.codes as c where c.id = v_code.id for share;
-
+  v_is_payer := referral_private.lock_stripe_account_to_redeem(v_stripe_account, array[v_user_id, v_code.referrer_id]);
+  v_code := referral_private.lock_code_to_redeem(v_code.id, v_stripe_account);
   select * into v_redemption
   from referral.redemptions as r
   where r.org_id = v_code.org_id and r.program_id = v_code.program_id and r.referee_id = v_user_id;
@@ -197,9 +224,8 @@ begin
   if v_redemption.code_id <> v_code.id then
     perform referral_private.raise_error('already_redeemed');
   end if;
-  return query
-  select v_redemption.id, v_redemption.org_id, v_redemption.program_id, v_code.code, v_redemption.status,
-    v_redemption.redeemed_at;
+  return next (v_redemption.id, v_redemption.org_id, v_redemption.program_id, v_code.code, v_redemption.status,
+    v_redemption.redeemed_at)::referral.redeemed_code;
 end
 $$;
 

@@ -110,6 +110,51 @@ describe('many visitors', () => {
   })
 })
 
+describe('clicks on one code', () => {
+  test('do not wait for each other, and all of them are counted', () =>
+    sessions(sql, async (one, other) => {
+      const { id, code, mentor } = await linkScene(sql)
+      const from = (tx: Sql, address: string) => recordClick(tx, { code, ...visitor, address })
+      expect(await from(one.tx, '10.4.1.1')).toBe(true)
+      expect(await from(other.tx, '10.4.2.1')).toBe(true)
+      await one.commit()
+      expect(await from(other.tx, '10.4.3.1')).toBe(true)
+      await other.commit()
+      expect(await mentor.rpc('code_clicks', { code_id: id })).toMatchObject([{ clicks: 3 }])
+      const counts = await sql`
+        select stored from referral_private.click_days where code_id = ${id} order by slot`
+      expect(counts).toEqual([{ stored: 2 }, { stored: 1 }])
+    }))
+
+  test('add to a count that another click has made at the same time', () =>
+    sessions(sql, async (one, other) => {
+      const { org, id, code, mentor } = await linkScene(sql)
+      const from = (tx: Sql, address: string) => recordClick(tx, { code, ...visitor, address })
+      await from(one.tx, '10.6.1.1')
+      const [{ slot } = { slot: 0 }] = await other.tx`select 1 + pg_backend_pid() % 15 as slot`
+      await one.tx`
+        insert into referral_private.click_days (org_id, code_id, day, platform, channel, slot, clicks, stored)
+        values (${org}, ${id}, (now() at time zone 'utc')::date, 'web', '', ${slot}, 1, 1)`
+      const counted = from(other.tx, '10.6.2.1')
+      await other.blocked()
+      await one.commit()
+      expect(await counted).toBe(true)
+      await other.commit()
+      expect(await mentor.rpc('code_clicks', { code_id: id })).toMatchObject([{ clicks: 3 }])
+    }))
+
+  test('share the limit of the code, in whichever rows they are counted', () =>
+    sessions(sql, async (one, other) => {
+      const { org, code, admin, click } = await linkScene(sql)
+      await admin.rpc('update_organisation', { org_id: org, changes: { clicks_per_code: 2 } })
+      for (const [n, { tx }] of [one, other].entries())
+        await recordClick(tx, { code, ...visitor, address: `10.5.${n}.1` })
+      await one.commit()
+      await other.commit()
+      expect(await click()).toBe(false)
+    }))
+})
+
 describe('a click that waits too long', () => {
   test('is answered busy', () =>
     sessions(sql, async (holder) => {

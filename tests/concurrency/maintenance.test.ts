@@ -20,8 +20,8 @@ test('does the other jobs while somebody keeps the table of clicks locked', asyn
   await run(sql)
   await sql`insert into referral_private.sign_up_claims (user_id, code, claimed_at)
     values (gen_random_uuid(), 'ABC', now() - interval '1 year')`
-  await sql`insert into referral_private.visitors (org_id, code_id, visitor, day, clicks)
-    values (gen_random_uuid(), gen_random_uuid(), '', now() - interval '1 day', 1)`
+  await sql`insert into referral_private.visitors (org_id, visitor, day, clicks)
+    values (gen_random_uuid(), '', now() - interval '1 day', 1)`
   await sessions(sql, async (other) => {
     await other.tx`lock table referral_private.visitors in access exclusive mode`
     const rows = await run(sql)

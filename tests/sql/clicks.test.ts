@@ -196,6 +196,20 @@ describe('record_click', () => {
     }),
   )
 
+  test('keeps each platform and each channel that there is', () =>
+    undone(sql, async (tx) => {
+      const { click, stored } = await linkScene(tx)
+      const labels = await tx`
+        select platform::text, channel::text
+        from unnest(enum_range(null::referral.click_platform)) as platform,
+          unnest(enum_range(null::referral.click_channel)) as channel
+        order by platform, channel`
+      for (const [n, given] of labels.entries()) await click({ address: `10.6.${n}.1`, ...given })
+      expect((await stored()).map(({ platform, channel }) => ({ platform, channel }))).toEqual([
+        ...labels,
+      ])
+    }))
+
   test.for([{ click_id: null }, { platform: 'windows' }, { platform: null }])(
     'refuses %o with invalid_argument',
     (wrong) =>

@@ -55,8 +55,8 @@ test('maintain_clicks stops at max_rows of clicks and of visitors', () =>
     await tx`insert into referral_private.clicks (org_id, code_id, click_id, clicked_at, counted, platform)
       select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), now() - interval '1 year', true, 'web'
       from generate_series(1, 3)`
-    await tx`insert into referral_private.visitors (org_id, code_id, visitor, day, clicks)
-      select gen_random_uuid(), gen_random_uuid(), '', now() - interval '1 day', 1 from generate_series(1, 3)`
+    await tx`insert into referral_private.visitors (org_id, visitor, day, clicks)
+      select gen_random_uuid(), '', now() - interval '1 day', 1 from generate_series(1, 3)`
     await nestedLoops(tx)
     const run = () => operator(tx).rpc('maintain_clicks', { max_rows: 2 })
     expect(await run()).toMatchObject([{ clicks_removed: 2, visitors_removed: 2 }])

@@ -20,8 +20,8 @@ const backlogs = {
   maintain_clicks: (org: string) => `
     insert into referral_private.clicks_default (org_id, code_id, click_id, clicked_at, counted, platform)
     select '${org}', gen_random_uuid(), gen_random_uuid(), '2020-01-01', true, 'web' from generate_series(1, ${due});
-    insert into referral_private.visitors (org_id, code_id, visitor, day, clicks)
-    select '${org}', gen_random_uuid(), '', '2020-01-01', 1 from generate_series(1, ${due})`,
+    insert into referral_private.visitors (org_id, visitor, day, clicks)
+    select '${org}', uuid_send(gen_random_uuid()), '2020-01-01', 1 from generate_series(1, ${due})`,
   expire_codes: (org: string, program: string) => `
     insert into referral.codes (org_id, program_id, code, referrer_id, expires_at)
     select '${org}', '${program}', 'CODE' || n, gen_random_uuid(), '2020-01-01' from generate_series(1, ${due}) as n`,

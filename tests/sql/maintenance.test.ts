@@ -71,8 +71,8 @@ test('expires, purges, recognises and releases what is due, in one call', () =>
       values (${org}, 'user:1', now() - interval '1 day', 1)`
     await tx`insert into referral_private.sign_up_claims (user_id, code, claimed_at)
       values (gen_random_uuid(), 'ABC', now() - interval '1 year')`
-    await tx`insert into referral_private.visitors (org_id, code_id, visitor, day, clicks)
-      values (${org}, gen_random_uuid(), '', now() - interval '1 day', 1)`
+    await tx`insert into referral_private.visitors (org_id, visitor, day, clicks)
+      values (${org}, '', now() - interval '1 day', 1)`
     const one = { done: 1, more: false }
     const { recognise_users: _, ...done } = Object.fromEntries(await run(tx))
     expect(done).toEqual({

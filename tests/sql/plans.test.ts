@@ -82,6 +82,26 @@ test('with 100,000 codes nothing reads a table of codes, members or redemptions 
   expect(used.filter((scan) => /Seq Scan on (codes|members|redemptions)/.test(scan))).toEqual([])
 }, 300_000)
 
+test('with 20,000 redemptions, and as little known of them as after a restore, redeeming reads few', async () => {
+  await admin.unsafe(`
+    delete from pg_statistic where starelid = 'referral.redemptions'::regclass;
+    update pg_class set reltuples = -1, relpages = 0
+    where oid = 'referral.redemptions'::regclass
+      or oid in (select indexrelid from pg_index where indrelid = 'referral.redemptions'::regclass)`)
+  plans.length = 0
+  await undone(admin, async (tx) => {
+    const { code, friend } = await linkScene(tx)
+    await tx.unsafe(explain)
+    await friend.rpc('redeem_code', { code })
+  })
+  const used = plans.flatMap(scansIn).filter((scan) => scan.includes('redemptions'))
+  expect(used).toContainEqual(
+    expect.stringMatching(/^Index Scan using redemptions_(one_per|by)_referee/),
+  )
+  expect(used.filter((scan) => scan.includes('Seq Scan'))).toEqual([])
+  await admin.unsafe('analyze referral.redemptions')
+}, 60_000)
+
 test('with 100,000 codes, 20,000 redemptions, sales and events, health reads none of these from end to end', async () => {
   const [{ org } = {}] =
     await admin`select id as org from referral.organisations order by created_at desc limit 1`
@@ -123,8 +143,8 @@ test('with a year of clicks, those of the days in question are read, by an index
     insert into referral_private.clicks (org_id, code_id, click_id, clicked_at, counted, platform)
     select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), now() - n * interval '30 minutes', true, 'web'
     from generate_series(1, 16000) as n;
-    insert into referral_private.visitors (org_id, code_id, visitor, day, clicks)
-    select gen_random_uuid(), gen_random_uuid(), sha256(n::text::bytea), now(), 1 from generate_series(1, 10000) as n;
+    insert into referral_private.visitors (org_id, visitor, day, clicks)
+    select gen_random_uuid(), sha256(n::text::bytea), now(), 1 from generate_series(1, 10000) as n;
     insert into referral_private.click_days (org_id, code_id, day, platform, channel, clicks, stored)
     select c.org_id, c.id, now()::date - n, 'web', '', 1, 1
     from (select * from referral.codes limit 100) as c, generate_series(1, 100) as n;
