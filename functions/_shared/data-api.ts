@@ -3,9 +3,7 @@ import type { Database } from '../../client/database.types.ts'
 type Functions = Database['referral']['Functions']
 
 /** What a call returned, or the code of its error: that of the database, or empty if there was no response. */
-type Answer<Row> =
-  | { data: Row | null; error: null }
-  | { data: null; error: { code: string } }
+type Answer<Row> = { data: Row | null; error: null } | { data: null; error: { code: string } }
 
 /**
  * Calls a function of schema `referral` with a row or a value as its result. Returns null if there is no row. A call with a

@@ -426,13 +426,17 @@ create function referral_private.network_of(p_address text, p_ipv4_length int)
 returns text
 language plpgsql
 immutable
+strict
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_address inet;
 begin
-  v_address := regexp_replace(p_address, '^::ffff:(?=[0-9]+[.])', '', 'i');
+  v_address := case
+    when starts_with(p_address, ':') then regexp_replace(p_address, '^::ffff:(?=[0-9]+[.])', '', 'i')
+    else p_address
+  end;
   return host(network(set_masklen(v_address, case family(v_address) when 6 then 64 else p_ipv4_length end)));
 exception
   when invalid_text_representation then
@@ -490,8 +494,21 @@ begin
 end
 $$;
 
--- The hash of a text under the key of a day. A hash follows the key, always of one length: only the key's holder can
--- compute the outer hash.
+-- The hash of a text under a key. A hash follows the key, always of one length: only the key's holder can compute the
+-- outer hash.
+create function referral_private.hash_under(p_key bytea, p_text text)
+returns bytea
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return sha256(p_key || sha256(convert_to(p_text, 'UTF8')));
+end
+$$;
+
+-- The hash of a text under the key of a day.
 create function referral_private.hash_of_day(p_day date, p_text text)
 returns bytea
 language plpgsql
@@ -500,7 +517,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return sha256(referral_private.day_key(p_day) || sha256(convert_to(p_text, 'UTF8')));
+  return referral_private.hash_under(referral_private.day_key(p_day), p_text);
 end
 $$;
 
@@ -1727,18 +1744,17 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_normal constant text := '^[0-9A-HJKMNP-Z]{3,32}$';
   v_key text;
 begin
   if length(p_code) > 128 then
     return null;
   end if;
   v_key := translate(p_code, 'abcdefghijklmnopqrstuvwxyzOIL- ', 'ABCDEFGH1JK1MN0PQRSTUVWXYZ011');
-  if v_key collate "C" ~ v_normal then
+  if length(v_key) between 3 and 32 and translate(v_key, '0123456789ABCDEFGHJKMNPQRSTUVWXYZ', '') = '' then
     return v_key;
   end if;
   v_key := translate(referral_private.show_code(p_code), 'OIL-', '011');
-  return case when v_key collate "C" ~ v_normal then v_key end;
+  return case when v_key collate "C" ~ '^[0-9A-HJKMNP-Z]{3,32}$' then v_key end;
 end
 $$;
 
@@ -2429,26 +2445,39 @@ end
 $$;
 
 -- Takes one use of a limited code, the one that this person has reserved or another. With one use left and any number
--- of callers, one of them gets it. Raises `code_limit_reached`, `code_uses_reserved`.
+-- of callers, one of them gets it. The update locks the row: what is reserved is read after it, and an error gives the
+-- use back. Raises `code_limit_reached`, `code_uses_reserved`.
 create function referral_private.use_quota(p_code referral.codes, p_user_id uuid)
 returns void
 language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
 as $$
+declare
+  v_chain_id constant uuid := coalesce(p_code.chain_id, p_code.id);
+  v_left int;
 begin
   if p_code.quota_id is null then
     return;
   end if;
-  if referral_private.lock_uses_left(p_code, p_user_id) < 1 then
-    perform referral_private.refuse_use(p_code);
-  end if;
   update referral.code_quotas as q
   set used = q.used + 1
-  where q.org_id = p_code.org_id and q.quota_id = p_code.quota_id;
-  delete from referral_private.sign_up_reservations as r
-  where r.user_id = p_user_id and r.org_id = p_code.org_id and r.chain_id = coalesce(p_code.chain_id, p_code.id);
+  where q.org_id = p_code.org_id and q.quota_id = p_code.quota_id and q.used < q.max_uses
+  returning q.max_uses - q.used into v_left;
+  if not found then
+    perform referral_private.raise_error('code_limit_reached');
+  end if;
+  if exists (
+    select from referral_private.sign_up_reservations as r where r.org_id = p_code.org_id and r.chain_id = v_chain_id
+  ) then
+    if v_left < referral_private.reserved_uses(p_code.org_id, v_chain_id, p_user_id) then
+      perform referral_private.raise_error('code_uses_reserved');
+    end if;
+    delete from referral_private.sign_up_reservations as r
+    where r.user_id = p_user_id and r.org_id = p_code.org_id and r.chain_id = v_chain_id;
+  end if;
 end
 $$;
 
@@ -2835,6 +2864,23 @@ begin
 end
 $$;
 
+-- Whether a limited code has a use that is not reserved for others than this person.
+create function referral_private.has_free_use(p_org_id uuid, p_quota_id uuid, p_chain_id uuid, p_user_id uuid)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from referral.code_quotas as q
+    where q.org_id = p_org_id and q.quota_id = p_quota_id
+      and q.used + referral_private.reserved_uses(p_org_id, p_chain_id, p_user_id) < q.max_uses
+  );
+end
+$$;
+
 create function referral_private.get_active_code(p_org_id uuid, p_referrer_id uuid default null)
 returns setof referral.codes
 language plpgsql
@@ -2923,13 +2969,12 @@ begin
   from referral.codes as c
   join referral.organisations as o on o.id = c.org_id
   join referral.programs as p on p.id = c.program_id
-  left join referral.code_quotas as q on q.org_id = c.org_id and q.quota_id = c.quota_id
   left join referral.members as m on m.org_id = c.org_id and m.user_id = c.referrer_id and m.public_name
   where c.code_key = referral_private.normalise_code(p_code)
     and referral_private.code_refusal(c.status, c.expires_at, c.redeemable_until, o.active and p.active) is null
     and (
-      q.used is null
-      or q.used + referral_private.reserved_uses(c.org_id, coalesce(c.chain_id, c.id), auth.uid()) < q.max_uses
+      c.quota_id is null
+      or referral_private.has_free_use(c.org_id, c.quota_id, coalesce(c.chain_id, c.id), auth.uid())
     );
 end
 $$;
@@ -3018,17 +3063,15 @@ $$;
 -- Who clicked, without knowing who: within a day and a code, clicks from one network with one user agent are one
 -- visitor's. Neither is stored, only their hash under the key of the day.
 
--- How many clicks on a code are stored of a visitor: the first one counts.
-create table referral_private.visitors (
+-- How many clicks on a code are stored of a visitor: the first one counts. Not logged, as the keys are not: after a
+-- crash there is a new key, under which no visitor would be found again.
+create unlogged table referral_private.visitors (
   org_id uuid not null,
-  code_id uuid not null,
   visitor bytea not null,
   day date not null,
   clicks int not null,
-  constraint visitors_pkey primary key (org_id, code_id, visitor)
+  constraint visitors_pkey primary key (day, org_id, visitor)
 );
-
-create index visitors_by_day on referral_private.visitors (day);
 
 alter table referral_private.visitors enable row level security;
 
@@ -3036,7 +3079,7 @@ alter table referral_private.visitors enable row level security;
 -- must not show on which other links they clicked that day. Without an address nothing tells visitors apart, and each
 -- click has a visitor of its own.
 create function referral_private.visitor_of(
-  p_day date,
+  p_key bytea,
   p_code_id uuid,
   p_click_id uuid,
   p_address text,
@@ -3044,13 +3087,13 @@ create function referral_private.visitor_of(
 )
 returns bytea
 language plpgsql
-volatile
+immutable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return referral_private.hash_of_day(
-    p_day,
+  return referral_private.hash_under(
+    p_key,
     p_code_id || ' ' || coalesce(
       referral_private.network_of(p_address, 24) || ' ' || coalesce(p_user_agent, ''), p_click_id::text
     )
@@ -3087,7 +3130,8 @@ create table referral_private.clicks_default partition of referral_private.click
 alter table referral_private.clicks_default enable row level security;
 
 -- How many clicks a code had on a day in UTC, so that no report scans the clicks: those that count, and all that are
--- stored.
+-- stored. Clicks at the same time count in rows of their own, by slot, and readers add them up. A page has room for a
+-- row's next version, so that counting again makes no new entry in the index.
 create table referral_private.click_days (
   org_id uuid not null,
   code_id uuid not null,
@@ -3097,11 +3141,13 @@ create table referral_private.click_days (
   channel text not null,
   clicks int not null,
   stored int not null,
-  constraint click_days_pkey primary key (org_id, code_id, day, platform, channel),
+  slot int not null default 0,
+  constraint click_days_pkey primary key (org_id, code_id, day, platform, channel, slot),
   constraint click_days_are_of_a_code
     foreign key (org_id, code_id) references referral.codes (org_id, id)
       on delete restrict
-);
+)
+with (fillfactor = 70);
 
 alter table referral_private.click_days enable row level security;
 
@@ -3134,8 +3180,9 @@ begin
 end
 $$;
 
--- How a click is recorded: the code's limit comes first, and past it nothing at all is stored; then the visitor; the
--- row that all clicks on a code share is locked last.
+-- How a click is recorded: one read says what the click meets; then its visitor, the click and the day's count are
+-- written. The code's limit comes first, and past it nothing at all is stored; the row that clicks on a code may share
+-- is locked last.
 
 -- The campaign parameters among these, each one line of 1 to 100 characters; null where there is none.
 create function referral_private.utm_of(p_parameters jsonb)
@@ -3145,25 +3192,36 @@ immutable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_key text;
+  v_value text;
+  v_utm jsonb;
 begin
-  if jsonb_typeof(p_parameters) <> 'object' then
-    return null;
-  end if;
-  return (
-    select jsonb_object_agg(given.key, given.value)
-    from jsonb_each(p_parameters) as given
-    where given.key in ('utm_source', 'utm_medium', 'utm_campaign', 'utm_term', 'utm_content')
-      and jsonb_typeof(given.value) = 'string'
-      and length(given.value #>> '{}') between 1 and 100
-      and referral_private.is_one_line(given.value #>> '{}')
-  );
+  foreach v_key in array '{utm_source,utm_medium,utm_campaign,utm_term,utm_content}'::text[] loop
+    continue when not p_parameters ? v_key or jsonb_typeof(p_parameters -> v_key) <> 'string';
+    v_value := p_parameters ->> v_key;
+    if length(v_value) between 1 and 100 and referral_private.is_one_line(v_value) then
+      v_utm := coalesce(v_utm, '{}') || jsonb_build_object(v_key, v_value);
+    end if;
+  end loop;
+  return v_utm;
 end
 $$;
 
 -- Stores a click: the click itself, its visitor's count and the day's. Returns whether it counts: a visitor's first
 -- click of the day does. False, and nothing is stored, where as many of the visitor's are stored as the organisation
--- keeps.
-create function referral_private.store_click(p_click referral_private.clicks, p_visitor bytea, p_clicks_per_visitor int)
+-- keeps. A click takes the code's first count of the day, or one of 15 others while another click has it.
+create function referral_private.store_click(
+  p_org_id uuid,
+  p_code_id uuid,
+  p_click_id uuid,
+  p_clicked_at timestamptz,
+  p_platform referral.click_platform,
+  p_channel referral.click_channel,
+  p_utm jsonb,
+  p_visitor bytea,
+  p_clicks_per_visitor int
+)
 returns boolean
 language plpgsql
 volatile
@@ -3172,26 +3230,38 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
-  v_day date := p_click.clicked_at at time zone 'utc';
+  v_day date := p_clicked_at at time zone 'utc';
+  v_channel text := coalesce(p_channel::text, '');
+  v_counted boolean;
+  v_slot int;
 begin
-  insert into referral_private.visitors as v (org_id, code_id, visitor, day, clicks)
-  values (p_click.org_id, p_click.code_id, p_visitor, v_day, 1)
+  insert into referral_private.visitors as v (org_id, visitor, day, clicks)
+  values (p_org_id, p_visitor, v_day, 1)
   on conflict on constraint visitors_pkey do update
   set clicks = v.clicks + 1
   where v.clicks < p_clicks_per_visitor
-  returning v.clicks = 1 into p_click.counted;
+  returning v.clicks = 1 into v_counted;
   if not found then
     return false;
   end if;
-  insert into referral_private.clicks select p_click.*;
-  insert into referral_private.click_days as d (org_id, code_id, day, platform, channel, clicks, stored)
-  values (
-    p_click.org_id, p_click.code_id, v_day, p_click.platform, coalesce(p_click.channel::text, ''),
-    p_click.counted::int, 1
-  )
-  on conflict on constraint click_days_pkey do update
-  set clicks = d.clicks + excluded.clicks, stored = d.stored + 1;
-  return p_click.counted;
+  insert into referral_private.clicks (org_id, code_id, click_id, clicked_at, counted, platform, channel, utm)
+  values (p_org_id, p_code_id, p_click_id, p_clicked_at, v_counted, p_platform, p_channel, p_utm);
+  v_slot := case
+    when pg_try_advisory_xact_lock(hashtextextended('referral.click_slot:' || p_code_id, 0)) then 0
+    else 1 + pg_backend_pid() % 15
+  end;
+  -- Nearly always there is a row. An update changes it at once, while `on conflict` locks it first.
+  update referral_private.click_days as d
+  set clicks = d.clicks + v_counted::int, stored = d.stored + 1
+  where d.org_id = p_org_id and d.code_id = p_code_id and d.day = v_day
+    and d.platform = p_platform and d.channel = v_channel and d.slot = v_slot;
+  if not found then
+    insert into referral_private.click_days as d (org_id, code_id, day, platform, channel, slot, clicks, stored)
+    values (p_org_id, p_code_id, v_day, p_platform, v_channel, v_slot, v_counted::int, 1)
+    on conflict on constraint click_days_pkey do update
+    set clicks = d.clicks + excluded.clicks, stored = d.stored + 1;
+  end if;
+  return v_counted;
 end
 $$;
 
@@ -3213,52 +3283,52 @@ set lock_timeout = '3s'
 set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
-  v_code referral.codes;
-  v_organisation referral.organisations;
-  v_click referral_private.clicks;
-  v_day date;
+  v_channels constant text[] := '{qr,share,email,sms,whatsapp,social,web,print}';
+  v_now timestamptz;
+  v_org_id uuid;
+  v_code_id uuid;
+  v_clicks_per_visitor int;
+  v_is_full boolean;
+  v_counted boolean;
+  v_day_key bytea;
 begin
   if p_click_id is null then
     perform referral_private.raise_error('invalid_argument', 'click_id: required');
-  end if;
-  if coalesce(p_platform <> all (enum_range(null::referral.click_platform)::text[]), true) then
+  elsif coalesce(p_platform not in ('ios', 'android', 'web'), true) then
     perform referral_private.raise_error('invalid_argument', 'platform: ios, android or web');
   end if;
-  if p_channel = any (enum_range(null::referral.click_channel)::text[]) then
-    v_click.channel := p_channel;
-  end if;
-  if not exists (select from referral_private.resolve_code(p_code)) then
-    return false;
-  end if;
-  select * into strict v_code from referral.codes as c where c.code_key = referral_private.normalise_code(p_code);
-  select * into strict v_organisation from referral.organisations as o where o.id = v_code.org_id;
-
   -- The edge function may send a click twice: the lock lets the second call find the first.
   perform pg_advisory_xact_lock(hashtextextended('referral.click:' || p_click_id, 0));
-  v_click.clicked_at := clock_timestamp();
-  select k.counted into v_click.counted
-  from referral_private.clicks as k
-  where k.org_id = v_code.org_id and k.click_id = p_click_id
-    and k.clicked_at between v_click.clicked_at - interval '24 hours' and v_click.clicked_at;
-  if found then
-    return v_click.counted;
+  v_now := clock_timestamp();
+  select c.org_id, c.id, o.clicks_per_visitor,
+    (
+      select coalesce(sum(d.stored), 0) from referral_private.click_days as d
+      where d.org_id = c.org_id and d.code_id = c.id and d.day = (v_now at time zone 'utc')::date
+    ) >= o.clicks_per_code,
+    (
+      select k.counted from referral_private.clicks as k
+      where k.org_id = c.org_id and k.click_id = p_click_id
+        and k.clicked_at between v_now - interval '24 hours' and v_now
+    ),
+    (select k.key from referral_private.day_keys as k where k.day = (v_now at time zone 'utc')::date)
+  into v_org_id, v_code_id, v_clicks_per_visitor, v_is_full, v_counted, v_day_key
+  from referral.codes as c
+  join referral.organisations as o on o.id = c.org_id
+  join referral.programs as p on p.id = c.program_id
+  where c.code_key = referral_private.normalise_code(p_code)
+    and referral_private.code_refusal(c.status, c.expires_at, c.redeemable_until, o.active and p.active) is null
+    and (c.quota_id is null or referral_private.has_free_use(c.org_id, c.quota_id, coalesce(c.chain_id, c.id), null));
+  if v_counted is not null or v_is_full or not found then
+    return coalesce(v_counted, false);
   end if;
-
-  v_day := v_click.clicked_at at time zone 'utc';
-  if (
-    select coalesce(sum(d.stored), 0) from referral_private.click_days as d
-    where d.org_id = v_code.org_id and d.code_id = v_code.id and d.day = v_day
-  ) >= v_organisation.clicks_per_code then
-    return false;
-  end if;
-  v_click.org_id := v_code.org_id;
-  v_click.code_id := v_code.id;
-  v_click.click_id := p_click_id;
-  v_click.platform := p_platform;
-  v_click.utm := referral_private.utm_of(p_utm);
   return referral_private.store_click(
-    v_click, referral_private.visitor_of(v_day, v_code.id, p_click_id, p_address, p_user_agent),
-    v_organisation.clicks_per_visitor
+    v_org_id, v_code_id, p_click_id, v_now, p_platform::referral.click_platform,
+    case when p_channel = any (v_channels) then p_channel::referral.click_channel end, referral_private.utm_of(p_utm),
+    referral_private.visitor_of(
+      coalesce(v_day_key, referral_private.day_key((v_now at time zone 'utc')::date)),
+      v_code_id, p_click_id, p_address, p_user_agent
+    ),
+    v_clicks_per_visitor
   );
 end
 $$;
@@ -3961,6 +4031,12 @@ as $$
 declare
   v_stands referral.decisions;
 begin
+  if not exists (
+    select from referral.decisions as d
+    where d.org_id = new.org_id and d.program_id = new.program_id and d.person_id = new.referee_id
+  ) then
+    return new;
+  end if;
   select * into v_stands
   from referral_private.standing_decision(new.org_id, new.program_id, new.referee_id);
   if v_stands.kind = 'reject' then
@@ -4041,15 +4117,18 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_organisation referral.organisations;
+  v_per_user int;
+  v_per_address int;
   v_address_bucket text := referral_private.address_bucket(
     (clock_timestamp() at time zone 'utc')::date, p_org_id, referral_private.client_address()
   );
 begin
-  select * into strict v_organisation from referral.organisations as o where o.id = p_org_id;
-  perform referral_private.count_within(p_org_id, 'user:' || p_user_id, v_organisation.redemptions_per_user);
+  select o.redemptions_per_user, o.redemptions_per_address into strict v_per_user, v_per_address
+  from referral.organisations as o
+  where o.id = p_org_id;
+  perform referral_private.count_within(p_org_id, 'user:' || p_user_id, v_per_user);
   if v_address_bucket is not null then
-    perform referral_private.count_within(p_org_id, v_address_bucket, v_organisation.redemptions_per_address);
+    perform referral_private.count_within(p_org_id, v_address_bucket, v_per_address);
   end if;
 end
 $$;
@@ -4116,33 +4195,41 @@ begin
 end
 $$;
 
--- The terms under which this person can redeem the code now. Raises `self_referral`, `new_users_only`, or why nobody
--- can redeem it: `program_inactive`, `code_expired`, `code_suspended`, `code_inactive`.
+-- The version of the terms under which this person can redeem the code now. Raises `self_referral`, `new_users_only`,
+-- or why nobody can redeem it: `program_inactive`, `code_expired`, `code_suspended`, `code_inactive`.
 create function referral_private.require_redeemable(p_code referral.codes, p_user_id uuid)
-returns referral.program_terms
+returns int
 language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
+  v_switched_on boolean;
   v_refusal text;
-  v_terms referral.program_terms;
+  v_version int;
+  v_terms jsonb;
 begin
   if p_user_id in (p_code.referrer_id, p_code.beneficiary_id, p_code.created_by) then
     perform referral_private.raise_error('self_referral');
   end if;
-  select referral_private.code_refusal(p_code.status, p_code.expires_at, p_code.redeemable_until, o.active and p.active)
-  into v_refusal
+  select o.active and p.active, t.version, t.terms
+  into v_switched_on, v_version, v_terms
   from referral.programs as p
   join referral.organisations as o on o.id = p.org_id
+  join referral.program_terms as t on t.org_id = p.org_id and t.program_id = p.id and t.valid_to is null
   where p.id = p_code.program_id;
+  v_refusal := referral_private.code_refusal(
+    p_code.status, p_code.expires_at, p_code.redeemable_until, v_switched_on
+  );
   if v_refusal is not null then
     perform referral_private.raise_error(v_refusal);
   end if;
-  v_terms := referral_private.terms_in_force(p_code.org_id, p_code.program_id);
-  perform referral_private.require_new_user(p_user_id, v_terms.terms);
-  return v_terms;
+  if v_terms ? 'new_users_only_days' then
+    perform referral_private.require_new_user(p_user_id, v_terms);
+  end if;
+  return v_version;
 end
 $$;
 
@@ -12126,6 +12213,8 @@ language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
+-- While `redemptions` has no statistics, all of it would be read for one person's.
+set enable_seqscan = off
 as $$
 begin
   perform referral_private.require_read_committed();
@@ -12134,10 +12223,9 @@ begin
     select from referral_private.payer_users as l
     where l.user_id = any (p_user_ids) and l.stripe_account = p_stripe_account
   ) or exists (
-    select from referral.redemptions as r
-    join referral_private.payer_evidence as e
-      on e.named = r.id::text and e.kind = 'redemption_id' and e.stripe_account = p_stripe_account
-    where r.referee_id = any (p_user_ids)
+    select from referral_private.payer_evidence as e
+    where e.named = any (array(select r.id::text from referral.redemptions as r where r.referee_id = any (p_user_ids)))
+      and e.kind = 'redemption_id' and e.stripe_account = p_stripe_account
   ) then
     raise sqlstate 'RB001';
   end if;
@@ -12146,6 +12234,31 @@ exception
   when sqlstate 'RB001' then
     perform referral_private.lock_stripe_account(p_stripe_account);
     return true;
+end
+$$;
+
+-- Locks a code, shared, and returns it: no redemption commits after a call that ends the code has returned. Raises
+-- `busy` where the organisation has another Stripe account by now than the one that is locked.
+create function referral_private.lock_code_to_redeem(p_code_id uuid, p_stripe_account text)
+returns referral.codes
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  v_code referral.codes;
+begin
+  select c.* into v_code
+  from referral.codes as c
+  join referral.organisations as o on o.id = c.org_id
+  where c.id = p_code_id and coalesce(o.stripe_account_id, '') = p_stripe_account
+  for share of c;
+  if not found then
+    perform referral_private.raise_error('busy');
+  end if;
+  return v_code;
 end
 $$;
 
@@ -12171,7 +12284,7 @@ $$;
 -- Stores a redemption, unless another session was faster: then nothing is returned. The code is locked.
 create function referral_private.insert_redemption(
   p_code referral.codes,
-  p_terms referral.program_terms,
+  p_terms_version int,
   p_user_id uuid,
   p_click referral_private.clicks,
   p_provenance text,
@@ -12191,7 +12304,7 @@ begin
     org_id, program_id, terms_version, code_id, referrer_id, referee_id, provenance, channel, click_id, clicked_at
   )
   values (
-    p_code.org_id, p_code.program_id, p_terms.version, p_code.id, p_code.referrer_id, p_user_id,
+    p_code.org_id, p_code.program_id, p_terms_version, p_code.id, p_code.referrer_id, p_user_id,
     p_provenance::referral.provenance, coalesce(p_click.channel::text, p_channel), p_click.click_id, p_click.clicked_at
   )
   on conflict do nothing
@@ -12268,30 +12381,31 @@ as $$
 declare
   v_user_id uuid := referral_private.require_person();
   v_key text := referral_private.normalise_code(p_code);
+  v_stripe_account text;
+  v_has_paid boolean;
+  v_is_payer boolean;
   v_code referral.codes;
   v_redemption referral.redemptions;
-  v_stripe_account text;
-  v_is_payer boolean;
 begin
   if v_key is null then
     perform referral_private.raise_error('invalid_code');
   end if;
-  perform referral_private.require_provenance(p_provenance, p_click_id);
-  select * into v_code from referral.codes as c where c.code_key = v_key;
+  if p_provenance is distinct from 'typed' or p_click_id is not null then
+    perform referral_private.require_provenance(p_provenance, p_click_id);
+  end if;
+  select c.id, c.referrer_id, coalesce(o.stripe_account_id, ''),
+    exists (select from referral_private.payer_users as l where l.user_id = v_user_id)
+  into v_code.id, v_code.referrer_id, v_stripe_account, v_has_paid
+  from referral.codes as c join referral.organisations as o on o.id = c.org_id
+  where c.code_key = v_key;
   if not found then
     perform referral_private.raise_error('code_not_found');
   end if;
-  perform referral_private.recognise_user(v_user_id);
-  v_stripe_account := referral_private.stripe_account_of(v_code.org_id);
-  v_is_payer := referral_private.lock_stripe_account_to_redeem(
-    v_stripe_account, array[v_user_id, v_code.referrer_id]
-  );
-  if referral_private.stripe_account_of(v_code.org_id) <> v_stripe_account then
-    perform referral_private.raise_error('busy');
+  if v_has_paid then
+    perform referral_private.recognise_user(v_user_id);
   end if;
-  -- The shared row lock keeps a redemption from committing after a call that ends the code has returned.
-  select * into strict v_code from referral.codes as c where c.id = v_code.id for share;
-
+  v_is_payer := referral_private.lock_stripe_account_to_redeem(v_stripe_account, array[v_user_id, v_code.referrer_id]);
+  v_code := referral_private.lock_code_to_redeem(v_code.id, v_stripe_account);
   select * into v_redemption
   from referral.redemptions as r
   where r.org_id = v_code.org_id and r.program_id = v_code.program_id and r.referee_id = v_user_id;
@@ -12314,9 +12428,8 @@ begin
   if v_redemption.code_id <> v_code.id then
     perform referral_private.raise_error('already_redeemed');
   end if;
-  return query
-  select v_redemption.id, v_redemption.org_id, v_redemption.program_id, v_code.code, v_redemption.status,
-    v_redemption.redeemed_at;
+  return next (v_redemption.id, v_redemption.org_id, v_redemption.program_id, v_code.code, v_redemption.status,
+    v_redemption.redeemed_at)::referral.redeemed_code;
 end
 $$;
 
