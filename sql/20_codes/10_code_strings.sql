@@ -84,7 +84,7 @@ begin
     return v_key;
   end if;
   v_key := translate(referral_private.show_code(p_code), 'OIL-', '011');
-  return case when v_key collate "C" ~ '^[0-9A-HJKMNP-Z]{3,32}$' then v_key end;
+  return case when v_key collate "C" ~ '^[0-9A-HJKMNP-Z]+$' and length(v_key) between 3 and 32 then v_key end;
 end
 $$;
 

@@ -15,7 +15,7 @@ create table referral_private.recorded_facts (
       on delete restrict,
   constraint recorded_facts_kind_is_known check (kind in ('payment', 'refund', 'refund_reversed')),
   constraint recorded_facts_provider_is_a_label check (provider ~ '^[a-z0-9_]{1,32}$'),
-  constraint recorded_facts_ref_is_1_to_255 check (ref ~ '^[!-~]{1,255}$')
+  constraint recorded_facts_ref_is_1_to_255 check (ref ~ '^[!-~]+$' and length(ref) <= 255)
 );
 
 alter table referral_private.recorded_facts enable row level security;

@@ -14,9 +14,11 @@ create table referral_private.stripe_events (
   body_sha256 text not null,
   event jsonb not null,
   constraint stripe_events_pkey primary key (created_at, event_id, stripe_account, livemode),
-  constraint stripe_events_stripe_account_is_an_id check (stripe_account ~ '^(acct_[A-Za-z0-9]{1,64})?$'),
-  constraint stripe_events_have_an_id check (event_id ~ '^evt_[A-Za-z0-9_]{1,255}$'),
-  constraint stripe_events_body_is_hashed check (body_sha256 ~ '^[0-9a-f]{64}$')
+  -- A length in a regular expression makes it a hundred times slower.
+  constraint stripe_events_stripe_account_is_an_id
+    check (stripe_account ~ '^(acct_[A-Za-z0-9]+)?$' and length(stripe_account) <= 69),
+  constraint stripe_events_have_an_id check (event_id ~ '^evt_[A-Za-z0-9_]+$' and length(event_id) <= 259),
+  constraint stripe_events_body_is_hashed check (body_sha256 ~ '^[0-9a-f]+$' and length(body_sha256) = 64)
 );
 
 alter table referral_private.stripe_events enable row level security;

@@ -1754,7 +1754,7 @@ begin
     return v_key;
   end if;
   v_key := translate(referral_private.show_code(p_code), 'OIL-', '011');
-  return case when v_key collate "C" ~ '^[0-9A-HJKMNP-Z]{3,32}$' then v_key end;
+  return case when v_key collate "C" ~ '^[0-9A-HJKMNP-Z]+$' and length(v_key) between 3 and 32 then v_key end;
 end
 $$;
 
@@ -5324,7 +5324,7 @@ create table referral_private.recorded_facts (
       on delete restrict,
   constraint recorded_facts_kind_is_known check (kind in ('payment', 'refund', 'refund_reversed')),
   constraint recorded_facts_provider_is_a_label check (provider ~ '^[a-z0-9_]{1,32}$'),
-  constraint recorded_facts_ref_is_1_to_255 check (ref ~ '^[!-~]{1,255}$')
+  constraint recorded_facts_ref_is_1_to_255 check (ref ~ '^[!-~]+$' and length(ref) <= 255)
 );
 
 alter table referral_private.recorded_facts enable row level security;
@@ -13771,9 +13771,11 @@ create table referral_private.stripe_events (
   body_sha256 text not null,
   event jsonb not null,
   constraint stripe_events_pkey primary key (created_at, event_id, stripe_account, livemode),
-  constraint stripe_events_stripe_account_is_an_id check (stripe_account ~ '^(acct_[A-Za-z0-9]{1,64})?$'),
-  constraint stripe_events_have_an_id check (event_id ~ '^evt_[A-Za-z0-9_]{1,255}$'),
-  constraint stripe_events_body_is_hashed check (body_sha256 ~ '^[0-9a-f]{64}$')
+  -- A length in a regular expression makes it a hundred times slower.
+  constraint stripe_events_stripe_account_is_an_id
+    check (stripe_account ~ '^(acct_[A-Za-z0-9]+)?$' and length(stripe_account) <= 69),
+  constraint stripe_events_have_an_id check (event_id ~ '^evt_[A-Za-z0-9_]+$' and length(event_id) <= 259),
+  constraint stripe_events_body_is_hashed check (body_sha256 ~ '^[0-9a-f]+$' and length(body_sha256) = 64)
 );
 
 alter table referral_private.stripe_events enable row level security;
