@@ -93,10 +93,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
-  with
-    found as materialized (
-      select c.* from referral.codes as c where c.code_key = any (array(select distinct unnest(p_keys)))
-    )
-  select f.* from found as f where referral_private.stripe_account_of(f.org_id) = p_stripe_account;
+  select c.* from referral.codes as c
+  where c.code_key = any (p_keys) and referral_private.stripe_account_of(c.org_id) = p_stripe_account;
 end
 $$;
