@@ -247,7 +247,7 @@ export const creditMutations: TextMutation[] = [
   {
     name: 'credit: customers of a person, where the first did not buy',
     in: 'evidence_for_own_payers',
-    replace: 'join referral_private.evidence_kept_open(p_sales, p_evidence) as k (n) on k.n = n.n',
+    replace: '(k.n is not null or n.is_refused) and',
     by: '',
   },
   {

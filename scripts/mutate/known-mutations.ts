@@ -161,8 +161,8 @@ export const knownMutations: TextMutation[] = [
   {
     name: 'credit: a repetition counts where no sale kept the first open',
     in: 'distinct_evidence',
-    replace: 'k.n is not null\n',
-    by: 'true\n',
+    replace: 'bool_or(k.n is not null) over before',
+    by: 'bool_or(true) over before',
   },
   {
     name: 'credit: and where that sale was outside the window',
@@ -175,6 +175,20 @@ export const knownMutations: TextMutation[] = [
     in: 'distinct_evidence',
     replace: 'n.evidence_id, n.terms_version\n',
     by: 'n.evidence_id\n',
+  },
+  {
+    name: 'credit: what can never win, again by the same payer',
+    in: 'distinct_evidence',
+    replace: 'or n.is_refused and bool_or(n.is_refused) over before',
+    by: '',
+    tests: ['tests/sql/repeated-evidence'],
+  },
+  {
+    name: 'credit: what can never win, by many payers',
+    in: 'evidence_for_own_payers',
+    replace: '(k.n is not null or n.is_refused)',
+    by: 'k.n is not null',
+    tests: ['tests/sql/repeated-evidence'],
   },
   {
     name: 'credit: a repetition by another payer',

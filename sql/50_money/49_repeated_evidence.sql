@@ -38,7 +38,7 @@ end
 $$;
 
 -- This evidence without repetitions: what a payer carried that the same payer carried before, and what then was kept
--- open comes first everywhere. Renewals carry the same code each month.
+-- open comes first everywhere; so does, of what can never win, the first. Renewals carry the same code each month.
 create function referral_private.distinct_evidence(
   p_sales referral_private.named_sale[],
   p_evidence referral_private.evidence[]
@@ -56,19 +56,21 @@ begin
   return array(
     with
       numbered as (
-        select row_number() over () as n, e.payer_id, e.kind, e.evidence_id, e.terms_version, e.at
+        select row_number() over () as n, e.payer_id, e.kind, e.evidence_id, e.terms_version, e.at,
+          e.refusal is not null as is_refused
         from unnest(p_evidence) as e
       ),
       repeated as (
-        select n.n, n.kind in ('metadata_code', 'promotion_code', 'client_reference') and bool_or(
-            k.n is not null
-          ) over (
-            partition by n.payer_id, n.kind, n.evidence_id, n.terms_version
-            order by n.at, n.n
-            rows between unbounded preceding and 1 preceding
+        select n.n, n.kind in ('metadata_code', 'promotion_code', 'client_reference') and (
+            bool_or(k.n is not null) over before or n.is_refused and bool_or(n.is_refused) over before
           ) as is_repeated
         from numbered as n
         left join referral_private.evidence_kept_open(p_sales, p_evidence) as k (n) on k.n = n.n
+        window before as (
+          partition by n.payer_id, n.kind, n.evidence_id, n.terms_version
+          order by n.at, n.n
+          rows between unbounded preceding and 1 preceding
+        )
       )
     select p_evidence[r.n] from repeated as r where r.is_repeated is not true order by r.n
   );
@@ -77,7 +79,7 @@ $$;
 
 -- The numbers of the evidence that only its own payer's sales need: for those of the person's other payers, another
 -- payer's evidence of the same code comes first, is bound as early, and counts wherever this does. Both are kept open
--- by sales of their own. Where a forfeit stands it matters which sale was open first, and all is kept.
+-- by sales of their own, or can never win. Where a forfeit stands it matters which sale was open first, and all is kept.
 create function referral_private.evidence_for_own_payers(
   p_sales referral_private.named_sale[],
   p_evidence referral_private.evidence[]
@@ -110,18 +112,18 @@ begin
   with
     numbered as (
       select row_number() over () as n, e.group_id, e.kind, e.evidence_id, e.terms_version, e.at,
-        greatest(e.at, e.linked_at) as reaches_at
+        greatest(e.at, e.linked_at) as reaches_at, e.refusal is not null as is_refused
       from unnest(p_evidence) as e
     ),
     compared as (
       select n.n, n.reaches_at, min(n.reaches_at) over (
-          partition by n.group_id, n.kind, n.evidence_id, n.terms_version
+          partition by n.group_id, n.kind, n.evidence_id, n.terms_version, n.is_refused
           order by n.at, n.reaches_at, n.n
           rows between unbounded preceding and 1 preceding
         ) as others_reach_at
       from numbered as n
-      join referral_private.evidence_kept_open(p_sales, p_evidence) as k (n) on k.n = n.n
-      where n.kind in ('metadata_code', 'promotion_code', 'client_reference')
+      left join referral_private.evidence_kept_open(p_sales, p_evidence) as k (n) on k.n = n.n
+      where (k.n is not null or n.is_refused) and n.kind in ('metadata_code', 'promotion_code', 'client_reference')
         and not n.evidence_id in (select unnest(v_forfeited))
     )
   select c.n from compared as c where c.others_reach_at <= c.reaches_at;

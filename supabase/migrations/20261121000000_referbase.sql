@@ -7001,7 +7001,7 @@ end
 $$;
 
 -- This evidence without repetitions: what a payer carried that the same payer carried before, and what then was kept
--- open comes first everywhere. Renewals carry the same code each month.
+-- open comes first everywhere; so does, of what can never win, the first. Renewals carry the same code each month.
 create function referral_private.distinct_evidence(
   p_sales referral_private.named_sale[],
   p_evidence referral_private.evidence[]
@@ -7019,19 +7019,21 @@ begin
   return array(
     with
       numbered as (
-        select row_number() over () as n, e.payer_id, e.kind, e.evidence_id, e.terms_version, e.at
+        select row_number() over () as n, e.payer_id, e.kind, e.evidence_id, e.terms_version, e.at,
+          e.refusal is not null as is_refused
         from unnest(p_evidence) as e
       ),
       repeated as (
-        select n.n, n.kind in ('metadata_code', 'promotion_code', 'client_reference') and bool_or(
-            k.n is not null
-          ) over (
-            partition by n.payer_id, n.kind, n.evidence_id, n.terms_version
-            order by n.at, n.n
-            rows between unbounded preceding and 1 preceding
+        select n.n, n.kind in ('metadata_code', 'promotion_code', 'client_reference') and (
+            bool_or(k.n is not null) over before or n.is_refused and bool_or(n.is_refused) over before
           ) as is_repeated
         from numbered as n
         left join referral_private.evidence_kept_open(p_sales, p_evidence) as k (n) on k.n = n.n
+        window before as (
+          partition by n.payer_id, n.kind, n.evidence_id, n.terms_version
+          order by n.at, n.n
+          rows between unbounded preceding and 1 preceding
+        )
       )
     select p_evidence[r.n] from repeated as r where r.is_repeated is not true order by r.n
   );
@@ -7040,7 +7042,7 @@ $$;
 
 -- The numbers of the evidence that only its own payer's sales need: for those of the person's other payers, another
 -- payer's evidence of the same code comes first, is bound as early, and counts wherever this does. Both are kept open
--- by sales of their own. Where a forfeit stands it matters which sale was open first, and all is kept.
+-- by sales of their own, or can never win. Where a forfeit stands it matters which sale was open first, and all is kept.
 create function referral_private.evidence_for_own_payers(
   p_sales referral_private.named_sale[],
   p_evidence referral_private.evidence[]
@@ -7073,18 +7075,18 @@ begin
   with
     numbered as (
       select row_number() over () as n, e.group_id, e.kind, e.evidence_id, e.terms_version, e.at,
-        greatest(e.at, e.linked_at) as reaches_at
+        greatest(e.at, e.linked_at) as reaches_at, e.refusal is not null as is_refused
       from unnest(p_evidence) as e
     ),
     compared as (
       select n.n, n.reaches_at, min(n.reaches_at) over (
-          partition by n.group_id, n.kind, n.evidence_id, n.terms_version
+          partition by n.group_id, n.kind, n.evidence_id, n.terms_version, n.is_refused
           order by n.at, n.reaches_at, n.n
           rows between unbounded preceding and 1 preceding
         ) as others_reach_at
       from numbered as n
-      join referral_private.evidence_kept_open(p_sales, p_evidence) as k (n) on k.n = n.n
-      where n.kind in ('metadata_code', 'promotion_code', 'client_reference')
+      left join referral_private.evidence_kept_open(p_sales, p_evidence) as k (n) on k.n = n.n
+      where (k.n is not null or n.is_refused) and n.kind in ('metadata_code', 'promotion_code', 'client_reference')
         and not n.evidence_id in (select unnest(v_forfeited))
     )
   select c.n from compared as c where c.others_reach_at <= c.reaches_at;
@@ -8959,7 +8961,8 @@ declare
 begin
   insert into referral_private.to_settle (stripe_account, livemode, payer_id, caused_by, queued_at, tried_at)
   select p_stripe_account, p_livemode, payer_id, p_cause, v_now, v_now
-  from (select distinct unnest(p_payer_ids) as payer_id) as waiting
+  -- In the order of the key, which is faster for very many.
+  from (select distinct unnest(p_payer_ids) as payer_id order by 1) as waiting
   on conflict on constraint to_settle_pkey do update
   set error = null
   where to_settle.error is not null;
@@ -9289,15 +9292,26 @@ begin
     referral_private.payers_of_carriers(p_stripe_account, ahead.livemode, ahead.carriers), '{}', 'terms changed'
   )
   from (
-    select e.livemode, array_agg(distinct e.carrier) as carriers
-    from referral_private.payer_evidence as e
-    left join referral_private.promotion_code_statements as p
-      on e.kind = 'promotion_code' and p.promotion_code_id = e.named
-      and p.stripe_account = e.stripe_account and p.livemode = e.livemode
-    join referral.codes as c on c.code_key in (p.code_key, p.previous_key, e.named)
-    where e.stripe_account = p_stripe_account and e.kind >= 'metadata_code' and c.program_id = p_program_id
-      and e.carried_at >= date_trunc('second', p_since)
-    group by e.livemode
+    with
+      carried as materialized (
+        select e.livemode, e.carrier, e.kind, e.named from referral_private.payer_evidence as e
+        where e.stripe_account = p_stripe_account and e.kind >= 'metadata_code'
+          and e.carried_at >= date_trunc('second', p_since)
+      ),
+      named as materialized (
+        select distinct c.livemode, c.kind, c.named from carried as c
+      )
+    select c.livemode, array_agg(distinct c.carrier) as carriers
+    from carried as c
+    join (
+      select distinct n.*
+      from named as n
+      left join referral_private.promotion_code_statements as p
+        on n.kind = 'promotion_code' and p.promotion_code_id = n.named
+        and p.stripe_account = p_stripe_account and p.livemode = n.livemode
+      join referral.codes as d on d.code_key in (p.code_key, p.previous_key, n.named) and d.program_id = p_program_id
+    ) as ours on ours.livemode = c.livemode and ours.kind = c.kind and ours.named = c.named
+    group by c.livemode
   ) as ahead;
 end
 $$;
