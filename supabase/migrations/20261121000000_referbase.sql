@@ -7042,7 +7042,7 @@ $$;
 
 -- The numbers of the evidence that only its own payer's sales need: for those of the person's other payers, another
 -- payer's evidence of the same code comes first, is bound as early, and counts wherever this does. Both are kept open
--- by sales of their own, or can never win. Where a forfeit stands it matters which sale was open first, and all is kept.
+-- by sales of their own, or can never win. Where a forfeit stands it matters which sale was open first: all is kept.
 create function referral_private.evidence_for_own_payers(
   p_sales referral_private.named_sale[],
   p_evidence referral_private.evidence[]
