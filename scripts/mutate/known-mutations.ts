@@ -5,7 +5,7 @@ export const knownMutations: TextMutation[] = [
   {
     name: 'known: in the other mode',
     in: 'state_known_users',
-    replace: 'referral_private.payers_of_users(p_stripe_account, not p_livemode, v_known)',
+    replace: 'referral_private.payers_of_users(p_stripe_account, not p_livemode, v_first.user_ids)',
     by: "'{}'",
   },
   {

@@ -4,7 +4,7 @@ import { completedSession } from '../fixtures/stripe/checkout-session-completed.
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
 import { operator, person } from '../support/actors.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
-import { ingest } from '../support/ingest.ts'
+import { ingest, queued, reduced, settleAccount } from '../support/ingest.ts'
 import { checkLedger } from '../support/ledger.ts'
 import { codeOf, scene } from '../support/scene.ts'
 
@@ -56,6 +56,21 @@ test('a user who redeems on one account becomes known on the other', () =>
     await person(tx, userId).rpc('redeem_code', { code })
     expect(await recognisedOn(tx, userId)).toEqual(['', 'acct_1'])
     expect(await earned()).toBe(100)
+  }))
+
+test('a user who becomes known by an event among others earns in the other mode by that event', () =>
+  undone(sql, async (tx) => {
+    const { org, code, userId, signUp } = await named(tx)
+    await signUp()
+    const events = [
+      paidInvoice({ livemode: true, customer: 'cus_3', userId, at: now + 30 }),
+      paidInvoice({ livemode: true, customer: 'cus_4', code, at: now + 31 }),
+    ]
+    await queued(tx, await Promise.all(events.map(reduced)))
+    await settleAccount(tx, '')
+    const causes = await tx`
+      select caused_by from referral_private.ledger_entries where org_id = ${org} and not livemode`
+    expect(causes.map(({ caused_by }) => caused_by)).toEqual([events[0]?.id])
   }))
 
 test('a user who is known on one account becomes known on the other as a member', () =>
