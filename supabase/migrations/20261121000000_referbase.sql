@@ -13145,7 +13145,8 @@ end
 $$;
 
 -- Looks up whether the users that objects name, themselves or by a redemption, are known. Returns the carriers to whom
--- those are linked that became known; in the other mode their payers are settled at once.
+-- those are linked that became known, each by the first event that names the user; in the other mode that event settles
+-- their payers at once.
 create function referral_private.state_known_users(
   p_stripe_account text,
   p_livemode boolean,
@@ -13166,6 +13167,8 @@ declare
     where r.id = any (array(select e.named::uuid from unnest(p_evidence) as e where e.kind = 'redemption_id'))
   );
   v_known uuid[];
+  v_first record;
+  v_touched referral_private.touched_carrier[] := '{}';
 begin
   if cardinality(v_named) = 0 then
     return '{}';
@@ -13174,16 +13177,11 @@ begin
   if cardinality(v_known) = 0 then
     return '{}';
   end if;
-  perform referral_private.settle(
-    p_stripe_account, not p_livemode,
-    referral_private.payers_of_users(p_stripe_account, not p_livemode, v_known), '{}',
-    p_named[cardinality(p_named)].event_id
-  );
-  return array(
-    select (carrier, n.event_id)::referral_private.touched_carrier
+  for v_first in
+    select n.event_id, array_agg(user_id) as user_ids
     from unnest(v_known) as user_id
     cross join lateral (
-      select named.event_id
+      select named.event_id, named.place
       from unnest(p_named) with ordinality as named (
         event_id, object, made_at, carriers, metadata, user_ids, names_evidence, place
       )
@@ -13193,10 +13191,21 @@ begin
       order by named.place
       limit 1
     ) as n
-    cross join lateral unnest(
-      referral_private.carriers_of_users(p_stripe_account, p_livemode, array[user_id])
-    ) as carrier
-  );
+    group by n.event_id
+    order by min(n.place)
+  loop
+    perform referral_private.settle(
+      p_stripe_account, not p_livemode,
+      referral_private.payers_of_users(p_stripe_account, not p_livemode, v_first.user_ids), '{}', v_first.event_id
+    );
+    v_touched := v_touched || array(
+      select (carrier, v_first.event_id)::referral_private.touched_carrier
+      from unnest(
+        referral_private.carriers_of_users(p_stripe_account, p_livemode, v_first.user_ids)
+      ) as carrier
+    );
+  end loop;
+  return v_touched;
 end
 $$;
 

@@ -161,7 +161,7 @@ describe('referbase start', () => {
 
   test('takes the packages of functions from the registry that npm is configured for', () => {
     const log = readFileSync(join(project.folder, '.referbase/referbase-link.log'), 'utf8')
-    expect(log).toContain(`Download ${registry.url}/zod`)
+    expect(log).toContain(`Download ${registry.url}/isbot`)
   })
 
   test('says of a function that does not start why, and goes on', async () => {
