@@ -52,8 +52,7 @@ declare
 begin
   insert into referral_private.to_settle (stripe_account, livemode, payer_id, caused_by, queued_at, tried_at)
   select p_stripe_account, p_livemode, payer_id, p_cause, v_now, v_now
-  -- In the order of the key, which is faster for very many.
-  from (select distinct unnest(p_payer_ids) as payer_id order by 1) as waiting
+  from (select distinct unnest(p_payer_ids) as payer_id) as waiting
   on conflict on constraint to_settle_pkey do update
   set error = null
   where to_settle.error is not null;

@@ -8961,8 +8961,7 @@ declare
 begin
   insert into referral_private.to_settle (stripe_account, livemode, payer_id, caused_by, queued_at, tried_at)
   select p_stripe_account, p_livemode, payer_id, p_cause, v_now, v_now
-  -- In the order of the key, which is faster for very many.
-  from (select distinct unnest(p_payer_ids) as payer_id order by 1) as waiting
+  from (select distinct unnest(p_payer_ids) as payer_id) as waiting
   on conflict on constraint to_settle_pkey do update
   set error = null
   where to_settle.error is not null;
@@ -9292,26 +9291,15 @@ begin
     referral_private.payers_of_carriers(p_stripe_account, ahead.livemode, ahead.carriers), '{}', 'terms changed'
   )
   from (
-    with
-      carried as materialized (
-        select e.livemode, e.carrier, e.kind, e.named from referral_private.payer_evidence as e
-        where e.stripe_account = p_stripe_account and e.kind >= 'metadata_code'
-          and e.carried_at >= date_trunc('second', p_since)
-      ),
-      named as materialized (
-        select distinct c.livemode, c.kind, c.named from carried as c
-      )
-    select c.livemode, array_agg(distinct c.carrier) as carriers
-    from carried as c
-    join (
-      select distinct n.*
-      from named as n
-      left join referral_private.promotion_code_statements as p
-        on n.kind = 'promotion_code' and p.promotion_code_id = n.named
-        and p.stripe_account = p_stripe_account and p.livemode = n.livemode
-      join referral.codes as d on d.code_key in (p.code_key, p.previous_key, n.named) and d.program_id = p_program_id
-    ) as ours on ours.livemode = c.livemode and ours.kind = c.kind and ours.named = c.named
-    group by c.livemode
+    select e.livemode, array_agg(distinct e.carrier) as carriers
+    from referral_private.payer_evidence as e
+    left join referral_private.promotion_code_statements as p
+      on e.kind = 'promotion_code' and p.promotion_code_id = e.named
+      and p.stripe_account = e.stripe_account and p.livemode = e.livemode
+    join referral.codes as c on c.code_key in (p.code_key, p.previous_key, e.named)
+    where e.stripe_account = p_stripe_account and e.kind >= 'metadata_code' and c.program_id = p_program_id
+      and e.carried_at >= date_trunc('second', p_since)
+    group by e.livemode
   ) as ahead;
 end
 $$;
