@@ -29,6 +29,8 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+-- Nearly always there is none, and a table that is read to its end says so late.
+set enable_seqscan = off
 as $$
 declare
   v_default regclass;

@@ -575,6 +575,8 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+-- Nearly always there is none, and a table that is read to its end says so late.
+set enable_seqscan = off
 as $$
 declare
   v_default regclass;
@@ -15671,7 +15673,8 @@ end
 $$;
 
 -- The order keeps locks short and free of deadlocks. The jobs that can wait, for tables by month, come first, when
--- nothing is locked; where one changes partitions, its table stays locked until the call ends, and no other job begins.
+-- nothing is locked, and whoever uses both tables uses them in this order; where they change partitions, these tables
+-- stay locked until the call ends, and no other job begins.
 -- The cheap jobs skip what is locked. They have a batch each in turn, so that the backlog of one does not keep the
 -- others waiting: 14 each at most, because a transaction of more than 64 subtransactions slows other sessions down.
 -- Those that lock Stripe accounts come last, and run one batch, however late it is.
@@ -15713,7 +15716,6 @@ begin
   );
   for place in 1..cardinality(v_month_jobs) loop
     v_runs[place] := referral_private.run_batch(v_month_jobs[place], p_click_retention, p_event_retention);
-    exit when v_months <> referral_private.all_months();
   end loop;
   if v_months = referral_private.all_months() then
     for round in 1..14 loop
@@ -15743,10 +15745,10 @@ $$;
 comment on function referral_private.run_maintenance is
   'public: Runs all jobs: keeps the storage of clicks and events, expires codes and redemptions, purges rate limits and
 sign-up claims, recognises users, settles what waits, and releases commissions and rewards whose hold is over. Call it
-every minute, or at least every hour; call it again at once while a row has more. Returns, for each job, how much it did,
-whether something is left, and error: the code of the error that undid its last batch, null if there was none. An error
-of one job leaves what the others did, and its message is in the database''s log. No rows while another call is under
-way. What another call has locked is left for the next one.
+every minute, or at least every hour; call it again at once while a row has more. Returns, for each job, how much it
+did, whether something is left, and error: the code of the error that undid its last batch, null if there was none. An
+error of one job leaves what the others did, and its message is in the database''s log. No rows while another call is
+under way. What another call has locked is left for the next one.
 
 group: Run jobs
 max_seconds: 1 to 30: after that only the last three jobs begin a batch, which is small
@@ -17166,6 +17168,7 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 declare
   v_missing constant text[] := array(

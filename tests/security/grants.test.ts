@@ -17,6 +17,8 @@ const tables = {
   'referral.redemption_changes': ['authenticated SELECT', 'service_role SELECT'],
   'referral.redemption_changes_id_seq': [],
   'referral.redemptions': ['authenticated SELECT', 'service_role SELECT'],
+  'referral_private.archived_events': [],
+  'referral_private.archived_months': [],
   'referral_private.changes': [],
   'referral_private.changes_id_seq': [],
   'referral_private.charges': [],
