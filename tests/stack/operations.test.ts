@@ -175,7 +175,7 @@ test('the queries of what to watch run as postgres, and say what they should', a
   expect(
     await fresh`
       select relname from pg_class where reloptions = '{autovacuum_vacuum_insert_scale_factor=0.02}' order by 1`,
-  ).toEqual([{ relname: 'ledger_entries' }, { relname: 'stripe_events' }])
+  ).toEqual([{ relname: 'ledger_entries' }, { relname: 'payments' }])
   for (const name of ['referral_private.maintenance_runs', 'referral.count_parked_events()'])
     await fresh.unsafe(`select * from ${name}`)
 })
