@@ -10,6 +10,7 @@ import type { Postgres } from '../../scripts/stack/postgres.ts'
 import { startThrowawayPostgres } from '../../scripts/stack/throwaway.ts'
 import { paidInvoice } from '../fixtures/stripe/invoice-paid.ts'
 import { operator } from '../support/actors.ts'
+import { table as archived, past, pastMonth } from '../support/archiving.ts'
 import { blocksOf } from '../support/blocks.ts'
 import { debianPostgres } from '../support/debian-postgres.ts'
 import { ingest } from '../support/ingest.ts'
@@ -80,6 +81,10 @@ async function live(sql: postgres.Sql): Promise<void> {
     changes: { name: 'X' },
   })
   await operator(sql).rpc('forfeit_from', { org_id: org, member_id: coordinator.id })
+  await pastMonth(sql, 6)
+  await ingest(sql, past(6, 'evt_past'))
+  for (let calls = 0; calls < 3; calls++)
+    await operator(sql).rpc('maintain_events', { retention: '90 days' })
   await sql`insert into auth.users (id) values (${friend.id})`
   await sql`select from referral.run_maintenance()`
 }
@@ -146,7 +151,7 @@ async function catalogOf(sql: postgres.Sql): Promise<string[]> {
     from pg_trigger as t where not t.tgisinternal and t.tgrelid::regclass::text like 'referral%'
     union all
     select concat_ws(' ', c.conrelid::regclass, c.conname, pg_get_constraintdef(c.oid))
-    from pg_constraint as c where c.connamespace::regnamespace::text like 'referral%'
+    from pg_constraint as c where c.connamespace::regnamespace::text like 'referral%' and c.conparentid = 0
     union all
     select indexdef from pg_indexes where schemaname like 'referral%'
     union all
@@ -157,7 +162,12 @@ async function catalogOf(sql: postgres.Sql): Promise<string[]> {
   const facts = [body, comment, grant, order].flatMap((map) => [...map].map((of) => of.join(': ')))
   return [...facts, ...made.map(({ text }) => String(text).replaceAll(/[()]/g, ''))].filter(
     // The owner's rights, which a dump does not state.
-    (line) => !/^referral_private\.clicks_\d{4}_\d\d: (postgres [A-Z]+(, )?)+$/.test(line),
+    (line) =>
+      !/^referral_private\.(clicks|stripe_events)_\d{4}_\d\d: (postgres [A-Z]+(, )?)+$/.test(
+        line,
+      ) &&
+      // Of the month that was taken out.
+      !line.includes(archived(6).slice(-7)),
   )
 }
 
@@ -199,15 +209,30 @@ describe('a whole backup', () => {
   }, 120_000)
 })
 
+test('a month that was taken out is dumped by the document’s command, and can be read in another project', async () => {
+  const { sql, urls } = await project('migrated')
+  const [dump = ''] = blocksOf('docs/scaling.md')
+    .map(({ text }) => text)
+    .filter((text) => text.includes('pg_dump'))
+  const restore = 'pg_restore --dbname="$NEW_DATABASE_URL" archived-events.dump'
+  expect(await run(`${dump}\n${restore}`, urls)).toEqual(fine(''))
+  expect(await sql.unsafe(`select event_id from ${archived(6)}`)).toEqual([
+    { event_id: 'evt_past_6' },
+  ])
+})
+
 describe('data alone, over the migrations', () => {
   const [dump = '', restore = ''] = blockWith('--data-only --no-unlogged').split(/^(?=psql)/m)
-  const runs = ['referral_private.maintenance_runs']
+  const runs = ['referral_private.maintenance_runs', archived(6)]
 
   /** A month that has clicks has no partition there: a restore can come later. */
   const laterProject = async () => {
     const later = await project('migrated')
     const month = new Date().toISOString().slice(0, 7).replace('-', '_')
     await later.sql.unsafe(`drop table referral_private.clicks_${month}`)
+    await later.sql.unsafe(`
+      alter table referral_private.stripe_events detach partition referral_private.stripe_events_${month};
+      drop table referral_private.stripe_events_${month}`)
     return later
   }
 
@@ -229,6 +254,7 @@ describe('data alone, over the migrations', () => {
     ['--load-via-partition-root', / --load-via-partition-root/, dump],
     ['reserved_words', / --exclude-table-data=\S+reserved_words/, dump],
     ['maintenance_runs', / --exclude-table-data=\S+maintenance_runs/, dump],
+    ['archived_events', / --exclude-table=\S+archived_events\S+/, dump],
   ] as const)('without %s it fails, and nothing is restored', async ([, option, command]) => {
     const { sql, urls } = await laterProject()
     expect(command).toMatch(option)
@@ -259,7 +285,7 @@ describe('data alone, over the migrations', () => {
     const byAdmin = { ...urls, NEW_DATABASE_URL: String(admin) }
     expect(await run(changed, byAdmin)).toEqual(fine())
     const { faults } = await verified(sql)
-    expect(faults.map(({ kind }) => kind)).toEqual(Array(11).fill('trigger'))
+    expect(faults.map(({ kind }) => kind)).toEqual(Array(15).fill('trigger'))
     const [check] = await operator(sql).run(
       "select remedy from referral.health() where name = 'ledger_triggers'",
     )
