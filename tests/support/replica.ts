@@ -57,3 +57,15 @@ export async function replayed(primary: postgres.Sql, replica: postgres.Sql): Pr
   }
   throw new Error('the replica did not catch up')
 }
+
+/** Runs the work while the replica replays nothing, as one that is far behind. The connection is the superuser's. */
+export async function whileBehind(replica: postgres.Sql, work: () => Promise<void>): Promise<void> {
+  await replica`select pg_wal_replay_pause()`
+  try {
+    for (let state = ''; state !== 'paused'; )
+      state = (await replica`select pg_get_wal_replay_pause_state() as state`)[0]?.state
+    await work()
+  } finally {
+    await replica`select pg_wal_replay_resume()`
+  }
+}
