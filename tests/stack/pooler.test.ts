@@ -6,6 +6,7 @@ import postgres from 'postgres'
 import { afterAll, expect, inject, test } from 'vitest'
 import { answerOf, calls } from '../support/calls.ts'
 import { testDatabase, undone } from '../support/database.ts'
+import { printedBy, programOf, promisedBy } from '../support/examples.ts'
 import { checkLedger } from '../support/ledger.ts'
 import { startPgBouncer } from '../support/pgbouncer.ts'
 import { recordedCalls } from '../support/recorded-calls.ts'
@@ -62,6 +63,20 @@ test('every call answers everybody the same through the pooler as directly', asy
   const seen = await Promise.all(all.map((call) => answered(pooled, call)))
   expect(seen).toEqual(await Promise.all(all.map((call) => answered(direct, call))))
 }, 180_000)
+
+test('the example of docs/scaling.md makes a call as a person', async () => {
+  const program = programOf('docs/scaling.md')
+  const made: postgres.Sql[] = []
+  const values = {
+    postgres: (...of: Parameters<typeof postgres>) => {
+      made.push(postgres(...of))
+      return made[0]
+    },
+    ...{ poolerUrl: pooler.url, userId: staged.mentor.id, orgId: staged.org },
+  }
+  expect(await printedBy(program, values)).toEqual(promisedBy(program))
+  await made[0]?.end()
+})
 
 /** What each connection to the server has of a session. Clients hold all of them at the same time. */
 async function sessions() {

@@ -14,6 +14,7 @@ import { type Api, startApi } from '../../scripts/stack/api.ts'
 import { keysOf } from '../../scripts/stack/keys.ts'
 import { readProject } from '../../scripts/stack/project.ts'
 import { root } from '../../scripts/stack/root.ts'
+import { blocksOf } from '../support/blocks.ts'
 import { answerOf, calls } from '../support/calls.ts'
 import { replayed, startWithReplica, whileBehind } from '../support/replica.ts'
 import { actors, callers, stage } from '../support/stage.ts'
@@ -45,6 +46,15 @@ const named = (reads: boolean) => rpcs.filter((rpc) => rpc.reads === reads).map(
 
 /** What `health` says of the server itself. */
 const ofServer = ['clock', 'day_keys']
+
+test('the statement of docs/scaling.md says how far the replica is behind', async () => {
+  const [statement = ''] = blocksOf('docs/scaling.md')
+    .filter(({ language }) => language === 'sql')
+    .map(({ text }) => text)
+  expect(await replica.unsafe(statement)).toEqual([
+    { last_change: expect.any(Date), bytes_to_replay: expect.stringMatching(/^\d+$/) },
+  ])
+})
 
 describe('what is stable answers on the replica as on the primary', () => {
   test.for(named(true))('%s', async (rpc) => {

@@ -1,4 +1,4 @@
-/** Debian's PgBouncer in transaction mode, in front of a Postgres server. It reads passwords as a file of its own has them. */
+/** Debian's PgBouncer with the settings of docs/scaling.md, in front of a Postgres server. */
 import { type SpawnOptions, spawn, spawnSync } from 'node:child_process'
 import { chownSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -6,6 +6,8 @@ import { setTimeout } from 'node:timers/promises'
 import postgres from 'postgres'
 import { postgresIdentity, temporaryHome } from '../../scripts/stack/home.ts'
 import { freePort } from '../../scripts/stack/ports.ts'
+import { root } from '../../scripts/stack/root.ts'
+import { blocksOf } from './blocks.ts'
 
 /** Debian puts it where only root looks for programs. */
 const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` }
@@ -14,6 +16,10 @@ const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` }
 export async function startPgBouncer(url: string, serverConnections: number) {
   if (spawnSync('pgbouncer', ['--version'], { env }).error)
     throw new Error('PgBouncer is missing: install it, on Debian with "apt-get install pgbouncer"')
+  const [block] = blocksOf(join(root, 'docs/scaling.md'))
+    .filter(({ language }) => language === 'ini')
+    .map(({ text }) => text)
+  if (!block) throw new Error('docs/scaling.md has no settings of PgBouncer')
   const server = new URL(url)
   const identity = postgresIdentity()
   const home = temporaryHome(identity)
@@ -31,14 +37,13 @@ export async function startPgBouncer(url: string, serverConnections: number) {
     `[databases]
 * = host=${server.hostname} port=${server.port}
 [pgbouncer]
-pool_mode = transaction
+${block}
 listen_addr = 127.0.0.1
 listen_port = ${port}
 unix_socket_dir =
 auth_type = scram-sha-256
 auth_file = ${users}
 default_pool_size = ${serverConnections}
-max_client_conn = 200
 `,
   )
   const options: SpawnOptions = { env, cwd: home, stdio: ['ignore', 'ignore', 'pipe'], ...identity }
