@@ -59,6 +59,12 @@ async function answered(sql: postgres.Sql, call: Call): Promise<unknown[]> {
   return seen[2] === 'busy' && inTurns.includes(rpc) ? answered(sql, call) : seen
 }
 
+test('clients share the few connections', async () => {
+  const looks = Array.from({ length: clients }, () => pooled`select pg_backend_pid() as pid`)
+  const pids = (await Promise.all(looks)).map(([row]) => row?.pid)
+  expect(new Set(pids).size).toBeLessThanOrEqual(serverConnections)
+})
+
 test('every call answers everybody the same through the pooler as directly', async () => {
   const seen = await Promise.all(all.map((call) => answered(pooled, call)))
   expect(seen).toEqual(await Promise.all(all.map((call) => answered(direct, call))))

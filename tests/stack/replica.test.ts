@@ -52,7 +52,10 @@ test('the statement of docs/scaling.md says how far the replica is behind', asyn
     .filter(({ language }) => language === 'sql')
     .map(({ text }) => text)
   expect(await replica.unsafe(statement)).toEqual([
-    { last_change: expect.any(Date), bytes_to_replay: expect.stringMatching(/^\d+$/) },
+    {
+      pg_last_xact_replay_timestamp: expect.any(Date),
+      pg_wal_lsn_diff: expect.stringMatching(/^\d+$/),
+    },
   ])
 })
 
