@@ -188,7 +188,8 @@ begin
   if pg_is_in_recovery() then
     v_found := null;
   else
-    select count(*) into v_found from referral_private.day_keys as k where k.day < (v_hour_ago at time zone 'utc')::date;
+    select count(*) into v_found from referral_private.day_keys as k
+    where k.day < (v_hour_ago at time zone 'utc')::date;
   end if;
   return next referral_private.check_overdue(
     'day_keys', 'Keys of past days, under which addresses are hashed, that should be deleted:',
