@@ -4,9 +4,10 @@
  */
 import postgres from 'postgres'
 import { afterAll, expect, inject, test } from 'vitest'
+import { blocksOf } from '../support/blocks.ts'
 import { answerOf, calls } from '../support/calls.ts'
 import { testDatabase, undone } from '../support/database.ts'
-import { printedBy, programOf, promisedBy } from '../support/examples.ts'
+import { printedBy, promisedBy } from '../support/examples.ts'
 import { checkLedger } from '../support/ledger.ts'
 import { startPgBouncer } from '../support/pgbouncer.ts'
 import { recordedCalls } from '../support/recorded-calls.ts'
@@ -71,7 +72,9 @@ test('every call answers everybody the same through the pooler as directly', asy
 }, 180_000)
 
 test('the example of docs/scaling.md makes a call as a person', async () => {
-  const program = programOf('docs/scaling.md')
+  const [program = ''] = blocksOf('docs/scaling.md')
+    .map(({ text }) => text)
+    .filter((text) => text.includes('poolerUrl'))
   const made: postgres.Sql[] = []
   const values = {
     postgres: (...of: Parameters<typeof postgres>) => {
