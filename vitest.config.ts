@@ -30,6 +30,7 @@ const long = [
   'cli/replay',
   'cli/setup',
   'sql/plans',
+  'stack/pooler',
   'hosts/nginx',
   'stack/page',
   'stack/restore',

@@ -1,7 +1,8 @@
 /**
  * `npm run bench`: what the hot paths cost, each beside something that anybody can judge, as a ratio of two rates which
  * are measured in turns in the same run. `-- NAME` runs one: lookups, rotation, redemption,
- * ledger, clicks, links, cold, holds, which are milliseconds beside those of a renewal, memory, in MiB, or sizes, in bytes.
+ * ledger, clicks, links, cold, pooler, holds, which are milliseconds beside those of a renewal, memory, in MiB, or sizes, in
+ * bytes.
  */
 import { CliError, runMain } from '../cli/cli-error.ts'
 import { clicks } from './clicks.ts'
@@ -11,11 +12,12 @@ import { ledger } from './ledger.ts'
 import { links } from './links.ts'
 import { lookups } from './lookups.ts'
 import { memory } from './memory.ts'
+import { pooler } from './pooler.ts'
 import { redemption } from './redemption.ts'
 import { rotation } from './rotation.ts'
 import { sizes } from './sizes.ts'
 
-const benches = { lookups, rotation, redemption, ledger, clicks, links, cold }
+const benches = { lookups, rotation, redemption, ledger, clicks, links, cold, pooler }
 
 await runMain(async () => {
   const wanted = process.argv[2]

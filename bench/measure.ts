@@ -7,8 +7,17 @@ import { promisify } from 'node:util'
 import postgres from 'postgres'
 import { CliError } from '../cli/cli-error.ts'
 
-/** One statement, again and again, in which `:n` stands for a number drawn from 1 to `upTo`. */
-export type Workload = { url: string; statement: string; upTo: number; connections: number }
+/**
+ * One statement, again and again, in which `:n` stands for a number drawn from 1 to `upTo`. `unprepared` sends its text each
+ * time, as behind a pooler, which takes pgbench.
+ */
+export type Workload = {
+  url: string
+  statement: string
+  upTo: number
+  connections: number
+  unprepared?: boolean
+}
 
 export type Comparison = { what: string; rate: number; beside: number; atLeast: number }
 
@@ -34,15 +43,16 @@ export async function compare(
 
 const execute = promisify(execFile)
 
-/** Transactions per second by pgbench, with prepared statements. */
+/** Transactions per second by pgbench, with prepared statements unless the workload is without. */
 async function pgbench(
-  { url, statement, upTo, connections }: Workload,
+  { url, statement, upTo, connections, unprepared = false }: Workload,
   seconds: number,
 ): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'referbase-bench-'))
   const script = join(folder, 'transaction.sql')
   writeFileSync(script, `\\set n random(1, ${upTo})\n${statement.replaceAll(/\s+/g, ' ')};`)
-  const options = ['-n', '-M', 'prepared', '-c', connections, '-j', 2, '-T', seconds, '-f', script]
+  const mode = unprepared ? 'extended' : 'prepared'
+  const options = ['-n', '-M', mode, '-c', connections, '-j', 2, '-T', seconds, '-f', script]
   try {
     const { stdout } = await execute('pgbench', [...options.map(String), url])
     return Number(/tps = ([\d.]+)/.exec(stdout)?.[1])
@@ -55,9 +65,13 @@ async function pgbench(
 
 /** The same without pgbench: a loop inside the server on every connection, each round a transaction. */
 async function loop(
-  { url, statement, upTo, connections }: Workload,
+  { url, statement, upTo, connections, unprepared }: Workload,
   seconds: number,
 ): Promise<number> {
+  if (unprepared)
+    throw new CliError(
+      'pgbench is missing: install it, on Debian with "apt-get install postgresql"',
+    )
   const sql = postgres(url, { max: connections, onnotice: () => {} })
   const body = statement
     .trim()

@@ -48,19 +48,24 @@ export type Calls = ReturnType<typeof createCalls>
 /** The calls of a client. `orgId` is the organisation, unless the options name one. */
 export function createCalls(supabase: AnySupabaseClient, orgId?: string) {
   const referral = referralSchema(supabase)
-  const rpc = (
-    name: Rpc,
-    forms: Forms,
-    options?: object,
-    change: (args: Values) => Values | string = (args) => args,
-  ) => {
-    const args = toArguments(forms, options, orgId)
-    return request(typeof args === 'string' ? args : change(args), (args) =>
-      referral.rpc(name, args),
-    )
-  }
+  const calling = (get?: boolean) =>
+    ((
+      name: Rpc,
+      forms: Forms,
+      options?: object,
+      change: (args: Values) => Values | string = (args) => args,
+    ) => {
+      const args = toArguments(forms, options, orgId)
+      return request(typeof args === 'string' ? args : change(args), (args) => {
+        // An address has no null. Every argument that can be null is null, or its default, where it is missing.
+        if (get) for (const name in args) args[name] ??= undefined
+        return referral.rpc(name, args, { get })
+      })
+    }) as CallRpc
   return {
-    rpc: rpc as CallRpc,
+    rpc: calling(),
+    /** Calls an RPC that only reads by GET, which a read replica may answer. What it says can be a moment old. */
+    list: calling(true),
     /** Reads a table. */
     read: <Rows>(
       forms: Forms,

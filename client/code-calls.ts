@@ -30,11 +30,8 @@ const newCode = {
 }
 
 export function codeCalls({ rpc, read }: Calls, activeCodes: Cache): CodeCalls {
-  const written = async <Answer extends Result<unknown>>(call: Promise<Answer>) => {
-    const result = await call
-    activeCodes.clear()
-    return result
-  }
+  const written = <Answer extends Result<unknown>>(call: Promise<Answer>) =>
+    call.finally(activeCodes.clear)
 
   return {
     createCode: (options?: NewCode | string, orgId?: string, code?: string, more?: CodeSettings) =>
@@ -89,7 +86,7 @@ export function codeCalls({ rpc, read }: Calls, activeCodes: Cache): CodeCalls {
 
     listCodes: (filter) => listedCodes(read, filter),
     listCodesByOrganisation: (orgId, filter) =>
-      listedCodes(read, { ...filter, orgId: orgId || '' } as CodeFilter),
+      listedCodes(read, { ...filter, orgId: orgId ?? '' } as CodeFilter),
 
     codeUses: (options) => rpc('code_uses', { codeIds: required }, options),
   }

@@ -46,11 +46,11 @@ export type EarningCalls = {
 
 const moneyOf = { orgId: required, earnerId: optional, livemode: optional }
 
-export function earningCalls({ rpc }: Calls): EarningCalls {
+export function earningCalls({ rpc, list }: Calls): EarningCalls {
   return {
-    myEarnings: (of) => rpc('my_earnings', moneyOf, of),
+    myEarnings: (of) => list('my_earnings', moneyOf, of),
     myStatement: (of) =>
-      rpc('my_statement', { ...moneyOf, after: 'entry_id', pageSize: optional }, of),
+      list('my_statement', { ...moneyOf, after: 'entry_id', pageSize: optional }, of),
     explainCommission: (of) =>
       rpc('explain_commission', { ...moneyOf, sale: required }, of, ({ sale, ...rest }) => ({
         ...rest,

@@ -7,6 +7,5 @@ export async function first<Data, Code extends ReferralErrorCode>(
 ): Promise<Result<Data, Code>> {
   const result = await call
   if (result.error) return result
-  const { data } = result
-  return { data: Array.isArray(data) ? (data[0] ?? null) : data, error: null }
+  return { data: ([result.data].flat()[0] ?? null) as Data, error: null }
 }

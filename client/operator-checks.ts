@@ -3,6 +3,7 @@ import type { Calls } from './calls.ts'
 import type { LedgerSlice, UnattributedSale } from './operator-rows.ts'
 import type { Page } from './page.ts'
 import type { Call } from './result.ts'
+import { rowAsText } from './row-as-text.ts'
 import type { HealthCheck } from './rows.ts'
 
 /** Checks over all organisations: health, proofs of the ledger, sales that credit nobody, and the version. */
@@ -50,15 +51,15 @@ export type OperatorCheckCalls = {
   installedVersion(): Call<'installed_version', string>
 }
 
-export function operatorCheckCalls({ rpc }: Calls): OperatorCheckCalls {
+export function operatorCheckCalls({ rpc, list }: Calls): OperatorCheckCalls {
   return {
-    health: (options) => rpc('health', { orgId: optional }, options),
+    health: (options) => list('health', { orgId: optional }, options),
 
     verifyLedger: (options) =>
-      rpc('verify_ledger', { after: optional, pageSize: optional }, options),
+      list('verify_ledger', { after: optional, pageSize: optional }, options, rowAsText),
 
     listUnattributed: (options) =>
-      rpc(
+      list(
         'list_unattributed',
         {
           livemode: optional,
@@ -67,6 +68,7 @@ export function operatorCheckCalls({ rpc }: Calls): OperatorCheckCalls {
           pageSize: optional,
         },
         options,
+        rowAsText,
       ),
 
     installedVersion: () => rpc('installed_version', {}, {}),

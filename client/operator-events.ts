@@ -39,14 +39,14 @@ export type OperatorEventCalls = {
   resolveParkedEvent(options: { event: object }): Call<'resolve_parked_event', EventResult>
 }
 
-export function operatorEventCalls({ rpc }: Calls): OperatorEventCalls {
+export function operatorEventCalls({ rpc, list }: Calls): OperatorEventCalls {
   return {
     ingestStripeEvent: (options) => first(rpc('ingest_stripe_event', { event: required }, options)),
 
-    countParkedEvents: (options) => rpc('count_parked_events', { livemode: optional }, options),
+    countParkedEvents: (options) => list('count_parked_events', { livemode: optional }, options),
 
     listParkedEvents: (page) =>
-      rpc(
+      list(
         'list_parked_events',
         { after: 'event_id', pageSize: optional },
         page,

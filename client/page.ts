@@ -31,7 +31,7 @@ export function pageOf(
     last &&
       `or(${column}.lt."${last[column]}",and(${column}.eq."${last[column]}",id.gt."${last.id}"))`,
   ].filter(Boolean)
-  return (conditions.length ? query.or(`and(${conditions})`) : query)
+  return (conditions[0] ? query.or(`and(${conditions})`) : query)
     .order(column, { ascending: false })
     .order('id')
     .limit((page_size ?? 100) as number)

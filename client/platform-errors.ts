@@ -22,7 +22,7 @@ const role: Meaning = [
 ]
 const key: Meaning = [
   'misconfigured',
-  'The API key is not one of this project, or the secret key in a browser: project settings, API keys.',
+  'The API key is not of this project, or the secret key in a browser: project settings, API keys.',
 ]
 const address: Meaning = [
   'misconfigured',
@@ -87,10 +87,10 @@ function meaningOf(code: string, status: number): Meaning {
   if (code === denied) return status === 403 ? role : signIn
   const known = byCode.find(([pattern]) => pattern.test(code))
   if (known) return known[1]
-  const isOfDatabase = /^(PGRST.+|[0-9A-Z]{5})$/.test(code)
-  if (status < 400 && !isOfDatabase) return byStatus[status] ?? address
   if (status >= 500) return byStatus[status] ?? busy
-  return (isOfDatabase ? undefined : byStatus[status]) ?? unexpected
+  // A code of the database's that is not known.
+  if (/^(PGRST.+|[0-9A-Z]{5})$/.test(code)) return unexpected
+  return byStatus[status] ?? (status < 400 ? address : unexpected)
 }
 
 /** The platform's own code and message, and the cause of a failed request, without its stack. A page is cut off. */

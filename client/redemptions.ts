@@ -59,7 +59,7 @@ export type RedemptionCalls = {
 
 const ofCode = { code: required }
 
-export function redemptionCalls({ rpc }: Calls): RedemptionCalls {
+export function redemptionCalls({ rpc, list }: Calls): RedemptionCalls {
   return {
     validate: (code) => first(rpc('validate_code', ofCode, { code: codeText(code) })),
 
@@ -71,8 +71,8 @@ export function redemptionCalls({ rpc }: Calls): RedemptionCalls {
           { ...options, code: codeText(code) },
           ({ click_id, provenance = 'link', channel, ...args }) => ({
             ...args,
-            ...(click_id ? { click_id, provenance } : {}),
-            ...(channel ? { channel } : {}),
+            ...((click_id && { click_id, provenance }) as object),
+            ...((channel && { channel }) as object),
           }),
         ),
       ),
@@ -99,6 +99,6 @@ export function redemptionCalls({ rpc }: Calls): RedemptionCalls {
     hasRedeemed: (code) => rpc('has_redeemed', ofCode, { code: codeText(code) }),
 
     myReferrals: (page) =>
-      rpc('my_referrals', { orgId: required, after: 'redemption_id', pageSize: optional }, page),
+      list('my_referrals', { orgId: required, after: 'redemption_id', pageSize: optional }, page),
   }
 }

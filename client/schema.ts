@@ -12,7 +12,11 @@ export type Query = PromiseLike<SupabaseResponse> & {
 
 /** The part of supabase-js that the calls use. */
 export type ReferralSchema = {
-  rpc(name: string, args: object): PromiseLike<SupabaseResponse>
+  rpc(
+    name: string,
+    args: object,
+    options: { get: boolean | undefined },
+  ): PromiseLike<SupabaseResponse>
   from(table: string): { select(): Query }
 }
 

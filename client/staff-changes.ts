@@ -20,10 +20,10 @@ export type StaffChangeCalls = {
   ): Call<'list_changes', Change[]>
 }
 
-export function staffChangeCalls({ rpc }: Calls): StaffChangeCalls {
+export function staffChangeCalls({ list }: Calls): StaffChangeCalls {
   return {
     listChanges: (filter) =>
-      rpc(
+      list(
         'list_changes',
         {
           orgId: required,

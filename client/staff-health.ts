@@ -15,8 +15,8 @@ export type StaffHealthCalls = {
   health(): Call<'health', HealthCheck[]>
 }
 
-export function staffHealthCalls({ rpc }: Calls): StaffHealthCalls {
+export function staffHealthCalls({ list }: Calls): StaffHealthCalls {
   return {
-    health: () => rpc('health', { orgId: optional }, undefined),
+    health: () => list('health', { orgId: optional }, undefined),
   }
 }

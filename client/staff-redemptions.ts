@@ -3,6 +3,7 @@ import type { Calls } from './calls.ts'
 import { first } from './first.ts'
 import type { Page } from './page.ts'
 import type { Call } from './result.ts'
+import { rowAsText } from './row-as-text.ts'
 import type { CodeClicks, CodeUsageStats, Liability, Redemption } from './rows.ts'
 
 /** A page of redemptions: `after` is the last redemption of the previous page. */
@@ -60,18 +61,18 @@ const ofCode = { codeId: required }
 const page = { after: 'id', pageSize: optional }
 const decided = { redemptionId: required, reason: optional }
 
-export function staffRedemptionCalls({ rpc }: Calls): StaffRedemptionCalls {
+export function staffRedemptionCalls({ rpc, list }: Calls): StaffRedemptionCalls {
   return {
-    usageForCode: (options) => rpc('usage_for_code', { ...ofCode, ...page }, options),
+    usageForCode: (options) => list('usage_for_code', { ...ofCode, ...page }, options),
     usageForUser: (options) =>
-      rpc('usage_for_user', { orgId: required, userId: required, ...page }, options),
-    codeUsageStats: (options) => first(rpc('code_usage_stats', ofCode, options)),
+      list('usage_for_user', { orgId: required, userId: required, ...page }, options),
+    codeUsageStats: (options) => first(list('code_usage_stats', ofCode, options)),
     codeClicks: (options) =>
-      rpc('code_clicks', { ...ofCode, fromDay: optional, toDay: optional }, options),
+      list('code_clicks', { ...ofCode, fromDay: optional, toDay: optional }, options),
     confirmRedemption: (options) => rpc('confirm_redemption', decided, options),
     rejectRedemption: (options) => rpc('reject_redemption', decided, options),
     orgLiabilities: (options) =>
-      rpc(
+      list(
         'org_liabilities',
         {
           orgId: required,
@@ -80,6 +81,7 @@ export function staffRedemptionCalls({ rpc }: Calls): StaffRedemptionCalls {
           pageSize: optional,
         },
         options,
+        rowAsText,
       ),
   }
 }

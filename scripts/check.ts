@@ -27,7 +27,7 @@ const checks: Step[] = [
   ['nothing unused (knip)', 'knip'],
 ]
 const tests: Step = [
-  'tests, also behind nginx, in a browser and of backups (on Debian: apt-get install nginx chromium postgresql)',
+  'tests, also behind nginx and PgBouncer, in a browser and of backups (on Debian: apt-get install nginx pgbouncer chromium postgresql)',
   'npm run --silent build && vitest run',
 ]
 

@@ -10,7 +10,9 @@ export async function clientMethods(): Promise<Map<string, string[]>> {
     const client = ['staff', 'operator'].find((name) => file.startsWith(name)) ?? 'referrals'
     const text = await readFile(join(root, 'client', file), 'utf8')
     let method = ''
-    for (const [, name, rpc] of text.matchAll(/^ {4}(?:async )?(\w+)[(:]|\brpc\(\s*'(\w+)'/gm)) {
+    for (const [, name, rpc] of text.matchAll(
+      /^ {4}(?:async )?(\w+)[(:]|\b(?:rpc|list)\(\s*'(\w+)'/gm,
+    )) {
       method = name ?? method
       if (rpc) methods.set(rpc, [...(methods.get(rpc) ?? []), `${client}.${method}`])
     }

@@ -2,8 +2,15 @@ import type { TextMutation } from './mutation.ts'
 
 const tests = ['tests/security/session-times', 'tests/security/session-settings']
 
-/** No result depends on the settings of the caller's session. */
+/** No result depends on the settings of the caller's session, and nothing is left in it. */
 export const sessionMutations: TextMutation[] = [
+  {
+    name: 'session: a lock that ends with the transaction',
+    in: 'record_click',
+    replace: 'pg_advisory_xact_lock(',
+    by: 'pg_advisory_lock(',
+    tests: ['tests/schema/session-state'],
+  },
   {
     name: 'session: an interval by the calendar of UTC',
     in: 'later',

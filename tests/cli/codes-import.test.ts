@@ -166,7 +166,7 @@ test.for([
   [
     'a key of another project',
     'sb_secret_wrong',
-    /misconfigured. The API key is not one of this project.*\n$/,
+    /misconfigured. The API key is not of this project.*\n$/,
   ],
 ])('%s in place of the secret key is named as what it is', async ([, key, said]) => {
   for (const args of commands) {

@@ -18,17 +18,13 @@ import {
   sqlDates,
 } from '../support/settings.ts'
 import { actors, callers, stage } from '../support/stage.ts'
+import { steadyRows, timesAreAbout } from '../support/steady.ts'
 
 const sql = await testDatabase()
 const staged = await stage(sql)
 
 /** The runs are made within ten minutes, and no two zones are less than a quarter of an hour apart. */
-expect.addEqualityTesters([
-  (a, b) =>
-    a instanceof Date && b instanceof Date
-      ? Math.abs(a.getTime() - b.getTime()) < 600_000
-      : undefined,
-])
+timesAreAbout()
 
 /** A locale of the machine's that is not the database's, where there is one. */
 const [locale] = await sql`
@@ -53,16 +49,7 @@ const settings: [string, Settings][] = [
   ],
 ]
 
-const known = JSON.stringify(staged)
-const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
-/** A row without what is drawn: ids and codes that the stage does not have. */
-const steady = (row: Record<string, unknown>) =>
-  Object.fromEntries(
-    Object.entries(row).map(([column, value]) => {
-      const drawn = /^code/.test(column) || uuid.test(String(value))
-      return [column, drawn && !known.includes(String(value)) ? 'drawn' : value]
-    }),
-  )
+const steady = steadyRows(staged)
 
 /** What all calls answer that succeed, each undone. */
 async function answers(under: Settings) {

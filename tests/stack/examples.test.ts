@@ -12,6 +12,7 @@ import { openWorkshop } from '../support/workshop.ts'
 /** What the examples use and do not make. */
 const given = `
 import { createClient, type SupabaseClient } from '@supabase/supabase-js'
+import type Postgres from 'postgres'
 import type * as Client from 'referbase'
 import type Stripe from 'stripe'
 
@@ -24,8 +25,9 @@ declare global {
   const staff: Client.StaffClient
   const links: ReturnType<typeof Client.createReferralLinks>
   const stripe: Stripe
+  const postgres: typeof Postgres
   type LedgerSlice = Client.LedgerSlice
-  const url: string, secretKey: string, publishableKey: string
+  const url: string, secretKey: string, publishableKey: string, poolerUrl: string
   const orgId: string, userId: string, mentorId: string, oldCustomerId: string, yourOwnUserId: string
   const customer: string, price: string, coupon: string, code: string & { id: string }
   const programId: string, memberId: string, openedUrl: string
@@ -58,7 +60,10 @@ test('no example is of a language that is not checked', () => {
   const others = ['dart', 'swift', 'kotlin']
   // One with a file name is run by the test of its document.
   const isChecked = ({ language, name }: Block) =>
-    [...checked, ...others].includes(language) || (language === 'js' && name)
+    [...checked, ...others].includes(language) ||
+    (language === 'js' && name) ||
+    // PgBouncer's, with which its tests run.
+    language === 'ini'
   const languages = documents.flatMap((document) => blocksOf(join(root, document)))
   const unknown = languages.filter((block) => !isChecked(block))
   expect(unknown.map(({ language, text }) => `${language}: ${text}`)).toEqual([])
