@@ -143,7 +143,7 @@ export const waitingMutations: TextMutation[] = [
   ),
   of(
     'a release of payers that wait',
-    'release_due_commissions',
+    'due_payers',
     'where q.payer_id = s.payer_id',
     'where false',
     payers,
@@ -188,7 +188,7 @@ export const waitingMutations: TextMutation[] = [
   of(
     'who failed comes last',
     'lock_longest_waiting',
-    'order by min(w.since)',
+    'order by w.since',
     'order by 1',
     faults,
   ),

@@ -130,6 +130,6 @@ alter table referral.organisations enable row level security;
 create policy organisations_staff_reads on referral.organisations
 for select
 to authenticated
-using (id in (select referral_private.orgs_with_role('coordinator')));
+using (id = any (referral_private.org_ids_with_role('coordinator')));
 
 grant select on referral.organisations to authenticated, service_role;

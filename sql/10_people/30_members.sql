@@ -49,7 +49,7 @@ alter table referral.members enable row level security;
 create policy members_self_and_admin_read on referral.members
 for select
 to authenticated
-using (user_id = (select auth.uid()) or org_id in (select referral_private.orgs_with_role('admin')));
+using (org_id = any (referral_private.org_ids_with_role('admin')) or user_id = referral_private.own_id());
 
 grant select on referral.members to authenticated, service_role;
 

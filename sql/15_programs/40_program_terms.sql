@@ -14,6 +14,9 @@ create table referral.program_terms (
   constraint program_terms_end_after_they_begin check (valid_to > valid_from)
 );
 
+-- For the policy.
+create index program_terms_by_program on referral.program_terms (program_id);
+
 create unique index program_terms_one_in_force on referral.program_terms (org_id, program_id) where valid_to is null;
 
 comment on table referral.program_terms is

@@ -68,7 +68,9 @@ create index redemptions_by_referee on referral.redemptions (referee_id, org_id,
 
 create index redemptions_by_code on referral.redemptions (org_id, code_id, redeemed_at, id);
 
-create index redemptions_by_age on referral.redemptions (redeemed_at) where status = 'pending';
+-- The pending ones of each version of the terms, which says for how long they are.
+create index redemptions_pending on referral.redemptions (program_id, terms_version, redeemed_at)
+where status = 'pending';
 
 -- For the foreign key alone, with the version first: else a look-up by program and referee could be planned through it.
 create index redemptions_by_terms on referral.redemptions (terms_version, program_id, org_id);
@@ -90,7 +92,7 @@ alter table referral.redemptions enable row level security;
 create policy redemptions_staff_reads on referral.redemptions
 for select
 to authenticated
-using (org_id in (select referral_private.orgs_with_role('coordinator')));
+using (org_id = any (referral_private.org_ids_with_role('coordinator')));
 
 grant select on referral.redemptions to authenticated, service_role;
 
@@ -122,7 +124,7 @@ alter table referral.redemption_changes enable row level security;
 create policy redemption_changes_staff_reads on referral.redemption_changes
 for select
 to authenticated
-using (org_id in (select referral_private.orgs_with_role('coordinator')));
+using (org_id = any (referral_private.org_ids_with_role('coordinator')));
 
 grant select on referral.redemption_changes to authenticated, service_role;
 

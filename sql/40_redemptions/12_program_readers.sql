@@ -41,12 +41,28 @@ $$;
 
 grant execute on function referral_private.readable_programs to authenticated;
 
+-- The same as an array, for policies.
+create function referral_private.readable_program_ids()
+returns uuid[]
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+cost 1000
+as $$
+begin
+  return array(select referral_private.readable_programs());
+end
+$$;
+
+grant execute on function referral_private.readable_program_ids to authenticated;
+
 create policy programs_members_read on referral.programs
 for select
 to authenticated
-using (id in (select referral_private.readable_programs()));
+using (id = any (referral_private.readable_program_ids()));
 
 create policy program_terms_members_read on referral.program_terms
 for select
 to authenticated
-using (program_id in (select referral_private.readable_programs()));
+using (program_id = any (referral_private.readable_program_ids()));

@@ -99,7 +99,7 @@ alter table referral.decisions enable row level security;
 create policy decisions_staff_reads on referral.decisions
 for select
 to authenticated
-using (org_id in (select referral_private.orgs_with_role('coordinator')));
+using (org_id = any (referral_private.org_ids_with_role('coordinator')));
 
 grant select on referral.decisions to authenticated, service_role;
 

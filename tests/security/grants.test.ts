@@ -141,7 +141,11 @@ const rpcs: Record<string, string[]> = {
 
 /** Callable besides the functions behind the RPCs: for policies, and for the handlers of the functions of the API. */
 const helpers = {
+  'referral_private.org_ids_with_role': ['authenticated'],
   'referral_private.orgs_with_role': ['authenticated'],
+  'referral_private.own_id': ['authenticated'],
+  'referral_private.own_quota_ids': ['authenticated'],
+  'referral_private.readable_program_ids': ['authenticated'],
   'referral_private.readable_programs': ['authenticated'],
   'referral_private.raise_violation': people,
 }
