@@ -51,11 +51,12 @@ class LongestFirst extends BaseSequencer {
 export default defineConfig({
   test: {
     include: ['tests/**/*.test.ts'],
-    // These are for `npm run soak`: a release of a copy of this repository, and what is rare of commands.
+    // These are for `npm run soak`: a release of a copy of this repository, what is rare of commands, and a grown project.
     exclude: [
       ...configDefaults.exclude,
       ...(process.env.RELEASE_A_COPY ? [] : ['tests/stack/release.test.ts']),
       ...(process.env.SOAK_CLI ? [] : ['tests/stack/start-rarely.test.ts']),
+      ...(process.env.GROWN_ROWS ? [] : ['tests/sql/grown.test.ts']),
     ],
     globalSetup: ['tests/support/global.ts'],
     sequence: { sequencer: LongestFirst },

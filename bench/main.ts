@@ -1,11 +1,12 @@
 /**
  * `npm run bench`: what the hot paths cost, each beside something that anybody can judge, as a ratio of two rates which
- * are measured in turns in the same run. `-- NAME` runs one: lookups, rotation, redemption,
+ * are measured in turns in the same run. `-- NAME` runs one: lookups, growth, rotation, redemption,
  * ledger, clicks, links, cold, holds, which are milliseconds beside those of a renewal, or memory, in MiB.
  */
 import { CliError, runMain } from '../cli/cli-error.ts'
 import { clicks } from './clicks.ts'
 import { cold } from './cold.ts'
+import { growth } from './growth.ts'
 import { holds } from './holds.ts'
 import { ledger } from './ledger.ts'
 import { links } from './links.ts'
@@ -14,7 +15,7 @@ import { memory } from './memory.ts'
 import { redemption } from './redemption.ts'
 import { rotation } from './rotation.ts'
 
-const benches = { lookups, rotation, redemption, ledger, clicks, links, cold }
+const benches = { lookups, growth, rotation, redemption, ledger, clicks, links, cold }
 
 await runMain(async () => {
   const wanted = process.argv[2]

@@ -12,8 +12,8 @@ export type Workload = { url: string; statement: string; upTo: number; connectio
 
 export type Comparison = { what: string; rate: number; beside: number; atLeast: number }
 
-const rounds = 7
-const seconds = 3
+const rounds = Number(process.env.BENCH_ROUNDS ?? 7)
+const seconds = Number(process.env.BENCH_SECONDS ?? 3)
 
 /** The median rates of a workload and of the one it is compared with. An error in either ends the run. */
 export async function compare(

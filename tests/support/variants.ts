@@ -20,6 +20,7 @@ const named: Record<string, (stage: Stage) => unknown> = {
   'click_id uuid': () => crypto.randomUUID(),
   'after uuid': ({ redemption }) => redemption,
   'after bigint': ({ saleNumber }) => saleNumber,
+  'tax bigint': () => 1,
   'sale_number bigint': ({ saleNumber }) => saleNumber,
 }
 
