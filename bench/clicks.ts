@@ -5,7 +5,8 @@ import { filled, onServer } from './scene.ts'
 
 const codes = 10_000
 
-const call = (n: string) => `
+/** A click on the nth code, by a visitor of its own. */
+export const clickOn = (n: string) => `
   referral.record_click(
     ${code(n)}, gen_random_uuid(), '198.51.100.7', gen_random_uuid()::text, 'ios', 'qr', '{"utm_source": "fair"}'
   )`
@@ -23,10 +24,10 @@ export const clicks = () =>
       select referral.maintain_clicks();
       update referral.organisations set clicks_per_code = 10000000;
       create table bench.clicks (like referral_private.clicks including defaults including indexes);
-      select count(${call('n')}) from generate_series(1, ${codes}) as n;
+      select count(${clickOn('n')}) from generate_series(1, ${codes}) as n;
       analyze referral_private.clicks, referral_private.click_days, referral_private.visitors;`,
     )
-    const record = { url, connections: 8, statement: `select ${call(':n')}` }
+    const record = { url, connections: 8, statement: `select ${clickOn(':n')}` }
     yield compare(
       'record_click, 8 connections, beside a bare insert of its row',
       0.2,

@@ -150,7 +150,7 @@ async function mirrored(server: Postgres, database: string, max: number) {
  * A month of a subscription that a code brought: its invoice, its intent, and which paid which. The mirror asks Stripe about a
  * checkout session's items, so there is none.
  */
-const storiesOf = (name: string, codes: string[]) =>
+export const storiesOf = (name: string, codes: string[]) =>
   codes.flatMap((code, n) => {
     const id = `${name}x${n}`
     const customer = `cus_${id}`

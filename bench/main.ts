@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: what the hot paths cost, each beside something that anybody can judge, as a ratio of two rates which
- * are measured in turns in the same run. `-- NAME` runs one: lookups, growth, rotation, redemption,
- * ledger, clicks, links, cold, holds, which are milliseconds beside those of a renewal, or memory, in MiB.
+ * are measured in turns in the same run. `-- NAME` runs one: lookups, growth, rotation, redemption, ledger, clicks, links,
+ * cold, holds, which are milliseconds beside those of a renewal, memory, in MiB, or sizes, in bytes.
  */
 import { CliError, runMain } from '../cli/cli-error.ts'
 import { clicks } from './clicks.ts'
@@ -14,18 +14,20 @@ import { lookups } from './lookups.ts'
 import { memory } from './memory.ts'
 import { redemption } from './redemption.ts'
 import { rotation } from './rotation.ts'
+import { sizes } from './sizes.ts'
 
 const benches = { lookups, growth, rotation, redemption, ledger, clicks, links, cold }
 
 await runMain(async () => {
   const wanted = process.argv[2]
-  const names = [...Object.keys(benches), 'holds', 'memory']
+  const names = [...Object.keys(benches), 'holds', 'memory', 'sizes']
   if (wanted && !names.includes(wanted))
     throw new CliError(`There is no bench "${wanted}": ${names.join(', ')}.`)
   const missed: string[] = []
   if (!wanted || wanted in benches) missed.push(...(await printRates(wanted)))
   if (!wanted || wanted === 'holds') missed.push(...(await printHolds()))
   if (!wanted || wanted === 'memory') missed.push(...(await printMemory()))
+  if (!wanted || wanted === 'sizes') await printSizes()
   if (missed.length) throw new CliError(`Not what is wanted: ${missed.join('; ')}.`)
 })
 
@@ -78,4 +80,11 @@ async function printMemory(): Promise<string[]> {
     if (after > atMost) missed.push(what)
   }
   return missed
+}
+
+/** Prints what a thing takes on the disk. */
+async function printSizes(): Promise<void> {
+  process.stdout.write('| on the disk, with indexes | bytes |\n| --- | --- |\n')
+  for await (const { what, bytes } of sizes())
+    process.stdout.write(`| ${what} | ${bytes.toFixed(0)} |\n`)
 }

@@ -3,7 +3,7 @@ import postgres from 'postgres'
 import { CliError } from './cli-error.ts'
 import { compare } from './replay/compare.ts'
 import { copyTables } from './replay/copy.ts'
-import { replayEvents, replayRecords } from './replay/facts.ts'
+import { archivedMonths, replayEvents, replayRecords } from './replay/facts.ts'
 
 /** As many differences are printed. */
 const shown = 20
@@ -18,7 +18,7 @@ export const replay = new Command('replay')
   )
   .argument('<source>', 'the Postgres URL of the database to check, as the owner of the schema')
   .argument('<target>', 'the Postgres URL of an empty database with the migrations of this version')
-  .option('--json', 'prints one JSON object: events, records and differences')
+  .option('--json', 'prints one JSON object: events, records, lacking (months) and differences')
   .addHelpText(
     'after',
     '\nThe source keeps its data. Commissions that are due are released in it first, as the job does.',
@@ -34,13 +34,18 @@ export const replay = new Command('replay')
       say('copying what is not derived')
       await copyTables(source, target)
       say('replaying events and records')
-      const events = await replayEvents(source, target)
+      const months = await archivedMonths(source)
+      const lacking = months.filter(({ found }) => !found).map(({ month }) => month)
+      const tables = months.filter(({ found }) => found).map(({ table }) => table)
+      const events = await replayEvents(source, target, tables)
+      if (lacking.length)
+        say(`the events of ${lacking.join(', ')} are missing: their tables were dropped`)
       const records = await replayRecords(source, target)
       say('comparing')
       const differences = await compare(source, target)
       process.stdout.write(
         options.json
-          ? `${JSON.stringify({ events, records, differences })}\n`
+          ? `${JSON.stringify({ events, records, lacking, differences })}\n`
           : `${events} events and ${records} records replayed, ${differences.length} differences\n`,
       )
       if (differences.length) throw new CliError(differences.slice(0, shown).join('\n'))

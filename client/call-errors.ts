@@ -226,6 +226,7 @@ export type CallErrors = {
   list_parked_events: 'invalid_argument'
   list_unattributed: 'invalid_argument'
   maintain_clicks: 'invalid_argument' | 'busy'
+  maintain_events: 'invalid_argument' | 'busy'
   my_earnings:
     | 'not_signed_in'
     | 'anonymous_user'

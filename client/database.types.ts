@@ -1205,6 +1205,16 @@ export type Database = {
           isSetofReturn: true
         }
       }
+      maintain_events: {
+        Args: { max_rows?: number; retention?: string }
+        Returns: Database['referral']['CompositeTypes']['event_maintenance']
+        SetofOptions: {
+          from: '*'
+          to: 'event_maintenance'
+          isOneToOne: true
+          isSetofReturn: true
+        }
+      }
       my_earnings: {
         Args: { earner_id?: string; livemode?: boolean; org_id: string }
         Returns: Database['referral']['CompositeTypes']['earnings'][]
@@ -1524,7 +1534,7 @@ export type Database = {
         }
       }
       run_maintenance: {
-        Args: { click_retention?: string; max_seconds?: number }
+        Args: { click_retention?: string; event_retention?: string; max_seconds?: number }
         Returns: Database['referral']['CompositeTypes']['maintenance'][]
         SetofOptions: {
           from: '*'
@@ -1926,6 +1936,11 @@ export type Database = {
         reward_pending: number | null
         reward_available: number | null
         settlement_pending: boolean | null
+      }
+      event_maintenance: {
+        partitions_made: number | null
+        partitions_archived: number | null
+        more: boolean | null
       }
       event_result: {
         event_id: string | null

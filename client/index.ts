@@ -20,6 +20,7 @@ export type { RecordedClick } from './operator-organisations.ts'
 export type { RecordedPayment, RecordedRefund } from './operator-payments.ts'
 export type {
   ClickMaintenance,
+  EventMaintenance,
   EventResult,
   JobRun,
   LedgerFault,

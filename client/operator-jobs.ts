@@ -1,7 +1,7 @@
 import { optional } from './arguments.ts'
 import type { Calls } from './calls.ts'
 import { first } from './first.ts'
-import type { ClickMaintenance, JobRun, SettledEvents } from './operator-rows.ts'
+import type { ClickMaintenance, EventMaintenance, JobRun, SettledEvents } from './operator-rows.ts'
 import type { Call } from './result.ts'
 
 /** How many rows a call handles at most. */
@@ -13,7 +13,8 @@ export type OperatorJobCalls = {
    * Runs all jobs, in small batches. Call it every minute, and again at once while a row has `more`. `error` is the code of an
    * error that undid the last batch of a job; the other jobs have run all the same. The list is empty while another call is
    * under way. `maxSeconds` is 5 unless given, 30 at most. Clicks are kept for `clickRetention`, an interval of 90 days or
-   * more, 120 days unless given.
+   * more, 120 days unless given. Stripe's events stay in the inbox for `eventRetention`, 90 days or more, for ever unless
+   * given.
    *
    * @example
    * const { data, error } = await operator.runMaintenance()
@@ -23,6 +24,7 @@ export type OperatorJobCalls = {
   runMaintenance(options?: {
     maxSeconds?: number
     clickRetention?: string
+    eventRetention?: string
   }): Call<'run_maintenance', JobRun[]>
 
   /** Ends codes that are past their time. Returns how many: call again while that is `maxRows`, 1,000 unless given. */
@@ -41,6 +43,16 @@ export type OperatorJobCalls = {
   maintainClicks(
     options?: Batch & { retention?: string },
   ): Call<'maintain_clicks', ClickMaintenance>
+
+  /**
+   * Makes the partitions of the inbox of this month and the next two. With a `retention`, an interval of 90 days or more, it
+   * takes out the oldest month that ended before it: call again while there is `more`. The month's table stays, as
+   * `referral_private.archived_events_2025_01`, and its events are recognised as duplicates for ever. `maxRows` is 100,000
+   * events unless given.
+   */
+  maintainEvents(
+    options?: Batch & { retention?: string },
+  ): Call<'maintain_events', EventMaintenance>
 
   /** Deletes rate-limit counts of past hours. Returns how many: call again while that is `maxRows`, 1,000 unless given. */
   purgeRateLimits(options?: Batch): Call<'purge_rate_limits', number>
@@ -85,11 +97,17 @@ const batch = { maxRows: optional }
 export function operatorJobCalls({ rpc }: Calls): OperatorJobCalls {
   return {
     runMaintenance: (options) =>
-      rpc('run_maintenance', { maxSeconds: optional, clickRetention: optional }, options),
+      rpc(
+        'run_maintenance',
+        { maxSeconds: optional, clickRetention: optional, eventRetention: optional },
+        options,
+      ),
     expireCodes: (options) => rpc('expire_codes', batch, options),
     expireRedemptions: (options) => rpc('expire_redemptions', batch, options),
     maintainClicks: (options) =>
       first(rpc('maintain_clicks', { ...batch, retention: optional }, options)),
+    maintainEvents: (options) =>
+      first(rpc('maintain_events', { ...batch, retention: optional }, options)),
     purgeRateLimits: (options) => rpc('purge_rate_limits', batch, options),
     purgeSignUpClaims: (options) => rpc('purge_sign_up_claims', batch, options),
     recogniseUsers: (options) => rpc('recognise_users', batch, options),

@@ -35,3 +35,6 @@ export type JobRun = Nullable<Composite<'maintenance'>, 'error'>
 
 /** What was made and deleted of the storage of clicks. */
 export type ClickMaintenance = Composite<'click_maintenance'>
+
+/** What was made and taken out of the inbox. `more`: the month that is being taken out needs another call. */
+export type EventMaintenance = Composite<'event_maintenance'>

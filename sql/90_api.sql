@@ -1112,6 +1112,47 @@ Errors: invalid_argument, busy.';
 
 grant execute on function referral.maintain_clicks to service_role;
 
+create function referral.maintain_events(retention interval default null, max_rows int default 100000)
+returns setof referral.event_maintenance
+language plpgsql
+volatile
+rows 1
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '60s'
+as $$
+declare
+  v_schema text;
+  v_constraint text;
+  v_column text;
+begin
+  return query select x.* from referral_private.maintain_events(
+    maintain_events.retention,
+    maintain_events.max_rows
+  ) as x;
+exception
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
+    get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
+    perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
+    raise;
+end
+$$;
+
+comment on function referral.maintain_events is
+  'Keeps the inbox of Stripe''s events: makes the partitions of this month and the next two, and, where a retention is
+given, takes out the oldest month that ended before it: copies the keys of its events, in calls of a bounded size, so
+that they are recognised as duplicates for ever, and then leaves the month''s table as
+referral_private.archived_events_ with year and month, for you to store elsewhere and drop. A month stays while an
+event of it waits or is parked. Returns how many partitions it made and took out, and whether the month needs another
+call.
+
+retention: an interval of 90 days at least; without it, nothing is taken out.
+max_rows: how many keys are copied in this call, those of one second together.
+Callers: the operator.
+Errors: invalid_argument, busy.';
+
+grant execute on function referral.maintain_events to service_role;
+
 create function referral.my_earnings(org_id uuid, earner_id uuid default null, livemode boolean default null)
 returns setof referral.earnings
 language plpgsql
@@ -1942,7 +1983,11 @@ code_suspended, code_taken, code_reserved, code_looks_alike, invalid_argument, i
 
 grant execute on function referral.rotate_code to authenticated, service_role;
 
-create function referral.run_maintenance(max_seconds int default 5, click_retention interval default '120 days')
+create function referral.run_maintenance(
+  max_seconds int default 5,
+  click_retention interval default '120 days',
+  event_retention interval default null
+)
 returns setof referral.maintenance
 language plpgsql
 volatile
@@ -1957,7 +2002,8 @@ declare
 begin
   return query select x.* from referral_private.run_maintenance(
     run_maintenance.max_seconds,
-    run_maintenance.click_retention
+    run_maintenance.click_retention,
+    run_maintenance.event_retention
   ) as x;
 exception
   when integrity_constraint_violation or lock_not_available or deadlock_detected then
@@ -1968,15 +2014,16 @@ end
 $$;
 
 comment on function referral.run_maintenance is
-  'Runs all jobs: keeps the storage of clicks, expires codes and redemptions, purges rate limits and sign-up claims,
-recognises users, settles what waits, and releases commissions and rewards whose hold is over. Call it every minute,
-or at least every hour; call it again at once while a row has more. Returns, for each job, how much it did, whether
-something is left, and error: the code of the error that undid its last batch, null if there was none. An error of one
-job leaves what the others did, and its message is in the database''s log. No rows while another call is under way.
-What another call has locked is left for the next one.
+  'Runs all jobs: keeps the storage of clicks and events, expires codes and redemptions, purges rate limits and sign-up
+claims, recognises users, settles what waits, and releases commissions and rewards whose hold is over. Call it every
+minute, or at least every hour; call it again at once while a row has more. Returns, for each job, how much it did,
+whether something is left, and error: the code of the error that undid its last batch, null if there was none. An
+error of one job leaves what the others did, and its message is in the database''s log. No rows while another call is
+under way. What another call has locked is left for the next one.
 
 max_seconds: 1 to 30: after that only the last three jobs begin a batch, which is small.
 click_retention: how long clicks are kept, 90 days at least.
+event_retention: how long Stripe''s events stay in the inbox, 90 days at least; unless given, for ever.
 Callers: the operator.
 Errors: invalid_argument, busy.';
 

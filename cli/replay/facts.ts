@@ -1,11 +1,34 @@
 import type postgres from 'postgres'
 
-/** Takes every event of the source's inbox again, in the form in which it was applied. Returns how many there are. */
-export async function replayEvents(source: postgres.Sql, target: postgres.Sql): Promise<number> {
+/** Months that were taken out of the inbox, with the tables that have their events. */
+export type ArchivedMonth = { month: string; table: string; found: boolean }
+
+export const archivedMonths = async (source: postgres.Sql): Promise<ArchivedMonth[]> =>
+  source<ArchivedMonth[]>`
+    select m.month, m.table, to_regclass(m.table) is not null as found
+    from (
+      select left(a.month::text, 7) as month,
+        'referral_private.archived_events_' || replace(left(a.month::text, 7), '-', '_') as table
+      from referral_private.archived_months as a
+      where a.archived_at is not null
+    ) as m
+    order by m.month`
+
+/**
+ * Takes every event of the source's inbox again, and of these tables, in the form in which it was applied. Returns how many
+ * there are.
+ */
+export async function replayEvents(
+  source: postgres.Sql,
+  target: postgres.Sql,
+  tables: string[],
+): Promise<number> {
   let count = 0
+  const all = ['referral_private.stripe_events', ...tables]
+  const events = all.map((table) => `select * from ${table}`).join(' union all ')
   const inbox = source`
     select e.status, e.body_sha256, e.event, p.event as parked, r.event as resolved
-    from referral_private.stripe_events as e
+    from (${source.unsafe(events)}) as e
     left join referral_private.parked_events as p
       on (p.event_created_at, p.event_id, p.stripe_account, p.livemode) = (e.created_at, e.event_id, e.stripe_account, e.livemode)
     left join referral_private.resolved_events as r

@@ -148,21 +148,21 @@ export const clickMutations: TextMutation[] = [
   },
   {
     name: 'click partitions: row-level security',
-    in: 'make_click_partition',
+    in: 'make_month',
     replace: "execute format('alter table",
     by: "perform format('alter table",
   },
   {
     name: 'click partitions: privileges',
-    in: 'make_click_partition',
+    in: 'make_month',
     replace: "execute format('revoke all",
     by: "perform format('revoke all",
   },
   {
     name: 'click partitions: what the default partition has',
     in: 'is_kept_by_default',
-    replace: 'return exists (',
-    by: 'return false and exists (',
+    replace: 'return v_is_kept;',
+    by: 'return false;',
   },
   {
     name: 'click partitions: the lock before looking',
@@ -185,7 +185,7 @@ export const clickMutations: TextMutation[] = [
   },
   {
     name: 'click partitions: a retention shorter than a window',
-    in: 'clicks_kept_from',
+    in: 'kept_from',
     replace: "v_kept_from > referral_private.later(v_now, interval '-90 days')",
     by: 'v_kept_from > v_now',
   },

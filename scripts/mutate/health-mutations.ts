@@ -75,8 +75,8 @@ export const healthMutations: TextMutation[] = [
   ),
   of(
     'a month that the default partition keeps',
-    'check_clicks_partition',
-    'and not referral_private.is_kept_by_default(ahead.month)',
+    'missing_months',
+    'and not referral_private.is_kept_by_default(p_table, ahead.month)',
     '',
   ),
   ...['p.due_at < v_hour_ago', 'c.expires_at < v_hour_ago', 'r.expires_at < v_hour_ago'].map(

@@ -64,23 +64,22 @@ export const lockMutations: TextMutation[] = [
   {
     name: 'maintenance: nothing beside a locked table of clicks',
     in: 'run_maintenance',
-    replace:
-      'if v_months = array(select m.partition from referral_private.click_months() as m order by 1) then',
+    replace: 'if v_months = referral_private.all_months() then',
     by: 'if true then',
     tests: ['tests/sql/maintenance'],
   },
   {
     name: 'maintenance: no lock for a month that the default partition keeps',
-    in: 'renew_click_partitions',
-    replace: 'where not referral_private.is_kept_by_default(ahead.month)',
+    in: 'missing_months',
+    replace: 'and not referral_private.is_kept_by_default(p_table, ahead.month)',
     by: '',
     tests: ['tests/concurrency/maintenance'],
   },
   {
     name: 'maintenance: a backlog does not keep the jobs of money waiting',
     in: 'run_maintenance',
-    replace: 'for place in 2 + cardinality(v_jobs)..cardinality(v_runs) loop',
-    by: 'for place in 2 + cardinality(v_jobs)..cardinality(v_runs) loop\n      continue when clock_timestamp() >= v_until;',
+    replace: 'for place in 1 + cardinality(v_month_jobs || v_jobs)..cardinality(v_runs) loop',
+    by: 'for place in 1 + cardinality(v_month_jobs || v_jobs)..cardinality(v_runs) loop\n      continue when clock_timestamp() >= v_until;',
     tests: ['tests/sql/maintenance'],
   },
   {

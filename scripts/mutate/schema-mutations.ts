@@ -34,12 +34,15 @@ export const schemaMutations: Mutation[] = [
     sql: 'alter table referral.program_terms enable trigger program_terms_are_immutable',
     tests: ['tests/sql/verified-triggers'],
   },
-  ...parts.map((left) =>
-    keyed(
-      `a key without ${left}`,
-      parts.filter((part) => part !== left),
+  // Postgres refuses a key without created_at, by which the inbox is partitioned.
+  ...parts
+    .filter((left) => left !== 'created_at')
+    .map((left) =>
+      keyed(
+        `a key without ${left}`,
+        parts.filter((part) => part !== left),
+      ),
     ),
-  ),
   keyed('a key with the time of receipt', [...parts, 'received_at']),
   ...['<= 1', '>= 1'].map((bound) => ({
     name: `ledger entries: ${bound === '<= 1' ? 'of nothing' : 'of two things'}`,

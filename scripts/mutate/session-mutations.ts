@@ -76,7 +76,7 @@ export const sessionMutations: TextMutation[] = [
   },
   {
     name: 'session: the bounds of partitions',
-    in: 'make_click_partition',
+    in: 'make_month',
     replace: 'SET "DateStyle" TO \'ISO\'',
     by: '',
     tests,

@@ -9,6 +9,7 @@ import { decisionMutations } from './decision-mutations.ts'
 import { eventMutations } from './event-mutations.ts'
 import { healthMutations } from './health-mutations.ts'
 import { identityMutations } from './identity-mutations.ts'
+import { inboxMutations } from './inbox-mutations.ts'
 import { knownMutations } from './known-mutations.ts'
 import { unattributedMutations, verificationMutations } from './ledger-mutations.ts'
 import { lockMutations } from './lock-mutations.ts'
@@ -44,6 +45,7 @@ export async function textMutations(sql: postgres.Sql): Promise<Mutation[]> {
     ...amountMutations,
     ...decisionMutations,
     ...eventMutations,
+    ...inboxMutations,
     ...waitingMutations,
     ...moneyMutations,
     ...clickMutations,

@@ -1,6 +1,7 @@
 -- The inbox: every event of Stripe's that was delivered. Nothing here expires or changes: a delivery is recognised as a
 -- duplicate however late it comes. The time at which Stripe made the event is the first column of the key, so that
--- deliveries of one time are stored beside each other; the same event always has the same time.
+-- deliveries of one time are stored beside each other; the same event always has the same time. By month of that time,
+-- in UTC: maintain_events makes the partitions; until one is made, the default partition takes the month's events.
 create type referral.event_status as enum ('applied', 'stored', 'duplicate', 'ignored', 'parked');
 
 create table referral_private.stripe_events (
@@ -19,9 +20,14 @@ create table referral_private.stripe_events (
     check (stripe_account ~ '^(acct_[A-Za-z0-9]+)?$' and length(stripe_account) <= 69),
   constraint stripe_events_have_an_id check (event_id ~ '^evt_[A-Za-z0-9_]+$' and length(event_id) <= 259),
   constraint stripe_events_body_is_hashed check (body_sha256 ~ '^[0-9a-f]+$' and length(body_sha256) = 64)
-);
+)
+partition by range (created_at);
 
 alter table referral_private.stripe_events enable row level security;
+
+create table referral_private.stripe_events_default partition of referral_private.stripe_events default;
+
+alter table referral_private.stripe_events_default enable row level security;
 
 create trigger stripe_events_are_append_only
 before update or delete or truncate on referral_private.stripe_events
@@ -29,6 +35,13 @@ for each statement
 execute function referral_private.refuse_change();
 
 alter table referral_private.stripe_events enable always trigger stripe_events_are_append_only;
+
+create trigger stripe_events_are_append_only
+before update or delete or truncate on referral_private.stripe_events_default
+for each statement
+execute function referral_private.refuse_change();
+
+alter table referral_private.stripe_events_default enable always trigger stripe_events_are_append_only;
 
 -- Events of the inbox that are not applied yet. Whoever has the Stripe account lock applies them, and deletes their
 -- rows.
@@ -81,7 +94,8 @@ create table referral_private.parked_events (
 
 alter table referral_private.parked_events enable row level security;
 
--- The form in which a parked event was applied. It is kept, because the inbox has the event as parked for ever.
+-- The form in which a parked event was applied. It is kept, because the inbox has the event as parked for ever. Without
+-- a foreign key, which would keep the event's month in the inbox.
 create table referral_private.resolved_events (
   stripe_account text not null,
   livemode boolean not null,
@@ -89,15 +103,7 @@ create table referral_private.resolved_events (
   event_created_at timestamptz not null,
   event jsonb not null,
   resolved_at timestamptz not null default clock_timestamp(),
-  constraint resolved_events_pkey primary key (event_id, event_created_at, stripe_account, livemode),
-  constraint resolved_events_are_in_the_inbox
-    foreign key (event_created_at, event_id, stripe_account, livemode) references referral_private.stripe_events (
-      created_at,
-      event_id,
-      stripe_account,
-      livemode
-    )
-      on delete restrict
+  constraint resolved_events_pkey primary key (event_id, event_created_at, stripe_account, livemode)
 );
 
 alter table referral_private.resolved_events enable row level security;

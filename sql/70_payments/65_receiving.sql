@@ -22,13 +22,17 @@ begin
       insert into referral_private.stripe_events (
         stripe_account, livemode, event_id, type, status, created_at, body_sha256, event
       )
-      values (
+      select
         p_stated.stripe_account, p_stated.livemode, p_stated.event_id, p_event ->> 'type', p_status, p_stated.event_at,
         p_event ->> 'body_sha256',
         case
           when p_status = 'parked' then jsonb_build_object('parked', p_event -> 'parked')
           else p_event - 'body_sha256'
         end
+      where not exists (
+        select from referral_private.archived_events as a
+        where a.event_created_at = p_stated.event_at and a.event_id = p_stated.event_id
+          and a.stripe_account = p_stated.stripe_account and a.livemode = p_stated.livemode
       )
       on conflict on constraint stripe_events_pkey do nothing
       returning stripe_account, livemode, event_id, created_at

@@ -38,7 +38,7 @@ $$;
 
 -- Runs one batch of a job, and returns how much it did. `more` says that another batch could find something. The batch
 -- is a subtransaction: an error undoes it, releases its locks, and leaves what the other jobs did.
-create function referral_private.run_batch(p_job text, p_click_retention interval)
+create function referral_private.run_batch(p_job text, p_click_retention interval, p_event_retention interval)
 returns referral.maintenance
 language plpgsql
 volatile
@@ -47,6 +47,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_clicks referral.click_maintenance;
+  v_events referral.event_maintenance;
   v_done int;
   v_more boolean;
 begin
@@ -56,6 +57,10 @@ begin
       v_done := v_clicks.partitions_made + v_clicks.partitions_dropped + v_clicks.clicks_removed
         + v_clicks.visitors_removed;
       v_more := greatest(v_clicks.clicks_removed, v_clicks.visitors_removed) >= 10000;
+    when 'maintain_events' then
+      v_events := referral_private.maintain_events(p_event_retention, 10000);
+      v_done := v_events.partitions_made + v_events.partitions_archived;
+      v_more := v_events.more;
     when 'expire_codes' then
       v_done := referral_private.expire_codes(1000);
     when 'expire_redemptions' then
@@ -83,54 +88,81 @@ exception
 end
 $$;
 
--- The order keeps locks short and free of deadlocks. The job that can wait, for the table of clicks, comes first, when
--- nothing is locked; where it changes partitions, the table stays locked until the call ends, and no other job begins.
+-- The partitions of tables by month.
+create function referral_private.all_months()
+returns oid[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select i.inhrelid from pg_inherits as i
+    where i.inhparent in ('referral_private.clicks'::regclass, 'referral_private.stripe_events'::regclass)
+    order by 1
+  );
+end
+$$;
+
+-- The order keeps locks short and free of deadlocks. The jobs that can wait, for tables by month, come first, when
+-- nothing is locked, and whoever uses both tables uses them in this order; where they change partitions, these tables
+-- stay locked until the call ends, and no other job begins.
 -- The cheap jobs skip what is locked. They have a batch each in turn, so that the backlog of one does not keep the
 -- others waiting: 14 each at most, because a transaction of more than 64 subtransactions slows other sessions down.
 -- Those that lock Stripe accounts come last, and run one batch, however late it is.
 create function referral_private.run_maintenance(
   p_max_seconds int default 5,
-  p_click_retention interval default '120 days'
+  p_click_retention interval default '120 days',
+  p_event_retention interval default null
 )
 returns setof referral.maintenance
 language plpgsql
 volatile
-rows 8
+rows 9
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_month_jobs constant text[] := '{maintain_clicks,maintain_events}';
   v_jobs constant text[] := '{expire_codes,expire_redemptions,purge_rate_limits,purge_sign_up_claims}';
   v_account_jobs constant text[] := '{recognise_users,settle_stripe_events,release_due_commissions}';
-  v_months constant name[] := array(select m.partition from referral_private.click_months() as m order by 1);
+  v_months constant oid[] := referral_private.all_months();
   v_until timestamptz;
   v_left boolean[] := array_fill(true, array[cardinality(v_jobs)]);
   v_runs referral.maintenance[];
   v_batch referral.maintenance;
+  v_at int;
 begin
   if coalesce(p_max_seconds not between 1 and 30, true) then
     perform referral_private.raise_error('invalid_argument', 'max_seconds: 1 to 30');
   end if;
-  perform referral_private.clicks_kept_from(p_click_retention);
+  perform referral_private.kept_from(p_click_retention);
+  perform referral_private.kept_from(p_event_retention) where p_event_retention is not null;
   perform referral_private.require_read_committed();
   if not pg_try_advisory_xact_lock(hashtextextended('referral.maintenance', 0)) then
     return;
   end if;
   v_until := clock_timestamp() + p_max_seconds * interval '1 second';
-  v_runs := array[referral_private.run_batch('maintain_clicks', p_click_retention)]
-    || array(select (job, 0, true, null)::referral.maintenance from unnest(v_jobs || v_account_jobs) as job);
-  if v_months = array(select m.partition from referral_private.click_months() as m order by 1) then
+  v_runs := array(
+    select (job, 0, true, null)::referral.maintenance from unnest(v_month_jobs || v_jobs || v_account_jobs) as job
+  );
+  for place in 1..cardinality(v_month_jobs) loop
+    v_runs[place] := referral_private.run_batch(v_month_jobs[place], p_click_retention, p_event_retention);
+  end loop;
+  if v_months = referral_private.all_months() then
     for round in 1..14 loop
       for place in 1..cardinality(v_jobs) loop
         continue when not v_left[place];
-        v_batch := referral_private.run_batch(v_jobs[place], p_click_retention);
+        v_batch := referral_private.run_batch(v_jobs[place], null, null);
         v_left[place] := v_batch.more and v_batch.done > 0;
-        v_runs[place + 1] := (v_batch.job, (v_runs[place + 1]).done + v_batch.done, v_batch.more, v_batch.error);
+        v_at := place + cardinality(v_month_jobs);
+        v_runs[v_at] := (v_batch.job, (v_runs[v_at]).done + v_batch.done, v_batch.more, v_batch.error);
       end loop;
       exit when clock_timestamp() >= v_until or true <> all (v_left);
     end loop;
-    for place in 2 + cardinality(v_jobs)..cardinality(v_runs) loop
-      v_runs[place] := referral_private.run_batch((v_runs[place]).job, p_click_retention);
+    for place in 1 + cardinality(v_month_jobs || v_jobs)..cardinality(v_runs) loop
+      v_runs[place] := referral_private.run_batch((v_runs[place]).job, null, null);
     end loop;
   end if;
   insert into referral_private.maintenance_runs as m (job, ran_at, done, more, error, behind_since)
@@ -144,16 +176,17 @@ end
 $$;
 
 comment on function referral_private.run_maintenance is
-  'public: Runs all jobs: keeps the storage of clicks, expires codes and redemptions, purges rate limits and sign-up
-claims, recognises users, settles what waits, and releases commissions and rewards whose hold is over. Call it every
-minute, or at least every hour; call it again at once while a row has more. Returns, for each job, how much it did,
-whether something is left, and error: the code of the error that undid its last batch, null if there was none. An error
-of one job leaves what the others did, and its message is in the database''s log. No rows while another call is under
-way. What another call has locked is left for the next one.
+  'public: Runs all jobs: keeps the storage of clicks and events, expires codes and redemptions, purges rate limits and
+sign-up claims, recognises users, settles what waits, and releases commissions and rewards whose hold is over. Call it
+every minute, or at least every hour; call it again at once while a row has more. Returns, for each job, how much it
+did, whether something is left, and error: the code of the error that undid its last batch, null if there was none. An
+error of one job leaves what the others did, and its message is in the database''s log. No rows while another call is
+under way. What another call has locked is left for the next one.
 
 group: Run jobs
 max_seconds: 1 to 30: after that only the last three jobs begin a batch, which is small
 click_retention: how long clicks are kept, 90 days at least
+event_retention: how long Stripe''s events stay in the inbox, 90 days at least; unless given, for ever
 callers: the operator
 errors: invalid_argument, busy
 timeout: 60s';

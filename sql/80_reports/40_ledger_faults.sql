@@ -24,7 +24,7 @@ create type referral.ledger_slice as (checked int, faults referral.ledger_fault[
 -- `mode` is that of pg_trigger.
 create type referral_private.guard as (name text, relation regclass, trigger name, mode "char");
 
--- The tables whose rows are written once, with their triggers.
+-- The tables whose rows are written once, and their partitions, with their triggers.
 create function referral_private.guards()
 returns setof referral_private.guard
 language plpgsql
@@ -34,13 +34,13 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
-  select guarded.name, c.oid::regclass, t.tgname, t.tgenabled
+  select coalesce(c.relname::text, guarded.name), c.oid::regclass, t.tgname, t.tgenabled
   from (
     -- Once for each statement, before update, delete and truncate.
     select name, 'referral_private.refuse_change'::regproc as guard, 2 + 8 + 16 + 32 as kind
     from unnest(
-      '{ledger_entries,stripe_events,resolved_events,recorded_facts,code_states,decision_payers,switches,
-        changes}'::text[]
+      '{ledger_entries,stripe_events,resolved_events,archived_events,recorded_facts,code_states,decision_payers,
+        switches,changes}'::text[]
     ) as name
     union all
     -- For each row, before update and delete.
@@ -52,8 +52,11 @@ begin
         ('decisions', 'referral_private.guard_decision')
     ) as written (name, guard)
   ) as guarded
+  left join pg_class as whole
+    on whole.relnamespace in ('referral'::regnamespace, 'referral_private'::regnamespace)
+    and whole.relname = guarded.name
   left join pg_class as c
-    on c.relnamespace in ('referral'::regnamespace, 'referral_private'::regnamespace) and c.relname = guarded.name
+    on c.oid = whole.oid or c.oid in (select i.inhrelid from pg_inherits as i where i.inhparent = whole.oid)
   left join lateral (
     select g.tgname, g.tgenabled from pg_trigger as g
     where g.tgrelid = c.oid and g.tgfoid = guarded.guard and g.tgtype = guarded.kind

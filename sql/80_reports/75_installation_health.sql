@@ -58,30 +58,30 @@ begin
 end
 $$;
 
--- Whether this month and the next have a partition of clicks. A month that the default partition keeps needs none.
-create function referral_private.check_clicks_partition()
+-- Whether this month and the next have a partition of this table. A month that the default partition keeps needs none.
+create function referral_private.check_partitions(p_name text, p_table regclass, p_rows text)
 returns referral.health_check
 language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 declare
-  v_this_month constant timestamp := date_trunc('month', clock_timestamp() at time zone 'utc');
   v_missing constant text[] := array(
-    select left(to_jsonb(ahead.month) #>> '{}', 7)
-    from (select v_this_month + n * interval '1 month' as month from generate_series(0, 1) as n) as ahead
-    where ahead.month not in (select m.month from referral_private.click_months() as m)
-      and not referral_private.is_kept_by_default(ahead.month)
-    order by 1
+    select left(to_jsonb(month) #>> '{}', 7) from unnest(referral_private.missing_months(p_table, 1)) as month
   );
   v_in_default bigint;
 begin
-  select count(*) into v_in_default from (select from referral_private.clicks_default limit 1000) as k;
+  execute format(
+    'select count(*) from (select from %s limit 1000) as d',
+    (select t.partdefid::regclass from pg_partitioned_table as t where t.partrelid = p_table)
+  )
+  into v_in_default;
   return referral_private.checked(
-    'clicks_partition',
-    'Months that have no partition of clicks: ' || nullif(array_to_string(v_missing, ', '), '') || '.',
-    'No month lacks its partition of clicks; clicks in the default partition: '
+    p_name,
+    'Months that have no partition of ' || p_rows || ': ' || nullif(array_to_string(v_missing, ', '), '') || '.',
+    'No month lacks its partition of ' || p_rows || '; ' || p_rows || ' in the default partition: '
       || referral_private.counted(v_in_default) || '.',
     'In the SQL editor: select * from referral.run_maintenance()', nullif(cardinality(v_missing), 0)
   );

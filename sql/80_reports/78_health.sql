@@ -126,7 +126,8 @@ begin
     return query select c.* from referral_private.checks_of_organisations() as c;
     return next referral_private.check_jobs();
     return next referral_private.check_settlement();
-    return next referral_private.check_clicks_partition();
+    return next referral_private.check_partitions('clicks_partition', 'referral_private.clicks', 'clicks');
+    return next referral_private.check_partitions('events_partition', 'referral_private.stripe_events', 'events');
     return query select c.* from referral_private.checks_of_overdue() as c;
     return query select c.* from referral_private.checks_of_events() as c;
     return next referral_private.check_ledger_triggers();

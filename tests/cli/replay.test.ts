@@ -2,12 +2,15 @@
 import { expect, inject, test } from 'vitest'
 import { compare } from '../../cli/replay/compare.ts'
 import { operator } from '../support/actors.ts'
+import { table as archived, month, past as pastEvent, pastMonth } from '../support/archiving.ts'
 import { referbaseHere } from '../support/cli.ts'
 import { testDatabase } from '../support/database.ts'
+import { ingest } from '../support/ingest.ts'
 import { ending, stageStory, stories } from '../support/money.ts'
 
 const [source, target] = [await testDatabase(), await testDatabase()]
 const [small, broken, empty] = [await testDatabase(), await testDatabase(), await testDatabase()]
+const past = await testDatabase()
 const url = async (sql: typeof source) => {
   const [row] = await sql`select current_database() as name`
   return inject('servers').postgres.replace('DATABASE', String(row?.name))
@@ -99,6 +102,24 @@ test('a difference is named, and the exit code says so', async () => {
   expect([events, records]).toEqual([staged.events.length, 0])
   expect(differences).toHaveLength(2)
   expect(stderr).toBe(`${steps}${differences.join('\n')}\n`)
+})
+
+test('a month that was taken out of the inbox is read from its table, and named once that is dropped', async () => {
+  await pastMonth(past, 6)
+  await ingest(past, pastEvent(6, 'evt_1'))
+  for (let more = true; more; ) {
+    const [done] = await operator(past).rpc('maintain_events', { retention: '90 days' })
+    more = !done?.partitions_archived
+  }
+  const [whole, lacking] = [await testDatabase(), await testDatabase()]
+  expect(JSON.parse((await replay(past, whole, '--json')).stdout)).toMatchObject({
+    ...{ events: 1, lacking: [], differences: [] },
+  })
+  await past.unsafe(`drop table ${archived(6)}`)
+  const { stdout, stderr } = await replay(past, lacking, '--json')
+  const named = month(6).replace('_', '-')
+  expect(JSON.parse(stdout)).toMatchObject({ events: 0, lacking: [named] })
+  expect(stderr).toContain(`the events of ${named} are missing: their tables were dropped\n`)
 })
 
 test.for([

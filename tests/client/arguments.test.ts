@@ -31,7 +31,7 @@ const needNone = ['listCodes', 'createCode', 'getOrCreateCode', 'getActiveCode',
   .concat(['updateOrganisation', 'verifyLedger', 'listUnattributed', 'countParkedEvents'])
   .concat(['listOrganisations', 'listParkedEvents', 'health', 'runMaintenance', 'maintainClicks'])
   .concat(['expireCodes', 'expireRedemptions', 'purgeRateLimits', 'purgeSignUpClaims'])
-  .concat(['recogniseUsers', 'releaseDueCommissions'])
+  .concat(['recogniseUsers', 'releaseDueCommissions', 'maintainEvents'])
 const takesNothing = ['referrals.redeemSignUpCode', 'staff.health', 'operator.installedVersion']
 
 const invalid = { code: 'invalid_argument', retryable: false, final: false }

@@ -187,6 +187,12 @@ describe('jobs', () => {
       ...{ clicks_removed: count, visitors_removed: count },
     })
   })
+
+  test('keep the inbox', async () => {
+    expect((await operator.maintainEvents({ retention: '10 years', maxRows: 10 })).data).toEqual({
+      ...{ partitions_made: count, partitions_archived: 0, more: false },
+    })
+  })
 })
 
 describe('health', () => {

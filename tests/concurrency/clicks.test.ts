@@ -217,7 +217,9 @@ describe('maintain_clicks', () => {
   test('waits for another scheduler, and makes nothing twice', () =>
     sessions(sql, async (first, second) => {
       await sql`truncate referral_private.clicks`
-      for (const { partition } of await sql`select partition from referral_private.click_months()`)
+      for (const {
+        partition,
+      } of await sql`select partition from referral_private.months_of('referral_private.clicks')`)
         await sql`drop table ${sql(`referral_private.${partition}`)}`
       expect(await operator(first.tx).rpc('maintain_clicks')).toMatchObject([
         { partitions_made: 3 },
@@ -230,7 +232,7 @@ describe('maintain_clicks', () => {
 
   test('answers busy rather than wait for a long transaction', () =>
     sessions(sql, async (reader) => {
-      await sql`select referral_private.make_click_partition('2000-01-01')`
+      await sql`select referral_private.make_month('referral_private.clicks', '2000-01-01')`
       await reader.tx`select from referral_private.clicks limit 1`
       expect(await refusal(operator(sql).rpc('maintain_clicks'))).toBe('busy')
     }))

@@ -10,10 +10,10 @@ const run = (tx: Parameters<typeof operator>[0]) => operator(tx).rpc('run_mainte
 
 test('a second call at once does nothing', () =>
   sessions(sql, async (one, other) => {
-    expect(await run(one.tx)).toHaveLength(8)
+    expect(await run(one.tx)).toHaveLength(9)
     expect(await run(other.tx)).toEqual([])
     await one.commit()
-    expect(await run(other.tx)).toHaveLength(8)
+    expect(await run(other.tx)).toHaveLength(9)
   }))
 
 test('does the other jobs while somebody keeps the table of clicks locked', async () => {
@@ -54,12 +54,12 @@ test('waits for nothing that a redemption under way has locked', async () => {
 test('locks no table where the default partition keeps this month', async () => {
   await run(sql)
   const [month] =
-    await sql`select partition from referral_private.click_months() order by 1 limit 1`
+    await sql`select partition from referral_private.months_of('referral_private.clicks') order by 1 limit 1`
   await sql.unsafe(`drop table referral_private.${month?.partition}`)
   await sql`insert into referral_private.clicks (org_id, code_id, click_id, clicked_at, counted, platform)
     values (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), now(), true, 'web')`
   await sessions(sql, async ({ tx }) => {
-    expect(await run(tx)).toHaveLength(8)
+    expect(await run(tx)).toHaveLength(9)
     const locks = await tx`
       select from pg_locks where pid = pg_backend_pid() and mode = 'AccessExclusiveLock'
         and relation = 'referral_private.clicks'::regclass`

@@ -127,5 +127,5 @@ test('only the names of months in UTC are written and read by a template', async
     select proname as name from pg_proc
     where pronamespace::regnamespace::text like 'referral%' and prosrc ~* '\\m(to_char|to_number|to_date|money)\\M'
     order by 1`
-  expect(rows.map(({ name }) => name)).toEqual(['click_months', 'make_click_partition'])
+  expect(rows.map(({ name }) => name)).toEqual(['make_month', 'months_of'])
 })

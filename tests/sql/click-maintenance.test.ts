@@ -24,7 +24,7 @@ const partitions = async (tx: Sql) =>
 
 /** Makes the partition of a month that is past, as the job would have made it then. */
 const makePast = (tx: Sql, months: number) =>
-  tx`select referral_private.make_click_partition(
+  tx`select referral_private.make_month('referral_private.clicks', 
     date_trunc('month', now() at time zone 'utc') - make_interval(months => ${months}))`
 
 /** Stores a click that is so many days old. */

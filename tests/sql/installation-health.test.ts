@@ -93,7 +93,8 @@ describe('settlement', () => {
 
 describe('clicks_partition', () => {
   const next = async (tx: Sql) => {
-    const rows = await tx`select partition from referral_private.click_months() order by 1`
+    const rows =
+      await tx`select partition from referral_private.months_of('referral_private.clicks') order by 1`
     return String(rows[1]?.partition)
   }
 

@@ -10,6 +10,7 @@ const sql = await testDatabase()
 
 const jobs = [
   'maintain_clicks',
+  'maintain_events',
   'expire_codes',
   'expire_redemptions',
   'purge_rate_limits',
@@ -77,6 +78,7 @@ test('expires, purges, recognises and releases what is due, in one call', () =>
     const { recognise_users: _, ...done } = Object.fromEntries(await run(tx))
     expect(done).toEqual({
       maintain_clicks: one,
+      maintain_events: { done: 0, more: false },
       expire_codes: one,
       expire_redemptions: one,
       purge_rate_limits: one,
@@ -116,9 +118,10 @@ test('leaves the other jobs for the next call when it changes partitions: clicks
   undone(sql, async (tx) => {
     await quiet(tx)
     const [month] =
-      await tx`select partition from referral_private.click_months() order by 1 desc limit 1`
+      await tx`select partition from referral_private.months_of('referral_private.clicks') order by 1 desc limit 1`
     await tx.unsafe(`drop table referral_private.${month?.partition}`)
     const left = new Map(jobs.map((job) => [job, { done: 0, more: true }]))
+    left.set('maintain_events', { done: 0, more: false })
     expect(await run(tx)).toEqual(left.set('maintain_clicks', { done: 1, more: false }))
     expect(await run(tx)).toEqual(nothing)
   }))

@@ -138,7 +138,7 @@ test('with 100,000 codes, 20,000 redemptions, sales and events, health reads non
 
 test('with a year of clicks, those of the days in question are read, by an index', async () => {
   await admin.unsafe(`
-    select referral_private.make_click_partition(date_trunc('month', now() at time zone 'utc') - n * interval '1 month')
+    select referral_private.make_month('referral_private.clicks', date_trunc('month', now() at time zone 'utc') - n * interval '1 month')
     from generate_series(-2, 12) as n;
     insert into referral_private.clicks (org_id, code_id, click_id, clicked_at, counted, platform)
     select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), now() - n * interval '30 minutes', true, 'web'

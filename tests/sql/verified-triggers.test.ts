@@ -26,6 +26,7 @@ describe('a table whose rows are written once', async () => {
         'referral.codes',
         'referral.decisions',
         'referral.program_terms',
+        'referral_private.archived_events',
         'referral_private.changes',
         'referral_private.code_states',
         'referral_private.decision_payers',
@@ -33,6 +34,7 @@ describe('a table whose rows are written once', async () => {
         'referral_private.recorded_facts',
         'referral_private.resolved_events',
         'referral_private.stripe_events',
+        'referral_private.stripe_events_default',
         'referral_private.switches',
       ].map((table) => ({ table, enabled: 'A' })),
     )

@@ -173,6 +173,7 @@ export const calls: Record<string, Call> = {
     answers: { ...operatorOnly, operator: 'none' },
   },
   maintain_clicks: { args: nothing, answers: operatorOnly },
+  maintain_events: { args: nothing, answers: operatorOnly },
   my_earnings: {
     args: earningsOfMentor,
     answers: earnerAndAdmins,

@@ -298,6 +298,7 @@ export const unrecorded = new Map([
   ['get_or_create_code', own],
   ['ingest_stripe_event', fact],
   ['maintain_clicks', job],
+  ['maintain_events', job],
   ['purge_rate_limits', job],
   ['purge_sign_up_claims', job],
   ['recognise_users', job],
