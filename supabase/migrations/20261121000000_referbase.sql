@@ -544,6 +544,130 @@ timeout: 5s';
 
 grant execute on function referral_private.installed_version to service_role;
 
+-- Tables by month: each month, in UTC, can have a partition of its own, and the default partition has the rest.
+
+-- A month that has a partition of its own.
+create type referral_private.month_partition as (partition name, month timestamp);
+
+-- The months of this table that have a partition.
+create function referral_private.months_of(p_table regclass)
+returns setof referral_private.month_partition
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  select c.relname, to_date(right(c.relname, 7), 'YYYY_MM')::timestamp
+  from pg_inherits as i
+  join pg_class as c on c.oid = i.inhrelid
+  join pg_partitioned_table as t on t.partrelid = i.inhparent
+  where i.inhparent = p_table and c.oid <> t.partdefid;
+end
+$$;
+
+-- Whether the default partition has rows of this month. Then it keeps the month, where a look-up finds them as well,
+-- and nothing has to be moved while others wait.
+create function referral_private.is_kept_by_default(p_table regclass, p_month timestamp)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+-- Nearly always there is none, and a table that is read to its end says so late.
+set enable_seqscan = off
+as $$
+declare
+  v_default regclass;
+  v_time name;
+  v_is_kept boolean;
+begin
+  select t.partdefid, a.attname into strict v_default, v_time
+  from pg_partitioned_table as t
+  join pg_attribute as a on a.attrelid = t.partrelid and a.attnum = t.partattrs[0]
+  where t.partrelid = p_table;
+  execute format('select exists (select from %s where %2$I >= $1 and %2$I < $2)', v_default, v_time)
+  into v_is_kept
+  using p_month at time zone 'utc', (p_month + interval '1 month') at time zone 'utc';
+  return v_is_kept;
+end
+$$;
+
+-- Which of this month and so many after it should have a partition, and have none.
+create function referral_private.missing_months(p_table regclass, p_ahead int)
+returns timestamp[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_this_month constant timestamp := date_trunc('month', clock_timestamp() at time zone 'utc');
+begin
+  return array(
+    select ahead.month
+    from (select v_this_month + n * interval '1 month' as month from generate_series(0, p_ahead) as n) as ahead
+    where ahead.month not in (select m.month from referral_private.months_of(p_table) as m)
+      and not referral_private.is_kept_by_default(p_table, ahead.month)
+    order by 1
+  );
+end
+$$;
+
+-- Makes a month's partition and returns its name; null, where the default partition keeps the month. The table is
+-- locked.
+create function referral_private.make_month(p_table regclass, p_month timestamp)
+returns name
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+as $$
+declare
+  v_partition constant name := (select c.relname from pg_class as c where c.oid = p_table)
+    || to_char(p_month, '"_"YYYY_MM');
+  v_from constant timestamptz := p_month at time zone 'utc';
+  v_to constant timestamptz := (p_month + interval '1 month') at time zone 'utc';
+begin
+  if referral_private.is_kept_by_default(p_table, p_month) then
+    return null;
+  end if;
+  execute format(
+    'create table referral_private.%I partition of %s for values from (%L) to (%L)',
+    v_partition, p_table, v_from, v_to
+  );
+  execute format('alter table referral_private.%I enable row level security', v_partition);
+  execute format('revoke all on referral_private.%I from public, anon, authenticated, service_role', v_partition);
+  return v_partition;
+end
+$$;
+
+-- Since when rows are kept. Raises `invalid_argument` for less than 90 days: no click_window is longer, and Stripe
+-- delivers no event that late.
+create function referral_private.kept_from(p_retention interval)
+returns timestamptz
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now constant timestamptz := clock_timestamp();
+  v_kept_from timestamptz;
+begin
+  v_kept_from := referral_private.later(v_now, -p_retention);
+  if coalesce(v_kept_from > referral_private.later(v_now, interval '-90 days'), true) then
+    perform referral_private.raise_error('invalid_argument', 'retention: 90 days or more');
+  end if;
+  return v_kept_from;
+exception
+  when datetime_field_overflow then
+    perform referral_private.raise_error('invalid_argument', 'retention: 90 days or more');
+end
+$$;
+
 -- Who is calling, and what they may do. Every policy and every check of a caller goes through this file.
 create type referral.member_role as enum ('member', 'coordinator', 'admin');
 
@@ -3464,71 +3588,6 @@ grant execute on function referral_private.code_clicks to authenticated, service
 
 -- The job that keeps clicks: makes the partitions of months to come, and deletes what is past.
 
--- The months, in UTC, that have a partition of their own.
-create type referral_private.click_month as (partition name, month timestamp);
-
--- The months that have a partition.
-create function referral_private.click_months()
-returns setof referral_private.click_month
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return query
-  select c.relname, to_date(c.relname, '"clicks_"YYYY_MM')::timestamp
-  from pg_inherits as i
-  join pg_class as c on c.oid = i.inhrelid
-  where i.inhparent = 'referral_private.clicks'::regclass and c.relname <> 'clicks_default';
-end
-$$;
-
--- Whether the default partition has clicks of this month. Then it keeps the month, where a look-up finds them as well,
--- and nothing has to be moved while clicks wait.
-create function referral_private.is_kept_by_default(p_month timestamp)
-returns boolean
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return exists (
-    select from referral_private.clicks_default as k
-    where k.clicked_at >= p_month at time zone 'utc'
-      and k.clicked_at < (p_month + interval '1 month') at time zone 'utc'
-  );
-end
-$$;
-
--- Makes a month's partition, unless the default partition keeps the month. The table is locked.
-create function referral_private.make_click_partition(p_month timestamp)
-returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-set datestyle = 'ISO'
-as $$
-declare
-  v_partition constant text := to_char(p_month, '"clicks_"YYYY_MM');
-  v_from constant timestamptz := p_month at time zone 'utc';
-  v_to constant timestamptz := (p_month + interval '1 month') at time zone 'utc';
-begin
-  if referral_private.is_kept_by_default(p_month) then
-    return false;
-  end if;
-  execute format(
-    'create table referral_private.%I partition of referral_private.clicks for values from (%L) to (%L)',
-    v_partition, v_from, v_to
-  );
-  execute format('alter table referral_private.%I enable row level security', v_partition);
-  execute format('revoke all on referral_private.%I from public, anon, authenticated, service_role', v_partition);
-  return true;
-end
-$$;
-
 create type referral.click_maintenance as (
   partitions_made int,
   partitions_dropped int,
@@ -3547,17 +3606,9 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_this_month constant timestamp := date_trunc('month', clock_timestamp() at time zone 'utc');
-  v_missing timestamp[] := array(
-    select ahead.month
-    from (select v_this_month + n * interval '1 month' as month from generate_series(0, 2) as n) as ahead
-    where not referral_private.is_kept_by_default(ahead.month)
-    except
-    select m.month from referral_private.click_months() as m
-    order by 1
-  );
-  v_past name[] := array(
-    select m.partition from referral_private.click_months() as m
+  v_missing constant timestamp[] := referral_private.missing_months('referral_private.clicks', 2);
+  v_past constant name[] := array(
+    select m.partition from referral_private.months_of('referral_private.clicks') as m
     where (m.month + interval '1 month') at time zone 'utc' <= p_kept_from
   );
   v_month timestamp;
@@ -3569,36 +3620,14 @@ begin
   end if;
   v_done.partitions_made := 0;
   foreach v_month in array v_missing loop
-    v_done.partitions_made := v_done.partitions_made + referral_private.make_click_partition(v_month)::int;
+    v_done.partitions_made := v_done.partitions_made
+      + (referral_private.make_month('referral_private.clicks', v_month) is not null)::int;
   end loop;
   foreach v_partition in array v_past loop
     execute format('drop table referral_private.%I', v_partition);
   end loop;
   v_done.partitions_dropped := cardinality(v_past);
   return v_done;
-end
-$$;
-
--- Since when clicks are kept. Raises `invalid_argument` for less than 90 days: no click_window is longer.
-create function referral_private.clicks_kept_from(p_retention interval)
-returns timestamptz
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_now constant timestamptz := clock_timestamp();
-  v_kept_from timestamptz;
-begin
-  v_kept_from := referral_private.later(v_now, -p_retention);
-  if coalesce(v_kept_from > referral_private.later(v_now, interval '-90 days'), true) then
-    perform referral_private.raise_error('invalid_argument', 'retention: 90 days or more');
-  end if;
-  return v_kept_from;
-exception
-  when datetime_field_overflow then
-    perform referral_private.raise_error('invalid_argument', 'retention: 90 days or more');
 end
 $$;
 
@@ -3615,7 +3644,7 @@ set lock_timeout = '3s'
 as $$
 declare
   v_today constant date := clock_timestamp() at time zone 'utc';
-  v_kept_from constant timestamptz := referral_private.clicks_kept_from(p_retention);
+  v_kept_from constant timestamptz := referral_private.kept_from(p_retention);
   v_done referral.click_maintenance;
 begin
   perform pg_advisory_xact_lock(hashtextextended('referral.maintain_clicks', 0));
@@ -13926,7 +13955,8 @@ $$;
 
 -- The inbox: every event of Stripe's that was delivered. Nothing here expires or changes: a delivery is recognised as a
 -- duplicate however late it comes. The time at which Stripe made the event is the first column of the key, so that
--- deliveries of one time are stored beside each other; the same event always has the same time.
+-- deliveries of one time are stored beside each other; the same event always has the same time. By month of that time,
+-- in UTC: maintain_events makes the partitions; until one is made, the default partition takes the month's events.
 create type referral.event_status as enum ('applied', 'stored', 'duplicate', 'ignored', 'parked');
 
 create table referral_private.stripe_events (
@@ -13945,9 +13975,14 @@ create table referral_private.stripe_events (
     check (stripe_account ~ '^(acct_[A-Za-z0-9]+)?$' and length(stripe_account) <= 69),
   constraint stripe_events_have_an_id check (event_id ~ '^evt_[A-Za-z0-9_]+$' and length(event_id) <= 259),
   constraint stripe_events_body_is_hashed check (body_sha256 ~ '^[0-9a-f]+$' and length(body_sha256) = 64)
-);
+)
+partition by range (created_at);
 
 alter table referral_private.stripe_events enable row level security;
+
+create table referral_private.stripe_events_default partition of referral_private.stripe_events default;
+
+alter table referral_private.stripe_events_default enable row level security;
 
 create trigger stripe_events_are_append_only
 before update or delete or truncate on referral_private.stripe_events
@@ -13955,6 +13990,13 @@ for each statement
 execute function referral_private.refuse_change();
 
 alter table referral_private.stripe_events enable always trigger stripe_events_are_append_only;
+
+create trigger stripe_events_are_append_only
+before update or delete or truncate on referral_private.stripe_events_default
+for each statement
+execute function referral_private.refuse_change();
+
+alter table referral_private.stripe_events_default enable always trigger stripe_events_are_append_only;
 
 -- Events of the inbox that are not applied yet. Whoever has the Stripe account lock applies them, and deletes their
 -- rows.
@@ -14007,7 +14049,8 @@ create table referral_private.parked_events (
 
 alter table referral_private.parked_events enable row level security;
 
--- The form in which a parked event was applied. It is kept, because the inbox has the event as parked for ever.
+-- The form in which a parked event was applied. It is kept, because the inbox has the event as parked for ever. Without
+-- a foreign key, which would keep the event's month in the inbox.
 create table referral_private.resolved_events (
   stripe_account text not null,
   livemode boolean not null,
@@ -14015,15 +14058,7 @@ create table referral_private.resolved_events (
   event_created_at timestamptz not null,
   event jsonb not null,
   resolved_at timestamptz not null default clock_timestamp(),
-  constraint resolved_events_pkey primary key (event_id, event_created_at, stripe_account, livemode),
-  constraint resolved_events_are_in_the_inbox
-    foreign key (event_created_at, event_id, stripe_account, livemode) references referral_private.stripe_events (
-      created_at,
-      event_id,
-      stripe_account,
-      livemode
-    )
-      on delete restrict
+  constraint resolved_events_pkey primary key (event_id, event_created_at, stripe_account, livemode)
 );
 
 alter table referral_private.resolved_events enable row level security;
@@ -14079,6 +14114,197 @@ begin
   values (
     p_stated.stripe_account, p_stated.livemode, p_stated.event_id, p_stated.event_at, p_event - 'body_sha256'
   );
+  return true;
+end
+$$;
+
+-- Months of the inbox that are past can be taken out of it, where the operator wants that: their tables can be kept
+-- elsewhere. The keys of their events stay, so that a delivery is recognised as a duplicate however late it comes.
+create table referral_private.archived_events (
+  stripe_account text not null,
+  livemode boolean not null,
+  event_id text not null,
+  event_created_at timestamptz not null,
+  constraint archived_events_pkey primary key (event_created_at, event_id, stripe_account, livemode)
+);
+
+alter table referral_private.archived_events enable row level security;
+
+create trigger archived_events_are_append_only
+before update or delete or truncate on referral_private.archived_events
+for each statement
+execute function referral_private.refuse_change();
+
+alter table referral_private.archived_events enable always trigger archived_events_are_append_only;
+
+-- Months that are being taken out: their keys are copied in the order of time, up to this one.
+create table referral_private.archived_months (
+  month date not null,
+  copied_until timestamptz not null default '-infinity',
+  -- When its partition was taken out; null until then.
+  archived_at timestamptz,
+  constraint archived_months_pkey primary key (month)
+);
+
+alter table referral_private.archived_months enable row level security;
+
+-- Keeps the key of an event that comes into a month while its keys are copied.
+create function referral_private.archive_key()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into referral_private.archived_events (stripe_account, livemode, event_id, event_created_at)
+  values (new.stripe_account, new.livemode, new.event_id, new.created_at)
+  on conflict on constraint archived_events_pkey do nothing;
+  return null;
+end
+$$;
+
+-- Makes the partitions of these months of the inbox. The table is locked before its partitions and in its strongest
+-- mode at once, so that deliveries wait and cannot deadlock.
+create function referral_private.make_event_months(p_months timestamp[])
+returns int
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_month timestamp;
+  v_partition name;
+  v_made int := 0;
+begin
+  if p_months <> '{}' then
+    lock table only referral_private.stripe_events in access exclusive mode;
+  end if;
+  foreach v_month in array p_months loop
+    v_partition := referral_private.make_month('referral_private.stripe_events', v_month);
+    continue when v_partition is null;
+    -- That of the whole table is not one of its partitions.
+    execute format(
+      'create trigger stripe_events_are_append_only before update or delete or truncate on referral_private.%I
+       for each statement execute function referral_private.refuse_change()',
+      v_partition
+    );
+    execute format(
+      'alter table referral_private.%I enable always trigger stripe_events_are_append_only', v_partition
+    );
+    v_made := v_made + 1;
+  end loop;
+  return v_made;
+end
+$$;
+
+-- Whether an event of this month waits, or could not be read: then the month stays in the inbox.
+create function referral_private.has_open_events(p_month timestamp)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_from constant timestamptz := p_month at time zone 'utc';
+  v_to constant timestamptz := (p_month + interval '1 month') at time zone 'utc';
+begin
+  return exists (
+    select from referral_private.unapplied_events as u where u.event_created_at >= v_from and u.event_created_at < v_to
+  ) or exists (
+    select from referral_private.parked_events as p where p.event_created_at >= v_from and p.event_created_at < v_to
+  );
+end
+$$;
+
+-- Begins to take a month out: from now on it keeps the key of every event that still comes into it. False if it had
+-- begun. It waits for the deliveries that are writing to the month.
+create function referral_private.begin_archiving(p_month date, p_partition name)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into referral_private.archived_months (month) values (p_month)
+  on conflict on constraint archived_months_pkey do nothing;
+  if not found then
+    return false;
+  end if;
+  execute format(
+    'create trigger archive_keys after insert on referral_private.%I
+     for each row execute function referral_private.archive_key()',
+    p_partition
+  );
+  return true;
+end
+$$;
+
+-- Copies the keys of so many events of a month, and with them those of the same second. False once all are copied.
+create function referral_private.copy_keys(p_month date, p_partition name, p_max_rows int)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_from timestamptz;
+  v_until timestamptz;
+begin
+  select m.copied_until into strict v_from from referral_private.archived_months as m where m.month = p_month;
+  execute format(
+    'select max(e.created_at)
+     from (
+       select p.created_at from referral_private.%I as p where p.created_at > $1 order by p.created_at limit $2
+     ) as e',
+    p_partition
+  )
+  into v_until
+  using v_from, p_max_rows;
+  execute format(
+    'insert into referral_private.archived_events (stripe_account, livemode, event_id, event_created_at)
+     select p.stripe_account, p.livemode, p.event_id, p.created_at
+     from referral_private.%I as p
+     where p.created_at > $1 and p.created_at <= $2
+     on conflict on constraint archived_events_pkey do nothing',
+    p_partition
+  )
+  using v_from, v_until;
+  update referral_private.archived_months as m
+  set copied_until = v_until
+  where m.month = p_month and v_until is not null;
+  return v_until is not null;
+end
+$$;
+
+-- Takes a month out of the inbox whose keys are all copied, unless an event of it waits by now. Its table stays, under
+-- a name of its own. The inbox is locked first, so that deliveries wait and cannot deadlock.
+create function referral_private.take_month_out(p_month date, p_partition name)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  lock table only referral_private.stripe_events in access exclusive mode;
+  if referral_private.has_open_events(p_month) then
+    return false;
+  end if;
+  execute format(
+    'alter table referral_private.stripe_events detach partition referral_private.%I', p_partition
+  );
+  execute format(
+    'alter table referral_private.%I rename to %I', p_partition,
+    replace(p_partition, 'stripe_events', 'archived_events')
+  );
+  update referral_private.archived_months as m
+  set archived_at = clock_timestamp()
+  where m.month = p_month;
   return true;
 end
 $$;
@@ -14787,13 +15013,17 @@ begin
       insert into referral_private.stripe_events (
         stripe_account, livemode, event_id, type, status, created_at, body_sha256, event
       )
-      values (
+      select
         p_stated.stripe_account, p_stated.livemode, p_stated.event_id, p_event ->> 'type', p_status, p_stated.event_at,
         p_event ->> 'body_sha256',
         case
           when p_status = 'parked' then jsonb_build_object('parked', p_event -> 'parked')
           else p_event - 'body_sha256'
         end
+      where not exists (
+        select from referral_private.archived_events as a
+        where a.event_created_at = p_stated.event_at and a.event_id = p_stated.event_id
+          and a.stripe_account = p_stated.stripe_account and a.livemode = p_stated.livemode
       )
       on conflict on constraint stripe_events_pkey do nothing
       returning stripe_account, livemode, event_id, created_at
@@ -15488,6 +15718,68 @@ timeout: 10s';
 
 grant execute on function referral_private.record_refund_reversed to service_role;
 
+-- The job that keeps the inbox: makes the partitions of months to come, and takes out what is past.
+-- `more`: the month that is being taken out is not out yet.
+create type referral.event_maintenance as (partitions_made int, partitions_archived int, more boolean);
+
+create function referral_private.maintain_events(p_retention interval default null, p_max_rows int default 100000)
+returns setof referral.event_maintenance
+language plpgsql
+volatile
+rows 1
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_kept_from timestamptz;
+  v_past referral_private.month_partition;
+  v_has_begun boolean;
+  v_done referral.event_maintenance := (0, 0, false);
+begin
+  if p_retention is not null then
+    v_kept_from := referral_private.kept_from(p_retention);
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('referral.maintain_events', 0));
+  v_done.partitions_made := referral_private.make_event_months(
+    referral_private.missing_months('referral_private.stripe_events', 2)
+  );
+  select m.* into v_past
+  from referral_private.months_of('referral_private.stripe_events') as m
+  where (m.month + interval '1 month') at time zone 'utc' <= v_kept_from
+    and not referral_private.has_open_events(m.month)
+  order by m.month
+  limit 1;
+  -- The inbox is locked for a moment only: what takes long comes in calls of its own.
+  if found and v_done.partitions_made = 0 then
+    v_has_begun := referral_private.begin_archiving(v_past.month::date, v_past.partition);
+    v_done.more := referral_private.copy_keys(v_past.month::date, v_past.partition, greatest(p_max_rows, 1))
+      or v_has_begun;
+    if not v_done.more then
+      v_done.partitions_archived := referral_private.take_month_out(v_past.month::date, v_past.partition)::int;
+    end if;
+  end if;
+  return next v_done;
+end
+$$;
+
+comment on function referral_private.maintain_events is
+  'public: Keeps the inbox of Stripe''s events: makes the partitions of this month and the next two, and, where a
+retention is given, takes out the oldest month that ended before it: copies the keys of its events, in calls of a
+bounded size, so that they are recognised as duplicates for ever, and then leaves the month''s table as
+referral_private.archived_events_ with year and month, for you to store elsewhere and drop. A month stays while an event
+of it waits or is parked. Returns how many partitions it made and took out, and whether the month needs another call.
+
+group: Run jobs
+retention: an interval of 90 days at least; without it, nothing is taken out
+max_rows: how many keys are copied in this call, those of one second together
+callers: the operator
+errors: invalid_argument, busy
+returns: a row
+timeout: 60s';
+
+grant execute on function referral_private.maintain_events to service_role;
+
 -- The one job: everything that has to be done from time to time, in batches of a bounded size.
 
 -- When each job last ran, how much it did then, whether it left something, and the code of the error if it failed.
@@ -15528,7 +15820,7 @@ $$;
 
 -- Runs one batch of a job, and returns how much it did. `more` says that another batch could find something. The batch
 -- is a subtransaction: an error undoes it, releases its locks, and leaves what the other jobs did.
-create function referral_private.run_batch(p_job text, p_click_retention interval)
+create function referral_private.run_batch(p_job text, p_click_retention interval, p_event_retention interval)
 returns referral.maintenance
 language plpgsql
 volatile
@@ -15537,6 +15829,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_clicks referral.click_maintenance;
+  v_events referral.event_maintenance;
   v_done int;
   v_more boolean;
 begin
@@ -15546,6 +15839,10 @@ begin
       v_done := v_clicks.partitions_made + v_clicks.partitions_dropped + v_clicks.clicks_removed
         + v_clicks.visitors_removed;
       v_more := greatest(v_clicks.clicks_removed, v_clicks.visitors_removed) >= 10000;
+    when 'maintain_events' then
+      v_events := referral_private.maintain_events(p_event_retention, 10000);
+      v_done := v_events.partitions_made + v_events.partitions_archived;
+      v_more := v_events.more;
     when 'expire_codes' then
       v_done := referral_private.expire_codes(1000);
     when 'expire_redemptions' then
@@ -15573,54 +15870,81 @@ exception
 end
 $$;
 
--- The order keeps locks short and free of deadlocks. The job that can wait, for the table of clicks, comes first, when
--- nothing is locked; where it changes partitions, the table stays locked until the call ends, and no other job begins.
+-- The partitions of tables by month.
+create function referral_private.all_months()
+returns oid[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select i.inhrelid from pg_inherits as i
+    where i.inhparent in ('referral_private.clicks'::regclass, 'referral_private.stripe_events'::regclass)
+    order by 1
+  );
+end
+$$;
+
+-- The order keeps locks short and free of deadlocks. The jobs that can wait, for tables by month, come first, when
+-- nothing is locked, and whoever uses both tables uses them in this order; where they change partitions, these tables
+-- stay locked until the call ends, and no other job begins.
 -- The cheap jobs skip what is locked. They have a batch each in turn, so that the backlog of one does not keep the
 -- others waiting: 14 each at most, because a transaction of more than 64 subtransactions slows other sessions down.
 -- Those that lock Stripe accounts come last, and run one batch, however late it is.
 create function referral_private.run_maintenance(
   p_max_seconds int default 5,
-  p_click_retention interval default '120 days'
+  p_click_retention interval default '120 days',
+  p_event_retention interval default null
 )
 returns setof referral.maintenance
 language plpgsql
 volatile
-rows 8
+rows 9
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_month_jobs constant text[] := '{maintain_clicks,maintain_events}';
   v_jobs constant text[] := '{expire_codes,expire_redemptions,purge_rate_limits,purge_sign_up_claims}';
   v_account_jobs constant text[] := '{recognise_users,settle_stripe_events,release_due_commissions}';
-  v_months constant name[] := array(select m.partition from referral_private.click_months() as m order by 1);
+  v_months constant oid[] := referral_private.all_months();
   v_until timestamptz;
   v_left boolean[] := array_fill(true, array[cardinality(v_jobs)]);
   v_runs referral.maintenance[];
   v_batch referral.maintenance;
+  v_at int;
 begin
   if coalesce(p_max_seconds not between 1 and 30, true) then
     perform referral_private.raise_error('invalid_argument', 'max_seconds: 1 to 30');
   end if;
-  perform referral_private.clicks_kept_from(p_click_retention);
+  perform referral_private.kept_from(p_click_retention);
+  perform referral_private.kept_from(p_event_retention) where p_event_retention is not null;
   perform referral_private.require_read_committed();
   if not pg_try_advisory_xact_lock(hashtextextended('referral.maintenance', 0)) then
     return;
   end if;
   v_until := clock_timestamp() + p_max_seconds * interval '1 second';
-  v_runs := array[referral_private.run_batch('maintain_clicks', p_click_retention)]
-    || array(select (job, 0, true, null)::referral.maintenance from unnest(v_jobs || v_account_jobs) as job);
-  if v_months = array(select m.partition from referral_private.click_months() as m order by 1) then
+  v_runs := array(
+    select (job, 0, true, null)::referral.maintenance from unnest(v_month_jobs || v_jobs || v_account_jobs) as job
+  );
+  for place in 1..cardinality(v_month_jobs) loop
+    v_runs[place] := referral_private.run_batch(v_month_jobs[place], p_click_retention, p_event_retention);
+  end loop;
+  if v_months = referral_private.all_months() then
     for round in 1..14 loop
       for place in 1..cardinality(v_jobs) loop
         continue when not v_left[place];
-        v_batch := referral_private.run_batch(v_jobs[place], p_click_retention);
+        v_batch := referral_private.run_batch(v_jobs[place], null, null);
         v_left[place] := v_batch.more and v_batch.done > 0;
-        v_runs[place + 1] := (v_batch.job, (v_runs[place + 1]).done + v_batch.done, v_batch.more, v_batch.error);
+        v_at := place + cardinality(v_month_jobs);
+        v_runs[v_at] := (v_batch.job, (v_runs[v_at]).done + v_batch.done, v_batch.more, v_batch.error);
       end loop;
       exit when clock_timestamp() >= v_until or true <> all (v_left);
     end loop;
-    for place in 2 + cardinality(v_jobs)..cardinality(v_runs) loop
-      v_runs[place] := referral_private.run_batch((v_runs[place]).job, p_click_retention);
+    for place in 1 + cardinality(v_month_jobs || v_jobs)..cardinality(v_runs) loop
+      v_runs[place] := referral_private.run_batch((v_runs[place]).job, null, null);
     end loop;
   end if;
   insert into referral_private.maintenance_runs as m (job, ran_at, done, more, error, behind_since)
@@ -15634,16 +15958,17 @@ end
 $$;
 
 comment on function referral_private.run_maintenance is
-  'public: Runs all jobs: keeps the storage of clicks, expires codes and redemptions, purges rate limits and sign-up
-claims, recognises users, settles what waits, and releases commissions and rewards whose hold is over. Call it every
-minute, or at least every hour; call it again at once while a row has more. Returns, for each job, how much it did,
-whether something is left, and error: the code of the error that undid its last batch, null if there was none. An error
-of one job leaves what the others did, and its message is in the database''s log. No rows while another call is under
-way. What another call has locked is left for the next one.
+  'public: Runs all jobs: keeps the storage of clicks and events, expires codes and redemptions, purges rate limits and
+sign-up claims, recognises users, settles what waits, and releases commissions and rewards whose hold is over. Call it
+every minute, or at least every hour; call it again at once while a row has more. Returns, for each job, how much it
+did, whether something is left, and error: the code of the error that undid its last batch, null if there was none. An
+error of one job leaves what the others did, and its message is in the database''s log. No rows while another call is
+under way. What another call has locked is left for the next one.
 
 group: Run jobs
 max_seconds: 1 to 30: after that only the last three jobs begin a batch, which is small
 click_retention: how long clicks are kept, 90 days at least
+event_retention: how long Stripe''s events stay in the inbox, 90 days at least; unless given, for ever
 callers: the operator
 errors: invalid_argument, busy
 timeout: 60s';
@@ -16188,7 +16513,7 @@ create type referral.ledger_slice as (checked int, faults referral.ledger_fault[
 -- `mode` is that of pg_trigger.
 create type referral_private.guard as (name text, relation regclass, trigger name, mode "char");
 
--- The tables whose rows are written once, with their triggers.
+-- The tables whose rows are written once, and their partitions, with their triggers.
 create function referral_private.guards()
 returns setof referral_private.guard
 language plpgsql
@@ -16198,13 +16523,13 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
-  select guarded.name, c.oid::regclass, t.tgname, t.tgenabled
+  select coalesce(c.relname::text, guarded.name), c.oid::regclass, t.tgname, t.tgenabled
   from (
     -- Once for each statement, before update, delete and truncate.
     select name, 'referral_private.refuse_change'::regproc as guard, 2 + 8 + 16 + 32 as kind
     from unnest(
-      '{ledger_entries,stripe_events,resolved_events,recorded_facts,code_states,decision_payers,switches,
-        changes}'::text[]
+      '{ledger_entries,stripe_events,resolved_events,archived_events,recorded_facts,code_states,decision_payers,
+        switches,changes}'::text[]
     ) as name
     union all
     -- For each row, before update and delete.
@@ -16216,8 +16541,11 @@ begin
         ('decisions', 'referral_private.guard_decision')
     ) as written (name, guard)
   ) as guarded
+  left join pg_class as whole
+    on whole.relnamespace in ('referral'::regnamespace, 'referral_private'::regnamespace)
+    and whole.relname = guarded.name
   left join pg_class as c
-    on c.relnamespace in ('referral'::regnamespace, 'referral_private'::regnamespace) and c.relname = guarded.name
+    on c.oid = whole.oid or c.oid in (select i.inhrelid from pg_inherits as i where i.inhparent = whole.oid)
   left join lateral (
     select g.tgname, g.tgenabled from pg_trigger as g
     where g.tgrelid = c.oid and g.tgfoid = guarded.guard and g.tgtype = guarded.kind
@@ -17068,30 +17396,30 @@ begin
 end
 $$;
 
--- Whether this month and the next have a partition of clicks. A month that the default partition keeps needs none.
-create function referral_private.check_clicks_partition()
+-- Whether this month and the next have a partition of this table. A month that the default partition keeps needs none.
+create function referral_private.check_partitions(p_name text, p_table regclass, p_rows text)
 returns referral.health_check
 language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 declare
-  v_this_month constant timestamp := date_trunc('month', clock_timestamp() at time zone 'utc');
   v_missing constant text[] := array(
-    select left(to_jsonb(ahead.month) #>> '{}', 7)
-    from (select v_this_month + n * interval '1 month' as month from generate_series(0, 1) as n) as ahead
-    where ahead.month not in (select m.month from referral_private.click_months() as m)
-      and not referral_private.is_kept_by_default(ahead.month)
-    order by 1
+    select left(to_jsonb(month) #>> '{}', 7) from unnest(referral_private.missing_months(p_table, 1)) as month
   );
   v_in_default bigint;
 begin
-  select count(*) into v_in_default from (select from referral_private.clicks_default limit 1000) as k;
+  execute format(
+    'select count(*) from (select from %s limit 1000) as d',
+    (select t.partdefid::regclass from pg_partitioned_table as t where t.partrelid = p_table)
+  )
+  into v_in_default;
   return referral_private.checked(
-    'clicks_partition',
-    'Months that have no partition of clicks: ' || nullif(array_to_string(v_missing, ', '), '') || '.',
-    'No month lacks its partition of clicks; clicks in the default partition: '
+    p_name,
+    'Months that have no partition of ' || p_rows || ': ' || nullif(array_to_string(v_missing, ', '), '') || '.',
+    'No month lacks its partition of ' || p_rows || '; ' || p_rows || ' in the default partition: '
       || referral_private.counted(v_in_default) || '.',
     'In the SQL editor: select * from referral.run_maintenance()', nullif(cardinality(v_missing), 0)
   );
@@ -17361,7 +17689,8 @@ begin
     return query select c.* from referral_private.checks_of_organisations() as c;
     return next referral_private.check_jobs();
     return next referral_private.check_settlement();
-    return next referral_private.check_clicks_partition();
+    return next referral_private.check_partitions('clicks_partition', 'referral_private.clicks', 'clicks');
+    return next referral_private.check_partitions('events_partition', 'referral_private.stripe_events', 'events');
     return query select c.* from referral_private.checks_of_overdue() as c;
     return query select c.* from referral_private.checks_of_events() as c;
     return next referral_private.check_ledger_triggers();
@@ -18499,6 +18828,47 @@ Errors: invalid_argument, busy.';
 
 grant execute on function referral.maintain_clicks to service_role;
 
+create function referral.maintain_events(retention interval default null, max_rows int default 100000)
+returns setof referral.event_maintenance
+language plpgsql
+volatile
+rows 1
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '60s'
+as $$
+declare
+  v_schema text;
+  v_constraint text;
+  v_column text;
+begin
+  return query select x.* from referral_private.maintain_events(
+    maintain_events.retention,
+    maintain_events.max_rows
+  ) as x;
+exception
+  when integrity_constraint_violation or lock_not_available or deadlock_detected then
+    get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name, v_column = column_name;
+    perform referral_private.raise_violation(sqlstate, v_schema, v_constraint, v_column);
+    raise;
+end
+$$;
+
+comment on function referral.maintain_events is
+  'Keeps the inbox of Stripe''s events: makes the partitions of this month and the next two, and, where a retention is
+given, takes out the oldest month that ended before it: copies the keys of its events, in calls of a bounded size, so
+that they are recognised as duplicates for ever, and then leaves the month''s table as
+referral_private.archived_events_ with year and month, for you to store elsewhere and drop. A month stays while an
+event of it waits or is parked. Returns how many partitions it made and took out, and whether the month needs another
+call.
+
+retention: an interval of 90 days at least; without it, nothing is taken out.
+max_rows: how many keys are copied in this call, those of one second together.
+Callers: the operator.
+Errors: invalid_argument, busy.';
+
+grant execute on function referral.maintain_events to service_role;
+
 create function referral.my_earnings(org_id uuid, earner_id uuid default null, livemode boolean default null)
 returns setof referral.earnings
 language plpgsql
@@ -19329,7 +19699,11 @@ code_suspended, code_taken, code_reserved, code_looks_alike, invalid_argument, i
 
 grant execute on function referral.rotate_code to authenticated, service_role;
 
-create function referral.run_maintenance(max_seconds int default 5, click_retention interval default '120 days')
+create function referral.run_maintenance(
+  max_seconds int default 5,
+  click_retention interval default '120 days',
+  event_retention interval default null
+)
 returns setof referral.maintenance
 language plpgsql
 volatile
@@ -19344,7 +19718,8 @@ declare
 begin
   return query select x.* from referral_private.run_maintenance(
     run_maintenance.max_seconds,
-    run_maintenance.click_retention
+    run_maintenance.click_retention,
+    run_maintenance.event_retention
   ) as x;
 exception
   when integrity_constraint_violation or lock_not_available or deadlock_detected then
@@ -19355,15 +19730,16 @@ end
 $$;
 
 comment on function referral.run_maintenance is
-  'Runs all jobs: keeps the storage of clicks, expires codes and redemptions, purges rate limits and sign-up claims,
-recognises users, settles what waits, and releases commissions and rewards whose hold is over. Call it every minute,
-or at least every hour; call it again at once while a row has more. Returns, for each job, how much it did, whether
-something is left, and error: the code of the error that undid its last batch, null if there was none. An error of one
-job leaves what the others did, and its message is in the database''s log. No rows while another call is under way.
-What another call has locked is left for the next one.
+  'Runs all jobs: keeps the storage of clicks and events, expires codes and redemptions, purges rate limits and sign-up
+claims, recognises users, settles what waits, and releases commissions and rewards whose hold is over. Call it every
+minute, or at least every hour; call it again at once while a row has more. Returns, for each job, how much it did,
+whether something is left, and error: the code of the error that undid its last batch, null if there was none. An
+error of one job leaves what the others did, and its message is in the database''s log. No rows while another call is
+under way. What another call has locked is left for the next one.
 
 max_seconds: 1 to 30: after that only the last three jobs begin a batch, which is small.
 click_retention: how long clicks are kept, 90 days at least.
+event_retention: how long Stripe''s events stay in the inbox, 90 days at least; unless given, for ever.
 Callers: the operator.
 Errors: invalid_argument, busy.';
 
