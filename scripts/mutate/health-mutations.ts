@@ -35,14 +35,14 @@ export const healthMutations: TextMutation[] = [
   of(
     'redemptions of other organisations',
     'check_pending_past_window',
-    'and (p_org_id is null or r.org_id = p_org_id)',
+    'where p_org_id is null or t.org_id = p_org_id',
     '',
   ),
   of(
     'redemptions whose window is not over',
     'check_pending_past_window',
-    "where r.redeemed_at + (t.terms ->> 'conversion_window_days')::int * interval '24 hours' < v_hour_ago",
-    'where true',
+    "and r.redeemed_at < v_hour_ago - (t.terms ->> 'conversion_window_days')::int * interval '24 hours'",
+    '',
   ),
   of(
     'sales of other organisations',

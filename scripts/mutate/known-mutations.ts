@@ -98,15 +98,15 @@ export const knownMutations: TextMutation[] = [
   {
     name: 'known: the job looks back 30 days',
     in: 'recognise_users',
-    replace: "interval '30 days'",
-    by: "interval '29 days'",
+    replace: "interval '720 hours'",
+    by: "interval '696 hours'",
     tests: ['tests/sql/recognition', 'tests/sql/other-names'],
   },
   {
     name: 'known: the job looks back no further',
     in: 'recognise_users',
-    replace: "interval '30 days'",
-    by: "interval '31 days'",
+    replace: "interval '720 hours'",
+    by: "interval '744 hours'",
     tests: ['tests/sql/recognition', 'tests/sql/other-names'],
   },
   {
@@ -118,9 +118,9 @@ export const knownMutations: TextMutation[] = [
   },
   ...['auth.users', 'referral.redemptions', 'referral.members'].map((table) => ({
     name: `known: the job finds ${table}`,
-    in: 'recognise_users',
-    replace: `exists (select from ${table} as`,
-    by: `exists (select from ${table} as none where false) and exists (select from ${table} as`,
+    in: 'users_to_recognise',
+    replace: `(select true from ${table} as`,
+    by: `(select null::boolean from ${table} as`,
     tests: ['tests/sql/recognition', 'tests/sql/other-names'],
   })),
   {

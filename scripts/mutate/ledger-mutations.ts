@@ -143,7 +143,7 @@ export const verificationMutations: TextMutation[] = [
 ]
 
 const unattributed = ['tests/sql/unattributed', 'tests/properties/told']
-const listed = of('unattributed', 'list_unattributed', unattributed)
+const listed = of('unattributed', 'uncredited_sales', unattributed)
 const reasons = of('unattributed', 'with_reasons', unattributed)
 
 /** What list_unattributed shows, and why. */
@@ -170,8 +170,12 @@ export const unattributedMutations: TextMutation[] = [
   listed('what earned in the other mode', 'and p.livemode = s.livemode', ''),
   listed('what earned on another account', 'and p.stripe_account = s.stripe_account and', 'and'),
   ...['paid_at', 'sale_id', 'stripe_account', 'livemode']
-    .map((column) => listed(`pages by ${column}`, `v_after.${column}`, `s.${column}`))
+    .map((column) => listed(`pages by ${column}`, `p_before.${column}`, `s.${column}`))
     .slice(1),
   listed('newest first', 'order by s.paid_at desc', 'order by s.paid_at'),
-  listed('a place that names no sale', 'if num_nulls(', 'if -num_nulls('),
+  of('unattributed', 'list_unattributed', unattributed)(
+    'a place that names no sale',
+    'if num_nulls(',
+    'if -num_nulls(',
+  ),
 ]

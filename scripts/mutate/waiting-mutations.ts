@@ -143,7 +143,7 @@ export const waitingMutations: TextMutation[] = [
   ),
   of(
     'a release of payers that wait',
-    'release_due_commissions',
+    'due_payers',
     'where q.payer_id = s.payer_id',
     'where false',
     payers,
@@ -185,11 +185,5 @@ export const waitingMutations: TextMutation[] = [
     faults,
   ),
   of('a payer that cannot be settled', 'settle_each', 'if v_count = 1 or', 'if true or', faults),
-  of(
-    'who failed comes last',
-    'lock_longest_waiting',
-    'order by min(w.since)',
-    'order by 1',
-    faults,
-  ),
+  of('who failed comes last', 'lock_longest_waiting', 'order by w.since', 'order by 1', faults),
 ]

@@ -30,6 +30,8 @@ create table referral_private.changes (
 
 create index changes_by_subject on referral_private.changes (org_id, subject_id, id);
 
+create index changes_by_actor on referral_private.changes (org_id, actor_id, id);
+
 alter table referral_private.changes enable row level security;
 
 create trigger changes_are_append_only

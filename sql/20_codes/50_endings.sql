@@ -182,11 +182,14 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  -- A constant, because clock_timestamp() in a condition keeps Postgres from using an index.
+  v_now constant timestamptz := clock_timestamp();
 begin
   return referral_private.expire(
     array(
       select c.id from referral.codes as c
-      where c.status in ('active', 'suspended') and c.expires_at <= clock_timestamp()
+      where c.status in ('active', 'suspended') and c.expires_at <= v_now
       order by c.expires_at
       limit greatest(p_max_rows, 0)
       for no key update skip locked

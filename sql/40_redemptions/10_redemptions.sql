@@ -68,7 +68,9 @@ create index redemptions_by_referee on referral.redemptions (referee_id, org_id,
 
 create index redemptions_by_code on referral.redemptions (org_id, code_id, redeemed_at, id);
 
-create index redemptions_by_age on referral.redemptions (redeemed_at) where status = 'pending';
+-- The pending ones of each version of the terms, which says for how long they are.
+create index redemptions_pending on referral.redemptions (program_id, terms_version, redeemed_at)
+where status = 'pending';
 
 -- For the foreign key alone, with the version first: else a look-up by program and referee could be planned through it.
 create index redemptions_by_terms on referral.redemptions (terms_version, program_id, org_id);

@@ -5,10 +5,13 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
--- The statistics of a table that was emptied mislead: rows are found by an index, and updated by their place.
+-- The statistics of a table that was emptied mislead: rows are found by an index, of each version of the terms those
+-- whose window is over, and updated by their place.
 set enable_seqscan = off
 as $$
 declare
+  -- A constant, because clock_timestamp() in a condition keeps Postgres from using an index.
+  v_now constant timestamptz := clock_timestamp();
   v_expired int;
 begin
   update referral.redemptions as r
@@ -16,12 +19,14 @@ begin
   where r.ctid = any (
     array(
       select d.ctid
-      from referral.redemptions as d
-      join referral.program_terms as t
-        on t.org_id = d.org_id and t.program_id = d.program_id and t.version = d.terms_version
-      where d.status = 'pending'
-        and d.redeemed_at + (t.terms ->> 'conversion_window_days')::int * interval '24 hours' < clock_timestamp()
-      order by d.redeemed_at
+      from referral.program_terms as t
+      cross join lateral (
+        select r.ctid from referral.redemptions as r
+        where r.org_id = t.org_id and r.program_id = t.program_id and r.terms_version = t.version
+          and r.status = 'pending'
+          and r.redeemed_at < v_now - (t.terms ->> 'conversion_window_days')::int * interval '24 hours'
+        offset 0
+      ) as d
       limit greatest(p_max_rows, 0)
       for no key update of d skip locked
     )

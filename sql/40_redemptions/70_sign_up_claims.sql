@@ -74,8 +74,9 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 as $$
 declare
-  -- A constant, because clock_timestamp() in a condition keeps Postgres from using an index.
-  v_before constant timestamptz := referral_private.later(clock_timestamp(), interval '-90 days');
+  -- Constants, because clock_timestamp() in a condition keeps Postgres from using an index.
+  v_now constant timestamptz := clock_timestamp();
+  v_before constant timestamptz := referral_private.later(v_now, interval '-90 days');
   v_claims int;
   v_reservations int;
 begin
@@ -93,7 +94,7 @@ begin
   where r.ctid = any (
     array(
       select d.ctid from referral_private.sign_up_reservations as d
-      where d.expires_at <= clock_timestamp()
+      where d.expires_at <= v_now
       limit greatest(p_max_rows - v_claims, 0)
       for update skip locked
     )

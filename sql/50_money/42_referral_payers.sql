@@ -61,9 +61,13 @@ begin
       and p.stripe_account = p_stripe_account and p.livemode = p_livemode
     left join referral.redemptions as r
       on e.kind = 'redemption_id' and r.id = referral_private.as_uuid(e.named)
-    join referral.codes as k
-      on k.program_id = p_program_id and (k.id = r.code_id or k.code_key in (p.code_key, p.previous_key, e.named))
-    where e.stripe_account = p_stripe_account and e.livemode = p_livemode and e.carrier = any (array(
+    cross join lateral (
+      select c.id, c.program_id from referral.codes as c where c.id = r.code_id
+      union
+      select c.id, c.program_id from referral.codes as c where c.code_key in (p.code_key, p.previous_key, e.named)
+    ) as k
+    where k.program_id = p_program_id and e.stripe_account = p_stripe_account and e.livemode = p_livemode
+      and e.carrier = any (array(
         select c.carrier from referral_private.carriers_of_payers(p_stripe_account, p_livemode, p_payer_ids) as c
       ))
   );

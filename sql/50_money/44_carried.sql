@@ -90,6 +90,7 @@ stable
 rows 10
 security invoker
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 begin
   return query

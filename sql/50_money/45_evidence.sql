@@ -63,10 +63,16 @@ begin
         then 'self_referral'
     end
   from claims as n
-  join referral.redemptions as r on r.id = n.redemption_id
-  join referral.codes as c on c.org_id = r.org_id and c.id = r.code_id
-  join referral.program_terms as t
-    on t.org_id = r.org_id and t.program_id = r.program_id and t.version = r.terms_version
+  -- Looked up one by one: without statistics, Postgres takes many redemptions to have the same id, and would read all.
+  cross join lateral (select d.* from referral.redemptions as d where d.id = n.redemption_id offset 0) as r
+  cross join lateral (
+    select k.* from referral.codes as k where k.org_id = r.org_id and k.id = r.code_id offset 0
+  ) as c
+  cross join lateral (
+    select v.terms from referral.program_terms as v
+    where v.org_id = r.org_id and v.program_id = r.program_id and v.version = r.terms_version
+    offset 0
+  ) as t
   where referral_private.stripe_account_of(r.org_id) = p_stripe_account;
 end
 $$;

@@ -101,11 +101,12 @@ declare
       select distinct e.org_id, e.code_id, e.chain_id, array[e.earner_id, e.referrer_id] as member_ids
       from unnest(p_evidence) as e
     ) as c
-    where exists (
-      select from referral.decisions as d
+    -- An array, for which the forfeits of each code are looked up: a join would read all decisions.
+    where array(
+      select d.id from referral.decisions as d
       where d.org_id = c.org_id and d.kind = 'forfeit' and d.withdrawn_at is null
         and (d.member_id = any (c.member_ids) or d.chain_id = c.chain_id)
-    )
+    ) <> '{}'
   );
 begin
   return query

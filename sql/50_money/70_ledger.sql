@@ -122,20 +122,25 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_org_ids constant uuid[] := array(select distinct n.org_id from unnest(p_names) as n);
+  v_org_ids constant uuid[] := array(select distinct n.org_id from unnest(p_names) as n order by 1);
   v_earner_ids constant uuid[] := array(select distinct n.earner_id from unnest(p_names) as n);
+  v_org_id uuid;
   v_accounts referral_private.ledger_accounts[];
   v_missing referral_private.account_name[];
 begin
   loop
-    v_accounts := array(
-      select a from referral_private.ledger_accounts as a
-      where a.org_id = any (v_org_ids) and a.earner_id = any (v_earner_ids)
-      order by a.org_id, a.account_id
-      for no key update
-    ) || array(
-      select a from referral_private.ledger_accounts as a where a.org_id = any (v_org_ids) and a.earner_id is null
-    );
+    v_accounts := '{}';
+    -- One by one: with two lists, and without statistics, all accounts of the organisations would be read.
+    foreach v_org_id in array v_org_ids loop
+      v_accounts := v_accounts || array(
+        select a from referral_private.ledger_accounts as a
+        where a.org_id = v_org_id and a.earner_id = any (v_earner_ids)
+        order by a.account_id
+        for no key update
+      ) || array(
+        select a from referral_private.ledger_accounts as a where a.org_id = v_org_id and a.earner_id is null
+      );
+    end loop;
     v_missing := array(
       select n from unnest(p_names) as n
       except

@@ -18,6 +18,9 @@ create table referral_private.to_settle (
 
 create index to_settle_by_age on referral_private.to_settle (stripe_account, tries, tried_at, payer_id);
 
+-- Whether anything of a mode waits, however much of the other does.
+create index to_settle_by_mode on referral_private.to_settle (stripe_account, livemode);
+
 alter table referral_private.to_settle enable row level security;
 
 -- How many payers, and how many differences of sales, are settled in one transaction at most. The Stripe account lock

@@ -85,21 +85,23 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_settled text[] := p_asked || p_sale_ids || array(select p.payer_id from unnest(p_together.payers) as p);
+  v_linked text[];
   v_elsewhere text[];
 begin
   if not exists (select from referral_private.to_settle as q where q.stripe_account = p_stripe_account) then
     return;
   end if;
-  v_elsewhere := array(
+  v_linked := array(
     select distinct c.payer_id
     from unnest(p_together.links) as l
     join unnest(p_together.carriers) as c on c.carrier = l.carrier
-    where l.user_id <> all (p_together.user_ids) and c.payer_id in (
-      select q.payer_id from referral_private.to_settle as q
-      where q.stripe_account = p_stripe_account and q.livemode = p_livemode
-      except
-      select unnest(p_asked)
-    )
+    where l.user_id <> all (p_together.user_ids)
+    except
+    select unnest(p_asked)
+  );
+  v_elsewhere := array(
+    select q.payer_id from referral_private.to_settle as q
+    where q.payer_id = any (v_linked) and q.stripe_account = p_stripe_account and q.livemode = p_livemode
   );
   if cardinality(v_elsewhere) > 0 then
     v_settled := array(

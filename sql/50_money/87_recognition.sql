@@ -31,6 +31,45 @@ begin
 end
 $$;
 
+-- Users of a Stripe account.
+create type referral_private.account_users as (stripe_account text, user_ids uuid[]);
+
+-- The users whom an event named that came since this time, and who have become known only after it.
+create function referral_private.users_to_recognise(p_since timestamptz)
+returns setof referral_private.account_users
+language plpgsql
+stable
+rows 10
+security invoker
+set search_path = pg_catalog, pg_temp
+-- Each of those who are named is looked up, and by subqueries of which no table is made: of users and redemptions there
+-- can be many more.
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+begin
+  return query
+  select l.stripe_account, array_agg(l.user_id)
+  from (
+    select distinct u.stripe_account, u.user_id
+    from referral_private.payer_users as u
+    where u.stored_at >= p_since
+      and not exists (
+        select from referral_private.known_users as k
+        where k.user_id = u.user_id and k.stripe_account = u.stripe_account
+      )
+      and coalesce(
+        (select true from auth.users as a where a.id = u.user_id),
+        (select true from referral.redemptions as r where r.referee_id = u.user_id limit 1),
+        (select true from referral.members as m where m.user_id = u.user_id limit 1)
+      )
+  ) as l
+  group by l.stripe_account
+  order by l.stripe_account;
+end
+$$;
+
 create function referral_private.recognise_users(p_max_rows int default 500)
 returns int
 language plpgsql
@@ -40,28 +79,13 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 declare
-  v_unknown record;
+  v_unknown referral_private.account_users;
   v_user_id uuid;
   v_recognised int := 0;
 begin
   perform referral_private.require_read_committed();
   for v_unknown in
-    select l.stripe_account, array_agg(l.user_id) as user_ids
-    from (
-      select distinct u.stripe_account, u.user_id
-      from referral_private.payer_users as u
-      where u.stored_at >= clock_timestamp() - interval '30 days'
-        and not exists (
-          select from referral_private.known_users as k
-          where k.user_id = u.user_id and k.stripe_account = u.stripe_account
-        ) and (
-          exists (select from auth.users as a where a.id = u.user_id)
-          or exists (select from referral.redemptions as r where r.referee_id = u.user_id)
-          or exists (select from referral.members as m where m.user_id = u.user_id)
-        )
-    ) as l
-    group by l.stripe_account
-    order by l.stripe_account
+    select u.* from referral_private.users_to_recognise(clock_timestamp() - interval '720 hours') as u
   loop
     exit when v_recognised >= p_max_rows;
     -- A Stripe account that is busy is left for the next call.

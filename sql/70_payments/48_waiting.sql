@@ -24,8 +24,9 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
--- The planner knows nothing of tables that are empty most of the time.
+-- The planner knows nothing of tables that are empty most of the time. One row is enough, and a bitmap takes all.
 set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 begin
   if p_stripe_account is null then
@@ -47,6 +48,8 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 declare
   v_stripe_account constant text := referral_private.stripe_account_of(p_org_id);

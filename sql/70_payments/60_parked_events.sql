@@ -59,6 +59,10 @@ language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
+-- Few are parked of very many events.
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 declare
   -- The row of the page before may be resolved by now.

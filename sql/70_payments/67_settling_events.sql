@@ -3,6 +3,60 @@
 -- What a call settled: how many events or payers it took, and whether something is left for another call.
 create type referral.settled_events as (done int, more boolean);
 
+-- A Stripe account of which something waits, since this time.
+create type referral_private.waiting_account as (stripe_account text, since timestamptz);
+
+-- The Stripe accounts of which events, or payers, wait, and since when: of each the oldest of each number of tries is
+-- looked at, so that it does not matter how many wait.
+create function referral_private.waiting_accounts()
+returns setof referral_private.waiting_account
+language plpgsql
+stable
+rows 10
+security invoker
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+begin
+  return query
+  with recursive
+    events as (
+      (
+        select u.stripe_account, u.tries, u.tried_at from referral_private.unapplied_events as u
+        order by u.stripe_account, u.tries, u.tried_at
+        limit 1
+      )
+      union all
+      select next.* from events as e
+      cross join lateral (
+        select u.stripe_account, u.tries, u.tried_at from referral_private.unapplied_events as u
+        where (u.stripe_account, u.tries) > (e.stripe_account, e.tries)
+        order by u.stripe_account, u.tries, u.tried_at
+        limit 1
+      ) as next
+    ),
+    payers as (
+      (
+        select q.stripe_account, q.tries, q.tried_at from referral_private.to_settle as q
+        order by q.stripe_account, q.tries, q.tried_at
+        limit 1
+      )
+      union all
+      select next.* from payers as p
+      cross join lateral (
+        select q.stripe_account, q.tries, q.tried_at from referral_private.to_settle as q
+        where (q.stripe_account, q.tries) > (p.stripe_account, p.tries)
+        order by q.stripe_account, q.tries, q.tried_at
+        limit 1
+      ) as next
+    )
+  select w.stripe_account, min(w.tried_at)
+  from (select * from events union all select * from payers) as w
+  group by 1;
+end
+$$;
+
 -- The Stripe account whose events, or payers, have waited longest, of those that nobody has locked. It is locked; null
 -- where none waits.
 create function referral_private.lock_longest_waiting()
@@ -16,14 +70,7 @@ declare
   v_stripe_account text;
 begin
   for v_stripe_account in
-    select w.stripe_account
-    from (
-      select u.stripe_account, u.tried_at as since from referral_private.unapplied_events as u
-      union all
-      select q.stripe_account, q.tried_at from referral_private.to_settle as q
-    ) as w
-    group by w.stripe_account
-    order by min(w.since)
+    select w.stripe_account from referral_private.waiting_accounts() as w order by w.since
   loop
     if pg_try_advisory_xact_lock(referral_private.stripe_account_lock_key(v_stripe_account)) then
       return v_stripe_account;

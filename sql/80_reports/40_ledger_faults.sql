@@ -55,8 +55,12 @@ begin
   left join pg_class as whole
     on whole.relnamespace in ('referral'::regnamespace, 'referral_private'::regnamespace)
     and whole.relname = guarded.name
-  left join pg_class as c
-    on c.oid = whole.oid or c.oid in (select i.inhrelid from pg_inherits as i where i.inhparent = whole.oid)
+  left join lateral (
+    select whole.oid as id
+    union all
+    select i.inhrelid from pg_inherits as i where i.inhparent = whole.oid
+  ) as each on true
+  left join pg_class as c on c.oid = each.id
   left join lateral (
     select g.tgname, g.tgenabled from pg_trigger as g
     where g.tgrelid = c.oid and g.tgfoid = guarded.guard and g.tgtype = guarded.kind

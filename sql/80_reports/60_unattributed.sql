@@ -43,6 +43,48 @@ begin
 end
 $$;
 
+-- The newest sales before this one, or of all, of which nothing is posted.
+create function referral_private.uncredited_sales(
+  p_livemode boolean,
+  p_stripe_account text,
+  p_before referral.unattributed_sale,
+  p_max_rows int
+)
+returns referral_private.sales[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+-- By time, until there are enough: all sales would be read else.
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+begin
+  return array(
+    select s
+    from referral_private.sales as s
+    where (p_livemode is null or s.livemode = p_livemode)
+      and (p_stripe_account is null or s.stripe_account = p_stripe_account)
+      and s.paid_at <= coalesce(p_before.paid_at, 'infinity')
+      and (
+        p_before.paid_at is null
+        or (s.paid_at, s.sale_id, s.stripe_account, s.livemode)
+          < (p_before.paid_at, p_before.sale_id, p_before.stripe_account, p_before.livemode)
+      )
+      -- What is wholly reversed credits nobody, and could not.
+      and s.reversed < s.paid
+      and not exists (
+        select from referral_private.postings as p
+        where p.sale_id = s.sale_id and p.stripe_account = s.stripe_account and p.livemode = s.livemode
+          and p.amount > 0
+      )
+    order by s.paid_at desc, s.sale_id desc, s.stripe_account desc, s.livemode desc
+    limit p_max_rows
+  );
+end
+$$;
+
 create function referral_private.list_unattributed(
   p_livemode boolean default null,
   p_stripe_account text default null,
@@ -70,25 +112,8 @@ begin
     end if;
   end if;
   return query
-  select u.* from referral_private.with_reasons(array(
-    select s
-    from referral_private.sales as s
-    where (p_livemode is null or s.livemode = p_livemode)
-      and (p_stripe_account is null or s.stripe_account = p_stripe_account)
-      and (
-        p_after is null
-        or (s.paid_at, s.sale_id, s.stripe_account, s.livemode)
-          < (v_after.paid_at, v_after.sale_id, v_after.stripe_account, v_after.livemode)
-      )
-      -- What is wholly reversed credits nobody, and could not.
-      and s.reversed < s.paid
-      and not exists (
-        select from referral_private.postings as p
-        where p.sale_id = s.sale_id and p.stripe_account = s.stripe_account and p.livemode = s.livemode
-          and p.amount > 0
-      )
-    order by s.paid_at desc, s.sale_id desc, s.stripe_account desc, s.livemode desc
-    limit referral_private.page_size(p_page_size)
+  select u.* from referral_private.with_reasons(referral_private.uncredited_sales(
+    p_livemode, p_stripe_account, v_after, referral_private.page_size(p_page_size)
   )) as u;
 end
 $$;

@@ -2,36 +2,31 @@
 -- one organisation, or, where none is given, of all together.
 
 -- Pending redemptions whose conversion window has been over for an hour, which the job leaves pending if it does not
--- run. The oldest 100,000 are looked at that could be.
+-- run.
 create function referral_private.check_pending_past_window(p_org_id uuid)
 returns referral.health_check
 language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 declare
   v_hour_ago constant timestamptz := clock_timestamp() - interval '1 hour';
-  v_shortest constant interval := (
-    select min((t.terms ->> 'conversion_window_days')::int) * interval '24 hours'
-    from referral.program_terms as t
-    where p_org_id is null or t.org_id = p_org_id
-  );
   v_found bigint;
 begin
   select count(*) into v_found
   from (
     select
-    from (
-      select d.org_id, d.program_id, d.terms_version, d.redeemed_at from referral.redemptions as d
-      where d.status = 'pending' and d.redeemed_at < v_hour_ago - v_shortest
-      order by d.redeemed_at
-      limit 100000
+    from referral.program_terms as t
+    cross join lateral (
+      select from referral.redemptions as r
+      where r.org_id = t.org_id and r.program_id = t.program_id and r.terms_version = t.version
+        and r.status = 'pending'
+        and r.redeemed_at < v_hour_ago - (t.terms ->> 'conversion_window_days')::int * interval '24 hours'
+      offset 0
     ) as r
-    join referral.program_terms as t
-      on t.org_id = r.org_id and t.program_id = r.program_id and t.version = r.terms_version
-    where r.redeemed_at + (t.terms ->> 'conversion_window_days')::int * interval '24 hours' < v_hour_ago
-      and (p_org_id is null or r.org_id = p_org_id)
+    where p_org_id is null or t.org_id = p_org_id
     limit 1000
   ) as due;
   return referral_private.checked(

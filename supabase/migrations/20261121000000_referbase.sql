@@ -984,6 +984,8 @@ create table referral_private.changes (
 
 create index changes_by_subject on referral_private.changes (org_id, subject_id, id);
 
+create index changes_by_actor on referral_private.changes (org_id, actor_id, id);
+
 alter table referral_private.changes enable row level security;
 
 create trigger changes_are_append_only
@@ -2890,11 +2892,14 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  -- A constant, because clock_timestamp() in a condition keeps Postgres from using an index.
+  v_now constant timestamptz := clock_timestamp();
 begin
   return referral_private.expire(
     array(
       select c.id from referral.codes as c
-      where c.status in ('active', 'suspended') and c.expires_at <= clock_timestamp()
+      where c.status in ('active', 'suspended') and c.expires_at <= v_now
       order by c.expires_at
       limit greatest(p_max_rows, 0)
       for no key update skip locked
@@ -3697,7 +3702,9 @@ create index redemptions_by_referee on referral.redemptions (referee_id, org_id,
 
 create index redemptions_by_code on referral.redemptions (org_id, code_id, redeemed_at, id);
 
-create index redemptions_by_age on referral.redemptions (redeemed_at) where status = 'pending';
+-- The pending ones of each version of the terms, which says for how long they are.
+create index redemptions_pending on referral.redemptions (program_id, terms_version, redeemed_at)
+where status = 'pending';
 
 -- For the foreign key alone, with the version first: else a look-up by program and referee could be planned through it.
 create index redemptions_by_terms on referral.redemptions (terms_version, program_id, org_id);
@@ -4661,10 +4668,13 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
--- The statistics of a table that was emptied mislead: rows are found by an index, and updated by their place.
+-- The statistics of a table that was emptied mislead: rows are found by an index, of each version of the terms those
+-- whose window is over, and updated by their place.
 set enable_seqscan = off
 as $$
 declare
+  -- A constant, because clock_timestamp() in a condition keeps Postgres from using an index.
+  v_now constant timestamptz := clock_timestamp();
   v_expired int;
 begin
   update referral.redemptions as r
@@ -4672,12 +4682,14 @@ begin
   where r.ctid = any (
     array(
       select d.ctid
-      from referral.redemptions as d
-      join referral.program_terms as t
-        on t.org_id = d.org_id and t.program_id = d.program_id and t.version = d.terms_version
-      where d.status = 'pending'
-        and d.redeemed_at + (t.terms ->> 'conversion_window_days')::int * interval '24 hours' < clock_timestamp()
-      order by d.redeemed_at
+      from referral.program_terms as t
+      cross join lateral (
+        select r.ctid from referral.redemptions as r
+        where r.org_id = t.org_id and r.program_id = t.program_id and r.terms_version = t.version
+          and r.status = 'pending'
+          and r.redeemed_at < v_now - (t.terms ->> 'conversion_window_days')::int * interval '24 hours'
+        offset 0
+      ) as d
       limit greatest(p_max_rows, 0)
       for no key update of d skip locked
     )
@@ -4879,8 +4891,9 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 as $$
 declare
-  -- A constant, because clock_timestamp() in a condition keeps Postgres from using an index.
-  v_before constant timestamptz := referral_private.later(clock_timestamp(), interval '-90 days');
+  -- Constants, because clock_timestamp() in a condition keeps Postgres from using an index.
+  v_now constant timestamptz := clock_timestamp();
+  v_before constant timestamptz := referral_private.later(v_now, interval '-90 days');
   v_claims int;
   v_reservations int;
 begin
@@ -4898,7 +4911,7 @@ begin
   where r.ctid = any (
     array(
       select d.ctid from referral_private.sign_up_reservations as d
-      where d.expires_at <= clock_timestamp()
+      where d.expires_at <= v_now
       limit greatest(p_max_rows - v_claims, 0)
       for update skip locked
     )
@@ -6369,9 +6382,13 @@ begin
       and p.stripe_account = p_stripe_account and p.livemode = p_livemode
     left join referral.redemptions as r
       on e.kind = 'redemption_id' and r.id = referral_private.as_uuid(e.named)
-    join referral.codes as k
-      on k.program_id = p_program_id and (k.id = r.code_id or k.code_key in (p.code_key, p.previous_key, e.named))
-    where e.stripe_account = p_stripe_account and e.livemode = p_livemode and e.carrier = any (array(
+    cross join lateral (
+      select c.id, c.program_id from referral.codes as c where c.id = r.code_id
+      union
+      select c.id, c.program_id from referral.codes as c where c.code_key in (p.code_key, p.previous_key, e.named)
+    ) as k
+    where k.program_id = p_program_id and e.stripe_account = p_stripe_account and e.livemode = p_livemode
+      and e.carrier = any (array(
         select c.carrier from referral_private.carriers_of_payers(p_stripe_account, p_livemode, p_payer_ids) as c
       ))
   );
@@ -6505,6 +6522,7 @@ stable
 rows 10
 security invoker
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 begin
   return query
@@ -6578,10 +6596,16 @@ begin
         then 'self_referral'
     end
   from claims as n
-  join referral.redemptions as r on r.id = n.redemption_id
-  join referral.codes as c on c.org_id = r.org_id and c.id = r.code_id
-  join referral.program_terms as t
-    on t.org_id = r.org_id and t.program_id = r.program_id and t.version = r.terms_version
+  -- Looked up one by one: without statistics, Postgres takes many redemptions to have the same id, and would read all.
+  cross join lateral (select d.* from referral.redemptions as d where d.id = n.redemption_id offset 0) as r
+  cross join lateral (
+    select k.* from referral.codes as k where k.org_id = r.org_id and k.id = r.code_id offset 0
+  ) as c
+  cross join lateral (
+    select v.terms from referral.program_terms as v
+    where v.org_id = r.org_id and v.program_id = r.program_id and v.version = r.terms_version
+    offset 0
+  ) as t
   where referral_private.stripe_account_of(r.org_id) = p_stripe_account;
 end
 $$;
@@ -7093,11 +7117,12 @@ declare
       select distinct e.org_id, e.code_id, e.chain_id, array[e.earner_id, e.referrer_id] as member_ids
       from unnest(p_evidence) as e
     ) as c
-    where exists (
-      select from referral.decisions as d
+    -- An array, for which the forfeits of each code are looked up: a join would read all decisions.
+    where array(
+      select d.id from referral.decisions as d
       where d.org_id = c.org_id and d.kind = 'forfeit' and d.withdrawn_at is null
         and (d.member_id = any (c.member_ids) or d.chain_id = c.chain_id)
-    )
+    ) <> '{}'
   );
 begin
   return query
@@ -8525,20 +8550,25 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_org_ids constant uuid[] := array(select distinct n.org_id from unnest(p_names) as n);
+  v_org_ids constant uuid[] := array(select distinct n.org_id from unnest(p_names) as n order by 1);
   v_earner_ids constant uuid[] := array(select distinct n.earner_id from unnest(p_names) as n);
+  v_org_id uuid;
   v_accounts referral_private.ledger_accounts[];
   v_missing referral_private.account_name[];
 begin
   loop
-    v_accounts := array(
-      select a from referral_private.ledger_accounts as a
-      where a.org_id = any (v_org_ids) and a.earner_id = any (v_earner_ids)
-      order by a.org_id, a.account_id
-      for no key update
-    ) || array(
-      select a from referral_private.ledger_accounts as a where a.org_id = any (v_org_ids) and a.earner_id is null
-    );
+    v_accounts := '{}';
+    -- One by one: with two lists, and without statistics, all accounts of the organisations would be read.
+    foreach v_org_id in array v_org_ids loop
+      v_accounts := v_accounts || array(
+        select a from referral_private.ledger_accounts as a
+        where a.org_id = v_org_id and a.earner_id = any (v_earner_ids)
+        order by a.account_id
+        for no key update
+      ) || array(
+        select a from referral_private.ledger_accounts as a where a.org_id = v_org_id and a.earner_id is null
+      );
+    end loop;
     v_missing := array(
       select n from unnest(p_names) as n
       except
@@ -8956,6 +8986,9 @@ create table referral_private.to_settle (
 
 create index to_settle_by_age on referral_private.to_settle (stripe_account, tries, tried_at, payer_id);
 
+-- Whether anything of a mode waits, however much of the other does.
+create index to_settle_by_mode on referral_private.to_settle (stripe_account, livemode);
+
 alter table referral_private.to_settle enable row level security;
 
 -- How many payers, and how many differences of sales, are settled in one transaction at most. The Stripe account lock
@@ -9111,21 +9144,23 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_settled text[] := p_asked || p_sale_ids || array(select p.payer_id from unnest(p_together.payers) as p);
+  v_linked text[];
   v_elsewhere text[];
 begin
   if not exists (select from referral_private.to_settle as q where q.stripe_account = p_stripe_account) then
     return;
   end if;
-  v_elsewhere := array(
+  v_linked := array(
     select distinct c.payer_id
     from unnest(p_together.links) as l
     join unnest(p_together.carriers) as c on c.carrier = l.carrier
-    where l.user_id <> all (p_together.user_ids) and c.payer_id in (
-      select q.payer_id from referral_private.to_settle as q
-      where q.stripe_account = p_stripe_account and q.livemode = p_livemode
-      except
-      select unnest(p_asked)
-    )
+    where l.user_id <> all (p_together.user_ids)
+    except
+    select unnest(p_asked)
+  );
+  v_elsewhere := array(
+    select q.payer_id from referral_private.to_settle as q
+    where q.payer_id = any (v_linked) and q.stripe_account = p_stripe_account and q.livemode = p_livemode
   );
   if cardinality(v_elsewhere) > 0 then
     v_settled := array(
@@ -9510,6 +9545,44 @@ $$;
 
 -- Release: commissions and rewards whose hold is over go from pending to available. A call handles one Stripe account
 -- and few sales, so that the Stripe account lock is held shortly. Payers that wait to be settled are released then.
+
+-- Payers of a mode of which so many sales are due.
+create type referral_private.due_payers as (livemode boolean, payers text[], sales int);
+
+-- The payers of the sales of a Stripe account that have been due longest, of those that do not wait to be settled.
+create function referral_private.due_payers(p_stripe_account text, p_now timestamptz, p_max_rows int)
+returns setof referral_private.due_payers
+language plpgsql
+stable
+rows 2
+security invoker
+set search_path = pg_catalog, pg_temp
+-- However many are due, those that have been longest are looked up one by one.
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+begin
+  return query
+  select due.livemode, array_agg(distinct due.payer_id), count(distinct due.sale_id)::int
+  from (
+    select p.livemode, p.sale_id, s.payer_id
+    from referral_private.postings as p
+    join referral_private.sales as s
+      on s.stripe_account = p.stripe_account and s.livemode = p.livemode and s.sale_id = p.sale_id
+    where p.stripe_account = p_stripe_account and p.kind in ('pending', 'reward_pending') and p.amount > 0
+      and p.due_at <= p_now
+      and not exists (
+        select from referral_private.to_settle as q
+        where q.payer_id = s.payer_id and q.stripe_account = s.stripe_account and q.livemode = s.livemode
+      )
+    order by p.due_at
+    limit p_max_rows
+  ) as due
+  group by due.livemode;
+end
+$$;
+
 create function referral_private.release_due_commissions(p_max_rows int default 250)
 returns int
 language plpgsql
@@ -9519,36 +9592,28 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 declare
+  -- A constant, because clock_timestamp() in a condition keeps Postgres from using an index.
+  v_now constant timestamptz := clock_timestamp();
+  v_max_rows constant int := least(greatest(p_max_rows, 0), referral_private.settled_at_once());
   v_stripe_account text;
-  v_due record;
+  v_passed text[] := '{}';
+  v_due referral_private.due_payers;
   v_released int := 0;
 begin
   perform referral_private.require_read_committed();
-  for v_stripe_account in
-    select p.stripe_account from referral_private.postings as p
-    where p.kind in ('pending', 'reward_pending') and p.amount > 0 and p.due_at <= clock_timestamp()
-    group by p.stripe_account
-    order by min(p.due_at)
   loop
+    select p.stripe_account into v_stripe_account
+    from referral_private.postings as p
+    where p.kind in ('pending', 'reward_pending') and p.amount > 0 and p.due_at <= v_now
+      and p.stripe_account <> all (v_passed)
+    order by p.due_at
+    limit 1;
+    exit when not found;
+    v_passed := v_passed || v_stripe_account;
     -- A Stripe account that is busy is left for the next call.
     continue when not pg_try_advisory_xact_lock(referral_private.stripe_account_lock_key(v_stripe_account));
     for v_due in
-      select due.livemode, array_agg(distinct due.payer_id) as payers, count(distinct due.sale_id) as sales
-      from (
-        select p.livemode, p.sale_id, s.payer_id
-        from referral_private.postings as p
-        join referral_private.sales as s
-          on s.stripe_account = p.stripe_account and s.livemode = p.livemode and s.sale_id = p.sale_id
-        where p.stripe_account = v_stripe_account and p.kind in ('pending', 'reward_pending') and p.amount > 0
-          and p.due_at <= clock_timestamp()
-          and not exists (
-            select from referral_private.to_settle as q
-            where q.payer_id = s.payer_id and q.stripe_account = s.stripe_account and q.livemode = s.livemode
-          )
-        order by p.due_at
-        limit least(greatest(p_max_rows, 0), referral_private.settled_at_once())
-      ) as due
-      group by due.livemode
+      select d.* from referral_private.due_payers(v_stripe_account, v_now, v_max_rows) as d
     loop
       begin
         perform referral_private.settle(v_stripe_account, v_due.livemode, v_due.payers, '{}', 'release');
@@ -9613,6 +9678,45 @@ begin
 end
 $$;
 
+-- Users of a Stripe account.
+create type referral_private.account_users as (stripe_account text, user_ids uuid[]);
+
+-- The users whom an event named that came since this time, and who have become known only after it.
+create function referral_private.users_to_recognise(p_since timestamptz)
+returns setof referral_private.account_users
+language plpgsql
+stable
+rows 10
+security invoker
+set search_path = pg_catalog, pg_temp
+-- Each of those who are named is looked up, and by subqueries of which no table is made: of users and redemptions there
+-- can be many more.
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+begin
+  return query
+  select l.stripe_account, array_agg(l.user_id)
+  from (
+    select distinct u.stripe_account, u.user_id
+    from referral_private.payer_users as u
+    where u.stored_at >= p_since
+      and not exists (
+        select from referral_private.known_users as k
+        where k.user_id = u.user_id and k.stripe_account = u.stripe_account
+      )
+      and coalesce(
+        (select true from auth.users as a where a.id = u.user_id),
+        (select true from referral.redemptions as r where r.referee_id = u.user_id limit 1),
+        (select true from referral.members as m where m.user_id = u.user_id limit 1)
+      )
+  ) as l
+  group by l.stripe_account
+  order by l.stripe_account;
+end
+$$;
+
 create function referral_private.recognise_users(p_max_rows int default 500)
 returns int
 language plpgsql
@@ -9622,28 +9726,13 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 declare
-  v_unknown record;
+  v_unknown referral_private.account_users;
   v_user_id uuid;
   v_recognised int := 0;
 begin
   perform referral_private.require_read_committed();
   for v_unknown in
-    select l.stripe_account, array_agg(l.user_id) as user_ids
-    from (
-      select distinct u.stripe_account, u.user_id
-      from referral_private.payer_users as u
-      where u.stored_at >= clock_timestamp() - interval '30 days'
-        and not exists (
-          select from referral_private.known_users as k
-          where k.user_id = u.user_id and k.stripe_account = u.stripe_account
-        ) and (
-          exists (select from auth.users as a where a.id = u.user_id)
-          or exists (select from referral.redemptions as r where r.referee_id = u.user_id)
-          or exists (select from referral.members as m where m.user_id = u.user_id)
-        )
-    ) as l
-    group by l.stripe_account
-    order by l.stripe_account
+    select u.* from referral_private.users_to_recognise(clock_timestamp() - interval '720 hours') as u
   loop
     exit when v_recognised >= p_max_rows;
     -- A Stripe account that is busy is left for the next call.
@@ -14283,8 +14372,9 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
--- The planner knows nothing of tables that are empty most of the time.
+-- The planner knows nothing of tables that are empty most of the time. One row is enough, and a bitmap takes all.
 set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 begin
   if p_stripe_account is null then
@@ -14306,6 +14396,8 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 declare
   v_stripe_account constant text := referral_private.stripe_account_of(p_org_id);
@@ -14732,6 +14824,10 @@ language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
+-- Few are parked of very many events.
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 declare
   -- The row of the page before may be resolved by now.
@@ -15035,6 +15131,60 @@ grant execute on function referral_private.ingest_stripe_event to service_role;
 -- What a call settled: how many events or payers it took, and whether something is left for another call.
 create type referral.settled_events as (done int, more boolean);
 
+-- A Stripe account of which something waits, since this time.
+create type referral_private.waiting_account as (stripe_account text, since timestamptz);
+
+-- The Stripe accounts of which events, or payers, wait, and since when: of each the oldest of each number of tries is
+-- looked at, so that it does not matter how many wait.
+create function referral_private.waiting_accounts()
+returns setof referral_private.waiting_account
+language plpgsql
+stable
+rows 10
+security invoker
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+begin
+  return query
+  with recursive
+    events as (
+      (
+        select u.stripe_account, u.tries, u.tried_at from referral_private.unapplied_events as u
+        order by u.stripe_account, u.tries, u.tried_at
+        limit 1
+      )
+      union all
+      select next.* from events as e
+      cross join lateral (
+        select u.stripe_account, u.tries, u.tried_at from referral_private.unapplied_events as u
+        where (u.stripe_account, u.tries) > (e.stripe_account, e.tries)
+        order by u.stripe_account, u.tries, u.tried_at
+        limit 1
+      ) as next
+    ),
+    payers as (
+      (
+        select q.stripe_account, q.tries, q.tried_at from referral_private.to_settle as q
+        order by q.stripe_account, q.tries, q.tried_at
+        limit 1
+      )
+      union all
+      select next.* from payers as p
+      cross join lateral (
+        select q.stripe_account, q.tries, q.tried_at from referral_private.to_settle as q
+        where (q.stripe_account, q.tries) > (p.stripe_account, p.tries)
+        order by q.stripe_account, q.tries, q.tried_at
+        limit 1
+      ) as next
+    )
+  select w.stripe_account, min(w.tried_at)
+  from (select * from events union all select * from payers) as w
+  group by 1;
+end
+$$;
+
 -- The Stripe account whose events, or payers, have waited longest, of those that nobody has locked. It is locked; null
 -- where none waits.
 create function referral_private.lock_longest_waiting()
@@ -15048,14 +15198,7 @@ declare
   v_stripe_account text;
 begin
   for v_stripe_account in
-    select w.stripe_account
-    from (
-      select u.stripe_account, u.tried_at as since from referral_private.unapplied_events as u
-      union all
-      select q.stripe_account, q.tried_at from referral_private.to_settle as q
-    ) as w
-    group by w.stripe_account
-    order by min(w.since)
+    select w.stripe_account from referral_private.waiting_accounts() as w order by w.since
   loop
     if pg_try_advisory_xact_lock(referral_private.stripe_account_lock_key(v_stripe_account)) then
       return v_stripe_account;
@@ -16329,8 +16472,12 @@ begin
   left join pg_class as whole
     on whole.relnamespace in ('referral'::regnamespace, 'referral_private'::regnamespace)
     and whole.relname = guarded.name
-  left join pg_class as c
-    on c.oid = whole.oid or c.oid in (select i.inhrelid from pg_inherits as i where i.inhparent = whole.oid)
+  left join lateral (
+    select whole.oid as id
+    union all
+    select i.inhrelid from pg_inherits as i where i.inhparent = whole.oid
+  ) as each on true
+  left join pg_class as c on c.oid = each.id
   left join lateral (
     select g.tgname, g.tgenabled from pg_trigger as g
     where g.tgrelid = c.oid and g.tgfoid = guarded.guard and g.tgtype = guarded.kind
@@ -16662,6 +16809,48 @@ begin
 end
 $$;
 
+-- The newest sales before this one, or of all, of which nothing is posted.
+create function referral_private.uncredited_sales(
+  p_livemode boolean,
+  p_stripe_account text,
+  p_before referral.unattributed_sale,
+  p_max_rows int
+)
+returns referral_private.sales[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+-- By time, until there are enough: all sales would be read else.
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+begin
+  return array(
+    select s
+    from referral_private.sales as s
+    where (p_livemode is null or s.livemode = p_livemode)
+      and (p_stripe_account is null or s.stripe_account = p_stripe_account)
+      and s.paid_at <= coalesce(p_before.paid_at, 'infinity')
+      and (
+        p_before.paid_at is null
+        or (s.paid_at, s.sale_id, s.stripe_account, s.livemode)
+          < (p_before.paid_at, p_before.sale_id, p_before.stripe_account, p_before.livemode)
+      )
+      -- What is wholly reversed credits nobody, and could not.
+      and s.reversed < s.paid
+      and not exists (
+        select from referral_private.postings as p
+        where p.sale_id = s.sale_id and p.stripe_account = s.stripe_account and p.livemode = s.livemode
+          and p.amount > 0
+      )
+    order by s.paid_at desc, s.sale_id desc, s.stripe_account desc, s.livemode desc
+    limit p_max_rows
+  );
+end
+$$;
+
 create function referral_private.list_unattributed(
   p_livemode boolean default null,
   p_stripe_account text default null,
@@ -16689,25 +16878,8 @@ begin
     end if;
   end if;
   return query
-  select u.* from referral_private.with_reasons(array(
-    select s
-    from referral_private.sales as s
-    where (p_livemode is null or s.livemode = p_livemode)
-      and (p_stripe_account is null or s.stripe_account = p_stripe_account)
-      and (
-        p_after is null
-        or (s.paid_at, s.sale_id, s.stripe_account, s.livemode)
-          < (v_after.paid_at, v_after.sale_id, v_after.stripe_account, v_after.livemode)
-      )
-      -- What is wholly reversed credits nobody, and could not.
-      and s.reversed < s.paid
-      and not exists (
-        select from referral_private.postings as p
-        where p.sale_id = s.sale_id and p.stripe_account = s.stripe_account and p.livemode = s.livemode
-          and p.amount > 0
-      )
-    order by s.paid_at desc, s.sale_id desc, s.stripe_account desc, s.livemode desc
-    limit referral_private.page_size(p_page_size)
+  select u.* from referral_private.with_reasons(referral_private.uncredited_sales(
+    p_livemode, p_stripe_account, v_after, referral_private.page_size(p_page_size)
   )) as u;
 end
 $$;
@@ -16972,36 +17144,31 @@ $$;
 -- one organisation, or, where none is given, of all together.
 
 -- Pending redemptions whose conversion window has been over for an hour, which the job leaves pending if it does not
--- run. The oldest 100,000 are looked at that could be.
+-- run.
 create function referral_private.check_pending_past_window(p_org_id uuid)
 returns referral.health_check
 language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 declare
   v_hour_ago constant timestamptz := clock_timestamp() - interval '1 hour';
-  v_shortest constant interval := (
-    select min((t.terms ->> 'conversion_window_days')::int) * interval '24 hours'
-    from referral.program_terms as t
-    where p_org_id is null or t.org_id = p_org_id
-  );
   v_found bigint;
 begin
   select count(*) into v_found
   from (
     select
-    from (
-      select d.org_id, d.program_id, d.terms_version, d.redeemed_at from referral.redemptions as d
-      where d.status = 'pending' and d.redeemed_at < v_hour_ago - v_shortest
-      order by d.redeemed_at
-      limit 100000
+    from referral.program_terms as t
+    cross join lateral (
+      select from referral.redemptions as r
+      where r.org_id = t.org_id and r.program_id = t.program_id and r.terms_version = t.version
+        and r.status = 'pending'
+        and r.redeemed_at < v_hour_ago - (t.terms ->> 'conversion_window_days')::int * interval '24 hours'
+      offset 0
     ) as r
-    join referral.program_terms as t
-      on t.org_id = r.org_id and t.program_id = r.program_id and t.version = r.terms_version
-    where r.redeemed_at + (t.terms ->> 'conversion_window_days')::int * interval '24 hours' < v_hour_ago
-      and (p_org_id is null or r.org_id = p_org_id)
+    where p_org_id is null or t.org_id = p_org_id
     limit 1000
   ) as due;
   return referral_private.checked(
