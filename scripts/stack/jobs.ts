@@ -3,7 +3,7 @@ import { execute } from './database.ts'
 /** A project without referbase has no jobs. */
 const run = `do $$
 begin
-  if to_regprocedure('referral.run_maintenance(int, interval)') is not null then
+  if to_regproc('referral.run_maintenance') is not null then
     perform referral.run_maintenance();
   end if;
 end
