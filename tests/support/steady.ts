@@ -4,14 +4,19 @@ import type { Stage } from './stage.ts'
 
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
-/** A row without what is drawn: ids and codes that the stage does not have. */
+/** Of an event that is taken: it can be stored where another call has the Stripe account just then. */
+const ofChance: Record<string, unknown> = { stored: 'applied' }
+
+/** A row without what is drawn, ids and codes that the stage does not have, and without what others decide. */
 export function steadyRows(staged: Stage) {
   const known = JSON.stringify(staged)
   return (row: Record<string, unknown>) =>
     Object.fromEntries(
       Object.entries(row).map(([column, value]) => {
         const drawn = /^code/.test(column) || uuid.test(String(value))
-        return [column, drawn && !known.includes(String(value)) ? 'drawn' : value]
+        if (column === 'unsettled' || (drawn && !known.includes(String(value))))
+          return [column, 'drawn']
+        return [column, ofChance[String(value)] ?? value]
       }),
     )
 }
