@@ -130,6 +130,8 @@ language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
+-- Each call reads its part of the month, and not the month.
+set enable_seqscan = off
 as $$
 declare
   v_from timestamptz;

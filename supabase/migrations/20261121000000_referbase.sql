@@ -14178,6 +14178,8 @@ language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
+-- Each call reads its part of the month, and not the month.
+set enable_seqscan = off
 as $$
 declare
   v_from timestamptz;
@@ -15768,7 +15770,7 @@ begin
         + v_clicks.visitors_removed;
       v_more := greatest(v_clicks.clicks_removed, v_clicks.visitors_removed) >= 10000;
     when 'maintain_events' then
-      v_events := referral_private.maintain_events(p_event_retention, 10000);
+      v_events := referral_private.maintain_events(p_event_retention);
       v_done := v_events.partitions_made + v_events.partitions_archived;
       v_more := v_events.more;
     when 'expire_codes' then
