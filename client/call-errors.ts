@@ -223,6 +223,7 @@ export type CallErrors = {
     | 'not_allowed'
     | 'organisation_not_found'
     | 'invalid_argument'
+  list_codes: 'organisation_not_found' | 'invalid_argument'
   list_parked_events: 'invalid_argument'
   list_unattributed: 'invalid_argument'
   maintain_clicks: 'invalid_argument' | 'busy'
@@ -234,6 +235,7 @@ export type CallErrors = {
     | 'not_allowed'
     | 'organisation_not_found'
     | 'invalid_argument'
+  my_memberships: 'not_signed_in' | 'anonymous_user'
   my_redemption: 'not_signed_in' | 'anonymous_user' | 'invalid_argument'
   my_referrals: 'not_signed_in' | 'anonymous_user' | 'invalid_argument'
   my_statement:

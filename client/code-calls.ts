@@ -4,7 +4,6 @@ import type { Calls } from './calls.ts'
 import type { CodeCalls, CodeFilter, CodeSettings, NewCode, Rotation } from './codes.ts'
 import { first } from './first.ts'
 import { codeText } from './link-text.ts'
-import { listedCodes } from './listed-codes.ts'
 import type { Call, Result } from './result.ts'
 import type { Code } from './rows.ts'
 
@@ -29,7 +28,17 @@ const newCode = {
   description: optional,
 }
 
-export function codeCalls({ rpc, read }: Calls, activeCodes: Cache): CodeCalls {
+const filter = {
+  orgId: required,
+  referrerId: optional,
+  programId: optional,
+  batchId: optional,
+  usable: optional,
+  after: 'id',
+  pageSize: optional,
+}
+
+export function codeCalls({ rpc, list }: Calls, activeCodes: Cache): CodeCalls {
   const written = <Answer extends Result<unknown>>(call: Promise<Answer>) =>
     call.finally(activeCodes.clear)
 
@@ -84,9 +93,9 @@ export function codeCalls({ rpc, read }: Calls, activeCodes: Cache): CodeCalls {
         ),
       ),
 
-    listCodes: (filter) => listedCodes(read, filter),
-    listCodesByOrganisation: (orgId, filter) =>
-      listedCodes(read, { ...filter, orgId: orgId ?? '' } as CodeFilter),
+    listCodes: (options) => list('list_codes', filter, options),
+    listCodesByOrganisation: (orgId, options) =>
+      list('list_codes', filter, { ...options, orgId: orgId ?? '' } as CodeFilter),
 
     codeUses: (options) => rpc('code_uses', { codeIds: required }, options),
   }

@@ -31,7 +31,7 @@ export type Rotation = {
 }
 
 /** Which codes to list. */
-export type CodeFilter = Page<Pick<Code, 'created_at' | 'id'>> & {
+export type CodeFilter = Page<Pick<Code, 'id'>> & {
   referrerId?: string
   programId?: string
   batchId?: string
@@ -117,9 +117,9 @@ export type CodeCalls = {
    * const first = await referrals.listCodes({ usable: true })
    * const next = await referrals.listCodes({ usable: true, after: first.data?.at(-1) })
    */
-  listCodes(filter?: CodeFilter): Call<never, Code[]>
+  listCodes(filter?: CodeFilter): Call<'list_codes', Code[]>
   /** Returns a page of the organisation's codes that the caller may see: `listCodes` of an organisation that you name. */
-  listCodesByOrganisation(orgId: string, filter?: CodeFilter): Call<never, Code[]>
+  listCodesByOrganisation(orgId: string, filter?: CodeFilter): Call<'list_codes', Code[]>
 
   /**
    * Returns the uses and the limits of up to 1,000 codes. Codes that the caller may not see are left out. Staff get the

@@ -1175,6 +1175,48 @@ export type Database = {
           isSetofReturn: true
         }
       }
+      list_codes: {
+        Args: {
+          after?: string
+          batch_id?: string
+          org_id: string
+          page_size?: number
+          program_id?: string
+          referrer_id?: string
+          usable?: boolean
+        }
+        Returns: {
+          batch_id: string | null
+          beneficiary_id: string | null
+          chain_id: string | null
+          code: string
+          code_key: string
+          created_at: string
+          created_by: string | null
+          description: string | null
+          ended_at: string | null
+          ended_by: string | null
+          expires_at: string | null
+          id: string
+          looks_like_another: boolean
+          org_id: string
+          program_id: string
+          quota_id: string | null
+          reason: string | null
+          redeemable_until: string | null
+          referrer_id: string | null
+          replaced_by: string | null
+          rotation: number
+          status: Database['referral']['Enums']['code_status']
+          updated_at: string
+        }[]
+        SetofOptions: {
+          from: '*'
+          to: 'codes'
+          isOneToOne: false
+          isSetofReturn: true
+        }
+      }
       list_parked_events: {
         Args: { after_event?: string; max_rows?: number }
         Returns: Database['referral']['CompositeTypes']['parked_event'][]
@@ -1221,6 +1263,27 @@ export type Database = {
         SetofOptions: {
           from: '*'
           to: 'earnings'
+          isOneToOne: false
+          isSetofReturn: true
+        }
+      }
+      my_memberships: {
+        Args: Record<PropertyKey, never>
+        Returns: {
+          admitted_by: string | null
+          blocked_at: string | null
+          created_at: string
+          deactivated_at: string | null
+          display_name: string | null
+          org_id: string
+          public_name: boolean
+          reason: string | null
+          role: Database['referral']['Enums']['member_role']
+          user_id: string
+        }[]
+        SetofOptions: {
+          from: '*'
+          to: 'members'
           isOneToOne: false
           isSetofReturn: true
         }

@@ -47,6 +47,9 @@ export type RedemptionCalls = {
   /** Sets the person's name in the organisation; null removes it. `isPublic` shows it to every visitor of their link. */
   setMyName(options: { name: string | null; isPublic?: boolean }): Call<'set_my_name', Member>
 
+  /** Returns what the person is in which organisation. Members are who enrolled or was added; staff have another role. */
+  myMemberships(): Call<'my_memberships', Member[]>
+
   /** Returns the person's redemption in a program, or null. The program is the default one unless given. */
   myRedemption(options?: { programId?: string }): Call<'my_redemption', RedeemedCode | null>
 
@@ -92,6 +95,8 @@ export function redemptionCalls({ rpc, list }: Calls): RedemptionCalls {
           public_name,
         }),
       ),
+
+    myMemberships: () => list('my_memberships', {}, {}),
 
     myRedemption: (options) =>
       first(rpc('my_redemption', { orgId: required, programId: optional }, options)),

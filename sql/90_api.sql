@@ -1011,6 +1011,50 @@ Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_n
 
 grant execute on function referral.list_changes to authenticated, service_role;
 
+create function referral.list_codes(
+  org_id uuid,
+  referrer_id uuid default null,
+  program_id uuid default null,
+  batch_id uuid default null,
+  usable boolean default false,
+  after uuid default null,
+  page_size int default 100
+)
+returns setof referral.codes
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '5s'
+as $$
+begin
+  return query select x.* from referral_private.list_codes(
+    list_codes.org_id,
+    list_codes.referrer_id,
+    list_codes.program_id,
+    list_codes.batch_id,
+    list_codes.usable,
+    list_codes.after,
+    list_codes.page_size
+  ) as x;
+end
+$$;
+
+comment on function referral.list_codes is
+  'Returns codes of an organisation, newest first: all of them to staff, to anybody else their own.
+
+org_id: the organisation.
+referrer_id: only this referrer''s.
+program_id: only this program''s.
+batch_id: only this batch''s.
+usable: only what can be redeemed: no code that is suspended, rotated, ended or expired.
+after: the last code of the page before; none for the first page.
+page_size: rows in a page, 1 to 1,000.
+Callers: signed-in people and the operator.
+Errors: organisation_not_found, invalid_argument.';
+
+grant execute on function referral.list_codes to authenticated, service_role;
+
 create function referral.list_parked_events(max_rows int default 100, after_event text default null)
 returns setof referral.parked_event
 language plpgsql
@@ -1183,6 +1227,27 @@ Callers: the person; admins and the operator for anyone.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument.';
 
 grant execute on function referral.my_earnings to authenticated, service_role;
+
+create function referral.my_memberships()
+returns setof referral.members
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '5s'
+as $$
+begin
+  return query select x.* from referral_private.my_memberships() as x;
+end
+$$;
+
+comment on function referral.my_memberships is
+  'Returns what the caller is in which organisation: their rows of members, 1,000 at most.
+
+Callers: signed-in people.
+Errors: not_signed_in, anonymous_user.';
+
+grant execute on function referral.my_memberships to authenticated;
 
 create function referral.my_redemption(org_id uuid, program_id uuid default null)
 returns setof referral.redeemed_code

@@ -2,12 +2,12 @@
 -- that a referral link can lead to.
 create table referral.organisations (
   id uuid not null default gen_random_uuid(),
-  slug text not null,
+  slug text collate "C" not null,
   name text not null,
   active boolean not null default true,
-  stripe_account_id text,
+  stripe_account_id text collate "C",
   stripe_account_since timestamptz not null default now(),
-  link_origin text,
+  link_origin text collate "C",
   web_destination text,
   ios_destination text,
   android_destination text,
@@ -130,6 +130,6 @@ alter table referral.organisations enable row level security;
 create policy organisations_staff_reads on referral.organisations
 for select
 to authenticated
-using (id in (select referral_private.orgs_with_role('coordinator')));
+using (id = any (referral_private.org_ids_with_role('coordinator')));
 
 grant select on referral.organisations to authenticated, service_role;

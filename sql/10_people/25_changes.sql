@@ -135,6 +135,8 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_custom_plan'
+-- In the order of the index, up to a page: all of an organisation would be read and sorted else.
+set enable_bitmapscan = off
 as $$
 begin
   perform referral_private.require_role(p_org_id, 'admin');

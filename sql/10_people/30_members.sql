@@ -32,8 +32,8 @@ where role = 'admin' and deactivated_at is null;
 create index members_with_public_name on referral.members (org_id, user_id) include (display_name) where public_name;
 
 comment on table referral.members is
-  'Who has which role in an organisation. A person reads their own rows, an admin all of the organisation. Written by
-add_member, set_member_role, deactivate_member, reactivate_member and get_or_create_code.';
+  'Who has which role in an organisation. Read by admins of the organisation; a person reads their own rows with
+my_memberships. Written by add_member, set_member_role, deactivate_member, reactivate_member and get_or_create_code.';
 
 -- What an argument that a constraint refuses must be.
 comment on constraint members_display_name_is_1_to_80 on referral.members is 'display_name: 1 to 80 characters';
@@ -46,10 +46,10 @@ comment on constraint members_public_name_is_set on referral.members is 'public_
 
 alter table referral.members enable row level security;
 
-create policy members_self_and_admin_read on referral.members
+create policy members_admin_reads on referral.members
 for select
 to authenticated
-using (user_id = (select auth.uid()) or org_id in (select referral_private.orgs_with_role('admin')));
+using (org_id = any (referral_private.org_ids_with_role('admin')));
 
 grant select on referral.members to authenticated, service_role;
 
@@ -121,3 +121,31 @@ begin
   return v_member;
 end
 $$;
+
+create function referral_private.my_memberships()
+returns setof referral.members
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_user_id constant uuid := referral_private.require_person();
+begin
+  return query
+  select m.* from referral.members as m
+  where m.user_id = v_user_id
+  order by m.org_id
+  limit 1000;
+end
+$$;
+
+comment on function referral_private.my_memberships is
+  'public: Returns what the caller is in which organisation: their rows of members, 1,000 at most.
+
+group: Manage members
+callers: signed-in people
+errors: not_signed_in, anonymous_user
+timeout: 5s';
+
+grant execute on function referral_private.my_memberships to authenticated;

@@ -3,7 +3,7 @@
 create table referral.programs (
   id uuid not null default gen_random_uuid(),
   org_id uuid not null,
-  key text not null,
+  key text collate "C" not null,
   name text not null,
   is_default boolean not null default false,
   active boolean not null default true,

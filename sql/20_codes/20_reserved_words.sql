@@ -2,9 +2,9 @@
 -- whole code, any other also as one word of a code: words end at hyphens, digits and the ends of the code, so GRAPE and
 -- COCKTAIL are no matter. An organisation's own words go here too.
 create table referral_private.reserved_words (
-  word text not null,
+  word text collate "C" not null,
   alone boolean not null default false,
-  key text not null generated always as (referral_private.normalise_code(word)) stored,
+  key text collate "C" not null generated always as (referral_private.normalise_code(word)) stored,
   -- The word with the digits that are read as letters, between characters that are no letters.
   spelling text not null generated always as (
     '(?<![A-Z])' || replace(replace(referral_private.normalise_code(word), '0', '[0O]'), '1', '[1IL]') || '(?![A-Z])'
@@ -19,7 +19,7 @@ alter table referral_private.reserved_words enable row level security;
 -- Words that the operator allows an organisation.
 create table referral_private.allowed_words (
   org_id uuid not null,
-  word text not null,
+  word text collate "C" not null,
   constraint allowed_words_pkey primary key (org_id, word),
   constraint allowed_words_belong_to_an_organisation
     foreign key (org_id) references referral.organisations (id)

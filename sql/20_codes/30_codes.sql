@@ -18,7 +18,8 @@ create table referral.code_quotas (
 );
 
 comment on table referral.code_quotas is
-  'Uses and limit of limited codes. Read by those who may read the code. Written by create_code and redeem_code.';
+  'Uses and limit of limited codes. Read by coordinators and admins of the organisation; code_uses tells a referrer
+those of theirs. Written by create_code and redeem_code.';
 
 -- What an argument that a constraint refuses must be.
 comment on constraint code_quotas_never_exceeded on referral.code_quotas is
@@ -32,7 +33,7 @@ create table referral.codes (
   org_id uuid not null,
   program_id uuid not null,
   code text not null,
-  code_key text not null generated always as (referral_private.normalise_code(code)) stored,
+  code_key text collate "C" not null generated always as (referral_private.normalise_code(code)) stored,
   referrer_id uuid,
   beneficiary_id uuid,
   description text,
@@ -97,7 +98,7 @@ where redeemable_until is not null;
 create index codes_replaced on referral.codes (referrer_id, org_id, ended_at)
 where status in ('rotated', 'invalidated');
 
-create index codes_by_program on referral.codes (org_id, program_id);
+create index codes_by_program on referral.codes (org_id, program_id, created_at desc, id);
 
 create index codes_by_organisation on referral.codes (org_id, created_at desc, id);
 
@@ -105,7 +106,7 @@ create index codes_by_creator on referral.codes (org_id, created_by) where refer
 
 create index codes_by_beneficiary on referral.codes (org_id, beneficiary_id) where beneficiary_id is not null;
 
-create index codes_by_batch on referral.codes (org_id, batch_id) where batch_id is not null;
+create index codes_by_batch on referral.codes (org_id, batch_id, created_at desc, id) where batch_id is not null;
 
 create index codes_to_expire on referral.codes (expires_at) where status in ('active', 'suspended');
 
@@ -119,9 +120,9 @@ create index codes_by_chain on referral.codes (org_id, chain_id) where chain_id 
 create index codes_by_replacement on referral.codes (org_id, replaced_by) where replaced_by is not null;
 
 comment on table referral.codes is
-  'Codes. looks_like_another says that a code of another organisation looked like this one when staff chose its text. A
-referrer reads their own, coordinators and admins those of the organisation. Written by the functions of their life:
-create, rotate, suspend, update, end, expire.';
+  'Codes. looks_like_another says that a code of another organisation looked like this one when staff chose its text.
+Read by coordinators and admins of the organisation; a referrer reads their own with list_codes. Written by the
+functions of their life: create, rotate, suspend, update, end, expire.';
 
 -- What an argument that a constraint refuses must be.
 comment on constraint codes_description_is_500_at_most on referral.codes is 'description: up to 500 characters';
@@ -134,20 +135,17 @@ comment on constraint codes_expire_at_a_time on referral.codes is 'expires_at: a
 
 alter table referral.codes enable row level security;
 
-create policy codes_referrer_and_staff_read on referral.codes
+create policy codes_staff_reads on referral.codes
 for select
 to authenticated
-using (referrer_id = (select auth.uid()) or org_id in (select referral_private.orgs_with_role('coordinator')));
+using (org_id = any (referral_private.org_ids_with_role('coordinator')));
 
 grant select on referral.codes to authenticated, service_role;
 
-create policy code_quotas_referrer_and_staff_read on referral.code_quotas
+create policy code_quotas_staff_reads on referral.code_quotas
 for select
 to authenticated
-using (
-  org_id in (select referral_private.orgs_with_role('coordinator'))
-  or quota_id in (select c.quota_id from referral.codes as c where c.referrer_id = (select auth.uid()))
-);
+using (org_id = any (referral_private.org_ids_with_role('coordinator')));
 
 grant select on referral.code_quotas to authenticated, service_role;
 
@@ -223,7 +221,7 @@ alter table referral.code_changes enable row level security;
 create policy code_changes_staff_reads on referral.code_changes
 for select
 to authenticated
-using (org_id in (select referral_private.orgs_with_role('coordinator')));
+using (org_id = any (referral_private.org_ids_with_role('coordinator')));
 
 grant select on referral.code_changes to authenticated, service_role;
 

@@ -35,7 +35,7 @@ create table referral_private.click_days (
   day date not null,
   platform referral.click_platform not null,
   -- The label of a click_channel, or nothing.
-  channel text not null,
+  channel text collate "C" not null,
   clicks int not null,
   stored int not null,
   slot int not null default 0,

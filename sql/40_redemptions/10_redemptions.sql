@@ -18,7 +18,7 @@ create table referral.redemptions (
   referee_id uuid not null,
   status referral.redemption_status not null default 'pending',
   provenance referral.provenance not null default 'typed',
-  channel text,
+  channel text collate "C",
   -- Copied from the click, which is forgotten with its month.
   click_id uuid,
   clicked_at timestamptz,
@@ -92,7 +92,7 @@ alter table referral.redemptions enable row level security;
 create policy redemptions_staff_reads on referral.redemptions
 for select
 to authenticated
-using (org_id in (select referral_private.orgs_with_role('coordinator')));
+using (org_id = any (referral_private.org_ids_with_role('coordinator')));
 
 grant select on referral.redemptions to authenticated, service_role;
 
@@ -124,7 +124,7 @@ alter table referral.redemption_changes enable row level security;
 create policy redemption_changes_staff_reads on referral.redemption_changes
 for select
 to authenticated
-using (org_id in (select referral_private.orgs_with_role('coordinator')));
+using (org_id = any (referral_private.org_ids_with_role('coordinator')));
 
 grant select on referral.redemption_changes to authenticated, service_role;
 

@@ -39,14 +39,28 @@ begin
 end
 $$;
 
-grant execute on function referral_private.readable_programs to authenticated;
+-- The same for policies, as `org_ids_with_role`.
+create function referral_private.readable_program_ids()
+returns uuid[]
+language plpgsql
+stable
+cost 2000
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(select referral_private.readable_programs());
+end
+$$;
+
+grant execute on function referral_private.readable_program_ids to authenticated;
 
 create policy programs_members_read on referral.programs
 for select
 to authenticated
-using (id in (select referral_private.readable_programs()));
+using (id = any (referral_private.readable_program_ids()));
 
 create policy program_terms_members_read on referral.program_terms
 for select
 to authenticated
-using (program_id in (select referral_private.readable_programs()));
+using (program_id = any (referral_private.readable_program_ids()));

@@ -99,7 +99,7 @@ alter table referral.decisions enable row level security;
 create policy decisions_staff_reads on referral.decisions
 for select
 to authenticated
-using (org_id in (select referral_private.orgs_with_role('coordinator')));
+using (org_id = any (referral_private.org_ids_with_role('coordinator')));
 
 grant select on referral.decisions to authenticated, service_role;
 
@@ -146,9 +146,9 @@ execute function referral_private.record_change('decision', 'id');
 create table referral_private.decision_payers (
   org_id uuid not null,
   decision_id uuid not null,
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  payer_id text not null,
+  payer_id text collate "C" not null,
   constraint decision_payers_pkey primary key (org_id, decision_id, stripe_account, livemode, payer_id),
   constraint decision_payers_are_of_a_decision
     foreign key (org_id, decision_id) references referral.decisions (org_id, id)

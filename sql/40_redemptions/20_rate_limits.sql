@@ -2,7 +2,7 @@
 -- refusal rolls its count back. The buckets are the last rows that a redemption locks.
 create table referral_private.rate_limit_buckets (
   org_id uuid not null,
-  bucket text not null,
+  bucket text collate "C" not null,
   hour timestamptz not null,
   redemptions int not null,
   constraint rate_limit_buckets_pkey primary key (org_id, bucket, hour)

@@ -55,8 +55,13 @@ declare
   v_user_id uuid := referral_private.require_person();
 begin
   return exists (
-    select from referral.codes as c
-    join referral.redemptions as r on r.org_id = c.org_id and r.code_id = c.id and r.referee_id = v_user_id
+    -- A code can have very many redemptions, a person has few.
+    select from (
+      select r.org_id, r.code_id from referral.redemptions as r
+      where r.referee_id = v_user_id
+      offset 0
+    ) as r
+    join referral.codes as c on c.org_id = r.org_id and c.id = r.code_id
     where c.code_key = referral_private.normalise_code(p_code)
   );
 end

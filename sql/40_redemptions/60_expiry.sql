@@ -5,9 +5,10 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
--- The statistics of a table that was emptied mislead: rows are found by an index, of each version of the terms those
--- whose window is over, and updated by their place.
+-- Without statistics, and with those of a table that was emptied: rows are found by the index in whose order they come,
+-- of each version of the terms those whose window is over, and updated by their place.
 set enable_seqscan = off
+set enable_sort = off
 as $$
 declare
   -- A constant, because clock_timestamp() in a condition keeps Postgres from using an index.
@@ -22,9 +23,10 @@ begin
       from referral.program_terms as t
       cross join lateral (
         select r.ctid from referral.redemptions as r
-        where r.org_id = t.org_id and r.program_id = t.program_id and r.terms_version = t.version
+        where r.program_id = t.program_id and r.terms_version = t.version
           and r.status = 'pending'
           and r.redeemed_at < v_now - (t.terms ->> 'conversion_window_days')::int * interval '24 hours'
+        order by r.redeemed_at
         offset 0
       ) as d
       limit greatest(p_max_rows, 0)

@@ -74,7 +74,7 @@ create table referral_private.payer_evidence (
   constraint payer_evidence_is_carried check (kind != 'redemption')
 );
 
-create index payer_evidence_by_name on referral_private.payer_evidence (named);
+create index payer_evidence_by_name on referral_private.payer_evidence (named, carried_at);
 
 create index payer_evidence_by_object on referral_private.payer_evidence (object_id, stripe_account, livemode);
 

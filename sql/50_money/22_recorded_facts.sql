@@ -4,9 +4,9 @@
 create table referral_private.recorded_facts (
   org_id uuid not null,
   livemode boolean not null,
-  kind text not null,
-  provider text not null,
-  ref text not null,
+  kind text collate "C" not null,
+  provider text collate "C" not null,
+  ref text collate "C" not null,
   content jsonb not null,
   recorded_at timestamptz not null default clock_timestamp(),
   constraint recorded_facts_pkey primary key (org_id, livemode, kind, provider, ref),

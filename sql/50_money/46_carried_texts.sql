@@ -7,6 +7,7 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 begin
   return array(
@@ -17,10 +18,13 @@ begin
       where e.named = key and e.kind >= 'metadata_code' and e.kind <> 'promotion_code' and e.carried_at >= p_since
     ) or exists (
       select from referral_private.promotion_code_statements as p
-      join referral_private.payer_evidence as e
-        on e.named = p.promotion_code_id and e.kind = 'promotion_code'
-        and e.stripe_account = p.stripe_account and e.livemode = p.livemode
-      where key in (p.code_key, p.previous_key) and e.carried_at >= p_since
+      cross join lateral (
+        select from referral_private.payer_evidence as e
+        where e.named = p.promotion_code_id and e.kind = 'promotion_code'
+          and e.stripe_account = p.stripe_account and e.livemode = p.livemode and e.carried_at >= p_since
+        limit 1
+      ) as carried
+      where key in (p.code_key, p.previous_key)
     )
   );
 end

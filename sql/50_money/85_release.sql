@@ -14,6 +14,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 -- However many are due, those that have been longest are looked up one by one.
 set enable_seqscan = off
+set enable_bitmapscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 as $$

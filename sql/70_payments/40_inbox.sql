@@ -5,9 +5,9 @@
 create type referral.event_status as enum ('applied', 'stored', 'duplicate', 'ignored', 'parked');
 
 create table referral_private.stripe_events (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  event_id text not null,
+  event_id text collate "C" not null,
   type text not null,
   status referral.event_status not null,
   created_at timestamptz not null,
@@ -46,9 +46,9 @@ alter table referral_private.stripe_events_default enable always trigger stripe_
 -- Events of the inbox that are not applied yet. Whoever has the Stripe account lock applies them, and deletes their
 -- rows.
 create table referral_private.unapplied_events (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  event_id text not null,
+  event_id text collate "C" not null,
   event_created_at timestamptz not null,
   stored_at timestamptz not null default clock_timestamp(),
   -- When it was stored, or failed last: what failed comes after the others.
@@ -75,9 +75,9 @@ alter table referral_private.unapplied_events enable row level security;
 -- Events that carry money or identity in a form that is not known yet, until a later version of referbase can read
 -- them: the names that the webhook reads, with values of a known form, and nothing personal.
 create table referral_private.parked_events (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  event_id text not null,
+  event_id text collate "C" not null,
   event_created_at timestamptz not null,
   reason text not null,
   event jsonb not null,
@@ -97,9 +97,9 @@ alter table referral_private.parked_events enable row level security;
 -- The form in which a parked event was applied. It is kept, because the inbox has the event as parked for ever. Without
 -- a foreign key, which would keep the event's month in the inbox.
 create table referral_private.resolved_events (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  event_id text not null,
+  event_id text collate "C" not null,
   event_created_at timestamptz not null,
   event jsonb not null,
   resolved_at timestamptz not null default clock_timestamp(),

@@ -1,9 +1,9 @@
 -- Months of the inbox that are past can be taken out of it, where the operator wants that: their tables can be kept
 -- elsewhere. The keys of their events stay, so that a delivery is recognised as a duplicate however late it comes.
 create table referral_private.archived_events (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  event_id text not null,
+  event_id text collate "C" not null,
   event_created_at timestamptz not null,
   constraint archived_events_pkey primary key (event_created_at, event_id, stripe_account, livemode)
 );

@@ -2,7 +2,7 @@
 
 -- When each job last ran, how much it did then, whether it left something, and the code of the error if it failed.
 create table referral_private.maintenance_runs (
-  job text not null,
+  job text collate "C" not null,
   ran_at timestamptz not null,
   done int not null,
   more boolean not null,

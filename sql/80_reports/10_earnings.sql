@@ -45,6 +45,9 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+-- In the order of the index, up to a page.
+set enable_bitmapscan = off
+set enable_sort = off
 as $$
 begin
   return query

@@ -97,6 +97,7 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 declare
   v_accounts referral_private.ledger_accounts[] := array(

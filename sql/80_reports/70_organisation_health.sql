@@ -165,6 +165,9 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+-- In the order of the index.
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 declare
   v_looked_at constant int := 10000;

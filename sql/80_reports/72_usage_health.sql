@@ -9,7 +9,9 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+-- In the order of the index.
 set enable_seqscan = off
+set enable_sort = off
 as $$
 declare
   v_hour_ago constant timestamptz := clock_timestamp() - interval '1 hour';
@@ -21,9 +23,10 @@ begin
     from referral.program_terms as t
     cross join lateral (
       select from referral.redemptions as r
-      where r.org_id = t.org_id and r.program_id = t.program_id and r.terms_version = t.version
+      where r.program_id = t.program_id and r.terms_version = t.version
         and r.status = 'pending'
         and r.redeemed_at < v_hour_ago - (t.terms ->> 'conversion_window_days')::int * interval '24 hours'
+      order by r.redeemed_at
       offset 0
     ) as r
     where p_org_id is null or t.org_id = p_org_id
@@ -54,6 +57,9 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+-- In the order of the index.
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 declare
   v_account constant text := referral_private.account_of_one(p_organisation);

@@ -745,7 +745,23 @@ begin
 end
 $$;
 
-grant execute on function referral_private.orgs_with_role to authenticated;
+-- The same for policies: the planner evaluates it, so it knows how few rows a caller may read, and finds them by an
+-- index. It stands alone in a policy: beside an alternative it would be called for each row. The cost is about what it
+-- is.
+create function referral_private.org_ids_with_role(p_role referral.member_role)
+returns uuid[]
+language plpgsql
+stable
+cost 2000
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(select referral_private.orgs_with_role(p_role));
+end
+$$;
+
+grant execute on function referral_private.org_ids_with_role to authenticated;
 
 -- Does the caller act with this role in the organisation? The operator does, in every one.
 create function referral_private.acts_with_role(p_org_id uuid, p_role referral.member_role)
@@ -820,12 +836,12 @@ $$;
 -- that a referral link can lead to.
 create table referral.organisations (
   id uuid not null default gen_random_uuid(),
-  slug text not null,
+  slug text collate "C" not null,
   name text not null,
   active boolean not null default true,
-  stripe_account_id text,
+  stripe_account_id text collate "C",
   stripe_account_since timestamptz not null default now(),
-  link_origin text,
+  link_origin text collate "C",
   web_destination text,
   ios_destination text,
   android_destination text,
@@ -948,7 +964,7 @@ alter table referral.organisations enable row level security;
 create policy organisations_staff_reads on referral.organisations
 for select
 to authenticated
-using (id in (select referral_private.orgs_with_role('coordinator')));
+using (id = any (referral_private.org_ids_with_role('coordinator')));
 
 grant select on referral.organisations to authenticated, service_role;
 
@@ -1089,6 +1105,8 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_custom_plan'
+-- In the order of the index, up to a page: all of an organisation would be read and sorted else.
+set enable_bitmapscan = off
 as $$
 begin
   perform referral_private.require_role(p_org_id, 'admin');
@@ -1161,8 +1179,8 @@ where role = 'admin' and deactivated_at is null;
 create index members_with_public_name on referral.members (org_id, user_id) include (display_name) where public_name;
 
 comment on table referral.members is
-  'Who has which role in an organisation. A person reads their own rows, an admin all of the organisation. Written by
-add_member, set_member_role, deactivate_member, reactivate_member and get_or_create_code.';
+  'Who has which role in an organisation. Read by admins of the organisation; a person reads their own rows with
+my_memberships. Written by add_member, set_member_role, deactivate_member, reactivate_member and get_or_create_code.';
 
 -- What an argument that a constraint refuses must be.
 comment on constraint members_display_name_is_1_to_80 on referral.members is 'display_name: 1 to 80 characters';
@@ -1175,10 +1193,10 @@ comment on constraint members_public_name_is_set on referral.members is 'public_
 
 alter table referral.members enable row level security;
 
-create policy members_self_and_admin_read on referral.members
+create policy members_admin_reads on referral.members
 for select
 to authenticated
-using (user_id = (select auth.uid()) or org_id in (select referral_private.orgs_with_role('admin')));
+using (org_id = any (referral_private.org_ids_with_role('admin')));
 
 grant select on referral.members to authenticated, service_role;
 
@@ -1251,6 +1269,34 @@ begin
 end
 $$;
 
+create function referral_private.my_memberships()
+returns setof referral.members
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_user_id constant uuid := referral_private.require_person();
+begin
+  return query
+  select m.* from referral.members as m
+  where m.user_id = v_user_id
+  order by m.org_id
+  limit 1000;
+end
+$$;
+
+comment on function referral_private.my_memberships is
+  'public: Returns what the caller is in which organisation: their rows of members, 1,000 at most.
+
+group: Manage members
+callers: signed-in people
+errors: not_signed_in, anonymous_user
+timeout: 5s';
+
+grant execute on function referral_private.my_memberships to authenticated;
+
 -- The organisation behind a link host of its own: the destination of the host's pages, and the apps that open its
 -- links.
 create type referral.link_site as (
@@ -1294,7 +1340,7 @@ grant execute on function referral_private.link_site to anon, authenticated, ser
 create table referral.programs (
   id uuid not null default gen_random_uuid(),
   org_id uuid not null,
-  key text not null,
+  key text collate "C" not null,
   name text not null,
   is_default boolean not null default false,
   active boolean not null default true,
@@ -1927,9 +1973,9 @@ $$;
 -- whole code, any other also as one word of a code: words end at hyphens, digits and the ends of the code, so GRAPE and
 -- COCKTAIL are no matter. An organisation's own words go here too.
 create table referral_private.reserved_words (
-  word text not null,
+  word text collate "C" not null,
   alone boolean not null default false,
-  key text not null generated always as (referral_private.normalise_code(word)) stored,
+  key text collate "C" not null generated always as (referral_private.normalise_code(word)) stored,
   -- The word with the digits that are read as letters, between characters that are no letters.
   spelling text not null generated always as (
     '(?<![A-Z])' || replace(replace(referral_private.normalise_code(word), '0', '[0O]'), '1', '[1IL]') || '(?![A-Z])'
@@ -1944,7 +1990,7 @@ alter table referral_private.reserved_words enable row level security;
 -- Words that the operator allows an organisation.
 create table referral_private.allowed_words (
   org_id uuid not null,
-  word text not null,
+  word text collate "C" not null,
   constraint allowed_words_pkey primary key (org_id, word),
   constraint allowed_words_belong_to_an_organisation
     foreign key (org_id) references referral.organisations (id)
@@ -2123,7 +2169,8 @@ create table referral.code_quotas (
 );
 
 comment on table referral.code_quotas is
-  'Uses and limit of limited codes. Read by those who may read the code. Written by create_code and redeem_code.';
+  'Uses and limit of limited codes. Read by coordinators and admins of the organisation; code_uses tells a referrer
+those of theirs. Written by create_code and redeem_code.';
 
 -- What an argument that a constraint refuses must be.
 comment on constraint code_quotas_never_exceeded on referral.code_quotas is
@@ -2137,7 +2184,7 @@ create table referral.codes (
   org_id uuid not null,
   program_id uuid not null,
   code text not null,
-  code_key text not null generated always as (referral_private.normalise_code(code)) stored,
+  code_key text collate "C" not null generated always as (referral_private.normalise_code(code)) stored,
   referrer_id uuid,
   beneficiary_id uuid,
   description text,
@@ -2202,7 +2249,7 @@ where redeemable_until is not null;
 create index codes_replaced on referral.codes (referrer_id, org_id, ended_at)
 where status in ('rotated', 'invalidated');
 
-create index codes_by_program on referral.codes (org_id, program_id);
+create index codes_by_program on referral.codes (org_id, program_id, created_at desc, id);
 
 create index codes_by_organisation on referral.codes (org_id, created_at desc, id);
 
@@ -2210,7 +2257,7 @@ create index codes_by_creator on referral.codes (org_id, created_by) where refer
 
 create index codes_by_beneficiary on referral.codes (org_id, beneficiary_id) where beneficiary_id is not null;
 
-create index codes_by_batch on referral.codes (org_id, batch_id) where batch_id is not null;
+create index codes_by_batch on referral.codes (org_id, batch_id, created_at desc, id) where batch_id is not null;
 
 create index codes_to_expire on referral.codes (expires_at) where status in ('active', 'suspended');
 
@@ -2224,9 +2271,9 @@ create index codes_by_chain on referral.codes (org_id, chain_id) where chain_id 
 create index codes_by_replacement on referral.codes (org_id, replaced_by) where replaced_by is not null;
 
 comment on table referral.codes is
-  'Codes. looks_like_another says that a code of another organisation looked like this one when staff chose its text. A
-referrer reads their own, coordinators and admins those of the organisation. Written by the functions of their life:
-create, rotate, suspend, update, end, expire.';
+  'Codes. looks_like_another says that a code of another organisation looked like this one when staff chose its text.
+Read by coordinators and admins of the organisation; a referrer reads their own with list_codes. Written by the
+functions of their life: create, rotate, suspend, update, end, expire.';
 
 -- What an argument that a constraint refuses must be.
 comment on constraint codes_description_is_500_at_most on referral.codes is 'description: up to 500 characters';
@@ -2239,20 +2286,17 @@ comment on constraint codes_expire_at_a_time on referral.codes is 'expires_at: a
 
 alter table referral.codes enable row level security;
 
-create policy codes_referrer_and_staff_read on referral.codes
+create policy codes_staff_reads on referral.codes
 for select
 to authenticated
-using (referrer_id = (select auth.uid()) or org_id in (select referral_private.orgs_with_role('coordinator')));
+using (org_id = any (referral_private.org_ids_with_role('coordinator')));
 
 grant select on referral.codes to authenticated, service_role;
 
-create policy code_quotas_referrer_and_staff_read on referral.code_quotas
+create policy code_quotas_staff_reads on referral.code_quotas
 for select
 to authenticated
-using (
-  org_id in (select referral_private.orgs_with_role('coordinator'))
-  or quota_id in (select c.quota_id from referral.codes as c where c.referrer_id = (select auth.uid()))
-);
+using (org_id = any (referral_private.org_ids_with_role('coordinator')));
 
 grant select on referral.code_quotas to authenticated, service_role;
 
@@ -2328,7 +2372,7 @@ alter table referral.code_changes enable row level security;
 create policy code_changes_staff_reads on referral.code_changes
 for select
 to authenticated
-using (org_id in (select referral_private.orgs_with_role('coordinator')));
+using (org_id = any (referral_private.org_ids_with_role('coordinator')));
 
 grant select on referral.code_changes to authenticated, service_role;
 
@@ -3189,6 +3233,91 @@ begin
 end
 $$;
 
+-- The list of an organisation's codes, newest first, in pages: `p_after` is the code that ended the page before.
+
+create function referral_private.list_codes(
+  p_org_id uuid,
+  p_referrer_id uuid default null,
+  p_program_id uuid default null,
+  p_batch_id uuid default null,
+  p_usable boolean default false,
+  p_after uuid default null,
+  p_page_size int default 100
+)
+returns setof referral.codes
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
+-- In the order of an index, up to a page.
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+declare
+  v_now constant timestamptz := clock_timestamp();
+  v_is_staff constant boolean := referral_private.acts_with_role(p_org_id, 'coordinator');
+  v_referrer_id constant uuid := case when v_is_staff then p_referrer_id else auth.uid() end;
+  v_after referral.codes;
+  v_code referral.codes;
+begin
+  if p_org_id is null then
+    perform referral_private.raise_error('invalid_argument', 'org_id: required');
+  elsif v_is_staff then
+    perform referral_private.require_role(p_org_id, 'coordinator');
+  end if;
+  if p_after is not null then
+    select c.* into v_after
+    from referral.codes as c
+    where c.org_id = p_org_id and c.id = p_after and (v_is_staff or c.referrer_id = v_referrer_id);
+    if not found then
+      perform referral_private.raise_error('invalid_argument', 'after: the id of the last row of the page before');
+    end if;
+  end if;
+  for v_code in
+    select c.* from referral.codes as c
+    where c.org_id = p_org_id and (v_is_staff or c.referrer_id = v_referrer_id)
+      and (p_referrer_id is null or c.referrer_id = p_referrer_id)
+      and case
+        when v_referrer_id is null
+          then (p_program_id is null or c.program_id = p_program_id) and (p_batch_id is null or c.batch_id = p_batch_id)
+        -- A referrer has few codes: no other index is as good.
+        else
+          c.program_id is not distinct from coalesce(p_program_id, c.program_id)
+          and c.batch_id is not distinct from coalesce(p_batch_id, c.batch_id)
+      end
+      and (not coalesce(p_usable, false) or c.status = 'active' and coalesce(c.expires_at > v_now, true))
+      and c.created_at <= coalesce(v_after.created_at, 'infinity')
+      and (v_after.id is null or c.created_at < v_after.created_at or c.id > v_after.id)
+    order by c.created_at desc, c.id
+    limit referral_private.page_size(p_page_size)
+  loop
+    -- Past its expiry it is expired, also before the job has stored that.
+    if v_code.status in ('active', 'suspended') and v_code.expires_at <= v_now then
+      v_code.status := 'expired';
+    end if;
+    return next v_code;
+  end loop;
+end
+$$;
+
+comment on function referral_private.list_codes is
+  'public: Returns codes of an organisation, newest first: all of them to staff, to anybody else their own.
+
+group: Have a code
+org_id: the organisation
+referrer_id: only this referrer''s
+program_id: only this program''s
+batch_id: only this batch''s
+usable: only what can be redeemed: no code that is suspended, rotated, ended or expired
+after: the last code of the page before; none for the first page
+page_size: rows in a page, 1 to 1,000
+callers: signed-in people and the operator
+errors: organisation_not_found, invalid_argument
+timeout: 5s';
+
+grant execute on function referral_private.list_codes to authenticated, service_role;
+
 -- Who clicked, without knowing who: within a day and a code, clicks from one network with one user agent are one
 -- visitor's. Neither is stored, only their hash under the key of the day.
 
@@ -3267,7 +3396,7 @@ create table referral_private.click_days (
   day date not null,
   platform referral.click_platform not null,
   -- The label of a click_channel, or nothing.
-  channel text not null,
+  channel text collate "C" not null,
   clicks int not null,
   stored int not null,
   slot int not null default 0,
@@ -3652,7 +3781,7 @@ create table referral.redemptions (
   referee_id uuid not null,
   status referral.redemption_status not null default 'pending',
   provenance referral.provenance not null default 'typed',
-  channel text,
+  channel text collate "C",
   -- Copied from the click, which is forgotten with its month.
   click_id uuid,
   clicked_at timestamptz,
@@ -3726,7 +3855,7 @@ alter table referral.redemptions enable row level security;
 create policy redemptions_staff_reads on referral.redemptions
 for select
 to authenticated
-using (org_id in (select referral_private.orgs_with_role('coordinator')));
+using (org_id = any (referral_private.org_ids_with_role('coordinator')));
 
 grant select on referral.redemptions to authenticated, service_role;
 
@@ -3758,7 +3887,7 @@ alter table referral.redemption_changes enable row level security;
 create policy redemption_changes_staff_reads on referral.redemption_changes
 for select
 to authenticated
-using (org_id in (select referral_private.orgs_with_role('coordinator')));
+using (org_id = any (referral_private.org_ids_with_role('coordinator')));
 
 grant select on referral.redemption_changes to authenticated, service_role;
 
@@ -3832,17 +3961,31 @@ begin
 end
 $$;
 
-grant execute on function referral_private.readable_programs to authenticated;
+-- The same for policies, as `org_ids_with_role`.
+create function referral_private.readable_program_ids()
+returns uuid[]
+language plpgsql
+stable
+cost 2000
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(select referral_private.readable_programs());
+end
+$$;
+
+grant execute on function referral_private.readable_program_ids to authenticated;
 
 create policy programs_members_read on referral.programs
 for select
 to authenticated
-using (id in (select referral_private.readable_programs()));
+using (id = any (referral_private.readable_program_ids()));
 
 create policy program_terms_members_read on referral.program_terms
 for select
 to authenticated
-using (program_id in (select referral_private.readable_programs()));
+using (program_id = any (referral_private.readable_program_ids()));
 
 -- What staff decide: a fact with actor, reason and time, which ends what should not earn. A decision stands until it is
 -- withdrawn, and then counts as never made. The row is its own audit.
@@ -3945,7 +4088,7 @@ alter table referral.decisions enable row level security;
 create policy decisions_staff_reads on referral.decisions
 for select
 to authenticated
-using (org_id in (select referral_private.orgs_with_role('coordinator')));
+using (org_id = any (referral_private.org_ids_with_role('coordinator')));
 
 grant select on referral.decisions to authenticated, service_role;
 
@@ -3992,9 +4135,9 @@ execute function referral_private.record_change('decision', 'id');
 create table referral_private.decision_payers (
   org_id uuid not null,
   decision_id uuid not null,
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  payer_id text not null,
+  payer_id text collate "C" not null,
   constraint decision_payers_pkey primary key (org_id, decision_id, stripe_account, livemode, payer_id),
   constraint decision_payers_are_of_a_decision
     foreign key (org_id, decision_id) references referral.decisions (org_id, id)
@@ -4095,7 +4238,7 @@ execute function referral_private.take_earlier_decision();
 -- refusal rolls its count back. The buckets are the last rows that a redemption locks.
 create table referral_private.rate_limit_buckets (
   org_id uuid not null,
-  bucket text not null,
+  bucket text collate "C" not null,
   hour timestamptz not null,
   redemptions int not null,
   constraint rate_limit_buckets_pkey primary key (org_id, bucket, hour)
@@ -4377,8 +4520,13 @@ declare
   v_user_id uuid := referral_private.require_person();
 begin
   return exists (
-    select from referral.codes as c
-    join referral.redemptions as r on r.org_id = c.org_id and r.code_id = c.id and r.referee_id = v_user_id
+    -- A code can have very many redemptions, a person has few.
+    select from (
+      select r.org_id, r.code_id from referral.redemptions as r
+      where r.referee_id = v_user_id
+      offset 0
+    ) as r
+    join referral.codes as c on c.org_id = r.org_id and c.id = r.code_id
     where c.code_key = referral_private.normalise_code(p_code)
   );
 end
@@ -4668,9 +4816,10 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
--- The statistics of a table that was emptied mislead: rows are found by an index, of each version of the terms those
--- whose window is over, and updated by their place.
+-- Without statistics, and with those of a table that was emptied: rows are found by the index in whose order they come,
+-- of each version of the terms those whose window is over, and updated by their place.
 set enable_seqscan = off
+set enable_sort = off
 as $$
 declare
   -- A constant, because clock_timestamp() in a condition keeps Postgres from using an index.
@@ -4685,9 +4834,10 @@ begin
       from referral.program_terms as t
       cross join lateral (
         select r.ctid from referral.redemptions as r
-        where r.org_id = t.org_id and r.program_id = t.program_id and r.terms_version = t.version
+        where r.program_id = t.program_id and r.terms_version = t.version
           and r.status = 'pending'
           and r.redeemed_at < v_now - (t.terms ->> 'conversion_window_days')::int * interval '24 hours'
+        order by r.redeemed_at
         offset 0
       ) as d
       limit greatest(p_max_rows, 0)
@@ -5319,7 +5469,7 @@ create table referral_private.payer_evidence (
   constraint payer_evidence_is_carried check (kind != 'redemption')
 );
 
-create index payer_evidence_by_name on referral_private.payer_evidence (named);
+create index payer_evidence_by_name on referral_private.payer_evidence (named, carried_at);
 
 create index payer_evidence_by_object on referral_private.payer_evidence (object_id, stripe_account, livemode);
 
@@ -5355,9 +5505,9 @@ alter table referral_private.promotion_code_statements enable row level security
 create table referral_private.recorded_facts (
   org_id uuid not null,
   livemode boolean not null,
-  kind text not null,
-  provider text not null,
-  ref text not null,
+  kind text collate "C" not null,
+  provider text collate "C" not null,
+  ref text collate "C" not null,
   content jsonb not null,
   recorded_at timestamptz not null default clock_timestamp(),
   constraint recorded_facts_pkey primary key (org_id, livemode, kind, provider, ref),
@@ -6747,6 +6897,7 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 begin
   return array(
@@ -6757,10 +6908,13 @@ begin
       where e.named = key and e.kind >= 'metadata_code' and e.kind <> 'promotion_code' and e.carried_at >= p_since
     ) or exists (
       select from referral_private.promotion_code_statements as p
-      join referral_private.payer_evidence as e
-        on e.named = p.promotion_code_id and e.kind = 'promotion_code'
-        and e.stripe_account = p.stripe_account and e.livemode = p.livemode
-      where key in (p.code_key, p.previous_key) and e.carried_at >= p_since
+      cross join lateral (
+        select from referral_private.payer_evidence as e
+        where e.named = p.promotion_code_id and e.kind = 'promotion_code'
+          and e.stripe_account = p.stripe_account and e.livemode = p.livemode and e.carried_at >= p_since
+        limit 1
+      ) as carried
+      where key in (p.code_key, p.previous_key)
     )
   );
 end
@@ -8493,6 +8647,12 @@ create index ledger_entries_by_debit on referral_private.ledger_entries (org_id,
 
 create index ledger_entries_by_credit on referral_private.ledger_entries (org_id, credit_account_id, entry_id);
 
+-- Nearly every entry has the organisation's account on one side, which tells nothing about those of earners: with this
+-- the planner looks them up by these indexes, and does not walk through all of the organisation.
+alter table referral_private.ledger_entries
+alter column debit_account_id set (n_distinct = -0.1),
+alter column credit_account_id set (n_distinct = -0.1);
+
 create index ledger_entries_by_sale on referral_private.ledger_entries (sale_id, stripe_account, livemode);
 
 alter table referral_private.ledger_entries enable row level security;
@@ -9559,6 +9719,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 -- However many are due, those that have been longest are looked up one by one.
 set enable_seqscan = off
+set enable_bitmapscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 as $$
@@ -13888,9 +14049,9 @@ $$;
 create type referral.event_status as enum ('applied', 'stored', 'duplicate', 'ignored', 'parked');
 
 create table referral_private.stripe_events (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  event_id text not null,
+  event_id text collate "C" not null,
   type text not null,
   status referral.event_status not null,
   created_at timestamptz not null,
@@ -13929,9 +14090,9 @@ alter table referral_private.stripe_events_default enable always trigger stripe_
 -- Events of the inbox that are not applied yet. Whoever has the Stripe account lock applies them, and deletes their
 -- rows.
 create table referral_private.unapplied_events (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  event_id text not null,
+  event_id text collate "C" not null,
   event_created_at timestamptz not null,
   stored_at timestamptz not null default clock_timestamp(),
   -- When it was stored, or failed last: what failed comes after the others.
@@ -13958,9 +14119,9 @@ alter table referral_private.unapplied_events enable row level security;
 -- Events that carry money or identity in a form that is not known yet, until a later version of referbase can read
 -- them: the names that the webhook reads, with values of a known form, and nothing personal.
 create table referral_private.parked_events (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  event_id text not null,
+  event_id text collate "C" not null,
   event_created_at timestamptz not null,
   reason text not null,
   event jsonb not null,
@@ -13980,9 +14141,9 @@ alter table referral_private.parked_events enable row level security;
 -- The form in which a parked event was applied. It is kept, because the inbox has the event as parked for ever. Without
 -- a foreign key, which would keep the event's month in the inbox.
 create table referral_private.resolved_events (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  event_id text not null,
+  event_id text collate "C" not null,
   event_created_at timestamptz not null,
   event jsonb not null,
   resolved_at timestamptz not null default clock_timestamp(),
@@ -14049,9 +14210,9 @@ $$;
 -- Months of the inbox that are past can be taken out of it, where the operator wants that: their tables can be kept
 -- elsewhere. The keys of their events stay, so that a delivery is recognised as a duplicate however late it comes.
 create table referral_private.archived_events (
-  stripe_account text not null,
+  stripe_account text collate "C" not null,
   livemode boolean not null,
-  event_id text not null,
+  event_id text collate "C" not null,
   event_created_at timestamptz not null,
   constraint archived_events_pkey primary key (event_created_at, event_id, stripe_account, livemode)
 );
@@ -15714,7 +15875,7 @@ grant execute on function referral_private.maintain_events to service_role;
 
 -- When each job last ran, how much it did then, whether it left something, and the code of the error if it failed.
 create table referral_private.maintenance_runs (
-  job text not null,
+  job text collate "C" not null,
   ran_at timestamptz not null,
   done int not null,
   more boolean not null,
@@ -15952,6 +16113,9 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+-- In the order of the index, up to a page.
+set enable_bitmapscan = off
+set enable_sort = off
 as $$
 begin
   return query
@@ -16516,6 +16680,7 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 declare
   v_accounts referral_private.ledger_accounts[] := array(
@@ -16787,6 +16952,8 @@ stable
 rows 100
 security invoker
 set search_path = pg_catalog, pg_temp
+-- Without statistics a page of keys looks like half of a table.
+set enable_seqscan = off
 as $$
 begin
   return query
@@ -17069,6 +17236,9 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+-- In the order of the index.
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 declare
   v_looked_at constant int := 10000;
@@ -17153,7 +17323,9 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+-- In the order of the index.
 set enable_seqscan = off
+set enable_sort = off
 as $$
 declare
   v_hour_ago constant timestamptz := clock_timestamp() - interval '1 hour';
@@ -17165,9 +17337,10 @@ begin
     from referral.program_terms as t
     cross join lateral (
       select from referral.redemptions as r
-      where r.org_id = t.org_id and r.program_id = t.program_id and r.terms_version = t.version
+      where r.program_id = t.program_id and r.terms_version = t.version
         and r.status = 'pending'
         and r.redeemed_at < v_hour_ago - (t.terms ->> 'conversion_window_days')::int * interval '24 hours'
+      order by r.redeemed_at
       offset 0
     ) as r
     where p_org_id is null or t.org_id = p_org_id
@@ -17198,6 +17371,9 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+-- In the order of the index.
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 declare
   v_account constant text := referral_private.account_of_one(p_organisation);
@@ -18670,6 +18846,50 @@ Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_n
 
 grant execute on function referral.list_changes to authenticated, service_role;
 
+create function referral.list_codes(
+  org_id uuid,
+  referrer_id uuid default null,
+  program_id uuid default null,
+  batch_id uuid default null,
+  usable boolean default false,
+  after uuid default null,
+  page_size int default 100
+)
+returns setof referral.codes
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '5s'
+as $$
+begin
+  return query select x.* from referral_private.list_codes(
+    list_codes.org_id,
+    list_codes.referrer_id,
+    list_codes.program_id,
+    list_codes.batch_id,
+    list_codes.usable,
+    list_codes.after,
+    list_codes.page_size
+  ) as x;
+end
+$$;
+
+comment on function referral.list_codes is
+  'Returns codes of an organisation, newest first: all of them to staff, to anybody else their own.
+
+org_id: the organisation.
+referrer_id: only this referrer''s.
+program_id: only this program''s.
+batch_id: only this batch''s.
+usable: only what can be redeemed: no code that is suspended, rotated, ended or expired.
+after: the last code of the page before; none for the first page.
+page_size: rows in a page, 1 to 1,000.
+Callers: signed-in people and the operator.
+Errors: organisation_not_found, invalid_argument.';
+
+grant execute on function referral.list_codes to authenticated, service_role;
+
 create function referral.list_parked_events(max_rows int default 100, after_event text default null)
 returns setof referral.parked_event
 language plpgsql
@@ -18842,6 +19062,27 @@ Callers: the person; admins and the operator for anyone.
 Errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, invalid_argument.';
 
 grant execute on function referral.my_earnings to authenticated, service_role;
+
+create function referral.my_memberships()
+returns setof referral.members
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+set statement_timeout = '5s'
+as $$
+begin
+  return query select x.* from referral_private.my_memberships() as x;
+end
+$$;
+
+comment on function referral.my_memberships is
+  'Returns what the caller is in which organisation: their rows of members, 1,000 at most.
+
+Callers: signed-in people.
+Errors: not_signed_in, anonymous_user.';
+
+grant execute on function referral.my_memberships to authenticated;
 
 create function referral.my_redemption(org_id uuid, program_id uuid default null)
 returns setof referral.redeemed_code

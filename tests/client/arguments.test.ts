@@ -26,13 +26,25 @@ const methods = Object.entries(clients).flatMap(([client, calls]) =>
 )
 /** The methods whose options can all be missing. */
 const needNone = ['listCodes', 'createCode', 'getOrCreateCode', 'getActiveCode', 'rotateCode']
-  .concat(['deactivateCode', 'redeemSignUpCode', 'myRedemption', 'myReferrals', 'myEarnings'])
+  .concat([
+    'deactivateCode',
+    'redeemSignUpCode',
+    'myMemberships',
+    'myRedemption',
+    'myReferrals',
+    'myEarnings',
+  ])
   .concat(['myStatement', 'createCampaignCode', 'orgLiabilities', 'listDecisions', 'listChanges'])
   .concat(['updateOrganisation', 'verifyLedger', 'listUnattributed', 'countParkedEvents'])
   .concat(['listOrganisations', 'listParkedEvents', 'health', 'runMaintenance', 'maintainClicks'])
   .concat(['expireCodes', 'expireRedemptions', 'purgeRateLimits', 'purgeSignUpClaims'])
   .concat(['recogniseUsers', 'releaseDueCommissions', 'maintainEvents'])
-const takesNothing = ['referrals.redeemSignUpCode', 'staff.health', 'operator.installedVersion']
+const takesNothing = [
+  'referrals.redeemSignUpCode',
+  'referrals.myMemberships',
+  'staff.health',
+  'operator.installedVersion',
+]
 
 const invalid = { code: 'invalid_argument', retryable: false, final: false }
 

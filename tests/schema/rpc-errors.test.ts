@@ -32,6 +32,10 @@ const unreachable: Record<string, [codes: string[], reason: string]> = {
     ],
     'the caller acts for themself, is made a member first, and cannot choose the text',
   ],
+  list_codes: [
+    ['not_signed_in', 'anonymous_user', 'not_a_member', 'not_allowed'],
+    'who is not staff is shown their own codes',
+  ],
   rotate_code: [['active_code_exists'], 'the active code retires in the same transaction'],
   update_program: [
     ['not_signed_in', 'anonymous_user', 'not_a_member', 'organisation_not_found'],

@@ -100,6 +100,7 @@ const rpcs: Record<string, string[]> = {
   import_codes: people,
   ingest_stripe_event: ['service_role'],
   installed_version: ['service_role'],
+  my_memberships: ['authenticated'],
   my_redemption: ['authenticated'],
   my_referrals: ['authenticated'],
   reactivate_code: people,
@@ -113,6 +114,7 @@ const rpcs: Record<string, string[]> = {
   maintain_events: ['service_role'],
   count_parked_events: ['service_role'],
   list_changes: people,
+  list_codes: people,
   list_parked_events: ['service_role'],
   list_unattributed: ['service_role'],
   recognise_users: ['service_role'],
@@ -145,8 +147,8 @@ const rpcs: Record<string, string[]> = {
 
 /** Callable besides the functions behind the RPCs: for policies, and for the handlers of the functions of the API. */
 const helpers = {
-  'referral_private.orgs_with_role': ['authenticated'],
-  'referral_private.readable_programs': ['authenticated'],
+  'referral_private.org_ids_with_role': ['authenticated'],
+  'referral_private.readable_program_ids': ['authenticated'],
   'referral_private.raise_violation': people,
 }
 

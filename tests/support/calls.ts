@@ -163,6 +163,15 @@ export const calls: Record<string, Call> = {
     answers: adminOnly,
     rows: ({ forfeit }) => [{ subject: 'decision', subject_id: forfeit, actor_id: null }],
   },
+  list_codes: {
+    args: ofMentor,
+    answers: {
+      ...all('none'),
+      ...to('ok', 'referrer', 'coordinator', 'admin', 'operator'),
+      anon: 'denied',
+    },
+    rows: theCode,
+  },
   list_parked_events: {
     args: nothing,
     answers: operatorOnly,
@@ -181,6 +190,14 @@ export const calls: Record<string, Call> = {
       { currency: 'usd', livemode: false, pending: 50_000n, available: 0n, reward_pending: 0n },
       { currency: 'usd', livemode: true, pending: 300n, available: 0n, reward_pending: 0n },
     ],
+  },
+  my_memberships: {
+    args: nothing,
+    answers: { ...signedIn, ...to('none', 'stranger', 'referee') },
+    rows: ({ org, there }, caller) => {
+      const own = { referrer: [org, there.org].sort(), elsewhere: [there.org] }
+      return (own[caller as keyof typeof own] ?? [org]).map((org_id) => ({ org_id }))
+    },
   },
   my_redemption: {
     args: org,

@@ -11,6 +11,7 @@ const named: Record<string, (stage: Stage) => unknown> = {
   'program_id uuid': ({ program }) => program,
   'code_id uuid': ({ codeId }) => codeId,
   'member_id uuid': ({ mentor }) => mentor.id,
+  'batch_id uuid': () => crypto.randomUUID(),
   'referrer_id uuid': ({ mentor }) => mentor.id,
   'earner_id uuid': ({ mentor }) => mentor.id,
   'actor_id uuid': ({ admin }) => admin.id,
@@ -20,6 +21,7 @@ const named: Record<string, (stage: Stage) => unknown> = {
   'click_id uuid': () => crypto.randomUUID(),
   'after uuid': ({ redemption }) => redemption,
   'after bigint': ({ saleNumber }) => saleNumber,
+  'tax bigint': () => 1,
   'sale_number bigint': ({ saleNumber }) => saleNumber,
 }
 
