@@ -1,12 +1,12 @@
 /**
  * `npm run bench`: what the hot paths cost, each beside something that anybody can judge, as a ratio of two rates which
- * are measured in turns in the same run. `-- NAME` runs one: lookups, rotation, redemption,
- * ledger, clicks, links, cold, pooler, holds, which are milliseconds beside those of a renewal, memory, in MiB, or sizes, in
- * bytes.
+ * are measured in turns in the same run. `-- NAME` runs one: lookups, growth, rotation, redemption, ledger, clicks, links,
+ * cold, pooler, holds, which are milliseconds beside those of a renewal, memory, in MiB, or sizes, in bytes.
  */
 import { CliError, runMain } from '../cli/cli-error.ts'
 import { clicks } from './clicks.ts'
 import { cold } from './cold.ts'
+import { growth } from './growth.ts'
 import { holds } from './holds.ts'
 import { ledger } from './ledger.ts'
 import { links } from './links.ts'
@@ -17,7 +17,7 @@ import { redemption } from './redemption.ts'
 import { rotation } from './rotation.ts'
 import { sizes } from './sizes.ts'
 
-const benches = { lookups, rotation, redemption, ledger, clicks, links, cold, pooler }
+const benches = { lookups, growth, rotation, redemption, ledger, clicks, links, cold, pooler }
 
 await runMain(async () => {
   const wanted = process.argv[2]

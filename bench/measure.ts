@@ -21,8 +21,9 @@ export type Workload = {
 
 export type Comparison = { what: string; rate: number; beside: number; atLeast: number }
 
-const rounds = 7
-const seconds = 3
+/** `BENCH_ROUNDS` and `BENCH_SECONDS` make a run shorter, and its figures less certain. */
+const rounds = Number(process.env.BENCH_ROUNDS ?? 7)
+const seconds = Number(process.env.BENCH_SECONDS ?? 3)
 
 /** The median rates of a workload and of the one it is compared with. An error in either ends the run. */
 export async function compare(

@@ -11,6 +11,7 @@ import { CliError, runMain } from '../cli/cli-error.ts'
 import { catalogMutations } from './mutate/catalog-mutations.ts'
 import { groupsOf, hintedGroupsOf } from './mutate/hints.ts'
 import type { Mutation } from './mutate/mutation.ts'
+import { planMutations } from './mutate/plan-mutations.ts'
 import { createHasher, type Result, readResults, storeResult } from './mutate/results.ts'
 import { firstFailure } from './mutate/run.ts'
 import { schemaMutations } from './mutate/schema-mutations.ts'
@@ -73,6 +74,7 @@ async function allMutations(server: Postgres): Promise<Mutation[]> {
       control,
       ...(await textMutations(sql)),
       ...schemaMutations,
+      ...planMutations,
       ...(await catalogMutations(sql)),
     ]
     for (const mutation of mutations) await requireValid(sql, mutation)

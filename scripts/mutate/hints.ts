@@ -12,10 +12,15 @@ const filesIn = (folder: string) =>
 
 // The tests of plans measure speed, which a mutation may change.
 const fast = [
+  'tests/schema/collations.test.ts',
   'tests/schema/constraints.test.ts',
-  ...['tests/security', 'tests/sql'].flatMap(filesIn).filter((file) => !file.includes('/plans.')),
+  ...['tests/security', 'tests/sql']
+    .flatMap(filesIn)
+    .filter((file) => !/\/(plans|grown)\./.test(file)),
 ]
-const slow = ['tests/concurrency', 'tests/properties'].flatMap(filesIn)
+const slow = ['tests/concurrency', 'tests/properties']
+  .flatMap(filesIn)
+  .concat('tests/sql/grown.test.ts')
 
 /** The tests of an area, which the beginning of a mutation's name says. */
 const areas: [area: RegExp, tests: string[]][] = [

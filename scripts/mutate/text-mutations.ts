@@ -18,6 +18,7 @@ import { moneyRowMutations } from './money-row-mutations.ts'
 import type { Mutation } from './mutation.ts'
 import { oracleMutations } from './oracle-mutations.ts'
 import { organisationMutations } from './organisation-mutations.ts'
+import { planTextMutations } from './plan-mutations.ts'
 import { privacyMutations } from './privacy-mutations.ts'
 import { isolationMutations, roleMutations } from './role-mutations.ts'
 import { refusalMutations, sessionMutations } from './session-mutations.ts'
@@ -56,6 +57,7 @@ export async function textMutations(sql: postgres.Sql): Promise<Mutation[]> {
     ...sessionMutations,
     ...refusalMutations,
     ...healthMutations,
+    ...planTextMutations,
   ]
   for (const { name, in: target, replace, by, all: everywhere, tests } of all) {
     const [row] = await sql`

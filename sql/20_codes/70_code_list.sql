@@ -17,7 +17,6 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_custom_plan'
 -- In the order of an index, up to a page.
 set enable_bitmapscan = off
-set enable_sort = off
 as $$
 declare
   v_now constant timestamptz := clock_timestamp();
