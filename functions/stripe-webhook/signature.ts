@@ -16,7 +16,7 @@ const maxSignatures = 8
 
 /**
  * Whether one of the secrets signed the delivery, at most five minutes before or after `now`: HMAC-SHA256 of the time, a
- * full stop and the raw bytes. `crypto.subtle.verify` compares in constant time.
+ * full stop and the raw bytes. The body is hashed once for each secret, however many signatures there are.
  *
  * @see https://docs.stripe.com/webhooks#verify-manually
  */
@@ -30,9 +30,8 @@ export async function verifySignature({ body, header, secrets, now }: Delivery):
   const signatures = parts.filter((part) => /^v1=[0-9a-f]{64}$/.test(part)).slice(0, maxSignatures)
   const signed = signedBytes(seconds, body)
   for (const secret of secrets) {
-    const key = await keyOf(secret)
-    for (const signature of signatures)
-      if (await crypto.subtle.verify('HMAC', key, bytesOf(signature.slice(3)), signed)) return true
+    const right = new Uint8Array(await crypto.subtle.sign('HMAC', await keyOf(secret), signed))
+    if (signatures.some((signature) => isEqual(right, bytesOf(signature.slice(3))))) return true
   }
   return false
 }
@@ -43,7 +42,7 @@ const keyOf = (secret: string): Promise<CryptoKey> =>
     new TextEncoder().encode(secret),
     { name: 'HMAC', hash: 'SHA-256' },
     false,
-    ['verify'],
+    ['sign'],
   )
 
 function signedBytes(seconds: string, body: Uint8Array): Uint8Array<ArrayBuffer> {
@@ -53,6 +52,10 @@ function signedBytes(seconds: string, body: Uint8Array): Uint8Array<ArrayBuffer>
   bytes.set(body, head.length)
   return bytes
 }
+
+/** Compares all bytes, whichever differ: the time says nothing about how much of a signature is right. */
+const isEqual = (right: Uint8Array, other: Uint8Array): boolean =>
+  right.reduce((difference, byte, place) => difference | (byte ^ (other[place] ?? 256)), 0) === 0
 
 const bytesOf = (hexadecimal: string): Uint8Array<ArrayBuffer> =>
   Uint8Array.from(hexadecimal.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16))

@@ -11,7 +11,7 @@ import { inOrders } from '../support/orders.ts'
 import { often, proved } from '../support/soak.ts'
 
 const sql = await testDatabase()
-const orders = often('STORY_ORDERS', 6)
+const orders = often('STORY_ORDERS', 4)
 const seed = Number(process.env.STORY_SEED ?? Date.now() % 2 ** 31)
 
 /** So many orders share a transaction: what an order leaves behind when it is rolled back slows down those after it. */

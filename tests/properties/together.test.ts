@@ -11,7 +11,7 @@ import { inOrders } from '../support/orders.ts'
 import { often, proved } from '../support/soak.ts'
 
 const sql = await testDatabase()
-const orders = often('TOGETHER_ORDERS', 2)
+const orders = often('TOGETHER_ORDERS', 1)
 const seed = Number(process.env.STORY_SEED ?? Date.now() % 2 ** 31)
 
 /** Lets one payer, and one difference, be settled in one transaction. */

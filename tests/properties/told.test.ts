@@ -9,7 +9,7 @@ import { often, proved } from '../support/soak.ts'
 import { endsAsTold } from '../support/told-endings.ts'
 
 const sql = await testDatabase()
-const orders = often('TOLD_ORDERS', 2)
+const orders = often('TOLD_ORDERS', 1)
 const seed = Number(process.env.STORY_SEED ?? Date.now() % 2 ** 31)
 
 test.for(toldStories)(`%s (seed ${seed})`, { timeout: 3_600_000 }, async (story) => {
