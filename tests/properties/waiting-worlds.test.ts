@@ -14,7 +14,7 @@ import { checkLedger } from '../support/ledger.ts'
 import { isTimed, type Step, stepsOf } from '../support/mixed.ts'
 import { type Staged, stageCompany, useTerms } from '../support/mixed-stage.ts'
 import { release } from '../support/money.ts'
-import { often } from '../support/soak.ts'
+import { often, proved } from '../support/soak.ts'
 import { verified } from '../support/verified.ts'
 
 const sql = await testDatabase()
@@ -138,5 +138,6 @@ test(
         ),
         { numRuns: worlds, seed, endOnFailure: true },
       )
+      proved('mixed worlds, one by one, together and in pieces, one ending each', worlds)
     }),
 )
