@@ -26,7 +26,7 @@ create table referral_private.payer_users (
   constraint payer_users_pkey primary key (carrier, user_id, stripe_account, livemode)
 );
 
-create index payer_users_by_user on referral_private.payer_users (user_id);
+create index payer_users_by_user on referral_private.payer_users (user_id, stripe_account, livemode, carrier);
 
 create index payer_users_by_time on referral_private.payer_users (stored_at);
 

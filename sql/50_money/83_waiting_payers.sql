@@ -53,6 +53,27 @@ begin
 end
 $$;
 
+-- The payers of a Stripe account that have waited longest, of those that were tried so often.
+create function referral_private.longest_waiting(p_stripe_account text, p_retry boolean, p_tries int, p_max_rows int)
+returns setof referral_private.to_settle
+language plpgsql
+stable
+rows 100
+security invoker
+set search_path = pg_catalog, pg_temp
+-- In the order of the index, however many wait.
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+begin
+  return query
+  select q.* from referral_private.to_settle as q
+  where q.stripe_account = p_stripe_account and (p_retry or q.error is null) and q.tries = p_tries
+  order by q.tried_at, q.payer_id, q.livemode
+  limit p_max_rows;
+end
+$$;
+
 -- Settles those that have waited longest, on an account whose lock is held. At least one payer is settled, and not many
 -- sales together; those that failed before, where that is asked for. Returns how many were settled.
 create function referral_private.settle_waiting(p_stripe_account text, p_retry boolean)
@@ -77,11 +98,7 @@ begin
   for v_piece in
     with
       oldest as materialized (
-        select q.* from referral_private.to_settle as q
-        where q.stripe_account = p_stripe_account and (p_retry or q.error is null)
-          and q.tries = v_tries
-        order by q.tried_at, q.payer_id, q.livemode
-        limit v_max
+        select * from referral_private.longest_waiting(p_stripe_account, p_retry, v_tries, v_max)
       ),
       counted as (
         select o.*, sold.sales, sum(sold.sales) over (order by o.tried_at, o.payer_id, o.livemode) as sum

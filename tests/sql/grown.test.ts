@@ -36,6 +36,8 @@ const more: Record<string, [most: number, why: string]> = {
   forfeit_from: [rows * 2 + aFew, 'finds all who used the member’s codes'],
   health: [10_000 + aFew, 'looks at the newest'],
   list_parked_events: [rows / 100 + aFew, 'sorts what is parked'],
+  maintain_clicks: [100_000 + aFew, 'removes as many, which are past'],
+  org_liabilities: [2 * aPage, 'passes over what accounts of the other mode take'],
   recognise_users: [rows + aFew, 'looks up whom the events of the last 30 days named'],
   run_maintenance: [rows + aFew, 'runs all jobs'],
   verify_ledger: [rows + aFew, 'sums the entries of each account'],
