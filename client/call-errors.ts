@@ -223,7 +223,7 @@ export type CallErrors = {
     | 'not_allowed'
     | 'organisation_not_found'
     | 'invalid_argument'
-  list_codes: 'organisation_not_found' | 'invalid_argument'
+  list_codes: 'not_signed_in' | 'anonymous_user' | 'organisation_not_found' | 'invalid_argument'
   list_parked_events: 'invalid_argument'
   list_unattributed: 'invalid_argument'
   maintain_clicks: 'invalid_argument' | 'busy'

@@ -1047,11 +1047,11 @@ org_id: the organisation.
 referrer_id: only this referrer''s.
 program_id: only this program''s.
 batch_id: only this batch''s.
-usable: only what can be redeemed: no code that is suspended, rotated, ended or expired.
+usable: leaves out codes that are suspended, rotated, ended or expired.
 after: the last code of the page before; none for the first page.
 page_size: rows in a page, 1 to 1,000.
 Callers: signed-in people and the operator.
-Errors: organisation_not_found, invalid_argument.';
+Errors: not_signed_in, anonymous_user, organisation_not_found, invalid_argument.';
 
 grant execute on function referral.list_codes to authenticated, service_role;
 

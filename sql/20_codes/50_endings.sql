@@ -1,5 +1,5 @@
 -- How codes end: past their time, or invalidated by their referrer or staff. (Rotation ends a code and issues the
--- next: 60_commands.) These functions lock the codes first, so that the time of an end is later than any redemption
+-- next: 73_commands.) These functions lock the codes first, so that the time of an end is later than any redemption
 -- under way.
 
 -- A code as of now. Past its expiry it is `expired`, even if the row does not say so yet. Readers of the table must

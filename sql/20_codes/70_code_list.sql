@@ -21,7 +21,8 @@ as $$
 declare
   v_now constant timestamptz := clock_timestamp();
   v_is_staff constant boolean := referral_private.acts_with_role(p_org_id, 'coordinator');
-  v_referrer_id constant uuid := case when v_is_staff then p_referrer_id else auth.uid() end;
+  v_referrer_id constant uuid := 
+    case when v_is_staff then p_referrer_id else referral_private.require_person() end;
   v_after referral.codes;
   v_code referral.codes;
 begin
@@ -73,11 +74,11 @@ org_id: the organisation
 referrer_id: only this referrer''s
 program_id: only this program''s
 batch_id: only this batch''s
-usable: only what can be redeemed: no code that is suspended, rotated, ended or expired
+usable: leaves out codes that are suspended, rotated, ended or expired
 after: the last code of the page before; none for the first page
 page_size: rows in a page, 1 to 1,000
 callers: signed-in people and the operator
-errors: organisation_not_found, invalid_argument
+errors: not_signed_in, anonymous_user, organisation_not_found, invalid_argument
 timeout: 5s';
 
 grant execute on function referral_private.list_codes to authenticated, service_role;

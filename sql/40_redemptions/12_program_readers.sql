@@ -39,28 +39,14 @@ begin
 end
 $$;
 
--- The same for policies, as `org_ids_with_role`.
-create function referral_private.readable_program_ids()
-returns uuid[]
-language plpgsql
-stable
-cost 2000
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return array(select referral_private.readable_programs());
-end
-$$;
-
-grant execute on function referral_private.readable_program_ids to authenticated;
+grant execute on function referral_private.readable_programs to authenticated;
 
 create policy programs_members_read on referral.programs
 for select
 to authenticated
-using (id = any (referral_private.readable_program_ids()));
+using (id = any (array(select referral_private.readable_programs())));
 
 create policy program_terms_members_read on referral.program_terms
 for select
 to authenticated
-using (program_id = any (referral_private.readable_program_ids()));
+using (program_id = any (array(select referral_private.readable_programs())));

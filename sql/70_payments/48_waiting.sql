@@ -16,6 +16,23 @@ begin
 end
 $$;
 
+-- Whether events of a Stripe account are stored and wait, other than those that failed.
+create function referral_private.has_stored_events(p_stripe_account text)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+begin
+  return exists (
+    select from referral_private.unapplied_events as u where u.stripe_account = p_stripe_account and u.error is null
+  );
+end
+$$;
+
 -- Whether events, or payers, of a Stripe account, or of any, wait. Those that failed before wait for run_maintenance
 -- alone.
 create function referral_private.is_unsettled(p_stripe_account text)

@@ -50,6 +50,8 @@ declare
   v_events referral.event_maintenance;
   v_done int;
   v_more boolean;
+  -- A constant, because clock_timestamp() in a condition keeps Postgres from using an index.
+  v_now constant timestamptz := clock_timestamp();
 begin
   case p_job
     when 'maintain_clicks' then
@@ -78,7 +80,7 @@ begin
       v_done := referral_private.release_due_commissions(200);
       v_more := exists (
         select from referral_private.postings as p
-        where p.kind in ('pending', 'reward_pending') and p.amount > 0 and p.due_at <= clock_timestamp()
+        where p.kind in ('pending', 'reward_pending') and p.amount > 0 and p.due_at <= v_now
       );
   end case;
   return (p_job, v_done, coalesce(v_more, v_done >= 1000), null)::referral.maintenance;

@@ -45,9 +45,8 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
--- In the order of the index, up to a page.
-set enable_bitmapscan = off
-set enable_sort = off
+-- What is asked for differs from call to call.
+set plan_cache_mode = 'force_custom_plan'
 as $$
 begin
   return query
@@ -159,6 +158,9 @@ language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
+-- In the order of the index, up to a page.
+set enable_bitmapscan = off
+set enable_sort = off
 as $$
 begin
   perform referral_private.require_role(p_org_id, 'admin');

@@ -54,6 +54,7 @@ as $$
 declare
   v_earner_id uuid := referral_private.earner_to_read(p_org_id, p_earner_id);
   v_is_admin constant boolean := referral_private.acts_with_role(p_org_id, 'admin');
+  v_before constant bigint := coalesce(p_after, 9223372036854775807);
 begin
   -- Of this person: entries are numbered in one row, and by those of others one would learn of others' sales.
   if p_after is not null and not exists (
@@ -76,7 +77,7 @@ begin
       from own as o
       cross join lateral (
         select d.* from referral_private.ledger_entries as d
-        where d.org_id = p_org_id and d.debit_account_id = o.account_id and (p_after is null or d.entry_id < p_after)
+        where d.org_id = p_org_id and d.debit_account_id = o.account_id and d.entry_id < v_before
         order by d.entry_id desc
         limit referral_private.page_size(p_page_size)
       ) as e
@@ -85,7 +86,7 @@ begin
       from own as o
       cross join lateral (
         select d.* from referral_private.ledger_entries as d
-        where d.org_id = p_org_id and d.credit_account_id = o.account_id and (p_after is null or d.entry_id < p_after)
+        where d.org_id = p_org_id and d.credit_account_id = o.account_id and d.entry_id < v_before
         order by d.entry_id desc
         limit referral_private.page_size(p_page_size)
       ) as e

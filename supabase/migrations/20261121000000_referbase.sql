@@ -2753,7 +2753,7 @@ for each row
 execute function referral_private.record_limit();
 
 -- How codes end: past their time, or invalidated by their referrer or staff. (Rotation ends a code and issues the
--- next: 60_commands.) These functions lock the codes first, so that the time of an end is later than any redemption
+-- next: 73_commands.) These functions lock the codes first, so that the time of an end is later than any redemption
 -- under way.
 
 -- A code as of now. Past its expiry it is `expired`, even if the row does not say so yet. Readers of the table must
@@ -3256,7 +3256,8 @@ as $$
 declare
   v_now constant timestamptz := clock_timestamp();
   v_is_staff constant boolean := referral_private.acts_with_role(p_org_id, 'coordinator');
-  v_referrer_id constant uuid := case when v_is_staff then p_referrer_id else auth.uid() end;
+  v_referrer_id constant uuid := 
+    case when v_is_staff then p_referrer_id else referral_private.require_person() end;
   v_after referral.codes;
   v_code referral.codes;
 begin
@@ -3308,11 +3309,11 @@ org_id: the organisation
 referrer_id: only this referrer''s
 program_id: only this program''s
 batch_id: only this batch''s
-usable: only what can be redeemed: no code that is suspended, rotated, ended or expired
+usable: leaves out codes that are suspended, rotated, ended or expired
 after: the last code of the page before; none for the first page
 page_size: rows in a page, 1 to 1,000
 callers: signed-in people and the operator
-errors: organisation_not_found, invalid_argument
+errors: not_signed_in, anonymous_user, organisation_not_found, invalid_argument
 timeout: 5s';
 
 grant execute on function referral_private.list_codes to authenticated, service_role;
@@ -3960,31 +3961,17 @@ begin
 end
 $$;
 
--- The same for policies, as `org_ids_with_role`.
-create function referral_private.readable_program_ids()
-returns uuid[]
-language plpgsql
-stable
-cost 2000
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return array(select referral_private.readable_programs());
-end
-$$;
-
-grant execute on function referral_private.readable_program_ids to authenticated;
+grant execute on function referral_private.readable_programs to authenticated;
 
 create policy programs_members_read on referral.programs
 for select
 to authenticated
-using (id = any (referral_private.readable_program_ids()));
+using (id = any (array(select referral_private.readable_programs())));
 
 create policy program_terms_members_read on referral.program_terms
 for select
 to authenticated
-using (program_id = any (referral_private.readable_program_ids()));
+using (program_id = any (array(select referral_private.readable_programs())));
 
 -- What staff decide: a fact with actor, reason and time, which ends what should not earn. A decision stands until it is
 -- withdrawn, and then counts as never made. The row is its own audit.
@@ -9646,12 +9633,7 @@ end
 $$;
 
 -- The payers of a Stripe account that have waited longest, of those that were tried so often.
-create function referral_private.longest_waiting(
-  p_stripe_account text,
-  p_retry boolean,
-  p_tries int,
-  p_max_rows int
-)
+create function referral_private.longest_waiting(p_stripe_account text, p_retry boolean, p_tries int, p_max_rows int)
 returns setof referral_private.to_settle
 language plpgsql
 stable
@@ -9941,3251 +9923,6 @@ errors: busy
 timeout: 60s';
 
 grant execute on function referral_private.recognise_users to service_role;
-
--- Commands on organisations.
-
-create function referral_private.create_organisation(p_name text, p_slug text, p_admin_id uuid)
-returns referral.organisations
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-declare
-  v_organisation referral.organisations;
-begin
-  if p_admin_id is null then
-    perform referral_private.raise_error('invalid_argument', 'admin_id: required');
-  end if;
-  -- The organisation starts on the platform's own account, which it may be the second to join.
-  if (
-    select count(*)
-    from (select from referral.organisations as o where o.stripe_account_id is null limit 2) as sharing
-  ) < 2 then
-    perform referral_private.lock_stripe_account('');
-  end if;
-  perform referral_private.recognise_user(p_admin_id);
-  insert into referral.organisations (name, slug) values (p_name, p_slug) returning * into v_organisation;
-  insert into referral.members (org_id, user_id, role) values (v_organisation.id, p_admin_id, 'admin');
-  if referral_private.shared_since('') = v_organisation.stripe_account_since then
-    -- Purchases can be dated ahead.
-    perform referral_private.settle_payment_links('', v_organisation.stripe_account_since);
-  end if;
-  return v_organisation;
-end
-$$;
-
-comment on function referral_private.create_organisation is
-  'public: Creates an organisation and its first admin.
-
-group: Set up organisations and programs
-name: one line of 1 to 120 characters
-slug: a lower-case label, unique
-admin_id: the user who becomes admin
-callers: the operator
-errors: organisation_exists, invalid_argument, busy
-timeout: 10s';
-
-grant execute on function referral_private.create_organisation to service_role;
-
--- The Stripe account decides which payments can confirm the organisation's redemptions, so it is fixed once there are
--- any. Both accounts are settled anew: the organisation's redemptions join one and leave the other.
-create function referral_private.change_stripe_account(p_org_id uuid, p_stripe_account_id text)
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_old text := referral_private.stripe_account_of(p_org_id);
-  v_new text := coalesce(p_stripe_account_id, '');
-begin
-  perform referral_private.lock_stripe_account(least(v_old collate "C", v_new));
-  perform referral_private.lock_stripe_account(greatest(v_old collate "C", v_new));
-  if v_old = v_new then
-    return;
-  end if;
-  if referral_private.stripe_account_of(p_org_id) <> v_old then
-    perform referral_private.raise_error('busy');
-  end if;
-
-  if v_old <> '' and exists (select from referral_private.payments as p where p.stripe_account = v_old)
-    or exists (select from referral.redemptions as r where r.org_id = p_org_id and r.confirmed_at is not null)
-    or exists (select from referral_private.postings as p where p.org_id = p_org_id)
-    or exists (select from referral_private.recorded_facts as f where f.org_id = p_org_id)
-    or exists (
-      select from referral.codes as c
-      join referral_private.payer_evidence as e on e.named = c.code_key
-      where c.org_id = p_org_id and e.stripe_account in (v_old, v_new)
-    )
-    or exists (
-      select from referral.codes as c
-      join referral_private.promotion_code_statements as p on c.code_key in (p.code_key, p.previous_key)
-      where c.org_id = p_org_id and p.stripe_account in (v_old, v_new)
-    )
-  then
-    perform referral_private.raise_error('stripe_account_fixed');
-  end if;
-  update referral.organisations as o
-  set stripe_account_id = p_stripe_account_id, stripe_account_since = clock_timestamp()
-  where o.id = p_org_id;
-  perform referral_private.settle_organisation(p_org_id, array[v_old, v_new]);
-end
-$$;
-
--- An organisation with these changes, not stored. Raises `invalid_argument` for a value that its column cannot have.
-create function referral_private.changed_organisation(p_organisation referral.organisations, p_changes jsonb)
-returns referral.organisations
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-set intervalstyle = 'postgres'
-as $$
-begin
-  return jsonb_populate_record(p_organisation, p_changes);
-exception
-  when data_exception then
-    perform referral_private.raise_error('invalid_argument', 'changes: ' || sqlerrm);
-end
-$$;
-
--- Refuses a time zone that is not one of the database's names, with `invalid_argument`.
-create function referral_private.require_time_zone(p_name text)
-returns void
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if not exists (select from pg_timezone_names as z where z.name = p_name) then
-    perform referral_private.raise_error('invalid_argument', 'time_zone: a name such as Europe/Berlin');
-  end if;
-end
-$$;
-
--- Only the operator sets the Stripe account, which decides whose events the organisation receives, the link host, which
--- decides which apps open its links, and the rows of batches, by which one organisation can fill the database of all.
-create function referral_private.update_organisation(p_org_id uuid, p_changes jsonb)
-returns referral.organisations
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-declare
-  v_of_operator constant text[] := '{stripe_account_id,link_origin,batch_rows_per_day}';
-  v_settings constant text[] := array[
-    'name', 'active', 'web_destination', 'ios_destination', 'android_destination', 'android_package', 'ios_app_ids',
-    'android_fingerprints', 'code_length', 'codes_per_member', 'max_uses_cap', 'rotation_grace', 'rotations_per_day',
-    'redemptions_per_user', 'redemptions_per_address', 'click_window', 'clicks_per_visitor', 'clicks_per_code',
-    'time_zone', 'refuse_look_alikes'
-  ];
-  v_old referral.organisations;
-  v_new referral.organisations;
-begin
-  perform referral_private.require_role(p_org_id, 'admin');
-  perform referral_private.require_changes(p_changes, v_settings || v_of_operator);
-  if p_changes ?| v_of_operator and not referral_private.is_operator() then
-    perform referral_private.raise_error(
-      'not_allowed', array_to_string(v_of_operator, ', ') || ' are set by the operator, with the secret key'
-    );
-  end if;
-  if p_changes ? 'time_zone' then
-    perform referral_private.require_time_zone(p_changes ->> 'time_zone');
-  end if;
-  if p_changes ? 'stripe_account_id' then
-    perform referral_private.change_stripe_account(p_org_id, p_changes ->> 'stripe_account_id');
-  elsif p_changes ? 'active' then
-    -- So that no redemption under way commits after this call has returned.
-    perform referral_private.lock_stripe_account_of(p_org_id);
-  end if;
-
-  select * into strict v_old from referral.organisations as o where o.id = p_org_id for no key update;
-  -- The caller may have lost the role while this waited.
-  perform referral_private.require_role(p_org_id, 'admin');
-  v_new := referral_private.changed_organisation(v_old, p_changes);
-  update referral.organisations as o
-  set name = v_new.name, active = v_new.active, link_origin = v_new.link_origin,
-    web_destination = v_new.web_destination, ios_destination = v_new.ios_destination,
-    android_destination = v_new.android_destination, android_package = v_new.android_package,
-    ios_app_ids = v_new.ios_app_ids, android_fingerprints = v_new.android_fingerprints,
-    code_length = v_new.code_length, codes_per_member = v_new.codes_per_member,
-    batch_rows_per_day = v_new.batch_rows_per_day,
-    max_uses_cap = v_new.max_uses_cap, rotation_grace = v_new.rotation_grace,
-    rotations_per_day = v_new.rotations_per_day,
-    redemptions_per_user = v_new.redemptions_per_user, redemptions_per_address = v_new.redemptions_per_address,
-    click_window = v_new.click_window, clicks_per_visitor = v_new.clicks_per_visitor,
-    clicks_per_code = v_new.clicks_per_code, time_zone = v_new.time_zone,
-    refuse_look_alikes = v_new.refuse_look_alikes, updated_at = clock_timestamp()
-  where o.id = p_org_id
-  returning * into v_new;
-  if v_new.active <> v_old.active then
-    perform referral_private.settle_program(referral_private.stripe_account_of(p_org_id), p.id, v_new.updated_at)
-    from referral.programs as p
-    where p.org_id = p_org_id;
-  end if;
-  return v_new;
-end
-$$;
-
-comment on function referral_private.update_organisation is
-  'public: Changes settings of an organisation: name, active, web_destination, ios_destination, android_destination
-(https; web_destination also http://localhost and http://127.0.0.1, for the local stack), android_package, ios_app_ids
-(TEAMID.bundle.id), android_fingerprints (SHA-256, AB:CD:…), code_length, codes_per_member
-(codes in their grace included), max_uses_cap, rotation_grace, rotations_per_day (codes that a member
-may replace themself within 24 hours); redemptions_per_user, redemptions_per_address (per hour); click_window
-(an interval of up to 90 days in which a click proves a redemption), clicks_per_visitor, clicks_per_code (kept of a
-code and day in UTC); time_zone (a name such as Europe/Berlin; a code that expires on a date ends with that day there);
-refuse_look_alikes (true: staff cannot choose a code that looks like one of another organisation on the shared link
-host); and, operator only, stripe_account_id, batch_rows_per_day (of codes that staff generate, import or try to, in 24
-hours) and link_origin (https, lower case, of one organisation only).
-
-group: Set up organisations and programs
-org_id: the organisation
-changes: an object with these keys; unknown keys are refused
-callers: admins and the operator
-errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, stripe_account_taken,
-  link_origin_taken, stripe_account_fixed, invalid_argument, busy
-timeout: 10s';
-
-grant execute on function referral_private.update_organisation to authenticated, service_role;
-
--- Whom and what a decision is about, and that nobody decides who is interested. The Stripe account lock is held.
-
--- The payers that a rejected referral had when it was rejected, by what they are called now.
-create function referral_private.payers_written_down(
-  p_stripe_account text,
-  p_livemode boolean,
-  p_decision referral.decisions
-)
-returns text[]
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return referral_private.payers_of_carriers(p_stripe_account, p_livemode, array(
-    select w.payer_id from referral_private.decision_payers as w
-    where w.org_id = p_decision.org_id and w.decision_id = p_decision.id
-      and w.stripe_account = p_stripe_account and w.livemode = p_livemode
-  ));
-end
-$$;
-
--- The payers that a rejected referral has now, in one mode: those written down, and all payers of its people. Payers
--- and people may have become known since it was rejected.
-create function referral_private.payers_rejected(
-  p_stripe_account text,
-  p_livemode boolean,
-  p_decision referral.decisions
-)
-returns setof referral_private.payer
-language plpgsql
-stable
-rows 10
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_written text[] := referral_private.payers_written_down(p_stripe_account, p_livemode, p_decision);
-  v_payers referral_private.payer[] := (referral_private.payers_together(
-    p_stripe_account, p_livemode, v_written || referral_private.payers_of_users(
-      p_stripe_account, p_livemode, array_remove(array[p_decision.person_id], null)
-    )
-  )).payers;
-begin
-  return query
-  select p.*
-  from unnest(v_payers) as p
-  where p.payer_id = any (v_written) or p.person = p_decision.person_id or p.person in (
-    select w.person from unnest(v_payers) as w where w.payer_id = any (v_written)
-  );
-end
-$$;
-
--- The people whom a decision is about: the member, or everybody whose referral is rejected or confirmed.
-create function referral_private.people_of_decision(p_stripe_account text, p_decision referral.decisions)
-returns uuid[]
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return array_remove(array[p_decision.member_id, p_decision.person_id], null) || array(
-    select p.person
-    from unnest('{true,false}'::boolean[]) as livemode
-    cross join lateral referral_private.payers_rejected(p_stripe_account, livemode, p_decision) as p
-    where p_decision.kind = 'reject' and p.person is not null
-  );
-end
-$$;
-
--- The codes whose sales a decision is about.
-create function referral_private.codes_of_decision(p_stripe_account text, p_decision referral.decisions)
-returns uuid[]
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_people uuid[] := referral_private.people_of_decision(p_stripe_account, p_decision);
-begin
-  if p_decision.chain_id is not null then
-    return referral_private.codes_of_chain(p_decision.org_id, p_decision.chain_id);
-  elsif p_decision.member_id is not null then
-    return array(
-      select c.id from referral.codes as c
-      where c.org_id = p_decision.org_id and c.referrer_id = p_decision.member_id
-      union
-      select c.id from referral.codes as c
-      where c.org_id = p_decision.org_id and c.beneficiary_id = p_decision.member_id
-    );
-  end if;
-  return array(
-    select r.code_id from referral.redemptions as r
-    where r.org_id = p_decision.org_id and r.program_id = p_decision.program_id and r.referee_id = any (v_people)
-    union
-    select unnest(referral_private.codes_carried(p_stripe_account, livemode, p_decision.program_id, array(
-      select p.payer_id from referral_private.payers_rejected(p_stripe_account, livemode, p_decision) as p
-    )))
-    from unnest('{true,false}'::boolean[]) as livemode
-    where p_decision.kind = 'reject'
-  );
-end
-$$;
-
--- Nobody decides on a code that is theirs, benefits them, or was made by them. Raises `not_allowed`.
-create function referral_private.require_no_interest_in(p_code_ids uuid[])
-returns void
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if auth.uid() is not null and exists (
-    select from referral.codes as c
-    where c.id = any (p_code_ids) and auth.uid() in (c.referrer_id, c.beneficiary_id, c.created_by)
-  ) then
-    perform referral_private.raise_error(
-      'not_allowed',
-      'you decide on a code that is yours, benefits you or was made by you: ask somebody else, or the operator'
-    );
-  end if;
-end
-$$;
-
--- Nobody decides on themself, either. Raises `not_allowed`.
-create function referral_private.require_no_interest(p_stripe_account text, p_decision referral.decisions)
-returns void
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if auth.uid() = any (referral_private.people_of_decision(p_stripe_account, p_decision)) then
-    perform referral_private.raise_error(
-      'not_allowed', 'you decide on yourself: ask somebody else, or the operator'
-    );
-  end if;
-  perform referral_private.require_no_interest_in(
-    referral_private.codes_of_decision(p_stripe_account, p_decision)
-  );
-end
-$$;
-
--- The payers whose sales a decision is about, in one mode.
-create function referral_private.payers_of_decision(
-  p_stripe_account text,
-  p_livemode boolean,
-  p_decision referral.decisions
-)
-returns text[]
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if p_decision.kind = 'forfeit' then
-    return referral_private.payers_of_codes(
-      p_stripe_account, p_livemode, p_decision.org_id,
-      referral_private.codes_of_decision(p_stripe_account, p_decision)
-    );
-  end if;
-  return referral_private.payers_of_users(
-    p_stripe_account, p_livemode, array_remove(array[p_decision.person_id], null)
-  ) || referral_private.payers_written_down(p_stripe_account, p_livemode, p_decision);
-end
-$$;
-
--- What follows from a decision: redemptions and the ledger are brought to what then stands, and nobody gains by what
--- they decided. Blocking states decisions of its own. The Stripe account lock is held.
-
--- What a user is owed in an organisation in one currency and mode, whether it is on hold, available or paid out.
-create type referral_private.owed_amount as (livemode boolean, currency text, amount numeric);
-
--- Everything that a user is owed in an organisation.
-create function referral_private.amounts_owed(p_org_id uuid, p_user_id uuid)
-returns setof referral_private.owed_amount
-language plpgsql
-stable
-rows 2
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return query
-  select a.livemode, a.currency, sum(a.balance)
-  from referral_private.ledger_accounts as a
-  where a.org_id = p_org_id and a.earner_id = p_user_id
-  group by a.livemode, a.currency;
-end
-$$;
-
--- Whether a decision waits to be settled, and somebody may earn by it: payers whom it is about are theirs, or carry
--- codes of theirs. What a block ends begins now, and stays the winner's.
-create function referral_private.may_earn_later(p_stripe_account text, p_decision referral.decisions, p_user_id uuid)
-returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return exists (
-    select
-    from unnest('{true,false}'::boolean[]) as mode
-    cross join lateral referral_private.payers_of_decision(p_stripe_account, mode, p_decision) as payer_ids
-    where p_user_id is not null and not p_decision.by_block and exists (
-      select from referral_private.to_settle as q
-      where q.stripe_account = p_stripe_account and q.livemode = mode and q.payer_id = any (payer_ids)
-    ) and payer_ids && (
-      referral_private.payers_of_users(p_stripe_account, mode, array[p_user_id])
-      || referral_private.payers_of_codes(p_stripe_account, mode, p_decision.org_id, array(
-        select c.id from referral.codes as c
-        where c.org_id = p_decision.org_id and p_user_id in (c.referrer_id, c.beneficiary_id)
-      ))
-    )
-  );
-end
-$$;
-
--- Brings the redemption and all sales that a decision is about to what the decisions say now. One pass per mode: a
--- forfeit of a referrer with many payers holds the Stripe account lock for all of them. Raises `not_allowed` where the
--- caller, other than the operator, is owed more by it.
-create function referral_private.settle_decision(p_stripe_account text, p_decision referral.decisions)
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_before referral_private.owed_amount[] := array(
-    select o from referral_private.amounts_owed(p_decision.org_id, auth.uid()) as o
-  );
-begin
-  perform referral_private.project_decision(p_decision.org_id, p_decision.program_id, p_decision.person_id);
-  perform referral_private.settle(
-    p_stripe_account, livemode, referral_private.payers_of_decision(p_stripe_account, livemode, p_decision), '{}',
-    'decision ' || p_decision.id
-  )
-  from unnest('{true,false}'::boolean[]) as livemode;
-  if exists (
-    select from referral_private.amounts_owed(p_decision.org_id, auth.uid()) as o
-    left join unnest(v_before) as b on b.livemode = o.livemode and b.currency = o.currency
-    where o.amount > coalesce(b.amount, 0)
-  ) or referral_private.may_earn_later(p_stripe_account, p_decision, auth.uid()) then
-    perform referral_private.raise_error(
-      'not_allowed', 'you would earn more by what you decide: ask somebody else, or the operator'
-    );
-  end if;
-end
-$$;
-
--- States a forfeit of a member or a chain from this second on, because they are blocked, unless one is open.
-create function referral_private.forfeit_by_block(
-  p_stripe_account text,
-  p_org_id uuid,
-  p_member_id uuid,
-  p_chain_id uuid,
-  p_reason text
-)
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_decision referral.decisions;
-begin
-  if exists (
-    select from referral.decisions as d
-    where d.org_id = p_org_id and (d.member_id = p_member_id or d.chain_id = p_chain_id) and d.by_block
-      and d.until is null and d.withdrawn_at is null
-  ) then
-    return;
-  end if;
-  insert into referral.decisions (org_id, kind, member_id, chain_id, since, by_block, reason, decided_by)
-  values (
-    p_org_id, 'forfeit', p_member_id, p_chain_id, date_trunc('second', clock_timestamp()), true, p_reason, auth.uid()
-  )
-  returning * into v_decision;
-  perform referral_private.settle_decision(p_stripe_account, v_decision);
-end
-$$;
-
--- Ends the open forfeits that blocking a member stated. Each lasts a second at least. Raises `not_allowed` where the
--- caller has an interest in it.
-create function referral_private.end_forfeits_by_block(p_stripe_account text, p_org_id uuid, p_member_id uuid)
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_decision referral.decisions;
-begin
-  for v_decision in
-    update referral.decisions as d
-    set until = greatest(date_trunc('second', clock_timestamp()), d.since + interval '1 second')
-    where d.org_id = p_org_id and d.member_id = p_member_id and d.by_block and d.until is null
-      and d.withdrawn_at is null
-    returning d.*
-  loop
-    perform referral_private.require_no_interest(p_stripe_account, v_decision);
-    perform referral_private.settle_decision(p_stripe_account, v_decision);
-  end loop;
-end
-$$;
-
--- Commands on members: who is let in, with which role, and under which name.
-
--- Lets the name of a role pass. Raises `invalid_argument`.
-create function referral_private.require_role_name(p_role text)
-returns void
-language plpgsql
-immutable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if p_role is null or p_role <> all (enum_range(null::referral.member_role)::text[]) then
-    perform referral_private.raise_error('invalid_argument', 'role: member, coordinator or admin');
-  end if;
-end
-$$;
-
--- Coordinators add members, admins add anyone. Raises `not_allowed`.
-create function referral_private.require_may_add(p_org_id uuid, p_role text)
-returns void
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform referral_private.require_role(
-    p_org_id, (case when p_role = 'member' then 'coordinator' else 'admin' end)::referral.member_role
-  );
-end
-$$;
-
--- An existing role is never changed here. A member who enrolled by themself counts as invited from then on.
-create function referral_private.add_member(p_org_id uuid, p_user_id uuid, p_role text default 'member')
-returns referral.members
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-declare
-  v_member referral.members;
-begin
-  perform referral_private.require_role(p_org_id, 'coordinator');
-  if p_user_id is null then
-    perform referral_private.raise_error('invalid_argument', 'user_id: required');
-  end if;
-  perform referral_private.require_role_name(p_role);
-  perform referral_private.require_may_add(p_org_id, p_role);
-
-  perform referral_private.recognise_user(p_user_id);
-  insert into referral.members (org_id, user_id, role, admitted_by)
-  values (p_org_id, p_user_id, p_role::referral.member_role, auth.uid())
-  on conflict on constraint members_pkey do update
-  set admitted_by = auth.uid()
-  where members.admitted_by = members.user_id;
-  -- The insert waits for others who change the same member.
-  perform referral_private.require_may_add(p_org_id, p_role);
-
-  select * into strict v_member from referral.members as m where m.org_id = p_org_id and m.user_id = p_user_id;
-  if v_member.role::text <> p_role then
-    perform referral_private.raise_error('member_exists', v_member.role::text);
-  end if;
-  if v_member.deactivated_at is not null then
-    perform referral_private.raise_error('member_deactivated');
-  end if;
-  return v_member;
-end
-$$;
-
-comment on function referral_private.add_member is
-  'public: Adds a person with a role. Adding the same again changes nothing; an existing role is never changed.
-
-group: Manage members
-org_id: the organisation
-user_id: the person
-role: member, coordinator or admin
-callers: coordinators for members; admins and the operator for anyone
-errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, organisation_not_found,
-  member_exists, invalid_argument, busy
-timeout: 10s';
-
-grant execute on function referral_private.add_member to authenticated, service_role;
-
--- Coordinators manage members, admins manage everyone. Raises what `require_role` does.
-create function referral_private.require_role_over(p_org_id uuid, p_user_ids uuid[])
-returns void
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform referral_private.require_role(p_org_id, (case
-    when exists (
-      select from referral.members as m
-      where m.org_id = p_org_id and m.user_id = any (p_user_ids) and m.role <> 'member'
-    ) then 'admin'
-    else 'coordinator'
-  end)::referral.member_role);
-end
-$$;
-
--- Locks the organisation, whose number of admins must not change, then the member. The
--- caller's role is that after the locks. Raises `not_allowed`, `member_not_found`.
-create function referral_private.lock_member_to_manage(p_org_id uuid, p_user_id uuid)
-returns referral.members
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_member referral.members;
-begin
-  perform referral_private.require_role(p_org_id, 'coordinator');
-  perform from referral.organisations as o where o.id = p_org_id for no key update;
-  select * into v_member
-  from referral.members as m
-  where m.org_id = p_org_id and m.user_id = p_user_id
-  for no key update;
-  if not found then
-    perform referral_private.raise_error('member_not_found');
-  end if;
-  perform referral_private.require_role_over(p_org_id, array[p_user_id]);
-  return v_member;
-end
-$$;
-
--- Refuses to take the last admin from an organisation, with `last_admin`. The organisation's row is locked.
-create function referral_private.require_other_admin(p_member referral.members)
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if p_member.role = 'admin' and p_member.deactivated_at is null and not exists (
-    select from referral.members as m
-    where m.org_id = p_member.org_id and m.user_id <> p_member.user_id and m.role = 'admin' and m.deactivated_at is null
-  ) then
-    perform referral_private.raise_error('last_admin');
-  end if;
-end
-$$;
-
-create function referral_private.set_member_role(p_org_id uuid, p_user_id uuid, p_role text)
-returns referral.members
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-declare
-  v_member referral.members;
-begin
-  perform referral_private.require_role(p_org_id, 'admin');
-  perform referral_private.require_role_name(p_role);
-  v_member := referral_private.lock_member_to_manage(p_org_id, p_user_id);
-  perform referral_private.require_role(p_org_id, 'admin');
-  if p_role <> 'admin' then
-    perform referral_private.require_other_admin(v_member);
-  end if;
-  update referral.members as m
-  set role = p_role::referral.member_role, reason = null
-  where m.org_id = p_org_id and m.user_id = p_user_id
-  returning * into v_member;
-  return v_member;
-end
-$$;
-
-comment on function referral_private.set_member_role is
-  'public: Changes a member''s role.
-
-group: Manage members
-org_id: the organisation
-user_id: the member
-role: member, coordinator or admin
-callers: admins and the operator
-errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
-  last_admin, invalid_argument, busy
-timeout: 10s';
-
-grant execute on function referral_private.set_member_role to authenticated, service_role;
-
--- Refuses more than 50 changes of a public name in 24 hours, with `rate_limited`: each stays on record. The member row
--- is locked, and this change is among them.
-create function referral_private.require_name_allowance(p_member referral.members)
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if (
-    select count(*) from referral_private.changes as c
-    where c.org_id = p_member.org_id and c.subject_id = p_member.user_id
-      and c.before ?| '{display_name,public_name}'::text[]
-      and c.changed_at > clock_timestamp() - interval '24 hours'
-  ) > 50 then
-    perform referral_private.raise_error('rate_limited', '50 changes of a public name in 24 hours');
-  end if;
-end
-$$;
-
--- Members set their own names; nobody does it for them.
-create function referral_private.set_my_name(p_org_id uuid, p_display_name text, p_public_name boolean default false)
-returns referral.members
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-declare
-  v_user_id uuid := referral_private.require_person();
-  v_member referral.members;
-begin
-  perform referral_private.require_role(p_org_id, 'member');
-  update referral.members as m
-  set display_name = p_display_name, public_name = coalesce(p_public_name, false)
-  where m.org_id = p_org_id and m.user_id = v_user_id
-  returning * into v_member;
-  -- The update waits for staff who deactivate the member.
-  perform referral_private.require_role(p_org_id, 'member');
-  perform referral_private.require_name_allowance(v_member);
-  return v_member;
-end
-$$;
-
-comment on function referral_private.set_my_name is
-  'public: Sets how the caller is called in an organisation, and whether people who open the caller''s link read it.
-Names that they read are on record (list_changes), and can be changed 50 times in 24 hours.
-
-group: Manage members
-org_id: the organisation
-display_name: one line of 1 to 80 characters, or null
-public_name: true: the link shows the name
-callers: members, for themselves
-errors: not_signed_in, anonymous_user, not_a_member, not_allowed, invalid_argument, rate_limited, busy
-timeout: 10s';
-
-grant execute on function referral_private.set_my_name to authenticated;
-
--- A member loses their rights, and gets them back.
-
--- Locks a member as `lock_member_to_manage` does, and the Stripe account before, which is returned: where the member is
--- blocked or unblocked (`p_settles`), for this alone; where codes end (`p_ends_codes`) it is shared, as purchases that
--- carry them may be under way.
-create function referral_private.lock_member_to_block(
-  p_org_id uuid,
-  p_user_id uuid,
-  p_settles boolean,
-  p_ends_codes boolean
-)
-returns text
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_stripe_account text;
-begin
-  perform referral_private.require_role(p_org_id, 'coordinator');
-  if p_settles and p_user_id = auth.uid() then
-    perform referral_private.raise_error(
-      'not_allowed', 'you decide on yourself: ask somebody else, or the operator'
-    );
-  end if;
-  if p_settles then
-    v_stripe_account := referral_private.lock_stripe_account_of(p_org_id);
-  elsif p_ends_codes then
-    perform referral_private.share_stripe_account_of(p_org_id);
-  end if;
-  perform referral_private.lock_member_to_manage(p_org_id, p_user_id);
-  return v_stripe_account;
-end
-$$;
-
-create function referral_private.deactivate_member(
-  p_org_id uuid,
-  p_user_id uuid,
-  p_reason text default null,
-  p_block boolean default false
-)
-returns referral.members
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-declare
-  v_stripe_account text := referral_private.lock_member_to_block(p_org_id, p_user_id, p_block, true);
-  v_member referral.members;
-begin
-  select * into strict v_member from referral.members as m where m.org_id = p_org_id and m.user_id = p_user_id;
-  perform referral_private.require_other_admin(v_member);
-  update referral.members as m
-  set deactivated_at = coalesce(m.deactivated_at, clock_timestamp()), reason = p_reason,
-    blocked_at = case when p_block then coalesce(m.blocked_at, clock_timestamp()) else m.blocked_at end
-  where m.org_id = p_org_id and m.user_id = p_user_id
-  returning * into v_member;
-  perform referral_private.end_codes_of(p_org_id, p_user_id, '{active,suspended}', p_reason);
-  if p_block then
-    perform referral_private.forfeit_by_block(v_stripe_account, p_org_id, p_user_id, null, p_reason);
-  end if;
-  return v_member;
-end
-$$;
-
-comment on function referral_private.deactivate_member is
-  'public: Takes a member''s rights and ends their codes. What was redeemed before still earns for them, unless block is
-true.
-
-group: Manage members
-org_id: the organisation
-user_id: the member
-reason: one line of up to 500 characters, kept in the audit
-block: true: the member gets no code again, and what is paid from now on earns nothing for them, and by their codes
-  nothing for others; nobody blocks themself
-callers: coordinators for members; admins and the operator for anyone but the last admin; with block nobody who
-  earns more by it, now or once what waits is settled
-errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
-  last_admin, invalid_argument, busy
-timeout: 60s';
-
-grant execute on function referral_private.deactivate_member to authenticated, service_role;
-
-create function referral_private.reactivate_member(
-  p_org_id uuid,
-  p_user_id uuid,
-  p_unblock boolean default false,
-  p_reason text default null
-)
-returns referral.members
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-declare
-  v_stripe_account text := referral_private.lock_member_to_block(
-    p_org_id, p_user_id, p_unblock, false
-  );
-  v_member referral.members;
-begin
-  if p_unblock then
-    perform referral_private.require_role(p_org_id, 'admin');
-  end if;
-  update referral.members as m
-  set deactivated_at = null, blocked_at = case when not p_unblock then m.blocked_at end, reason = p_reason
-  where m.org_id = p_org_id and m.user_id = p_user_id
-  returning * into v_member;
-  if p_unblock then
-    perform referral_private.end_forfeits_by_block(v_stripe_account, p_org_id, p_user_id);
-  end if;
-  return v_member;
-end
-$$;
-
-comment on function referral_private.reactivate_member is
-  'public: Gives a deactivated member their role back; ended codes stay ended.
-
-group: Manage members
-org_id: the organisation
-user_id: the member
-unblock: true, for admins: the member may have codes again, and what is paid from now on earns again; nobody unblocks
-  themself, a member with a code that benefits them or was made by them, or where they earn more by it, now or once
-  what waits is settled
-reason: one line of up to 500 characters, kept in the audit
-callers: coordinators for members; admins and the operator for anyone
-errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
-  invalid_argument, busy
-timeout: 60s';
-
-grant execute on function referral_private.reactivate_member to authenticated, service_role;
-
--- Commands on programs.
-
-create function referral_private.create_program(p_org_id uuid, p_key text, p_name text, p_terms jsonb default '{}')
-returns referral.programs
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-declare
-  v_program referral.programs;
-begin
-  perform referral_private.require_role(p_org_id, 'admin');
-  -- The organisation's row decides who comes first, and so which program is the default. The caller may have lost the
-  -- role while this waited.
-  perform from referral.organisations as o where o.id = p_org_id for no key update;
-  perform referral_private.require_role(p_org_id, 'admin');
-
-  insert into referral.programs (org_id, key, name, is_default)
-  values (p_org_id, p_key, p_name, not exists (select from referral.programs as p where p.org_id = p_org_id))
-  returning * into v_program;
-
-  insert into referral.program_terms (org_id, program_id, version, terms)
-  values (p_org_id, v_program.id, 1, referral_private.complete_terms(p_terms));
-  return v_program;
-end
-$$;
-
-comment on function referral_private.create_program is
-  'public: Creates a program with version 1 of its terms. The organisation''s first program is its default.
-
-group: Set up organisations and programs
-org_id: the organisation
-key: a lower-case label, unique in the organisation
-name: one line of 1 to 120 characters
-terms: see docs/terms.md; unknown keys are refused
-callers: admins and the operator
-errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_exists,
-  invalid_argument, invalid_terms, busy
-timeout: 10s';
-
-grant execute on function referral_private.create_program to authenticated, service_role;
-
--- Refuses more than 50 versions of a program's terms in 24 hours, with `rate_limited`: each is kept for ever, and is
--- settled under the Stripe account lock, for which others wait.
-create function referral_private.require_terms_allowance(p_program referral.programs)
-returns void
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if (
-    select count(*) from referral.program_terms as t
-    where t.org_id = p_program.org_id and t.program_id = p_program.id
-      and t.valid_from > clock_timestamp() - interval '24 hours'
-  ) >= 50 then
-    perform referral_private.raise_error('rate_limited', '50 versions of terms in 24 hours');
-  end if;
-end
-$$;
-
--- Puts changed terms in force from a time on, as the next version; changes that change nothing make none. The Stripe
--- account and the organisation's row are locked.
-create function referral_private.replace_terms(p_program referral.programs, p_changes jsonb, p_from timestamptz)
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_old referral.program_terms := referral_private.terms_in_force(p_program.org_id, p_program.id);
-  v_terms jsonb := referral_private.changed_terms(v_old.terms, p_changes);
-begin
-  if v_terms = v_old.terms then
-    return;
-  end if;
-  perform referral_private.require_terms_allowance(p_program);
-  update referral.program_terms as t
-  set valid_to = p_from
-  where t.org_id = p_program.org_id and t.program_id = p_program.id and t.version = v_old.version;
-  insert into referral.program_terms (org_id, program_id, version, terms, valid_from)
-  values (p_program.org_id, p_program.id, v_old.version + 1, v_terms, p_from);
-end
-$$;
-
--- The Stripe account lock keeps redemptions from reading terms that are being replaced.
-create function referral_private.update_program(p_program_id uuid, p_changes jsonb)
-returns referral.programs
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-declare
-  v_program referral.programs;
-  v_active boolean;
-  v_now timestamptz;
-begin
-  select * into v_program from referral.programs as p where p.id = p_program_id;
-  if v_program.id is null or not (
-    referral_private.is_operator() or v_program.id in (select referral_private.readable_programs())
-  ) then
-    perform referral_private.raise_error('program_not_found');
-  end if;
-  perform referral_private.require_role(v_program.org_id, 'admin');
-  perform referral_private.require_changes(p_changes, '{name,active,is_default,terms}');
-  if p_changes -> 'is_default' <> 'true' then
-    perform referral_private.raise_error('invalid_argument', 'is_default: true only');
-  end if;
-  v_active := p_changes ->> 'active';
-  if p_changes ? 'terms' then
-    -- Checked before the lock, for which all purchases wait.
-    perform referral_private.require_terms(p_changes -> 'terms', true);
-    perform referral_private.require_terms_allowance(v_program);
-  end if;
-
-  perform referral_private.lock_stripe_account_of(v_program.org_id);
-  perform from referral.organisations as o where o.id = v_program.org_id for no key update;
-  -- The caller may have lost the role while this waited.
-  perform referral_private.require_role(v_program.org_id, 'admin');
-  select * into strict v_program from referral.programs as p where p.id = p_program_id;
-  v_now := clock_timestamp();
-  if p_changes ? 'terms' then
-    perform referral_private.replace_terms(v_program, p_changes -> 'terms', v_now);
-  end if;
-  if p_changes ? 'is_default' then
-    update referral.programs as p set is_default = false where p.org_id = v_program.org_id and p.is_default;
-  end if;
-  update referral.programs as p
-  set name = case when p_changes ? 'name' then p_changes ->> 'name' else p.name end,
-    active = case when p_changes ? 'active' then v_active else p.active end,
-    is_default = p.is_default or p_changes ? 'is_default'
-  where p.id = p_program_id
-  returning * into v_program;
-  if p_changes ?| '{terms,active}'::text[] then
-    perform referral_private.settle_program(
-      referral_private.stripe_account_of(v_program.org_id), p_program_id, v_now
-    );
-  end if;
-  return v_program;
-exception
-  when invalid_text_representation then
-    perform referral_private.raise_error('invalid_argument', 'active: true or false');
-end
-$$;
-
-comment on function referral_private.update_program is
-  'public: Changes a program: name, active, is_default (true only) and terms. Of the terms, keys that are not given
-stay, and a key that is null gets its default. Changed terms become a new version: what was redeemed keeps the terms it
-was made under, and a code that a payment carries counts under the terms of that time. A program gets at most 50
-versions in 24 hours.
-
-group: Set up organisations and programs
-program_id: the program
-changes: an object with these keys; unknown keys are refused
-callers: admins and the operator
-errors: not_allowed, program_not_found, invalid_argument, invalid_terms, rate_limited, busy
-timeout: 10s';
-
-grant execute on function referral_private.update_program to authenticated, service_role;
-
--- Who may have a new code, in which program, and with which text. A command that changes a referrer's codes
--- locks the member row first, so that concurrent changes queue up instead of failing on the unique index.
-
--- Prepares a referrer for a new code: locks the member and stores the end of codes past their time. Raises
--- `member_deactivated`, `member_blocked`, `code_suspended`.
-create function referral_private.ready_for_code(p_org_id uuid, p_referrer_id uuid)
-returns referral.members
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_member referral.members := referral_private.lock_member(p_org_id, p_referrer_id);
-begin
-  if v_member.deactivated_at is not null then
-    perform referral_private.raise_error('member_deactivated');
-  end if;
-  if v_member.blocked_at is not null then
-    perform referral_private.raise_error('member_blocked');
-  end if;
-  perform referral_private.expire_codes_of(p_org_id, p_referrer_id);
-  if exists (
-    select from referral_private.codes_in_use(p_org_id, p_referrer_id) as c where c.status = 'suspended'
-  ) then
-    perform referral_private.raise_error('code_suspended');
-  end if;
-  return v_member;
-end
-$$;
-
--- Lets somebody enrol by themself in the given program, or else in the organisation's default. Raises `not_invited`,
--- which does not tell whether there is such an organisation or program, is switched off, or takes invited members only.
-create function referral_private.require_open_program(p_org_id uuid, p_program_id uuid)
-returns void
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_program referral.programs := referral_private.named_program(p_org_id, p_program_id);
-begin
-  perform referral_private.require_open_enrolment(
-    p_org_id, case when referral_private.is_switched_on(v_program) then v_program.id end
-  );
-end
-$$;
-
--- The program of a referrer's code: the given one, or else the organisation's default. A member who enrolled by
--- themself is refused where enrolment is not open, and does not learn whether there is such a program. Raises
--- `program_not_found`, `program_inactive`, `not_invited`.
-create function referral_private.program_for_member(p_member referral.members, p_program_id uuid)
-returns uuid
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if p_member.admitted_by = p_member.user_id then
-    perform referral_private.require_open_enrolment(
-      p_member.org_id, (referral_private.named_program(p_member.org_id, p_program_id)).id
-    );
-  end if;
-  return (referral_private.program_for_code(p_member.org_id, p_program_id)).id;
-end
-$$;
-
--- Refuses one more code than the organisation allows a member, counting what can still be redeemed or is suspended:
--- their own, those in their grace included, and the campaign codes they made. The member row is locked. Raises
--- `too_many_codes`.
-create function referral_private.require_code_allowance(p_org_id uuid, p_user_id uuid)
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if (
-    select count(*)
-    from (
-      select c.expires_at from referral.codes as c
-      where c.org_id = p_org_id and c.referrer_id = p_user_id and c.status in ('active', 'suspended')
-      union all
-      select c.expires_at from referral.codes as c
-      where c.org_id = p_org_id and c.referrer_id = p_user_id and c.redeemable_until > clock_timestamp()
-      union all
-      select c.expires_at from referral.codes as c
-      where c.org_id = p_org_id and c.created_by = p_user_id and c.referrer_id is null and c.batch_id is null
-        and c.status in ('active', 'suspended')
-    ) as c
-    where c.expires_at is null or c.expires_at > clock_timestamp()
-  ) >= (select o.codes_per_member from referral.organisations as o where o.id = p_org_id) then
-    perform referral_private.raise_error('too_many_codes');
-  end if;
-end
-$$;
-
--- Refuses a member who acts for themself a new code, if within 24 hours more of their codes were rotated or invalidated
--- than the organisation allows: to end a code and create another is a rotation, too. Staff who act for a member are not
--- bound. The member row is locked. Raises `rate_limited`.
-create function referral_private.require_rotation_allowance(p_org_id uuid, p_referrer_id uuid)
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_limit int;
-begin
-  if coalesce(p_referrer_id <> auth.uid(), true) then
-    return;
-  end if;
-  select o.rotations_per_day into strict v_limit from referral.organisations as o where o.id = p_org_id;
-  if (
-    select count(*) from referral.codes as c
-    where c.org_id = p_org_id and c.referrer_id = p_referrer_id and c.status in ('rotated', 'invalidated')
-      and c.ended_at > clock_timestamp() - interval '24 hours'
-  ) > v_limit then
-    perform referral_private.raise_error('rate_limited', format('rotations_per_day: %s within 24 hours', v_limit));
-  end if;
-end
-$$;
-
--- How long a drawn code is: the organisation's length, and 12 characters at least where enrolment is by invitation or
--- the code is limited, so that such a code is not found by trying.
-create function referral_private.drawn_length(p_org_id uuid, p_program_id uuid, p_limited boolean)
-returns int
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_length int := (select o.code_length from referral.organisations as o where o.id = p_org_id);
-begin
-  if p_limited or not referral_private.has_open_enrolment(p_org_id, p_program_id) then
-    return greatest(12, v_length);
-  end if;
-  return v_length;
-end
-$$;
-
--- Draws this many texts, and returns those that can be codes: no reserved word, and carried by no purchase.
-create function referral_private.draw_texts(p_count int, p_length int)
-returns text[]
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_texts text[] := array(select referral_private.draw_code(p_length) from generate_series(1, p_count));
-  v_carried text[] := referral_private.carried_keys(
-    array(select referral_private.normalise_code(t) from unnest(v_texts) as t)
-  );
-begin
-  return array(
-    select d.text
-    from (select t as text, referral_private.normalise_code(t) as key from unnest(v_texts) as t offset 0) as d
-    where d.key <> all (v_carried) and not referral_private.is_reserved(d.key)
-  );
-end
-$$;
-
--- Lets staff choose the text of a code. The shared Stripe account lock, held until the transaction ends, makes this
--- call wait for an event that carries the text, and a later event wait for the code. Raises `busy` if the organisation
--- changed its Stripe account meanwhile, and what `require_role` raises, also of a caller who lost the role meanwhile.
-create function referral_private.ready_to_choose(p_org_id uuid)
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform referral_private.require_role(p_org_id, 'coordinator');
-  perform referral_private.share_stripe_account_of(p_org_id);
-  perform referral_private.require_role(p_org_id, 'coordinator');
-end
-$$;
-
--- How a code begins: drawn, chosen by staff, or made for the person who asks for theirs.
-
--- Stores a new code with the chosen text, or, where `p_code.code` is null, with one that is drawn. Raises
--- `rate_limited`, `invalid_code`, `code_reserved`, `code_taken`, `code_looks_alike`.
-create function referral_private.insert_code(p_code referral.codes)
-returns referral.codes
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_is_chosen constant boolean := p_code.code is not null;
-  v_key constant text := referral_private.normalise_code(p_code.code);
-  v_word text;
-  v_new referral.codes;
-  v_length int;
-  v_text text;
-begin
-  perform referral_private.require_rotation_allowance(p_code.org_id, p_code.referrer_id);
-  if v_is_chosen and v_key is null then
-    perform referral_private.raise_error('invalid_code');
-  end if;
-  v_word := referral_private.reserved_word_in(p_code.org_id, p_code.code);
-  if v_word is not null then
-    perform referral_private.raise_error('code_reserved', v_word);
-  end if;
-  if v_is_chosen and referral_private.carried_keys(array[v_key]) <> '{}' then
-    perform referral_private.raise_error('code_taken');
-  end if;
-  p_code.looks_like_another := v_is_chosen and referral_private.looks_like_another(p_code.org_id, p_code.code);
-  if p_code.looks_like_another
-    and (select o.refuse_look_alikes from referral.organisations as o where o.id = p_code.org_id)
-  then
-    perform referral_private.raise_error('code_looks_alike');
-  end if;
-  v_length := referral_private.drawn_length(p_code.org_id, p_code.program_id, p_code.quota_id is not null);
-  for attempt in 1..20 loop
-    v_text := coalesce(referral_private.show_code(p_code.code), (referral_private.draw_texts(1, v_length))[1]);
-    continue when v_text is null;
-    insert into referral.codes (
-      id, org_id, program_id, code, referrer_id, beneficiary_id, description, expires_at, quota_id, rotation, chain_id,
-      batch_id, created_by, looks_like_another
-    )
-    values (
-      p_code.id, p_code.org_id, p_code.program_id, v_text, p_code.referrer_id, p_code.beneficiary_id,
-      p_code.description, p_code.expires_at, p_code.quota_id, p_code.rotation, p_code.chain_id,
-      p_code.batch_id, coalesce(p_code.created_by, auth.uid()), p_code.looks_like_another
-    )
-    on conflict on constraint codes_key_is_unique do nothing
-    returning * into v_new;
-    if found then
-      return v_new;
-    end if;
-    if v_is_chosen then
-      perform referral_private.raise_error('code_taken');
-    end if;
-  end loop;
-  perform referral_private.raise_error('busy');
-end
-$$;
-
-create function referral_private.create_code(
-  p_org_id uuid,
-  p_referrer_id uuid default null,
-  p_code text default null,
-  p_program_id uuid default null,
-  p_max_uses int default null,
-  p_expires_at timestamptz default null,
-  p_description text default null
-)
-returns referral.codes
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-declare
-  v_code referral.codes;
-  v_member referral.members;
-begin
-  v_code.id := gen_random_uuid();
-  v_code.org_id := p_org_id;
-  v_code.referrer_id := referral_private.acting_for(p_org_id, p_referrer_id);
-  v_code.code := p_code;
-  v_code.expires_at := p_expires_at;
-  v_code.description := p_description;
-  v_code.rotation := 0;
-  if num_nonnulls(p_code, p_max_uses, p_expires_at) > 0 then
-    perform referral_private.require_role(p_org_id, 'coordinator');
-  end if;
-  perform referral_private.require_future_expiry(p_expires_at);
-  if p_code is not null then
-    perform referral_private.ready_to_choose(p_org_id);
-  end if;
-
-  v_member := referral_private.ready_for_code(p_org_id, v_code.referrer_id);
-  if num_nonnulls(p_code, p_max_uses, p_expires_at) > 0 then
-    -- The caller may have lost the role while this waited.
-    perform referral_private.require_role(p_org_id, 'coordinator');
-  end if;
-  v_code.program_id := referral_private.program_for_member(v_member, p_program_id);
-  perform referral_private.require_code_allowance(p_org_id, v_code.referrer_id);
-  if p_max_uses is not null then
-    v_code.quota_id := referral_private.create_quota(p_org_id, p_max_uses);
-  end if;
-  return referral_private.insert_code(v_code);
-end
-$$;
-
-comment on function referral_private.create_code is
-  'public: Creates a code of a referrer. A chosen code, a limit and an expiry are for staff. Of a chosen code
-looks_like_another warns that one of another organisation on the shared link host looks like it.
-
-group: Have a code
-org_id: the organisation
-referrer_id: the caller unless given
-code: the text of the code, 3 to 32 letters and digits; drawn unless given
-program_id: the default program unless given
-max_uses: redemptions at most, not purchases that carry the code; no limit unless given
-expires_at: when the code ends; never unless given
-description: one line of up to 500 characters
-callers: the referrer; coordinators, admins and the operator for any member
-errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, member_blocked, not_invited,
-  organisation_not_found, member_not_found, program_not_found, program_inactive, active_code_exists, too_many_codes,
-  code_suspended, code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, rate_limited, busy
-timeout: 10s';
-
-grant execute on function referral_private.create_code to authenticated, service_role;
-
--- A deactivated member does not become active by this call.
-create function referral_private.get_or_create_code(p_org_id uuid, p_program_id uuid default null)
-returns referral.codes
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-declare
-  v_user_id uuid := referral_private.require_person();
-  v_code referral.codes;
-  v_member referral.members;
-begin
-  select * into v_code from referral_private.get_active_code(p_org_id, null);
-  if v_code.id is null then
-    if not exists (select from referral.members as m where m.org_id = p_org_id and m.user_id = v_user_id) then
-      perform referral_private.require_open_program(p_org_id, p_program_id);
-      perform referral_private.recognise_user(v_user_id);
-      insert into referral.members (org_id, user_id, admitted_by) values (p_org_id, v_user_id, v_user_id)
-      on conflict on constraint members_pkey do nothing;
-    end if;
-    v_member := referral_private.ready_for_code(p_org_id, v_user_id);
-    -- Under the lock: another connection of the same person may have been faster.
-    select * into v_code from referral_private.get_active_code(p_org_id, null);
-  end if;
-
-  if v_code.id is not null then
-    if v_code.program_id <> p_program_id then
-      perform referral_private.raise_error('active_in_other_program');
-    end if;
-    return v_code;
-  end if;
-  v_code.id := gen_random_uuid();
-  v_code.org_id := p_org_id;
-  v_code.referrer_id := v_user_id;
-  v_code.program_id := referral_private.program_for_member(v_member, p_program_id);
-  v_code.rotation := 0;
-  perform referral_private.require_code_allowance(p_org_id, v_user_id);
-  return referral_private.insert_code(v_code);
-end
-$$;
-
-comment on function referral_private.get_or_create_code is
-  'public: Returns the caller''s active code, or makes one. In a program with open enrolment the caller becomes a
-member. A person who cannot enrol gets not_invited, whether or not the organisation and the program exist.
-
-group: Have a code
-org_id: the organisation
-program_id: the default program unless given
-callers: signed-in people
-errors: not_signed_in, anonymous_user, member_deactivated, member_blocked, not_invited, program_not_found,
-  program_inactive, active_in_other_program, too_many_codes, code_suspended, invalid_argument, rate_limited, busy
-timeout: 10s';
-
-grant execute on function referral_private.get_or_create_code to authenticated;
-
--- A referrer's active code ends: rotated into the next, or invalidated.
-
-create function referral_private.rotate_code(
-  p_org_id uuid,
-  p_referrer_id uuid default null,
-  p_code text default null,
-  p_grace interval default null,
-  p_reason text default null
-)
-returns referral.codes
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-declare
-  v_referrer_id uuid := referral_private.acting_for(p_org_id, p_referrer_id);
-  v_grace interval := coalesce(p_grace, interval '0');
-  v_now timestamptz := clock_timestamp();
-  v_new referral.codes;
-  v_old_id uuid;
-  v_member referral.members;
-begin
-  if p_code is not null then
-    perform referral_private.ready_to_choose(p_org_id);
-  end if;
-  perform referral_private.require_member(p_org_id, v_referrer_id);
-  perform referral_private.share_stripe_account_of(p_org_id);
-  v_member := referral_private.ready_for_code(p_org_id, v_referrer_id);
-  if p_code is not null then
-    -- The caller may have lost the role while this waited.
-    perform referral_private.require_role(p_org_id, 'coordinator');
-  end if;
-  -- Compares times, not intervals: as an interval, 1000 years less 359,993 days equals a week.
-  if referral_private.later(v_now, v_grace) not between v_now and (
-    select referral_private.later(v_now, o.rotation_grace) from referral.organisations as o where o.id = p_org_id
-  ) then
-    perform referral_private.raise_error('invalid_argument', 'grace: up to rotation_grace of the organisation');
-  end if;
-
-  select * into v_new
-  from referral.codes as c
-  where c.org_id = p_org_id and c.referrer_id = v_referrer_id and c.status = 'active'
-  for no key update;
-  if not found then
-    perform referral_private.raise_error('no_active_code');
-  end if;
-  perform referral_private.program_for_member(v_member, v_new.program_id);
-  if v_grace <> interval '0' then
-    perform referral_private.require_code_allowance(p_org_id, v_referrer_id);
-  end if;
-
-  -- What is left is inherited: program, expiry, beneficiary, description and the quota, which both codes share.
-  v_old_id := v_new.id;
-  v_new.id := gen_random_uuid();
-  v_new.code := p_code;
-  v_new.rotation := v_new.rotation + 1;
-  v_new.chain_id := coalesce(v_new.chain_id, v_old_id);
-  update referral.codes as c
-  set status = 'rotated', replaced_by = v_new.id, ended_at = clock_timestamp(), ended_by = auth.uid(),
-    redeemable_until = referral_private.later(clock_timestamp(), nullif(v_grace, interval '0')),
-    reason = p_reason, updated_at = clock_timestamp()
-  where c.id = v_old_id;
-  return referral_private.insert_code(v_new);
-exception
-  when datetime_field_overflow then
-    perform referral_private.raise_error('invalid_argument', 'grace: up to rotation_grace of the organisation');
-end
-$$;
-
-comment on function referral_private.rotate_code is
-  'public: Retires the active code of a referrer and issues the next, in one step. The new code inherits program,
-expiry, description and remaining uses. The old one stays redeemable for the grace period, and counts as one of the
-member''s codes until then. Members rotate their own code up to rotations_per_day times within 24 hours; a code that
-was ended and created anew counts, too. For staff who act for a member there is no such limit.
-
-group: Have a code
-org_id: the organisation
-referrer_id: the caller unless given
-code: the text of the new code, for staff; drawn unless given
-grace: an interval from 0 to the organisation''s rotation_grace; 0 unless given
-reason: one line of up to 500 characters, kept in the audit
-callers: the referrer; coordinators, admins and the operator for any member
-errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, member_blocked, not_invited,
-  organisation_not_found, member_not_found, program_not_found, no_active_code, program_inactive, too_many_codes,
-  code_suspended, code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, rate_limited, busy
-timeout: 10s';
-
-grant execute on function referral_private.rotate_code to authenticated, service_role;
-
-create function referral_private.deactivate_code(
-  p_org_id uuid,
-  p_referrer_id uuid default null,
-  p_reason text default null
-)
-returns setof referral.codes
-language plpgsql
-volatile
-rows 1
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-declare
-  v_referrer_id uuid := referral_private.acting_for(p_org_id, p_referrer_id);
-begin
-  -- Before the lock, by whose wait a stranger would learn that the organisation exists.
-  perform referral_private.require_member(p_org_id, v_referrer_id);
-  perform referral_private.share_stripe_account_of(p_org_id);
-  perform referral_private.lock_member(p_org_id, v_referrer_id);
-  return query select c.* from referral_private.end_codes_of(p_org_id, v_referrer_id, '{active}', p_reason) as c;
-end
-$$;
-
-comment on function referral_private.deactivate_code is
-  'public: Ends the active code of a referrer for good, and the grace of earlier ones. No active code is not an error:
-no row.
-
-group: Have a code
-org_id: the organisation
-referrer_id: the caller unless given
-reason: one line of up to 500 characters, kept in the audit
-callers: the referrer; coordinators, admins and the operator for any member
-errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
-  invalid_argument, busy
-timeout: 10s';
-
-grant execute on function referral_private.deactivate_code to authenticated, service_role;
-
--- What staff do with a code: suspend, reactivate, end. Codes are named by id, so that campaign codes and codes in
--- their grace period can be reached too.
-
--- Locks a code for staff: the Stripe account is shared first, as purchases that carry the code may be under way, then
--- the referrer's member row is locked, then the code. Raises `code_not_found` for everyone else.
-create function referral_private.lock_code_for_staff(p_code_id uuid)
-returns referral.codes
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_code referral.codes;
-begin
-  select * into v_code from referral.codes as c where c.id = p_code_id;
-  if v_code.id is null or not referral_private.acts_with_role(v_code.org_id, 'coordinator') then
-    perform referral_private.raise_error('code_not_found');
-  end if;
-  perform referral_private.share_stripe_account_of(v_code.org_id);
-  if v_code.referrer_id is not null then
-    perform referral_private.lock_member(v_code.org_id, v_code.referrer_id);
-  end if;
-  perform referral_private.expire(array[p_code_id]);
-  select * into strict v_code from referral.codes as c where c.id = p_code_id for no key update;
-  -- The caller may have lost the role while this waited.
-  if not referral_private.acts_with_role(v_code.org_id, 'coordinator') then
-    perform referral_private.raise_error('code_not_found');
-  end if;
-  return v_code;
-end
-$$;
-
--- Gives a code that is in use this status: active or suspended. The code is locked. Raises `code_ended`.
-create function referral_private.set_code_status(p_code referral.codes, p_status referral.code_status, p_reason text)
-returns referral.codes
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if p_code.status not in ('active', 'suspended') then
-    perform referral_private.raise_error('code_ended', p_code.status::text);
-  end if;
-  if p_code.status <> p_status then
-    update referral.codes as c
-    set status = p_status, reason = p_reason, updated_at = clock_timestamp()
-    where c.id = p_code.id
-    returning * into p_code;
-  end if;
-  return p_code;
-end
-$$;
-
-create function referral_private.suspend_code(p_code_id uuid, p_reason text default null)
-returns referral.codes
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-declare
-  v_code referral.codes := referral_private.lock_code_for_staff(p_code_id);
-begin
-  v_code := referral_private.set_code_status(v_code, 'suspended', p_reason);
-  perform referral_private.end_grace_of(v_code.org_id, v_code.referrer_id, p_reason);
-  return v_code;
-end
-$$;
-
-comment on function referral_private.suspend_code is
-  'public: Suspends an active code: it cannot be redeemed, and its referrer gets no other code. The grace of the
-referrer''s earlier codes ends for good. What was redeemed before still earns.
-
-group: Manage codes
-code_id: the code
-reason: one line of up to 500 characters, kept in the audit
-callers: coordinators, admins and the operator
-errors: not_a_member, not_allowed, code_not_found, code_ended, invalid_argument, busy
-timeout: 10s';
-
-grant execute on function referral_private.suspend_code to authenticated, service_role;
-
-create function referral_private.reactivate_code(p_code_id uuid, p_reason text default null)
-returns referral.codes
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-begin
-  return referral_private.set_code_status(referral_private.lock_code_for_staff(p_code_id), 'active', p_reason);
-end
-$$;
-
-comment on function referral_private.reactivate_code is
-  'public: Makes a suspended code active again.
-
-group: Manage codes
-code_id: the code
-reason: one line of up to 500 characters, kept in the audit
-callers: coordinators, admins and the operator
-errors: not_a_member, not_allowed, code_not_found, code_ended, invalid_argument, busy
-timeout: 10s';
-
-grant execute on function referral_private.reactivate_code to authenticated, service_role;
-
--- Locks the Stripe account of a code that staff end with `block`. Raises `code_not_found`.
-create function referral_private.lock_to_block(p_code_id uuid)
-returns text
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_code referral.codes;
-begin
-  select * into v_code from referral.codes as c where c.id = p_code_id;
-  if v_code.id is null or not referral_private.acts_with_role(v_code.org_id, 'coordinator') then
-    perform referral_private.raise_error('code_not_found');
-  end if;
-  return referral_private.lock_stripe_account_of(v_code.org_id);
-end
-$$;
-
--- An ended code is returned as it is; one in its grace loses that.
-create function referral_private.end_code(p_code_id uuid, p_reason text default null, p_block boolean default false)
-returns referral.codes
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-declare
-  v_stripe_account text := case when p_block then referral_private.lock_to_block(p_code_id) end;
-  v_code referral.codes := referral_private.lock_code_for_staff(p_code_id);
-begin
-  if p_block then
-    perform referral_private.require_role_over(v_code.org_id, array[v_code.referrer_id, v_code.beneficiary_id]);
-    perform referral_private.require_no_interest_in(
-      referral_private.codes_of_chain(v_code.org_id, referral_private.chain_of(p_code_id))
-    );
-    update referral.members as m
-    set blocked_at = coalesce(m.blocked_at, clock_timestamp()), reason = p_reason
-    where m.org_id = v_code.org_id and m.user_id = v_code.referrer_id;
-  end if;
-  if v_code.status in ('active', 'suspended') then
-    perform referral_private.end_grace_of(v_code.org_id, v_code.referrer_id, p_reason);
-    perform referral_private.invalidate(array[p_code_id], p_reason);
-  else
-    perform referral_private.end_grace(array[p_code_id], p_reason);
-  end if;
-  if p_block then
-    perform referral_private.forfeit_by_block(
-      v_stripe_account, v_code.org_id, v_code.referrer_id,
-      case when v_code.referrer_id is null then referral_private.chain_of(p_code_id) end, p_reason
-    );
-  end if;
-  select * into strict v_code from referral.codes as c where c.id = p_code_id;
-  return v_code;
-end
-$$;
-
-comment on function referral_private.end_code is
-  'public: Ends any code for good, campaign codes included, and the grace of the referrer''s earlier ones. An ended code
-is returned as it is. What was redeemed before still earns, unless block is true.
-
-group: Manage codes
-code_id: the code
-reason: one line of up to 500 characters, kept in the audit
-block: true: the referrer gets no code again, and what is paid from now on earns nothing for them, and by their codes
-  nothing for others; of a campaign code: by this code nobody
-callers: coordinators, admins and the operator; with block, who may forfeit_from the code
-errors: not_a_member, not_allowed, code_not_found, invalid_argument, busy
-timeout: 60s';
-
-grant execute on function referral_private.end_code to authenticated, service_role;
-
--- What staff edit of a code: its description, expiry and limit.
-
--- The quota of a code whose limit changes: none without a limit, the one it has with the new limit, or a new one that
--- counts the redemptions of the code and of those that were rotated into it. A predecessor in its grace shares it.
--- Raises `invalid_argument` for a limit above the cap or below what is used.
-create function referral_private.change_quota(p_code referral.codes, p_max_uses int)
-returns uuid
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_quota_id uuid;
-  v_predecessor_ids uuid[];
-begin
-  if p_code.quota_id is not null and p_max_uses is not null then
-    update referral.code_quotas as q
-    set max_uses = p_max_uses
-    from referral.organisations as o
-    where q.org_id = p_code.org_id and q.quota_id = p_code.quota_id and o.id = q.org_id
-      and p_max_uses <= o.max_uses_cap;
-    if not found then
-      perform referral_private.raise_error('invalid_argument', 'max_uses: 1 to max_uses_cap of the organisation');
-    end if;
-    return p_code.quota_id;
-  end if;
-
-  with recursive
-    predecessors as (
-      select c.id from referral.codes as c where c.org_id = p_code.org_id and c.replaced_by = p_code.id
-      union
-      select c.id from predecessors as p join referral.codes as c on c.org_id = p_code.org_id and c.replaced_by = p.id
-    )
-  select coalesce(array_agg(p.id), '{}') into v_predecessor_ids from predecessors as p;
-  -- Locked, so that no redemption of theirs is under way while they are counted.
-  perform from referral.codes as c
-  where c.id = any (v_predecessor_ids) and c.redeemable_until > clock_timestamp()
-  for no key update;
-  if p_max_uses is not null then
-    v_quota_id := referral_private.create_quota(p_code.org_id, p_max_uses);
-    update referral.code_quotas as q
-    set used = (
-      select count(*) from referral.redemptions as r
-      where r.org_id = p_code.org_id and r.code_id = any (v_predecessor_ids || p_code.id)
-    )
-    where q.org_id = p_code.org_id and q.quota_id = v_quota_id;
-  end if;
-  update referral.codes as c
-  set quota_id = v_quota_id
-  where c.id = any (v_predecessor_ids) and c.redeemable_until > clock_timestamp();
-  return v_quota_id;
-end
-$$;
-
--- A new limit counts earlier redemptions. The row lock keeps other redemptions out.
-create function referral_private.update_code(p_code_id uuid, p_changes jsonb)
-returns referral.codes
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-declare
-  v_code referral.codes;
-begin
-  v_code := referral_private.lock_code_for_staff(p_code_id);
-  perform referral_private.require_changes(p_changes, '{description,expires_at,max_uses}');
-  if v_code.status not in ('active', 'suspended') and p_changes ?| '{expires_at,max_uses}'::text[] then
-    perform referral_private.raise_error('code_ended', v_code.status::text);
-  end if;
-
-  if p_changes ? 'description' then
-    if jsonb_typeof(p_changes -> 'description') not in ('string', 'null') then
-      perform referral_private.raise_error('invalid_argument', 'description: a text, or null');
-    end if;
-    v_code.description := p_changes ->> 'description';
-  end if;
-  if p_changes ? 'expires_at' then
-    v_code.expires_at := referral_private.end_time(
-      p_changes ->> 'expires_at',
-      (select o.time_zone from referral.organisations as o where o.id = v_code.org_id)
-    );
-    if (v_code.expires_at is null) <> (p_changes -> 'expires_at' = 'null') then
-      perform referral_private.raise_error('invalid_argument', 'expires_at: ISO 8601, such as 2030-12-31, or null');
-    end if;
-    perform referral_private.require_future_expiry(v_code.expires_at);
-  end if;
-  if p_changes ? 'max_uses' then
-    v_code.quota_id := referral_private.change_quota(v_code, (p_changes ->> 'max_uses')::int);
-  end if;
-  update referral.codes as c
-  set description = v_code.description, expires_at = v_code.expires_at, quota_id = v_code.quota_id,
-    updated_at = clock_timestamp()
-  where c.id = p_code_id
-  returning * into v_code;
-  return v_code;
-exception
-  when data_exception then
-    perform referral_private.raise_error('invalid_argument', 'max_uses: a whole number, or null');
-end
-$$;
-
-comment on function referral_private.update_code is
-  'public: Changes description, expires_at and max_uses (null: no limit); of an ended code the description only.
-
-group: Manage codes
-code_id: the code
-changes: an object with these keys; expires_at in ISO 8601: a date is its end, and a time without an offset one, in the
-  organisation''s time_zone
-callers: coordinators, admins and the operator
-errors: not_a_member, not_allowed, code_not_found, code_ended, invalid_argument, busy
-timeout: 10s';
-
-grant execute on function referral_private.update_code to authenticated, service_role;
-
--- Batches of codes: one at a time in an organisation, and so many rows a day. A batch makes thousands of rows, and it
--- says which texts are taken.
-
-create table referral_private.code_batches (
-  org_id uuid not null,
-  batch_id uuid not null default gen_random_uuid(),
-  asked int not null,
-  asked_by uuid,
-  asked_at timestamptz not null default clock_timestamp(),
-  constraint code_batches_pkey primary key (org_id, batch_id),
-  constraint code_batches_are_of_an_organisation
-    foreign key (org_id) references referral.organisations (id)
-      on delete restrict
-);
-
-create index code_batches_by_time on referral_private.code_batches (org_id, asked_at) include (asked, asked_by);
-
-alter table referral_private.code_batches enable row level security;
-
-comment on table referral_private.code_batches is
-  'Batches of codes that were asked for: drawn, imported, refused or tried. asked is the number of rows; asked_by is
-null for the operator.';
-
--- Begins a batch of so many rows, and returns its id. The operator has no limit of rows. A call that fails later takes
--- its count back. Raises `busy` while another batch of the organisation is under way, and `rate_limited`.
-create function referral_private.begin_batch(p_org_id uuid, p_rows int)
-returns uuid
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_batch_id uuid;
-  v_limit int := (select o.batch_rows_per_day from referral.organisations as o where o.id = p_org_id);
-begin
-  perform referral_private.require_read_committed();
-  if not pg_try_advisory_xact_lock(hashtextextended('referral.batch:' || p_org_id, 0)) then
-    perform referral_private.raise_error('busy', 'another batch of the organisation is under way');
-  end if;
-  if not referral_private.is_operator() and p_rows + (
-    select coalesce(sum(b.asked), 0) from referral_private.code_batches as b
-    where b.org_id = p_org_id and b.asked_by is not null and b.asked_at > clock_timestamp() - 24 * interval '1 hour'
-  ) > v_limit then
-    perform referral_private.raise_error(
-      'rate_limited', v_limit || ' rows of batches in 24 hours; the operator can raise batch_rows_per_day'
-    );
-  end if;
-  insert into referral_private.code_batches (org_id, asked, asked_by)
-  values (p_org_id, p_rows, auth.uid())
-  returning batch_id into v_batch_id;
-  return v_batch_id;
-end
-$$;
-
--- Campaign codes: codes of the organisation, without a referrer, one at a time or in thousands.
-
-create function referral_private.create_campaign_code(
-  p_org_id uuid,
-  p_code text default null,
-  p_program_id uuid default null,
-  p_beneficiary_id uuid default null,
-  p_max_uses int default null,
-  p_expires_at timestamptz default null,
-  p_description text default null
-)
-returns referral.codes
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-declare
-  v_code referral.codes;
-begin
-  perform referral_private.require_role(p_org_id, 'coordinator');
-  perform referral_private.require_future_expiry(p_expires_at);
-  if p_code is not null then
-    perform referral_private.ready_to_choose(p_org_id);
-  end if;
-  if auth.uid() is not null then
-    perform referral_private.lock_member(p_org_id, auth.uid());
-    perform referral_private.require_role(p_org_id, 'coordinator');
-    perform referral_private.require_code_allowance(p_org_id, auth.uid());
-  end if;
-  v_code.id := gen_random_uuid();
-  v_code.org_id := p_org_id;
-  v_code.code := p_code;
-  v_code.program_id := (referral_private.program_for_code(p_org_id, p_program_id)).id;
-  v_code.beneficiary_id := p_beneficiary_id;
-  v_code.expires_at := p_expires_at;
-  v_code.description := p_description;
-  v_code.rotation := 0;
-  if p_max_uses is not null then
-    v_code.quota_id := referral_private.create_quota(p_org_id, p_max_uses);
-  end if;
-  return referral_private.insert_code(v_code);
-end
-$$;
-
-comment on function referral_private.create_campaign_code is
-  'public: Creates a code of the organisation, without a referrer; a beneficiary may earn from it. It counts against its
-maker''s allowance. looks_like_another is as in create_code.
-
-group: Manage codes
-org_id: the organisation
-code: the text of the code, 3 to 32 letters and digits; drawn unless given
-program_id: the default program unless given
-beneficiary_id: the user who earns; nobody unless given
-max_uses: redemptions at most, not purchases that carry the code; no limit unless given
-expires_at: when the code ends; never unless given
-description: one line of up to 500 characters
-callers: coordinators, admins and the operator
-errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
-  program_inactive, too_many_codes, code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code,
-  busy
-timeout: 10s';
-
-grant execute on function referral_private.create_campaign_code to authenticated, service_role;
-
-create type referral_private.new_campaign_code as (
-  code text,
-  max_uses int,
-  expires_at timestamptz,
-  description text,
-  beneficiary_id uuid,
-  looks_like_another boolean
-);
-
--- Stores campaign codes of a batch and returns how many; a code whose text is taken is left out. They are inserted in
--- the order of their normal form: two batches in different orders would deadlock.
-create function referral_private.insert_campaign_codes(
-  p_org_id uuid,
-  p_program_id uuid,
-  p_batch_id uuid,
-  p_codes referral_private.new_campaign_code[]
-)
-returns int
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_made int;
-begin
-  with
-    given as materialized (
-      select c.*, case when c.max_uses is not null then gen_random_uuid() end as quota_id from unnest(p_codes) as c
-    ),
-    quotas as (
-      insert into referral.code_quotas (org_id, quota_id, max_uses)
-      select p_org_id, g.quota_id, g.max_uses from given as g where g.quota_id is not null
-    )
-  insert into referral.codes (
-    org_id, program_id, code, description, expires_at, quota_id, beneficiary_id, batch_id, created_by,
-    looks_like_another
-  )
-  select p_org_id, p_program_id, g.code, g.description, g.expires_at, g.quota_id, g.beneficiary_id, p_batch_id,
-    auth.uid(), g.looks_like_another
-  from given as g
-  order by referral_private.normalise_code(g.code)
-  on conflict on constraint codes_key_is_unique do nothing;
-  get diagnostics v_made = row_count;
-  return v_made;
-end
-$$;
-
-create type referral.code_batch as (batch_id uuid, made int);
-
-create function referral_private.generate_codes(
-  p_org_id uuid,
-  p_count int,
-  p_program_id uuid default null,
-  p_max_uses int default null,
-  p_expires_at timestamptz default null,
-  p_description text default null
-)
-returns setof referral.code_batch
-language plpgsql
-volatile
-rows 1
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '10s'
-set timezone = 'UTC'
-as $$
-declare
-  v_program_id uuid;
-  v_batch_id uuid;
-  v_length int;
-  v_made int := 0;
-begin
-  perform referral_private.require_role(p_org_id, 'coordinator');
-  if p_count is null or p_count not between 1 and 10000 then
-    perform referral_private.raise_error('invalid_argument', 'count: 1 to 10,000');
-  end if;
-  perform referral_private.require_future_expiry(p_expires_at);
-  if p_max_uses not between 1 and (select o.max_uses_cap from referral.organisations as o where o.id = p_org_id) then
-    perform referral_private.raise_error('invalid_argument', 'max_uses: 1 to max_uses_cap of the organisation');
-  end if;
-  v_program_id := (referral_private.program_for_code(p_org_id, p_program_id)).id;
-  v_length := referral_private.drawn_length(p_org_id, v_program_id, p_max_uses is not null);
-  v_batch_id := referral_private.begin_batch(p_org_id, p_count);
-
-  for attempt in 1..20 loop
-    v_made := v_made + referral_private.insert_campaign_codes(
-      p_org_id, v_program_id, v_batch_id,
-      array(
-        select (t, p_max_uses, p_expires_at, p_description, null, false)::referral_private.new_campaign_code
-        from unnest(referral_private.draw_texts(p_count - v_made, v_length)) as t
-      )
-    );
-    if v_made = p_count then
-      perform referral_private.record_difference(
-        p_org_id, 'code_batch', v_batch_id, null,
-        jsonb_build_object(
-          'made', v_made, 'program_id', v_program_id, 'max_uses', p_max_uses, 'expires_at', p_expires_at,
-          'description', p_description
-        )
-      );
-      return query select v_batch_id, v_made;
-      return;
-    end if;
-  end loop;
-  perform referral_private.raise_error('busy');
-end
-$$;
-
-comment on function referral_private.generate_codes is
-  'public: Draws campaign codes and returns their batch_id, to list them by. Staff draw one batch at a time, and
-batch_rows_per_day codes in 24 hours.
-
-group: Manage codes
-org_id: the organisation
-count: 1 to 10,000
-program_id: the default program unless given
-max_uses: redemptions of each code at most; no limit unless given
-expires_at: when the codes end; never unless given
-description: one line of up to 500 characters
-callers: coordinators, admins and the operator
-errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
-  program_inactive, invalid_argument, rate_limited, busy
-returns: a row
-timeout: 60s';
-
-grant execute on function referral_private.generate_codes to authenticated, service_role;
-
--- The rows of an import: what is wrong with each, and which code it makes.
-
--- What is wrong in a row: the column, null for the row as a whole, the error code, and what is expected instead.
-create type referral_private.row_fault as (place bigint, column_name text, code text, details text);
-
--- What is wrong with a row by itself. Rows are checked before a lock is taken.
-create function referral_private.faults_of_row(p_organisation referral.organisations, p_place bigint, p_row jsonb)
-returns setof referral_private.row_fault
-language plpgsql
-stable
-rows 1
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_columns constant text[] := '{code,max_uses,expires_at,description,beneficiary_id}';
-  v_code constant text := case when jsonb_typeof(p_row -> 'code') in ('string', 'number') then p_row ->> 'code' end;
-  v_word text;
-  v_end timestamptz;
-begin
-  if jsonb_typeof(p_row) <> 'object' then
-    return next (p_place, null, 'invalid_argument', 'not an object')::referral_private.row_fault;
-    return;
-  end if;
-  return query
-  select p_place, left(key, 100), 'invalid_argument', 'unknown column'
-  from jsonb_object_keys(p_row) as key
-  where key <> all (v_columns)
-  limit 10;
-  if referral_private.normalise_code(v_code) is null then
-    return next (p_place, 'code', 'invalid_code', '3 to 32 letters and digits')::referral_private.row_fault;
-  else
-    v_word := referral_private.reserved_word_in(p_organisation.id, v_code);
-    if v_word is not null then
-      return next (p_place, 'code', 'code_reserved', v_word)::referral_private.row_fault;
-    end if;
-  end if;
-  if not coalesce(
-    referral_private.is_whole(nullif(p_row -> 'max_uses', 'null'), 1, p_organisation.max_uses_cap), true
-  ) then
-    return next (
-      p_place, 'max_uses', 'invalid_argument', 'a whole number from 1 to ' || p_organisation.max_uses_cap
-    )::referral_private.row_fault;
-  end if;
-  if jsonb_typeof(p_row -> 'expires_at') <> 'null' then
-    v_end := case when jsonb_typeof(p_row -> 'expires_at') = 'string'
-      then referral_private.end_time(p_row ->> 'expires_at', p_organisation.time_zone) end;
-    if v_end is null then
-      return next (
-        p_place, 'expires_at', 'invalid_argument', 'ISO 8601, such as 2030-12-31'
-      )::referral_private.row_fault;
-    elsif v_end <= clock_timestamp() then
-      return next (p_place, 'expires_at', 'invalid_argument', 'in the past')::referral_private.row_fault;
-    end if;
-  end if;
-  if jsonb_typeof(p_row -> 'description') not in ('string', 'null') or length(p_row ->> 'description') > 500
-    or not referral_private.is_one_line(p_row ->> 'description')
-  then
-    return next (
-      p_place, 'description', 'invalid_argument',
-      'one line of up to 500 characters, without control and bidirectional characters'
-    )::referral_private.row_fault;
-  end if;
-  if jsonb_typeof(p_row -> 'beneficiary_id') <> 'null' and referral_private.as_uuid(p_row ->> 'beneficiary_id') is null
-  then
-    return next (p_place, 'beneficiary_id', 'invalid_argument', 'the id of a user')::referral_private.row_fault;
-  end if;
-end
-$$;
-
--- The normal forms of the texts in these rows.
-create function referral_private.keys_of_rows(p_rows jsonb)
-returns text[]
-language plpgsql
-immutable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return array(
-    select referral_private.normalise_code(r.value ->> 'code') from jsonb_array_elements(p_rows) as r (value)
-  );
-end
-$$;
-
--- What is wrong with the rows, without a look at other organisations' codes.
-create function referral_private.faults_of_rows(p_organisation referral.organisations, p_rows jsonb, p_keys text[])
-returns referral_private.row_fault[]
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return array(
-    select f
-    from jsonb_array_elements(p_rows) with ordinality as r (value, place)
-    cross join lateral referral_private.faults_of_row(p_organisation, r.place, r.value) as f
-    union all
-    select (k.place, 'code', 'code_taken', 'the same as row ' || k.first)::referral_private.row_fault
-    from (
-      select k.place, k.key, min(k.place) over (partition by k.key) as first
-      from unnest(p_keys) with ordinality as k (key, place)
-      where k.key is not null
-    ) as k
-    where k.place > k.first
-  );
-end
-$$;
-
--- The rows whose text is taken: by a code, or, except to the operator, by purchases that carry it. And those that the
--- organisation refuses because they look like another organisation's.
-create function referral_private.taken_rows(p_organisation referral.organisations, p_keys text[])
-returns referral_private.row_fault[]
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_carried constant text[] := case when referral_private.is_operator() then '{}'
-    else referral_private.carried_keys(p_keys) end;
-begin
-  return array(
-    select (k.place, 'code', k.refusal, null)::referral_private.row_fault
-    from (
-      select k.place, case
-        when k.key = any (v_carried) or exists (select from referral.codes as c where c.code_key = k.key)
-          then 'code_taken'
-        when p_organisation.refuse_look_alikes and referral_private.looks_like_another(p_organisation.id, k.key)
-          then 'code_looks_alike'
-      end as refusal
-      from unnest(p_keys) with ordinality as k (key, place)
-    ) as k
-    where k.refusal is not null
-  );
-end
-$$;
-
--- A row with a fault: what is wrong in it, a list of {column, code, details}.
-create type referral_private.faulty_row as (place bigint, faults jsonb);
-
--- What is wrong in each row with a fault.
-create function referral_private.faults_by_row(p_faults referral_private.row_fault[])
-returns setof referral_private.faulty_row
-language plpgsql
-immutable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return query
-  select f.place,
-    jsonb_agg(
-      jsonb_build_object('column', f.column_name, 'code', f.code, 'details', f.details)
-      order by f.column_name nulls first
-    )
-  from unnest(p_faults) as f
-  group by f.place;
-end
-$$;
-
--- The first 1,000 rows with a fault, with what is wrong in each.
-create function referral_private.faulty_rows(p_rows jsonb, p_faults referral_private.row_fault[])
-returns jsonb
-language plpgsql
-immutable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return (
-    select jsonb_agg(
-      jsonb_build_object('row', f.place, 'code', p_rows -> (f.place::int - 1) -> 'code', 'faults', f.faults)
-      order by f.place
-    )
-    from (select * from referral_private.faults_by_row(p_faults) as f order by f.place limit 1000) as f
-  );
-end
-$$;
-
--- The code that a row without a fault makes.
-create function referral_private.code_of_row(p_organisation referral.organisations, p_row jsonb)
-returns referral_private.new_campaign_code
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return (
-    referral_private.show_code(p_row ->> 'code'), (p_row ->> 'max_uses')::int,
-    referral_private.end_time(p_row ->> 'expires_at', p_organisation.time_zone), p_row ->> 'description',
-    referral_private.as_uuid(p_row ->> 'beneficiary_id'),
-    referral_private.looks_like_another(p_organisation.id, p_row ->> 'code')
-  )::referral_private.new_campaign_code;
-end
-$$;
-
--- What each row would do: the code that it makes, and what is wrong with it.
-create function referral_private.plan_of_rows(
-  p_organisation referral.organisations,
-  p_rows jsonb,
-  p_faults referral_private.row_fault[]
-)
-returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return (
-    select jsonb_agg(
-      jsonb_build_object('row', r.place, 'faults', coalesce(f.faults, '[]'))
-      || case when f.faults is null then to_jsonb(referral_private.code_of_row(p_organisation, r.value))
-        else jsonb_build_object('code', r.value -> 'code') end
-      order by r.place
-    )
-    from jsonb_array_elements(p_rows) with ordinality as r (value, place)
-    left join referral_private.faults_by_row(p_faults) as f on f.place = r.place
-  );
-end
-$$;
-
--- The rows whose codes look like one of another organisation, as a plan shows them; null without any.
-create function referral_private.alike_rows(p_codes referral_private.new_campaign_code[])
-returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return (
-    select jsonb_agg(
-      to_jsonb(c) - 'place' || jsonb_build_object('row', c.place, 'faults', '[]'::jsonb) order by c.place
-    )
-    from unnest(p_codes) with ordinality as c (
-      code, max_uses, expires_at, description, beneficiary_id, looks_like_another, place
-    )
-    where c.looks_like_another
-  );
-end
-$$;
-
--- Campaign codes from rows of a file: all of them, or none.
-
-create type referral.code_import as (batch_id uuid, made int, rows jsonb);
-
--- Refuses rows that are too many or too large to be checked, with `invalid_argument`.
-create function referral_private.require_rows(p_rows jsonb)
-returns void
-language plpgsql
-immutable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if jsonb_typeof(p_rows) is distinct from 'array' or jsonb_array_length(p_rows) not between 1 and 50000 then
-    perform referral_private.raise_error('invalid_argument', 'rows: an array of 1 to 50,000 objects');
-  end if;
-  if pg_column_size(p_rows) > 33554432 then
-    perform referral_private.raise_error('invalid_argument', 'rows: up to 32 MiB');
-  end if;
-end
-$$;
-
--- Stores an import's codes, and then takes the Stripe account lock: events wait for the commit alone, and not for
--- thousands of rows. Purchases under way may carry the texts of the codes. Those of the operator's codes, which come
--- from elsewhere, are settled; staff may not choose such a text, and are told at the next try. Raises `busy`.
-create function referral_private.store_import(
-  p_org_id uuid,
-  p_program_id uuid,
-  p_batch_id uuid,
-  p_codes referral_private.new_campaign_code[],
-  p_keys text[]
-)
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- Another session can take one of the texts meanwhile.
-  if referral_private.insert_campaign_codes(p_org_id, p_program_id, p_batch_id, p_codes) < cardinality(p_codes) then
-    perform referral_private.raise_error('busy');
-  end if;
-  perform referral_private.record_difference(
-    p_org_id, 'code_batch', p_batch_id, null,
-    jsonb_build_object('made', cardinality(p_codes), 'program_id', p_program_id)
-  );
-  if referral_private.is_operator() then
-    perform referral_private.settle_keys(
-      referral_private.lock_stripe_account_of(p_org_id), p_keys, now() - interval '2 minutes', 'codes imported'
-    );
-    return;
-  end if;
-  perform referral_private.ready_to_choose(p_org_id);
-  if referral_private.carried_keys(p_keys) <> '{}' then
-    perform referral_private.raise_error('busy');
-  end if;
-end
-$$;
-
--- Which texts are taken is said only where nothing else is wrong. A refusal is returned and not raised, because an
--- error would undo the count of its rows.
-create function referral_private.import_codes(
-  p_org_id uuid,
-  p_rows jsonb,
-  p_program_id uuid default null,
-  p_dry_run boolean default false
-)
-returns setof referral.code_import
-language plpgsql
-volatile
-rows 1
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '10s'
-set timezone = 'UTC'
-as $$
-declare
-  v_organisation referral.organisations;
-  v_program_id uuid;
-  v_batch_id uuid;
-  v_keys text[];
-  v_faults referral_private.row_fault[];
-  v_codes referral_private.new_campaign_code[];
-begin
-  perform referral_private.require_role(p_org_id, 'coordinator');
-  perform referral_private.require_rows(p_rows);
-  v_batch_id := referral_private.begin_batch(p_org_id, jsonb_array_length(p_rows));
-  select * into strict v_organisation from referral.organisations as o where o.id = p_org_id;
-  v_program_id := (referral_private.program_for_code(p_org_id, p_program_id)).id;
-  v_keys := referral_private.keys_of_rows(p_rows);
-  v_faults := referral_private.faults_of_rows(v_organisation, p_rows, v_keys);
-  if v_faults = '{}' then
-    v_faults := referral_private.taken_rows(v_organisation, v_keys);
-  end if;
-  if p_dry_run then
-    return query
-    select null::uuid, case when v_faults = '{}' then cardinality(v_keys) else 0 end,
-      referral_private.plan_of_rows(v_organisation, p_rows, v_faults);
-    return;
-  end if;
-  if v_faults <> '{}' then
-    return query select null::uuid, 0, referral_private.faulty_rows(p_rows, v_faults);
-    return;
-  end if;
-  v_codes := array(
-    select referral_private.code_of_row(v_organisation, r.value) from jsonb_array_elements(p_rows) as r (value)
-  );
-  perform referral_private.store_import(p_org_id, v_program_id, v_batch_id, v_codes, v_keys);
-  return query select v_batch_id, cardinality(v_codes), referral_private.alike_rows(v_codes);
-end
-$$;
-
-comment on function referral_private.import_codes is
-  'public: Takes campaign codes from rows: all, or none where a row has a fault. Then made is 0, batch_id is null, and
-rows has the first 1,000 rows with a fault. That a text is taken is said only where no row has another fault. A text
-that a purchase of the last 400 days carries is code_taken; the operator''s import takes it, and settles these
-purchases. An organisation imports one file at a time, and the rows that staff ask for in 24 hours, dry runs and
-refused ones too, are up to batch_rows_per_day.
-
-group: Manage codes
-org_id: the organisation
-rows: up to 50,000 objects {code, max_uses, expires_at, description, beneficiary_id} of 32 MiB at most; expires_at in
-  ISO 8601: a date is its end, and a time without an offset one, in the organisation''s time_zone
-program_id: the default program unless given
-dry_run: true stores nothing: made is how many codes an import would make, rows what each row would do: {row, code,
-  max_uses, expires_at, description, beneficiary_id, looks_like_another, faults}, or with faults {row, code, faults}
-callers: coordinators, admins and the operator
-errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
-  program_inactive, invalid_argument, rate_limited, busy
-returns: a row; after an import rows has the rows that look like another''s, or is null
-timeout: 60s';
-
-grant execute on function referral_private.import_codes to authenticated, service_role;
-
--- The operator allows an organisation a word that is reserved, such as a surname.
-
-create function referral_private.allow_word(p_org_id uuid, p_word text, p_allowed boolean default true)
-returns text[]
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-declare
-  v_word constant text := (
-    select r.word from referral_private.reserved_words as r where r.key = referral_private.normalise_code(p_word)
-  );
-begin
-  if not exists (select from referral.organisations as o where o.id = p_org_id) then
-    perform referral_private.raise_error('organisation_not_found');
-  end if;
-  if v_word is null then
-    perform referral_private.raise_error('invalid_argument', 'word: one of the reserved words');
-  end if;
-  if p_allowed is null then
-    perform referral_private.raise_error('invalid_argument', 'allowed: true or false');
-  end if;
-  if p_allowed then
-    insert into referral_private.allowed_words (org_id, word) values (p_org_id, v_word) on conflict do nothing;
-  else
-    delete from referral_private.allowed_words as a where a.org_id = p_org_id and a.word = v_word;
-  end if;
-  return array(select a.word from referral_private.allowed_words as a where a.org_id = p_org_id order by a.word);
-end
-$$;
-
-comment on function referral_private.allow_word is
-  'public: Allows an organisation a reserved word in the codes that its staff choose, or takes that back. Codes that
-exist stay. Returns the words that the organisation is allowed.
-
-group: Set up organisations and programs
-org_id: the organisation
-word: the word that details of code_reserved names, in any spelling
-allowed: false takes it back
-callers: the operator
-errors: organisation_not_found, invalid_argument, busy
-timeout: 5s';
-
-grant execute on function referral_private.allow_word to service_role;
-
--- From a code to a redemption, in one transaction.
-
--- Takes the Stripe account lock in the mode that a redemption needs, and returns whether to settle: if the referee or
--- the referrer is known as a payer, the redemption may change what their sales earn, and the lock is exclusive. Locks
--- are never upgraded: the shared one is given back with the inner block before the exclusive one is taken.
-create function referral_private.lock_stripe_account_to_redeem(p_stripe_account text, p_user_ids uuid[])
-returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
--- While `redemptions` has no statistics, all of it would be read for one person's.
-set enable_seqscan = off
-as $$
-begin
-  perform referral_private.require_read_committed();
-  perform pg_advisory_xact_lock_shared(referral_private.stripe_account_lock_key(p_stripe_account));
-  if exists (
-    select from referral_private.payer_users as l
-    where l.user_id = any (p_user_ids) and l.stripe_account = p_stripe_account
-  ) or exists (
-    select from referral_private.payer_evidence as e
-    where e.named = any (array(select r.id::text from referral.redemptions as r where r.referee_id = any (p_user_ids)))
-      and e.kind = 'redemption_id' and e.stripe_account = p_stripe_account
-  ) then
-    raise sqlstate 'RB001';
-  end if;
-  return false;
-exception
-  when sqlstate 'RB001' then
-    perform referral_private.lock_stripe_account(p_stripe_account);
-    return true;
-end
-$$;
-
--- Locks a code, shared, and returns it: no redemption commits after a call that ends the code has returned. Raises
--- `busy` where the organisation has another Stripe account by now than the one that is locked.
-create function referral_private.lock_code_to_redeem(p_code_id uuid, p_stripe_account text)
-returns referral.codes
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-as $$
-declare
-  v_code referral.codes;
-begin
-  select c.* into v_code
-  from referral.codes as c
-  join referral.organisations as o on o.id = c.org_id
-  where c.id = p_code_id and coalesce(o.stripe_account_id, '') = p_stripe_account
-  for share of c;
-  if not found then
-    perform referral_private.raise_error('busy');
-  end if;
-  return v_code;
-end
-$$;
-
--- A client may say `typed` freely; every other provenance is proved by a click. Raises `invalid_argument`,
--- `invalid_click`.
-create function referral_private.require_provenance(p_provenance text, p_click_id uuid)
-returns void
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if coalesce(p_provenance <> all (enum_range(null::referral.provenance)::text[]), true) then
-    perform referral_private.raise_error('invalid_argument', 'provenance: typed, link, install_referrer or clipboard');
-  end if;
-  if (p_provenance = 'typed') <> (p_click_id is null) then
-    perform referral_private.raise_error('invalid_click');
-  end if;
-end
-$$;
-
--- Stores a redemption, unless another session was faster: then nothing is returned. The code is locked.
-create function referral_private.insert_redemption(
-  p_code referral.codes,
-  p_terms_version int,
-  p_user_id uuid,
-  p_click referral_private.clicks,
-  p_provenance text,
-  p_channel text
-)
-returns referral.redemptions
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-as $$
-declare
-  v_redemption referral.redemptions;
-begin
-  insert into referral.redemptions (
-    org_id, program_id, terms_version, code_id, referrer_id, referee_id, provenance, channel, click_id, clicked_at
-  )
-  values (
-    p_code.org_id, p_code.program_id, p_terms_version, p_code.id, p_code.referrer_id, p_user_id,
-    p_provenance::referral.provenance, coalesce(p_click.channel::text, p_channel), p_click.click_id, p_click.clicked_at
-  )
-  on conflict do nothing
-  returning * into v_redemption;
-  return v_redemption;
-end
-$$;
-
--- The person's redemption in the program of this code, which another session made first. Raises `invalid_click` if a
--- redemption has used the click, and `mutual_referral` if the referrer has redeemed a code of this person.
-create function referral_private.require_earlier_redemption(p_code referral.codes, p_user_id uuid, p_click_id uuid)
-returns referral.redemptions
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_redemption referral.redemptions;
-begin
-  select * into v_redemption
-  from referral.redemptions as r
-  where r.org_id = p_code.org_id and r.program_id = p_code.program_id and r.referee_id = p_user_id;
-  if found then
-    return v_redemption;
-  end if;
-  perform referral_private.raise_error(
-    case
-      when exists (select from referral.redemptions as r where r.org_id = p_code.org_id and r.click_id = p_click_id)
-        then 'invalid_click'
-      else 'mutual_referral'
-    end
-  );
-end
-$$;
-
--- Settles what a redemption of a known payer changes, and returns the redemption as it is then. Purchases of the
--- referrer that carry a code of this person may be mutual now. The Stripe account lock is held exclusively.
-create function referral_private.settle_redemption(p_stripe_account text, p_redemption referral.redemptions)
-returns referral.redemptions
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_cause constant text := 'redemption ' || p_redemption.id;
-begin
-  perform referral_private.know_users(p_stripe_account, array[p_redemption.referee_id]);
-  perform referral_private.settle_users(p_stripe_account, array[p_redemption.referee_id], v_cause);
-  perform referral_private.settle_users(p_stripe_account, array[p_redemption.referrer_id], v_cause);
-  select * into strict p_redemption
-  from referral.redemptions as r
-  where r.org_id = p_redemption.org_id and r.id = p_redemption.id;
-  return p_redemption;
-end
-$$;
-
-create function referral_private.redeem_code(
-  p_code text,
-  p_click_id uuid default null,
-  p_provenance text default 'typed',
-  p_channel text default null
-)
-returns setof referral.redeemed_code
-language plpgsql
-volatile
-rows 1
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-set plan_cache_mode = 'force_generic_plan'
-as $$
-declare
-  v_user_id uuid := referral_private.require_person();
-  v_key text := referral_private.normalise_code(p_code);
-  v_stripe_account text;
-  v_has_paid boolean;
-  v_is_payer boolean;
-  v_code referral.codes;
-  v_redemption referral.redemptions;
-begin
-  if v_key is null then
-    perform referral_private.raise_error('invalid_code');
-  end if;
-  if p_provenance is distinct from 'typed' or p_click_id is not null then
-    perform referral_private.require_provenance(p_provenance, p_click_id);
-  end if;
-  select c.id, c.referrer_id, coalesce(o.stripe_account_id, ''),
-    exists (select from referral_private.payer_users as l where l.user_id = v_user_id)
-  into v_code.id, v_code.referrer_id, v_stripe_account, v_has_paid
-  from referral.codes as c join referral.organisations as o on o.id = c.org_id
-  where c.code_key = v_key;
-  if not found then
-    perform referral_private.raise_error('code_not_found');
-  end if;
-  if v_has_paid then
-    perform referral_private.recognise_user(v_user_id);
-  end if;
-  v_is_payer := referral_private.lock_stripe_account_to_redeem(v_stripe_account, array[v_user_id, v_code.referrer_id]);
-  v_code := referral_private.lock_code_to_redeem(v_code.id, v_stripe_account);
-  select * into v_redemption
-  from referral.redemptions as r
-  where r.org_id = v_code.org_id and r.program_id = v_code.program_id and r.referee_id = v_user_id;
-  if not found then
-    v_redemption := referral_private.insert_redemption(
-      v_code, referral_private.require_redeemable(v_code, v_user_id), v_user_id,
-      referral_private.click_of(v_code, p_click_id), p_provenance, p_channel
-    );
-    if v_redemption.id is null then
-      v_redemption := referral_private.require_earlier_redemption(v_code, v_user_id, p_click_id);
-    else
-      if v_is_payer then
-        v_redemption := referral_private.settle_redemption(v_stripe_account, v_redemption);
-      end if;
-      -- The rows that many redemptions share are locked last.
-      perform referral_private.use_quota(v_code, v_user_id);
-      perform referral_private.count_redemption(v_code.org_id, v_user_id);
-    end if;
-  end if;
-  if v_redemption.code_id <> v_code.id then
-    perform referral_private.raise_error('already_redeemed');
-  end if;
-  return next (v_redemption.id, v_redemption.org_id, v_redemption.program_id, v_code.code, v_redemption.status,
-    v_redemption.redeemed_at)::referral.redeemed_code;
-end
-$$;
-
-comment on function referral_private.redeem_code is
-  'public: Redeems a code for the caller, once per program. The same code again returns the same redemption.
-
-group: Redeem a code
-code: the text as typed
-click_id: a click on this very code, not older than the organisation''s click_window, that proves no other redemption
-provenance: typed without a click; link, install_referrer or clipboard with one
-channel: a lower-case label of up to 32 characters; the click''s own channel counts instead, where it has one
-callers: signed-in people
-errors: not_signed_in, anonymous_user, self_referral, new_users_only, code_not_found, program_inactive,
-  code_suspended, code_inactive, code_expired, code_limit_reached, code_uses_reserved, already_redeemed,
-  mutual_referral, invalid_argument, invalid_code, invalid_click, rate_limited, busy
-returns: a row
-timeout: 10s';
-
-grant execute on function referral_private.redeem_code to authenticated;
-
--- The code given at sign-up is redeemed at the person's first call.
-
--- A refusal that may pass is raised as redeem_code raises it, and the claim is kept for another try; a final refusal
--- ends the claim, and there is no row.
-create function referral_private.redeem_sign_up_code()
-returns setof referral.redeemed_code
-language plpgsql
-volatile
-rows 1
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_user_id uuid := referral_private.require_person();
-  v_code text;
-  v_refusal text;
-begin
-  select c.code into v_code from referral_private.sign_up_claims as c where c.user_id = v_user_id for update;
-  if v_code is null then
-    return;
-  end if;
-  begin
-    return query select r.* from referral_private.redeem_code(v_code, null, 'typed', 'sign_up') as r;
-  exception
-    when sqlstate 'PGRST' then
-      get stacked diagnostics v_refusal = message_text;
-      if referral_private.is_final_refusal(v_refusal::json ->> 'code') is not true then
-        raise;
-      end if;
-  end;
-  delete from referral_private.sign_up_claims as c where c.user_id = v_user_id;
-  delete from referral_private.sign_up_reservations as r where r.user_id = v_user_id;
-end
-$$;
-
-comment on function referral_private.redeem_sign_up_code is
-  'public: Redeems the code that the caller gave at sign-up. No row if there is none, or none that could ever be
-redeemed. After an error the code is kept for another try. A use that require_code_at_sign_up reserved becomes the use
-of this redemption, or is free again.
-
-group: Redeem a code
-callers: signed-in people
-errors: not_signed_in, anonymous_user, program_inactive, code_suspended, code_uses_reserved, rate_limited, busy
-timeout: 10s';
-
-grant execute on function referral_private.redeem_sign_up_code to authenticated;
-
--- Staff decide on redemptions and referrals: they confirm a redemption where nothing is paid through Stripe, or reject
--- it, or a referral that has none. What payments say never overrides it.
-
--- The person of a payer, in one mode, if they have a referral in the program: who pays other organisations on the
--- Stripe account is not named.
-create function referral_private.person_to_reject(
-  p_stripe_account text,
-  p_livemode boolean,
-  p_program_id uuid,
-  p_payer_id text
-)
-returns uuid
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_referral referral_private.referral_payers := referral_private.referral_of(
-    p_stripe_account, p_livemode, null, p_payer_id
-  );
-begin
-  return (
-    select v_referral.person
-    where exists (
-      select from referral.redemptions as r
-      where r.referee_id = v_referral.person and r.program_id = p_program_id
-    ) or cardinality(referral_private.codes_carried(
-      p_stripe_account, p_livemode, p_program_id, v_referral.payer_ids
-    )) > 0
-  );
-end
-$$;
-
--- States that a referral is rejected, and writes down every payer that it has now, in both modes.
-create function referral_private.state_rejection(
-  p_stripe_account text,
-  p_org_id uuid,
-  p_program_id uuid,
-  p_person_id uuid,
-  p_payer_id text,
-  p_redemption_id uuid,
-  p_reason text
-)
-returns referral.decisions
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_person_id uuid := coalesce(
-    p_person_id, referral_private.person_to_reject(p_stripe_account, true, p_program_id, p_payer_id),
-    referral_private.person_to_reject(p_stripe_account, false, p_program_id, p_payer_id)
-  );
-  v_decision referral.decisions;
-begin
-  insert into referral.decisions (org_id, kind, program_id, person_id, redemption_id, reason, decided_by)
-  values (p_org_id, 'reject', p_program_id, v_person_id, p_redemption_id, p_reason, auth.uid())
-  returning * into v_decision;
-  insert into referral_private.decision_payers (org_id, decision_id, stripe_account, livemode, payer_id)
-  select p_org_id, v_decision.id, p_stripe_account, livemode, payer_id
-  from unnest('{true,false}'::boolean[]) as livemode
-  cross join unnest(
-    (referral_private.referral_of(p_stripe_account, livemode, v_person_id, p_payer_id)).payer_ids
-  ) as payer_id;
-  perform referral_private.require_no_interest(p_stripe_account, v_decision);
-  perform referral_private.settle_decision(p_stripe_account, v_decision);
-  return v_decision;
-end
-$$;
-
--- The redemption, under the Stripe account lock, for staff. Raises `redemption_not_found` for everyone else, and what
--- `require_role` raises if the caller has lost their role meanwhile.
-create function referral_private.lock_redemption_for_staff(p_redemption_id uuid)
-returns referral.redemptions
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_redemption referral.redemptions;
-begin
-  select * into v_redemption from referral.redemptions as r where r.id = p_redemption_id;
-  if v_redemption.id is null or not referral_private.acts_with_role(v_redemption.org_id, 'coordinator') then
-    perform referral_private.raise_error('redemption_not_found');
-  end if;
-  perform referral_private.lock_stripe_account_of(v_redemption.org_id);
-  perform referral_private.require_role(v_redemption.org_id, 'coordinator');
-  select * into strict v_redemption
-  from referral.redemptions as r
-  where r.org_id = v_redemption.org_id and r.id = p_redemption_id
-  for no key update;
-  return v_redemption;
-end
-$$;
-
--- Is there a decision of this kind on the redemption itself that stands?
-create function referral_private.is_decided(p_redemption referral.redemptions, p_kind referral.decision_kind)
-returns boolean
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return exists (
-    select from referral.decisions as d
-    where d.org_id = p_redemption.org_id and d.redemption_id = p_redemption.id and d.kind = p_kind
-      and d.withdrawn_at is null
-  );
-end
-$$;
-
-create function referral_private.confirm_redemption(p_redemption_id uuid, p_reason text default null)
-returns referral.redemptions
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-declare
-  v_redemption referral.redemptions := referral_private.lock_redemption_for_staff(p_redemption_id);
-  v_stripe_account text := referral_private.stripe_account_of(v_redemption.org_id);
-  v_decision referral.decisions;
-begin
-  if v_redemption.decision = 'rejected' then
-    perform referral_private.raise_error('redemption_rejected');
-  end if;
-  if not referral_private.is_decided(v_redemption, 'confirm') then
-    insert into referral.decisions (org_id, kind, program_id, person_id, redemption_id, reason, decided_by)
-    values (
-      v_redemption.org_id, 'confirm', v_redemption.program_id, v_redemption.referee_id, v_redemption.id, p_reason,
-      auth.uid()
-    )
-    returning * into v_decision;
-    perform referral_private.require_no_interest(v_stripe_account, v_decision);
-    perform referral_private.settle_decision(v_stripe_account, v_decision);
-  end if;
-  select * into strict v_redemption
-  from referral.redemptions as r
-  where r.org_id = v_redemption.org_id and r.id = v_redemption.id;
-  return v_redemption;
-end
-$$;
-
-comment on function referral_private.confirm_redemption is
-  'public: Confirms a redemption by decision of staff, whatever was paid. That earns nothing by itself. The conversion
-window no longer limits which sales the redemption wins.
-
-group: Manage redemptions
-redemption_id: the redemption
-reason: one line of up to 500 characters, kept in the audit
-callers: coordinators, admins and the operator, but nobody for a redemption of their own, of a code that is theirs,
-  benefits them or was made by them, or where they earn more by it, now or once what waits is settled
-errors: not_a_member, not_allowed, redemption_not_found, redemption_rejected, invalid_argument, busy
-timeout: 10s';
-
-grant execute on function referral_private.confirm_redemption to authenticated, service_role;
-
-create function referral_private.reject_redemption(p_redemption_id uuid, p_reason text default null)
-returns referral.redemptions
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-declare
-  v_redemption referral.redemptions := referral_private.lock_redemption_for_staff(p_redemption_id);
-begin
-  if not referral_private.is_decided(v_redemption, 'reject') then
-    perform referral_private.state_rejection(
-      referral_private.stripe_account_of(v_redemption.org_id), v_redemption.org_id, v_redemption.program_id,
-      v_redemption.referee_id, null, v_redemption.id, p_reason
-    );
-  end if;
-  select * into strict v_redemption
-  from referral.redemptions as r
-  where r.org_id = v_redemption.org_id and r.id = v_redemption.id;
-  return v_redemption;
-end
-$$;
-
-comment on function referral_private.reject_redemption is
-  'public: Rejects a redemption and its referral, as reject_referral does for the referee, until the decision is
-withdrawn. The person has still used their redemption in the program.
-
-group: Manage redemptions
-redemption_id: the redemption
-reason: one line of up to 500 characters, kept in the audit
-callers: coordinators, admins and the operator, but nobody for a redemption of their own, for a referral of a code
-  that is theirs, benefits them or was made by them, or where they earn more by it, now or once what waits is settled
-errors: not_a_member, not_allowed, redemption_not_found, invalid_argument, busy
-timeout: 10s';
-
-grant execute on function referral_private.reject_redemption to authenticated, service_role;
-
--- Staff reject a referral by its person or its payer: guests and codes in payments have no redemption to reject.
-
-create function referral_private.reject_referral(
-  p_org_id uuid,
-  p_program_id uuid,
-  p_person_id uuid default null,
-  p_payer_id text default null,
-  p_reason text default null
-)
-returns referral.decisions
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-declare
-  v_stripe_account text;
-begin
-  perform referral_private.require_role(p_org_id, 'coordinator');
-  if num_nonnulls(p_person_id, p_payer_id) <> 1 then
-    perform referral_private.raise_error('invalid_argument', 'person_id, payer_id: one of the two');
-  end if;
-  if length(p_payer_id) not between 1 and 500 then
-    perform referral_private.raise_error('invalid_argument', 'payer_id: 1 to 500 characters');
-  end if;
-  if not exists (select from referral.programs as p where p.org_id = p_org_id and p.id = p_program_id) then
-    perform referral_private.raise_error('program_not_found');
-  end if;
-  v_stripe_account := referral_private.lock_stripe_account_of(p_org_id);
-  perform referral_private.require_role(p_org_id, 'coordinator');
-  return referral_private.state_rejection(
-    v_stripe_account, p_org_id, p_program_id, p_person_id, p_payer_id, null, p_reason
-  );
-end
-$$;
-
-comment on function referral_private.reject_referral is
-  'public: Rejects a referral until the decision is withdrawn: what the person buys, what the payers buy that the
-referral has now, and what redemptions of the person win, earns nobody anything in the program. A redemption of the
-person is rejected too, also a later one.
-
-group: Manage redemptions
-org_id: the organisation
-program_id: the program
-person_id: whose referral it is; either this or payer_id
-payer_id: a customer of Stripe, or the invoice or payment of a guest
-reason: one line of up to 500 characters, kept in the audit
-callers: coordinators, admins and the operator, but nobody for a referral of their own, of a code that is theirs,
-  benefits them or was made by them, or where they earn more by it, now or once what waits is settled
-errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
-  invalid_argument, busy
-timeout: 60s';
-
-grant execute on function referral_private.reject_referral to authenticated, service_role;
-
--- Staff end what somebody earns from a time on: a member, or a code with all that it was rotated from or into.
-
--- The code of the organisation. Raises `code_not_found`.
-create function referral_private.code_to_forfeit(p_org_id uuid, p_code_id uuid)
-returns referral.codes
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_code referral.codes;
-begin
-  select * into v_code from referral.codes as c where c.org_id = p_org_id and c.id = p_code_id;
-  if not found then
-    perform referral_private.raise_error('code_not_found');
-  end if;
-  return v_code;
-end
-$$;
-
-create function referral_private.forfeit_from(
-  p_org_id uuid,
-  p_member_id uuid default null,
-  p_code_id uuid default null,
-  p_since timestamptz default null,
-  p_until timestamptz default null,
-  p_reason text default null
-)
-returns referral.decisions
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-declare
-  v_stripe_account text;
-  v_code referral.codes;
-  v_decision referral.decisions;
-begin
-  perform referral_private.require_role(p_org_id, 'coordinator');
-  if num_nonnulls(p_member_id, p_code_id) <> 1 then
-    perform referral_private.raise_error('invalid_argument', 'member_id, code_id: one of the two');
-  end if;
-  if p_code_id is not null then
-    v_code := referral_private.code_to_forfeit(p_org_id, p_code_id);
-  elsif not exists (select from referral.members as m where m.org_id = p_org_id and m.user_id = p_member_id) then
-    perform referral_private.raise_error('member_not_found');
-  end if;
-  v_stripe_account := referral_private.lock_stripe_account_of(p_org_id);
-  perform referral_private.require_role_over(
-    p_org_id, array[p_member_id, v_code.referrer_id, v_code.beneficiary_id]
-  );
-  insert into referral.decisions (org_id, kind, member_id, chain_id, since, until, reason, decided_by)
-  values (
-    p_org_id, 'forfeit', p_member_id, referral_private.chain_of(v_code.id),
-    date_trunc('second', coalesce(p_since, clock_timestamp())), date_trunc('second', p_until), p_reason, auth.uid()
-  )
-  returning * into v_decision;
-  perform referral_private.require_no_interest(v_stripe_account, v_decision);
-  perform referral_private.settle_decision(v_stripe_account, v_decision);
-  return v_decision;
-end
-$$;
-
-comment on function referral_private.forfeit_from is
-  'public: Ends what sales earn that are paid from a time on: those that a member earns or that their codes earn for
-others, or those of a code and of all codes that it was rotated from or into. Nobody else earns them instead, except
-where it is from before the first sale that the code could have won.
-
-group: Manage redemptions
-org_id: the organisation
-member_id: the member; either this or code_id
-code_id: the code, of any status
-since: from when, past or future; now unless given; rounded down to a second
-until: before when, later than since; for ever unless given; rounded down to a second
-reason: one line of up to 500 characters, kept in the audit
-callers: coordinators for members; admins and the operator for anyone; but nobody for themself, for a code that is
-  theirs, benefits them or was made by them, or where they earn more by it, now or once what waits is settled
-errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
-  code_not_found, invalid_argument, busy
-timeout: 60s';
-
-grant execute on function referral_private.forfeit_from to authenticated, service_role;
-
--- A decision is withdrawn: it counts as never made. Others on the same subject stay.
-
-create function referral_private.withdraw_decision(p_decision_id uuid, p_reason text default null)
-returns referral.decisions
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-declare
-  v_decision referral.decisions;
-  v_stripe_account text;
-begin
-  select * into v_decision from referral.decisions as d where d.id = p_decision_id;
-  if v_decision.id is null or not referral_private.acts_with_role(v_decision.org_id, 'coordinator') then
-    perform referral_private.raise_error('decision_not_found');
-  end if;
-  perform referral_private.require_role(v_decision.org_id, 'admin');
-  v_stripe_account := referral_private.lock_stripe_account_of(v_decision.org_id);
-  perform referral_private.require_role(v_decision.org_id, 'admin');
-  perform referral_private.require_no_interest(v_stripe_account, v_decision);
-  update referral.decisions as d
-  set withdrawn_at = clock_timestamp(), withdrawn_by = auth.uid(), withdrawal_reason = p_reason
-  where d.org_id = v_decision.org_id and d.id = p_decision_id and d.withdrawn_at is null
-  returning * into v_decision;
-  if found then
-    perform referral_private.settle_decision(v_stripe_account, v_decision);
-  else
-    select * into strict v_decision from referral.decisions as d where d.id = p_decision_id;
-  end if;
-  return v_decision;
-end
-$$;
-
-comment on function referral_private.withdraw_decision is
-  'public: Withdraws a decision, which then counts as never made. Other decisions on the same subject stay. A withdrawn
-decision is returned as it is.
-
-group: Manage redemptions
-decision_id: the decision
-reason: one line of up to 500 characters, kept in the audit
-callers: admins and the operator, but nobody for a decision on themself, on a code that is theirs, benefits them or
-  was made by them, also if that became known later, or where they earn more by it, now or once what waits is settled
-errors: not_a_member, not_allowed, decision_not_found, invalid_argument, busy
-timeout: 60s';
-
-grant execute on function referral_private.withdraw_decision to authenticated, service_role;
 
 -- What Stripe events state, and which customer acts as which account. functions/stripe-webhook has reduced each object
 -- to the fields that are read here. Of several versions of a fact the greatest is kept:
@@ -14548,6 +11285,23 @@ begin
 end
 $$;
 
+-- Whether events of a Stripe account are stored and wait, other than those that failed.
+create function referral_private.has_stored_events(p_stripe_account text)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+begin
+  return exists (
+    select from referral_private.unapplied_events as u where u.stripe_account = p_stripe_account and u.error is null
+  );
+end
+$$;
+
 -- Whether events, or payers, of a Stripe account, or of any, wait. Those that failed before wait for run_maintenance
 -- alone.
 create function referral_private.is_unsettled(p_stripe_account text)
@@ -15457,6 +12211,95 @@ timeout: 20s';
 
 grant execute on function referral_private.settle_stripe_events to service_role;
 
+-- Commands whose answer depends on purchases see every purchase that was acknowledged: also one that is stored and
+-- waits to be applied.
+
+-- Applies what is stored of a Stripe account whose lock is held exclusively. Raises `busy` where more is stored than
+-- one transaction takes: it is applied meanwhile by deliveries and jobs. What has failed waits for `run_maintenance`.
+create function referral_private.drain_events(p_stripe_account text)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if referral_private.has_stored_events(p_stripe_account) then
+    perform referral_private.apply_waiting(p_stripe_account, '{}');
+    if referral_private.has_stored_events(p_stripe_account) then
+      perform referral_private.raise_error('busy');
+    end if;
+  end if;
+end
+$$;
+
+-- Locks the Stripe account of an organisation, as `lock_stripe_account_of`, and applies what is stored of it.
+create function referral_private.lock_drained_account_of(p_org_id uuid)
+returns text
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_stripe_account constant text := referral_private.lock_stripe_account_of(p_org_id);
+begin
+  perform referral_private.drain_events(v_stripe_account);
+  return v_stripe_account;
+end
+$$;
+
+-- The text of an event as the normal form of codes has it, without all that is not part of one.
+create function referral_private.letters_of(p_event jsonb)
+returns text
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return regexp_replace(
+    translate(
+      normalize(p_event::text, NFKC) collate "C", 'abcdefghijklmnopqrstuvwxyzOIL', 'ABCDEFGH1JK1MN0PQRSTUVWXYZ011'
+    ),
+    '[^0-9A-Z]+', '', 'g'
+  );
+end
+$$;
+
+-- Whether an event that is stored and waits may carry one of these texts. Where many wait, or many texts are asked for,
+-- any may. It can say yes of a text that is no code there: ask again when nothing waits.
+create function referral_private.may_be_carried(p_stripe_account text, p_keys text[])
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $$
+declare
+  v_letters text[];
+begin
+  if cardinality(p_keys) = 0 then
+    return false;
+  end if;
+  v_letters := array(
+    select referral_private.letters_of(e.event)
+    from (
+      select u.* from referral_private.unapplied_events as u
+      where u.stripe_account = p_stripe_account
+      limit 1000
+    ) as w
+    join referral_private.stripe_events as e
+      on e.stripe_account = w.stripe_account and e.livemode = w.livemode and e.event_id = w.event_id
+      and e.created_at = w.event_created_at
+  );
+  return cardinality(v_letters) >= 1000 or cardinality(v_letters) * cardinality(p_keys) > 100000 or exists (
+    select from unnest(v_letters) as l, unnest(p_keys) as k where position(k in l) > 0
+  );
+end
+$$;
+
 -- Payments that did not go through Stripe: recorded by the app's server, they become the same facts.
 create type referral.recorded_fact as (ref text, status referral.event_status);
 
@@ -15830,6 +12673,3261 @@ timeout: 10s';
 
 grant execute on function referral_private.record_refund_reversed to service_role;
 
+-- Commands on organisations.
+
+create function referral_private.create_organisation(p_name text, p_slug text, p_admin_id uuid)
+returns referral.organisations
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_organisation referral.organisations;
+begin
+  if p_admin_id is null then
+    perform referral_private.raise_error('invalid_argument', 'admin_id: required');
+  end if;
+  -- The organisation starts on the platform's own account, which it may be the second to join.
+  if (
+    select count(*)
+    from (select from referral.organisations as o where o.stripe_account_id is null limit 2) as sharing
+  ) < 2 then
+    perform referral_private.lock_stripe_account('');
+  end if;
+  perform referral_private.recognise_user(p_admin_id);
+  insert into referral.organisations (name, slug) values (p_name, p_slug) returning * into v_organisation;
+  insert into referral.members (org_id, user_id, role) values (v_organisation.id, p_admin_id, 'admin');
+  if referral_private.shared_since('') = v_organisation.stripe_account_since then
+    -- Purchases can be dated ahead.
+    perform referral_private.settle_payment_links('', v_organisation.stripe_account_since);
+  end if;
+  return v_organisation;
+end
+$$;
+
+comment on function referral_private.create_organisation is
+  'public: Creates an organisation and its first admin.
+
+group: Set up organisations and programs
+name: one line of 1 to 120 characters
+slug: a lower-case label, unique
+admin_id: the user who becomes admin
+callers: the operator
+errors: organisation_exists, invalid_argument, busy
+timeout: 10s';
+
+grant execute on function referral_private.create_organisation to service_role;
+
+-- The Stripe account decides which payments can confirm the organisation's redemptions, so it is fixed once there are
+-- any. Both accounts are settled anew: the organisation's redemptions join one and leave the other.
+create function referral_private.change_stripe_account(p_org_id uuid, p_stripe_account_id text)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_old text := referral_private.stripe_account_of(p_org_id);
+  v_new text := coalesce(p_stripe_account_id, '');
+begin
+  perform referral_private.lock_stripe_account(least(v_old collate "C", v_new));
+  perform referral_private.lock_stripe_account(greatest(v_old collate "C", v_new));
+  if v_old = v_new then
+    return;
+  end if;
+  if referral_private.stripe_account_of(p_org_id) <> v_old then
+    perform referral_private.raise_error('busy');
+  end if;
+  -- What is acknowledged is settled first: it may be owed by this organisation, on the account that it had.
+  perform referral_private.drain_events(v_old);
+  perform referral_private.drain_events(v_new);
+  if referral_private.is_unsettled(v_old) or referral_private.is_unsettled(v_new) then
+    perform referral_private.raise_error('busy');
+  end if;
+
+  if v_old <> '' and exists (select from referral_private.payments as p where p.stripe_account = v_old)
+    or exists (select from referral.redemptions as r where r.org_id = p_org_id and r.confirmed_at is not null)
+    or exists (select from referral_private.postings as p where p.org_id = p_org_id)
+    or exists (select from referral_private.recorded_facts as f where f.org_id = p_org_id)
+    or exists (
+      select from referral.codes as c
+      join referral_private.payer_evidence as e on e.named = c.code_key
+      where c.org_id = p_org_id and e.stripe_account in (v_old, v_new)
+    )
+    or exists (
+      select from referral.codes as c
+      join referral_private.promotion_code_statements as p on c.code_key in (p.code_key, p.previous_key)
+      where c.org_id = p_org_id and p.stripe_account in (v_old, v_new)
+    )
+  then
+    perform referral_private.raise_error('stripe_account_fixed');
+  end if;
+  update referral.organisations as o
+  set stripe_account_id = p_stripe_account_id, stripe_account_since = clock_timestamp()
+  where o.id = p_org_id;
+  perform referral_private.settle_organisation(p_org_id, array[v_old, v_new]);
+end
+$$;
+
+-- An organisation with these changes, not stored. Raises `invalid_argument` for a value that its column cannot have.
+create function referral_private.changed_organisation(p_organisation referral.organisations, p_changes jsonb)
+returns referral.organisations
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+set intervalstyle = 'postgres'
+as $$
+begin
+  return jsonb_populate_record(p_organisation, p_changes);
+exception
+  when data_exception then
+    perform referral_private.raise_error('invalid_argument', 'changes: ' || sqlerrm);
+end
+$$;
+
+-- Refuses a time zone that is not one of the database's names, with `invalid_argument`.
+create function referral_private.require_time_zone(p_name text)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (select from pg_timezone_names as z where z.name = p_name) then
+    perform referral_private.raise_error('invalid_argument', 'time_zone: a name such as Europe/Berlin');
+  end if;
+end
+$$;
+
+-- Only the operator sets the Stripe account, which decides whose events the organisation receives, the link host, which
+-- decides which apps open its links, and the rows of batches, by which one organisation can fill the database of all.
+create function referral_private.update_organisation(p_org_id uuid, p_changes jsonb)
+returns referral.organisations
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_of_operator constant text[] := '{stripe_account_id,link_origin,batch_rows_per_day}';
+  v_settings constant text[] := array[
+    'name', 'active', 'web_destination', 'ios_destination', 'android_destination', 'android_package', 'ios_app_ids',
+    'android_fingerprints', 'code_length', 'codes_per_member', 'max_uses_cap', 'rotation_grace', 'rotations_per_day',
+    'redemptions_per_user', 'redemptions_per_address', 'click_window', 'clicks_per_visitor', 'clicks_per_code',
+    'time_zone', 'refuse_look_alikes'
+  ];
+  v_old referral.organisations;
+  v_new referral.organisations;
+begin
+  perform referral_private.require_role(p_org_id, 'admin');
+  perform referral_private.require_changes(p_changes, v_settings || v_of_operator);
+  if p_changes ?| v_of_operator and not referral_private.is_operator() then
+    perform referral_private.raise_error(
+      'not_allowed', array_to_string(v_of_operator, ', ') || ' are set by the operator, with the secret key'
+    );
+  end if;
+  if p_changes ? 'time_zone' then
+    perform referral_private.require_time_zone(p_changes ->> 'time_zone');
+  end if;
+  if p_changes ? 'stripe_account_id' then
+    perform referral_private.change_stripe_account(p_org_id, p_changes ->> 'stripe_account_id');
+  elsif p_changes ? 'active' then
+    -- So that no redemption under way commits after this call has returned.
+    perform referral_private.lock_stripe_account_of(p_org_id);
+  end if;
+
+  select * into strict v_old from referral.organisations as o where o.id = p_org_id for no key update;
+  -- The caller may have lost the role while this waited.
+  perform referral_private.require_role(p_org_id, 'admin');
+  v_new := referral_private.changed_organisation(v_old, p_changes);
+  update referral.organisations as o
+  set name = v_new.name, active = v_new.active, link_origin = v_new.link_origin,
+    web_destination = v_new.web_destination, ios_destination = v_new.ios_destination,
+    android_destination = v_new.android_destination, android_package = v_new.android_package,
+    ios_app_ids = v_new.ios_app_ids, android_fingerprints = v_new.android_fingerprints,
+    code_length = v_new.code_length, codes_per_member = v_new.codes_per_member,
+    batch_rows_per_day = v_new.batch_rows_per_day,
+    max_uses_cap = v_new.max_uses_cap, rotation_grace = v_new.rotation_grace,
+    rotations_per_day = v_new.rotations_per_day,
+    redemptions_per_user = v_new.redemptions_per_user, redemptions_per_address = v_new.redemptions_per_address,
+    click_window = v_new.click_window, clicks_per_visitor = v_new.clicks_per_visitor,
+    clicks_per_code = v_new.clicks_per_code, time_zone = v_new.time_zone,
+    refuse_look_alikes = v_new.refuse_look_alikes, updated_at = clock_timestamp()
+  where o.id = p_org_id
+  returning * into v_new;
+  if v_new.active <> v_old.active then
+    perform referral_private.settle_program(referral_private.stripe_account_of(p_org_id), p.id, v_new.updated_at)
+    from referral.programs as p
+    where p.org_id = p_org_id;
+  end if;
+  return v_new;
+end
+$$;
+
+comment on function referral_private.update_organisation is
+  'public: Changes settings of an organisation: name, active, web_destination, ios_destination, android_destination
+(https; web_destination also http://localhost and http://127.0.0.1, for the local stack), android_package, ios_app_ids
+(TEAMID.bundle.id), android_fingerprints (SHA-256, AB:CD:…), code_length, codes_per_member
+(codes in their grace included), max_uses_cap, rotation_grace, rotations_per_day (codes that a member
+may replace themself within 24 hours); redemptions_per_user, redemptions_per_address (per hour); click_window
+(an interval of up to 90 days in which a click proves a redemption), clicks_per_visitor, clicks_per_code (kept of a
+code and day in UTC); time_zone (a name such as Europe/Berlin; a code that expires on a date ends with that day there);
+refuse_look_alikes (true: staff cannot choose a code that looks like one of another organisation on the shared link
+host); and, operator only, stripe_account_id, batch_rows_per_day (of codes that staff generate, import or try to, in 24
+hours) and link_origin (https, lower case, of one organisation only).
+
+group: Set up organisations and programs
+org_id: the organisation
+changes: an object with these keys; unknown keys are refused
+callers: admins and the operator
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, stripe_account_taken,
+  link_origin_taken, stripe_account_fixed, invalid_argument, busy
+timeout: 10s';
+
+grant execute on function referral_private.update_organisation to authenticated, service_role;
+
+-- Whom and what a decision is about, and that nobody decides who is interested. The Stripe account lock is held.
+
+-- The payers that a rejected referral had when it was rejected, by what they are called now.
+create function referral_private.payers_written_down(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_decision referral.decisions
+)
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return referral_private.payers_of_carriers(p_stripe_account, p_livemode, array(
+    select w.payer_id from referral_private.decision_payers as w
+    where w.org_id = p_decision.org_id and w.decision_id = p_decision.id
+      and w.stripe_account = p_stripe_account and w.livemode = p_livemode
+  ));
+end
+$$;
+
+-- The payers that a rejected referral has now, in one mode: those written down, and all payers of its people. Payers
+-- and people may have become known since it was rejected.
+create function referral_private.payers_rejected(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_decision referral.decisions
+)
+returns setof referral_private.payer
+language plpgsql
+stable
+rows 10
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_written text[] := referral_private.payers_written_down(p_stripe_account, p_livemode, p_decision);
+  v_payers referral_private.payer[] := (referral_private.payers_together(
+    p_stripe_account, p_livemode, v_written || referral_private.payers_of_users(
+      p_stripe_account, p_livemode, array_remove(array[p_decision.person_id], null)
+    )
+  )).payers;
+begin
+  return query
+  select p.*
+  from unnest(v_payers) as p
+  where p.payer_id = any (v_written) or p.person = p_decision.person_id or p.person in (
+    select w.person from unnest(v_payers) as w where w.payer_id = any (v_written)
+  );
+end
+$$;
+
+-- The people whom a decision is about: the member, or everybody whose referral is rejected or confirmed.
+create function referral_private.people_of_decision(p_stripe_account text, p_decision referral.decisions)
+returns uuid[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array_remove(array[p_decision.member_id, p_decision.person_id], null) || array(
+    select p.person
+    from unnest('{true,false}'::boolean[]) as livemode
+    cross join lateral referral_private.payers_rejected(p_stripe_account, livemode, p_decision) as p
+    where p_decision.kind = 'reject' and p.person is not null
+  );
+end
+$$;
+
+-- The codes whose sales a decision is about.
+create function referral_private.codes_of_decision(p_stripe_account text, p_decision referral.decisions)
+returns uuid[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_people uuid[] := referral_private.people_of_decision(p_stripe_account, p_decision);
+begin
+  if p_decision.chain_id is not null then
+    return referral_private.codes_of_chain(p_decision.org_id, p_decision.chain_id);
+  elsif p_decision.member_id is not null then
+    return array(
+      select c.id from referral.codes as c
+      where c.org_id = p_decision.org_id and c.referrer_id = p_decision.member_id
+      union
+      select c.id from referral.codes as c
+      where c.org_id = p_decision.org_id and c.beneficiary_id = p_decision.member_id
+    );
+  end if;
+  return array(
+    select r.code_id from referral.redemptions as r
+    where r.org_id = p_decision.org_id and r.program_id = p_decision.program_id and r.referee_id = any (v_people)
+    union
+    select unnest(referral_private.codes_carried(p_stripe_account, livemode, p_decision.program_id, array(
+      select p.payer_id from referral_private.payers_rejected(p_stripe_account, livemode, p_decision) as p
+    )))
+    from unnest('{true,false}'::boolean[]) as livemode
+    where p_decision.kind = 'reject'
+  );
+end
+$$;
+
+-- Nobody decides on a code that is theirs, benefits them, or was made by them. Raises `not_allowed`.
+create function referral_private.require_no_interest_in(p_code_ids uuid[])
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if auth.uid() is not null and exists (
+    select from referral.codes as c
+    where c.id = any (p_code_ids) and auth.uid() in (c.referrer_id, c.beneficiary_id, c.created_by)
+  ) then
+    perform referral_private.raise_error(
+      'not_allowed',
+      'you decide on a code that is yours, benefits you or was made by you: ask somebody else, or the operator'
+    );
+  end if;
+end
+$$;
+
+-- Nobody decides on themself, either. Raises `not_allowed`.
+create function referral_private.require_no_interest(p_stripe_account text, p_decision referral.decisions)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if auth.uid() = any (referral_private.people_of_decision(p_stripe_account, p_decision)) then
+    perform referral_private.raise_error(
+      'not_allowed', 'you decide on yourself: ask somebody else, or the operator'
+    );
+  end if;
+  perform referral_private.require_no_interest_in(
+    referral_private.codes_of_decision(p_stripe_account, p_decision)
+  );
+end
+$$;
+
+-- The payers whose sales a decision is about, in one mode.
+create function referral_private.payers_of_decision(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_decision referral.decisions
+)
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_decision.kind = 'forfeit' then
+    return referral_private.payers_of_codes(
+      p_stripe_account, p_livemode, p_decision.org_id,
+      referral_private.codes_of_decision(p_stripe_account, p_decision)
+    );
+  end if;
+  return referral_private.payers_of_users(
+    p_stripe_account, p_livemode, array_remove(array[p_decision.person_id], null)
+  ) || referral_private.payers_written_down(p_stripe_account, p_livemode, p_decision);
+end
+$$;
+
+-- What follows from a decision: redemptions and the ledger are brought to what then stands, and nobody gains by what
+-- they decided. Blocking states decisions of its own. The Stripe account lock is held.
+
+-- What a user is owed in an organisation in one currency and mode, whether it is on hold, available or paid out.
+create type referral_private.owed_amount as (livemode boolean, currency text, amount numeric);
+
+-- Everything that a user is owed in an organisation.
+create function referral_private.amounts_owed(p_org_id uuid, p_user_id uuid)
+returns setof referral_private.owed_amount
+language plpgsql
+stable
+rows 2
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  select a.livemode, a.currency, sum(a.balance)
+  from referral_private.ledger_accounts as a
+  where a.org_id = p_org_id and a.earner_id = p_user_id
+  group by a.livemode, a.currency;
+end
+$$;
+
+-- Whether a decision waits to be settled, and somebody may earn by it: payers whom it is about are theirs, or carry
+-- codes of theirs. What a block ends begins now, and stays the winner's.
+create function referral_private.may_earn_later(p_stripe_account text, p_decision referral.decisions, p_user_id uuid)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select
+    from unnest('{true,false}'::boolean[]) as mode
+    cross join lateral referral_private.payers_of_decision(p_stripe_account, mode, p_decision) as payer_ids
+    where p_user_id is not null and not p_decision.by_block and exists (
+      select from referral_private.to_settle as q
+      where q.stripe_account = p_stripe_account and q.livemode = mode and q.payer_id = any (payer_ids)
+    ) and payer_ids && (
+      referral_private.payers_of_users(p_stripe_account, mode, array[p_user_id])
+      || referral_private.payers_of_codes(p_stripe_account, mode, p_decision.org_id, array(
+        select c.id from referral.codes as c
+        where c.org_id = p_decision.org_id and p_user_id in (c.referrer_id, c.beneficiary_id)
+      ))
+    )
+  );
+end
+$$;
+
+-- Brings the redemption and all sales that a decision is about to what the decisions say now. One pass per mode: a
+-- forfeit of a referrer with many payers holds the Stripe account lock for all of them. Raises `not_allowed` where the
+-- caller, other than the operator, is owed more by it.
+create function referral_private.settle_decision(p_stripe_account text, p_decision referral.decisions)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_before referral_private.owed_amount[] := array(
+    select o from referral_private.amounts_owed(p_decision.org_id, auth.uid()) as o
+  );
+begin
+  perform referral_private.project_decision(p_decision.org_id, p_decision.program_id, p_decision.person_id);
+  perform referral_private.settle(
+    p_stripe_account, livemode, referral_private.payers_of_decision(p_stripe_account, livemode, p_decision), '{}',
+    'decision ' || p_decision.id
+  )
+  from unnest('{true,false}'::boolean[]) as livemode;
+  if exists (
+    select from referral_private.amounts_owed(p_decision.org_id, auth.uid()) as o
+    left join unnest(v_before) as b on b.livemode = o.livemode and b.currency = o.currency
+    where o.amount > coalesce(b.amount, 0)
+  ) or referral_private.may_earn_later(p_stripe_account, p_decision, auth.uid()) then
+    perform referral_private.raise_error(
+      'not_allowed', 'you would earn more by what you decide: ask somebody else, or the operator'
+    );
+  end if;
+end
+$$;
+
+-- States a forfeit of a member or a chain from this second on, because they are blocked, unless one is open.
+create function referral_private.forfeit_by_block(
+  p_stripe_account text,
+  p_org_id uuid,
+  p_member_id uuid,
+  p_chain_id uuid,
+  p_reason text
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_decision referral.decisions;
+begin
+  if exists (
+    select from referral.decisions as d
+    where d.org_id = p_org_id and (d.member_id = p_member_id or d.chain_id = p_chain_id) and d.by_block
+      and d.until is null and d.withdrawn_at is null
+  ) then
+    return;
+  end if;
+  insert into referral.decisions (org_id, kind, member_id, chain_id, since, by_block, reason, decided_by)
+  values (
+    p_org_id, 'forfeit', p_member_id, p_chain_id, date_trunc('second', clock_timestamp()), true, p_reason, auth.uid()
+  )
+  returning * into v_decision;
+  perform referral_private.settle_decision(p_stripe_account, v_decision);
+end
+$$;
+
+-- Ends the open forfeits that blocking a member stated. Each lasts a second at least. Raises `not_allowed` where the
+-- caller has an interest in it.
+create function referral_private.end_forfeits_by_block(p_stripe_account text, p_org_id uuid, p_member_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_decision referral.decisions;
+begin
+  for v_decision in
+    update referral.decisions as d
+    set until = greatest(date_trunc('second', clock_timestamp()), d.since + interval '1 second')
+    where d.org_id = p_org_id and d.member_id = p_member_id and d.by_block and d.until is null
+      and d.withdrawn_at is null
+    returning d.*
+  loop
+    perform referral_private.require_no_interest(p_stripe_account, v_decision);
+    perform referral_private.settle_decision(p_stripe_account, v_decision);
+  end loop;
+end
+$$;
+
+-- Commands on members: who is let in, with which role, and under which name.
+
+-- Lets the name of a role pass. Raises `invalid_argument`.
+create function referral_private.require_role_name(p_role text)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_role is null or p_role <> all (enum_range(null::referral.member_role)::text[]) then
+    perform referral_private.raise_error('invalid_argument', 'role: member, coordinator or admin');
+  end if;
+end
+$$;
+
+-- Coordinators add members, admins add anyone. Raises `not_allowed`.
+create function referral_private.require_may_add(p_org_id uuid, p_role text)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform referral_private.require_role(
+    p_org_id, (case when p_role = 'member' then 'coordinator' else 'admin' end)::referral.member_role
+  );
+end
+$$;
+
+-- An existing role is never changed here. A member who enrolled by themself counts as invited from then on.
+create function referral_private.add_member(p_org_id uuid, p_user_id uuid, p_role text default 'member')
+returns referral.members
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_member referral.members;
+begin
+  perform referral_private.require_role(p_org_id, 'coordinator');
+  if p_user_id is null then
+    perform referral_private.raise_error('invalid_argument', 'user_id: required');
+  end if;
+  perform referral_private.require_role_name(p_role);
+  perform referral_private.require_may_add(p_org_id, p_role);
+
+  perform referral_private.recognise_user(p_user_id);
+  insert into referral.members (org_id, user_id, role, admitted_by)
+  values (p_org_id, p_user_id, p_role::referral.member_role, auth.uid())
+  on conflict on constraint members_pkey do update
+  set admitted_by = auth.uid()
+  where members.admitted_by = members.user_id;
+  -- The insert waits for others who change the same member.
+  perform referral_private.require_may_add(p_org_id, p_role);
+
+  select * into strict v_member from referral.members as m where m.org_id = p_org_id and m.user_id = p_user_id;
+  if v_member.role::text <> p_role then
+    perform referral_private.raise_error('member_exists', v_member.role::text);
+  end if;
+  if v_member.deactivated_at is not null then
+    perform referral_private.raise_error('member_deactivated');
+  end if;
+  return v_member;
+end
+$$;
+
+comment on function referral_private.add_member is
+  'public: Adds a person with a role. Adding the same again changes nothing; an existing role is never changed.
+
+group: Manage members
+org_id: the organisation
+user_id: the person
+role: member, coordinator or admin
+callers: coordinators for members; admins and the operator for anyone
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, organisation_not_found,
+  member_exists, invalid_argument, busy
+timeout: 10s';
+
+grant execute on function referral_private.add_member to authenticated, service_role;
+
+-- Coordinators manage members, admins manage everyone. Raises what `require_role` does.
+create function referral_private.require_role_over(p_org_id uuid, p_user_ids uuid[])
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform referral_private.require_role(p_org_id, (case
+    when exists (
+      select from referral.members as m
+      where m.org_id = p_org_id and m.user_id = any (p_user_ids) and m.role <> 'member'
+    ) then 'admin'
+    else 'coordinator'
+  end)::referral.member_role);
+end
+$$;
+
+-- Locks the organisation, whose number of admins must not change, then the member. The
+-- caller's role is that after the locks. Raises `not_allowed`, `member_not_found`.
+create function referral_private.lock_member_to_manage(p_org_id uuid, p_user_id uuid)
+returns referral.members
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_member referral.members;
+begin
+  perform referral_private.require_role(p_org_id, 'coordinator');
+  perform from referral.organisations as o where o.id = p_org_id for no key update;
+  select * into v_member
+  from referral.members as m
+  where m.org_id = p_org_id and m.user_id = p_user_id
+  for no key update;
+  if not found then
+    perform referral_private.raise_error('member_not_found');
+  end if;
+  perform referral_private.require_role_over(p_org_id, array[p_user_id]);
+  return v_member;
+end
+$$;
+
+-- Refuses to take the last admin from an organisation, with `last_admin`. The organisation's row is locked.
+create function referral_private.require_other_admin(p_member referral.members)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_member.role = 'admin' and p_member.deactivated_at is null and not exists (
+    select from referral.members as m
+    where m.org_id = p_member.org_id and m.user_id <> p_member.user_id and m.role = 'admin' and m.deactivated_at is null
+  ) then
+    perform referral_private.raise_error('last_admin');
+  end if;
+end
+$$;
+
+create function referral_private.set_member_role(p_org_id uuid, p_user_id uuid, p_role text)
+returns referral.members
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_member referral.members;
+begin
+  perform referral_private.require_role(p_org_id, 'admin');
+  perform referral_private.require_role_name(p_role);
+  v_member := referral_private.lock_member_to_manage(p_org_id, p_user_id);
+  perform referral_private.require_role(p_org_id, 'admin');
+  if p_role <> 'admin' then
+    perform referral_private.require_other_admin(v_member);
+  end if;
+  update referral.members as m
+  set role = p_role::referral.member_role, reason = null
+  where m.org_id = p_org_id and m.user_id = p_user_id
+  returning * into v_member;
+  return v_member;
+end
+$$;
+
+comment on function referral_private.set_member_role is
+  'public: Changes a member''s role.
+
+group: Manage members
+org_id: the organisation
+user_id: the member
+role: member, coordinator or admin
+callers: admins and the operator
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
+  last_admin, invalid_argument, busy
+timeout: 10s';
+
+grant execute on function referral_private.set_member_role to authenticated, service_role;
+
+-- Refuses more than 50 changes of a public name in 24 hours, with `rate_limited`: each stays on record. The member row
+-- is locked, and this change is among them.
+create function referral_private.require_name_allowance(p_member referral.members)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if (
+    select count(*) from referral_private.changes as c
+    where c.org_id = p_member.org_id and c.subject_id = p_member.user_id
+      and c.before ?| '{display_name,public_name}'::text[]
+      and c.changed_at > clock_timestamp() - interval '24 hours'
+  ) > 50 then
+    perform referral_private.raise_error('rate_limited', '50 changes of a public name in 24 hours');
+  end if;
+end
+$$;
+
+-- Members set their own names; nobody does it for them.
+create function referral_private.set_my_name(p_org_id uuid, p_display_name text, p_public_name boolean default false)
+returns referral.members
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_user_id uuid := referral_private.require_person();
+  v_member referral.members;
+begin
+  perform referral_private.require_role(p_org_id, 'member');
+  update referral.members as m
+  set display_name = p_display_name, public_name = coalesce(p_public_name, false)
+  where m.org_id = p_org_id and m.user_id = v_user_id
+  returning * into v_member;
+  -- The update waits for staff who deactivate the member.
+  perform referral_private.require_role(p_org_id, 'member');
+  perform referral_private.require_name_allowance(v_member);
+  return v_member;
+end
+$$;
+
+comment on function referral_private.set_my_name is
+  'public: Sets how the caller is called in an organisation, and whether people who open the caller''s link read it.
+Names that they read are on record (list_changes), and can be changed 50 times in 24 hours.
+
+group: Manage members
+org_id: the organisation
+display_name: one line of 1 to 80 characters, or null
+public_name: true: the link shows the name
+callers: members, for themselves
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, invalid_argument, rate_limited, busy
+timeout: 10s';
+
+grant execute on function referral_private.set_my_name to authenticated;
+
+-- A member loses their rights, and gets them back.
+
+-- Locks a member as `lock_member_to_manage` does, and the Stripe account before, which is returned: where the member is
+-- blocked or unblocked (`p_settles`), for this alone; where codes end (`p_ends_codes`) it is shared, as purchases that
+-- carry them may be under way.
+create function referral_private.lock_member_to_block(
+  p_org_id uuid,
+  p_user_id uuid,
+  p_settles boolean,
+  p_ends_codes boolean
+)
+returns text
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_stripe_account text;
+begin
+  perform referral_private.require_role(p_org_id, 'coordinator');
+  if p_settles and p_user_id = auth.uid() then
+    perform referral_private.raise_error(
+      'not_allowed', 'you decide on yourself: ask somebody else, or the operator'
+    );
+  end if;
+  if p_settles then
+    v_stripe_account := referral_private.lock_drained_account_of(p_org_id);
+  elsif p_ends_codes then
+    perform referral_private.share_stripe_account_of(p_org_id);
+  end if;
+  perform referral_private.lock_member_to_manage(p_org_id, p_user_id);
+  return v_stripe_account;
+end
+$$;
+
+create function referral_private.deactivate_member(
+  p_org_id uuid,
+  p_user_id uuid,
+  p_reason text default null,
+  p_block boolean default false
+)
+returns referral.members
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_stripe_account text := referral_private.lock_member_to_block(p_org_id, p_user_id, p_block, true);
+  v_member referral.members;
+begin
+  select * into strict v_member from referral.members as m where m.org_id = p_org_id and m.user_id = p_user_id;
+  perform referral_private.require_other_admin(v_member);
+  update referral.members as m
+  set deactivated_at = coalesce(m.deactivated_at, clock_timestamp()), reason = p_reason,
+    blocked_at = case when p_block then coalesce(m.blocked_at, clock_timestamp()) else m.blocked_at end
+  where m.org_id = p_org_id and m.user_id = p_user_id
+  returning * into v_member;
+  perform referral_private.end_codes_of(p_org_id, p_user_id, '{active,suspended}', p_reason);
+  if p_block then
+    perform referral_private.forfeit_by_block(v_stripe_account, p_org_id, p_user_id, null, p_reason);
+  end if;
+  return v_member;
+end
+$$;
+
+comment on function referral_private.deactivate_member is
+  'public: Takes a member''s rights and ends their codes. What was redeemed before still earns for them, unless block is
+true.
+
+group: Manage members
+org_id: the organisation
+user_id: the member
+reason: one line of up to 500 characters, kept in the audit
+block: true: the member gets no code again, and what is paid from now on earns nothing for them, and by their codes
+  nothing for others; nobody blocks themself
+callers: coordinators for members; admins and the operator for anyone but the last admin; with block nobody who
+  earns more by it, now or once what waits is settled
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
+  last_admin, invalid_argument, busy
+timeout: 60s';
+
+grant execute on function referral_private.deactivate_member to authenticated, service_role;
+
+create function referral_private.reactivate_member(
+  p_org_id uuid,
+  p_user_id uuid,
+  p_unblock boolean default false,
+  p_reason text default null
+)
+returns referral.members
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_stripe_account text := referral_private.lock_member_to_block(
+    p_org_id, p_user_id, p_unblock, false
+  );
+  v_member referral.members;
+begin
+  if p_unblock then
+    perform referral_private.require_role(p_org_id, 'admin');
+  end if;
+  update referral.members as m
+  set deactivated_at = null, blocked_at = case when not p_unblock then m.blocked_at end, reason = p_reason
+  where m.org_id = p_org_id and m.user_id = p_user_id
+  returning * into v_member;
+  if p_unblock then
+    perform referral_private.end_forfeits_by_block(v_stripe_account, p_org_id, p_user_id);
+  end if;
+  return v_member;
+end
+$$;
+
+comment on function referral_private.reactivate_member is
+  'public: Gives a deactivated member their role back; ended codes stay ended.
+
+group: Manage members
+org_id: the organisation
+user_id: the member
+unblock: true, for admins: the member may have codes again, and what is paid from now on earns again; nobody unblocks
+  themself, a member with a code that benefits them or was made by them, or where they earn more by it, now or once
+  what waits is settled
+reason: one line of up to 500 characters, kept in the audit
+callers: coordinators for members; admins and the operator for anyone
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
+  invalid_argument, busy
+timeout: 60s';
+
+grant execute on function referral_private.reactivate_member to authenticated, service_role;
+
+-- Commands on programs.
+
+create function referral_private.create_program(p_org_id uuid, p_key text, p_name text, p_terms jsonb default '{}')
+returns referral.programs
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_program referral.programs;
+begin
+  perform referral_private.require_role(p_org_id, 'admin');
+  -- The organisation's row decides who comes first, and so which program is the default. The caller may have lost the
+  -- role while this waited.
+  perform from referral.organisations as o where o.id = p_org_id for no key update;
+  perform referral_private.require_role(p_org_id, 'admin');
+
+  insert into referral.programs (org_id, key, name, is_default)
+  values (p_org_id, p_key, p_name, not exists (select from referral.programs as p where p.org_id = p_org_id))
+  returning * into v_program;
+
+  insert into referral.program_terms (org_id, program_id, version, terms)
+  values (p_org_id, v_program.id, 1, referral_private.complete_terms(p_terms));
+  return v_program;
+end
+$$;
+
+comment on function referral_private.create_program is
+  'public: Creates a program with version 1 of its terms. The organisation''s first program is its default.
+
+group: Set up organisations and programs
+org_id: the organisation
+key: a lower-case label, unique in the organisation
+name: one line of 1 to 120 characters
+terms: see docs/terms.md; unknown keys are refused
+callers: admins and the operator
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_exists,
+  invalid_argument, invalid_terms, busy
+timeout: 10s';
+
+grant execute on function referral_private.create_program to authenticated, service_role;
+
+-- Refuses more than 50 versions of a program's terms in 24 hours, with `rate_limited`: each is kept for ever, and is
+-- settled under the Stripe account lock, for which others wait.
+create function referral_private.require_terms_allowance(p_program referral.programs)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if (
+    select count(*) from referral.program_terms as t
+    where t.org_id = p_program.org_id and t.program_id = p_program.id
+      and t.valid_from > clock_timestamp() - interval '24 hours'
+  ) >= 50 then
+    perform referral_private.raise_error('rate_limited', '50 versions of terms in 24 hours');
+  end if;
+end
+$$;
+
+-- Puts changed terms in force from a time on, as the next version; changes that change nothing make none. The Stripe
+-- account and the organisation's row are locked.
+create function referral_private.replace_terms(p_program referral.programs, p_changes jsonb, p_from timestamptz)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_old referral.program_terms := referral_private.terms_in_force(p_program.org_id, p_program.id);
+  v_terms jsonb := referral_private.changed_terms(v_old.terms, p_changes);
+begin
+  if v_terms = v_old.terms then
+    return;
+  end if;
+  perform referral_private.require_terms_allowance(p_program);
+  update referral.program_terms as t
+  set valid_to = p_from
+  where t.org_id = p_program.org_id and t.program_id = p_program.id and t.version = v_old.version;
+  insert into referral.program_terms (org_id, program_id, version, terms, valid_from)
+  values (p_program.org_id, p_program.id, v_old.version + 1, v_terms, p_from);
+end
+$$;
+
+-- The Stripe account lock keeps redemptions from reading terms that are being replaced.
+create function referral_private.update_program(p_program_id uuid, p_changes jsonb)
+returns referral.programs
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_program referral.programs;
+  v_active boolean;
+  v_now timestamptz;
+begin
+  select * into v_program from referral.programs as p where p.id = p_program_id;
+  if v_program.id is null or not (
+    referral_private.is_operator() or v_program.id in (select referral_private.readable_programs())
+  ) then
+    perform referral_private.raise_error('program_not_found');
+  end if;
+  perform referral_private.require_role(v_program.org_id, 'admin');
+  perform referral_private.require_changes(p_changes, '{name,active,is_default,terms}');
+  if p_changes -> 'is_default' <> 'true' then
+    perform referral_private.raise_error('invalid_argument', 'is_default: true only');
+  end if;
+  v_active := p_changes ->> 'active';
+  if p_changes ? 'terms' then
+    -- Checked before the lock, for which all purchases wait.
+    perform referral_private.require_terms(p_changes -> 'terms', true);
+    perform referral_private.require_terms_allowance(v_program);
+  end if;
+
+  perform referral_private.lock_stripe_account_of(v_program.org_id);
+  perform from referral.organisations as o where o.id = v_program.org_id for no key update;
+  -- The caller may have lost the role while this waited.
+  perform referral_private.require_role(v_program.org_id, 'admin');
+  select * into strict v_program from referral.programs as p where p.id = p_program_id;
+  v_now := clock_timestamp();
+  if p_changes ? 'terms' then
+    perform referral_private.replace_terms(v_program, p_changes -> 'terms', v_now);
+  end if;
+  if p_changes ? 'is_default' then
+    update referral.programs as p set is_default = false where p.org_id = v_program.org_id and p.is_default;
+  end if;
+  update referral.programs as p
+  set name = case when p_changes ? 'name' then p_changes ->> 'name' else p.name end,
+    active = case when p_changes ? 'active' then v_active else p.active end,
+    is_default = p.is_default or p_changes ? 'is_default'
+  where p.id = p_program_id
+  returning * into v_program;
+  if p_changes ?| '{terms,active}'::text[] then
+    perform referral_private.settle_program(
+      referral_private.stripe_account_of(v_program.org_id), p_program_id, v_now
+    );
+  end if;
+  return v_program;
+exception
+  when invalid_text_representation then
+    perform referral_private.raise_error('invalid_argument', 'active: true or false');
+end
+$$;
+
+comment on function referral_private.update_program is
+  'public: Changes a program: name, active, is_default (true only) and terms. Of the terms, keys that are not given
+stay, and a key that is null gets its default. Changed terms become a new version: what was redeemed keeps the terms it
+was made under, and a code that a payment carries counts under the terms of that time. A program gets at most 50
+versions in 24 hours.
+
+group: Set up organisations and programs
+program_id: the program
+changes: an object with these keys; unknown keys are refused
+callers: admins and the operator
+errors: not_allowed, program_not_found, invalid_argument, invalid_terms, rate_limited, busy
+timeout: 10s';
+
+grant execute on function referral_private.update_program to authenticated, service_role;
+
+-- Who may have a new code, in which program, and with which text. A command that changes a referrer's codes
+-- locks the member row first, so that concurrent changes queue up instead of failing on the unique index.
+
+-- Prepares a referrer for a new code: locks the member and stores the end of codes past their time. Raises
+-- `member_deactivated`, `member_blocked`, `code_suspended`.
+create function referral_private.ready_for_code(p_org_id uuid, p_referrer_id uuid)
+returns referral.members
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_member referral.members := referral_private.lock_member(p_org_id, p_referrer_id);
+begin
+  if v_member.deactivated_at is not null then
+    perform referral_private.raise_error('member_deactivated');
+  end if;
+  if v_member.blocked_at is not null then
+    perform referral_private.raise_error('member_blocked');
+  end if;
+  perform referral_private.expire_codes_of(p_org_id, p_referrer_id);
+  if exists (
+    select from referral_private.codes_in_use(p_org_id, p_referrer_id) as c where c.status = 'suspended'
+  ) then
+    perform referral_private.raise_error('code_suspended');
+  end if;
+  return v_member;
+end
+$$;
+
+-- Lets somebody enrol by themself in the given program, or else in the organisation's default. Raises `not_invited`,
+-- which does not tell whether there is such an organisation or program, is switched off, or takes invited members only.
+create function referral_private.require_open_program(p_org_id uuid, p_program_id uuid)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_program referral.programs := referral_private.named_program(p_org_id, p_program_id);
+begin
+  perform referral_private.require_open_enrolment(
+    p_org_id, case when referral_private.is_switched_on(v_program) then v_program.id end
+  );
+end
+$$;
+
+-- The program of a referrer's code: the given one, or else the organisation's default. A member who enrolled by
+-- themself is refused where enrolment is not open, and does not learn whether there is such a program. Raises
+-- `program_not_found`, `program_inactive`, `not_invited`.
+create function referral_private.program_for_member(p_member referral.members, p_program_id uuid)
+returns uuid
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_member.admitted_by = p_member.user_id then
+    perform referral_private.require_open_enrolment(
+      p_member.org_id, (referral_private.named_program(p_member.org_id, p_program_id)).id
+    );
+  end if;
+  return (referral_private.program_for_code(p_member.org_id, p_program_id)).id;
+end
+$$;
+
+-- Refuses one more code than the organisation allows a member, counting what can still be redeemed or is suspended:
+-- their own, those in their grace included, and the campaign codes they made. The member row is locked. Raises
+-- `too_many_codes`.
+create function referral_private.require_code_allowance(p_org_id uuid, p_user_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if (
+    select count(*)
+    from (
+      select c.expires_at from referral.codes as c
+      where c.org_id = p_org_id and c.referrer_id = p_user_id and c.status in ('active', 'suspended')
+      union all
+      select c.expires_at from referral.codes as c
+      where c.org_id = p_org_id and c.referrer_id = p_user_id and c.redeemable_until > clock_timestamp()
+      union all
+      select c.expires_at from referral.codes as c
+      where c.org_id = p_org_id and c.created_by = p_user_id and c.referrer_id is null and c.batch_id is null
+        and c.status in ('active', 'suspended')
+    ) as c
+    where c.expires_at is null or c.expires_at > clock_timestamp()
+  ) >= (select o.codes_per_member from referral.organisations as o where o.id = p_org_id) then
+    perform referral_private.raise_error('too_many_codes');
+  end if;
+end
+$$;
+
+-- Refuses a member who acts for themself a new code, if within 24 hours more of their codes were rotated or invalidated
+-- than the organisation allows: to end a code and create another is a rotation, too. Staff who act for a member are not
+-- bound. The member row is locked. Raises `rate_limited`.
+create function referral_private.require_rotation_allowance(p_org_id uuid, p_referrer_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_limit int;
+begin
+  if coalesce(p_referrer_id <> auth.uid(), true) then
+    return;
+  end if;
+  select o.rotations_per_day into strict v_limit from referral.organisations as o where o.id = p_org_id;
+  if (
+    select count(*) from referral.codes as c
+    where c.org_id = p_org_id and c.referrer_id = p_referrer_id and c.status in ('rotated', 'invalidated')
+      and c.ended_at > clock_timestamp() - interval '24 hours'
+  ) > v_limit then
+    perform referral_private.raise_error('rate_limited', format('rotations_per_day: %s within 24 hours', v_limit));
+  end if;
+end
+$$;
+
+-- How long a drawn code is: the organisation's length, and 12 characters at least where enrolment is by invitation or
+-- the code is limited, so that such a code is not found by trying.
+create function referral_private.drawn_length(p_org_id uuid, p_program_id uuid, p_limited boolean)
+returns int
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_length int := (select o.code_length from referral.organisations as o where o.id = p_org_id);
+begin
+  if p_limited or not referral_private.has_open_enrolment(p_org_id, p_program_id) then
+    return greatest(12, v_length);
+  end if;
+  return v_length;
+end
+$$;
+
+-- Draws this many texts, and returns those that can be codes: no reserved word, and carried by no purchase.
+create function referral_private.draw_texts(p_count int, p_length int)
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_texts text[] := array(select referral_private.draw_code(p_length) from generate_series(1, p_count));
+  v_carried text[] := referral_private.carried_keys(
+    array(select referral_private.normalise_code(t) from unnest(v_texts) as t)
+  );
+begin
+  return array(
+    select d.text
+    from (select t as text, referral_private.normalise_code(t) as key from unnest(v_texts) as t offset 0) as d
+    where d.key <> all (v_carried) and not referral_private.is_reserved(d.key)
+  );
+end
+$$;
+
+-- Lets staff choose the texts of codes. The shared Stripe account lock, held until the transaction ends, makes this
+-- call wait for an event that is applied, and a later event wait for the codes. Raises `busy` if the organisation
+-- changed its Stripe account meanwhile, or an event that is stored and not applied yet may carry one of the texts, and
+-- what `require_role` raises, also of a caller who lost the role meanwhile.
+create function referral_private.ready_to_choose(p_org_id uuid, p_keys text[])
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform referral_private.require_role(p_org_id, 'coordinator');
+  perform referral_private.share_stripe_account_of(p_org_id);
+  perform referral_private.require_role(p_org_id, 'coordinator');
+  if referral_private.may_be_carried(referral_private.stripe_account_of(p_org_id), array_remove(p_keys, null)) then
+    perform referral_private.raise_error('busy');
+  end if;
+end
+$$;
+
+-- How a code begins: drawn, chosen by staff, or made for the person who asks for theirs.
+
+-- Stores a new code with the chosen text, or, where `p_code.code` is null, with one that is drawn. Raises
+-- `rate_limited`, `invalid_code`, `code_reserved`, `code_taken`, `code_looks_alike`.
+create function referral_private.insert_code(p_code referral.codes)
+returns referral.codes
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_is_chosen constant boolean := p_code.code is not null;
+  v_key constant text := referral_private.normalise_code(p_code.code);
+  v_word text;
+  v_new referral.codes;
+  v_length int;
+  v_text text;
+begin
+  perform referral_private.require_rotation_allowance(p_code.org_id, p_code.referrer_id);
+  if v_is_chosen and v_key is null then
+    perform referral_private.raise_error('invalid_code');
+  end if;
+  v_word := referral_private.reserved_word_in(p_code.org_id, p_code.code);
+  if v_word is not null then
+    perform referral_private.raise_error('code_reserved', v_word);
+  end if;
+  if v_is_chosen and referral_private.carried_keys(array[v_key]) <> '{}' then
+    perform referral_private.raise_error('code_taken');
+  end if;
+  p_code.looks_like_another := v_is_chosen and referral_private.looks_like_another(p_code.org_id, p_code.code);
+  if p_code.looks_like_another
+    and (select o.refuse_look_alikes from referral.organisations as o where o.id = p_code.org_id)
+  then
+    perform referral_private.raise_error('code_looks_alike');
+  end if;
+  v_length := referral_private.drawn_length(p_code.org_id, p_code.program_id, p_code.quota_id is not null);
+  for attempt in 1..20 loop
+    v_text := coalesce(referral_private.show_code(p_code.code), (referral_private.draw_texts(1, v_length))[1]);
+    continue when v_text is null;
+    insert into referral.codes (
+      id, org_id, program_id, code, referrer_id, beneficiary_id, description, expires_at, quota_id, rotation, chain_id,
+      batch_id, created_by, looks_like_another
+    )
+    values (
+      p_code.id, p_code.org_id, p_code.program_id, v_text, p_code.referrer_id, p_code.beneficiary_id,
+      p_code.description, p_code.expires_at, p_code.quota_id, p_code.rotation, p_code.chain_id,
+      p_code.batch_id, coalesce(p_code.created_by, auth.uid()), p_code.looks_like_another
+    )
+    on conflict on constraint codes_key_is_unique do nothing
+    returning * into v_new;
+    if found then
+      return v_new;
+    end if;
+    if v_is_chosen then
+      perform referral_private.raise_error('code_taken');
+    end if;
+  end loop;
+  perform referral_private.raise_error('busy');
+end
+$$;
+
+create function referral_private.create_code(
+  p_org_id uuid,
+  p_referrer_id uuid default null,
+  p_code text default null,
+  p_program_id uuid default null,
+  p_max_uses int default null,
+  p_expires_at timestamptz default null,
+  p_description text default null
+)
+returns referral.codes
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_code referral.codes;
+  v_member referral.members;
+begin
+  v_code.id := gen_random_uuid();
+  v_code.org_id := p_org_id;
+  v_code.referrer_id := referral_private.acting_for(p_org_id, p_referrer_id);
+  v_code.code := p_code;
+  v_code.expires_at := p_expires_at;
+  v_code.description := p_description;
+  v_code.rotation := 0;
+  if num_nonnulls(p_code, p_max_uses, p_expires_at) > 0 then
+    perform referral_private.require_role(p_org_id, 'coordinator');
+  end if;
+  perform referral_private.require_future_expiry(p_expires_at);
+  if p_code is not null then
+    perform referral_private.ready_to_choose(p_org_id, array[referral_private.normalise_code(p_code)]);
+  end if;
+
+  v_member := referral_private.ready_for_code(p_org_id, v_code.referrer_id);
+  if num_nonnulls(p_code, p_max_uses, p_expires_at) > 0 then
+    -- The caller may have lost the role while this waited.
+    perform referral_private.require_role(p_org_id, 'coordinator');
+  end if;
+  v_code.program_id := referral_private.program_for_member(v_member, p_program_id);
+  perform referral_private.require_code_allowance(p_org_id, v_code.referrer_id);
+  if p_max_uses is not null then
+    v_code.quota_id := referral_private.create_quota(p_org_id, p_max_uses);
+  end if;
+  return referral_private.insert_code(v_code);
+end
+$$;
+
+comment on function referral_private.create_code is
+  'public: Creates a code of a referrer. A chosen code, a limit and an expiry are for staff. Of a chosen code
+looks_like_another warns that one of another organisation on the shared link host looks like it.
+
+group: Have a code
+org_id: the organisation
+referrer_id: the caller unless given
+code: the text of the code, 3 to 32 letters and digits; drawn unless given
+program_id: the default program unless given
+max_uses: redemptions at most, not purchases that carry the code; no limit unless given
+expires_at: when the code ends; never unless given
+description: one line of up to 500 characters
+callers: the referrer; coordinators, admins and the operator for any member
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, member_blocked, not_invited,
+  organisation_not_found, member_not_found, program_not_found, program_inactive, active_code_exists, too_many_codes,
+  code_suspended, code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, rate_limited, busy
+timeout: 10s';
+
+grant execute on function referral_private.create_code to authenticated, service_role;
+
+-- A deactivated member does not become active by this call.
+create function referral_private.get_or_create_code(p_org_id uuid, p_program_id uuid default null)
+returns referral.codes
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_user_id uuid := referral_private.require_person();
+  v_code referral.codes;
+  v_member referral.members;
+begin
+  select * into v_code from referral_private.get_active_code(p_org_id, null);
+  if v_code.id is null then
+    if not exists (select from referral.members as m where m.org_id = p_org_id and m.user_id = v_user_id) then
+      perform referral_private.require_open_program(p_org_id, p_program_id);
+      perform referral_private.recognise_user(v_user_id);
+      insert into referral.members (org_id, user_id, admitted_by) values (p_org_id, v_user_id, v_user_id)
+      on conflict on constraint members_pkey do nothing;
+    end if;
+    v_member := referral_private.ready_for_code(p_org_id, v_user_id);
+    -- Under the lock: another connection of the same person may have been faster.
+    select * into v_code from referral_private.get_active_code(p_org_id, null);
+  end if;
+
+  if v_code.id is not null then
+    if v_code.program_id <> p_program_id then
+      perform referral_private.raise_error('active_in_other_program');
+    end if;
+    return v_code;
+  end if;
+  v_code.id := gen_random_uuid();
+  v_code.org_id := p_org_id;
+  v_code.referrer_id := v_user_id;
+  v_code.program_id := referral_private.program_for_member(v_member, p_program_id);
+  v_code.rotation := 0;
+  perform referral_private.require_code_allowance(p_org_id, v_user_id);
+  return referral_private.insert_code(v_code);
+end
+$$;
+
+comment on function referral_private.get_or_create_code is
+  'public: Returns the caller''s active code, or makes one. In a program with open enrolment the caller becomes a
+member. A person who cannot enrol gets not_invited, whether or not the organisation and the program exist.
+
+group: Have a code
+org_id: the organisation
+program_id: the default program unless given
+callers: signed-in people
+errors: not_signed_in, anonymous_user, member_deactivated, member_blocked, not_invited, program_not_found,
+  program_inactive, active_in_other_program, too_many_codes, code_suspended, invalid_argument, rate_limited, busy
+timeout: 10s';
+
+grant execute on function referral_private.get_or_create_code to authenticated;
+
+-- A referrer's active code ends: rotated into the next, or invalidated.
+
+create function referral_private.rotate_code(
+  p_org_id uuid,
+  p_referrer_id uuid default null,
+  p_code text default null,
+  p_grace interval default null,
+  p_reason text default null
+)
+returns referral.codes
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_referrer_id uuid := referral_private.acting_for(p_org_id, p_referrer_id);
+  v_grace interval := coalesce(p_grace, interval '0');
+  v_now timestamptz := clock_timestamp();
+  v_new referral.codes;
+  v_old_id uuid;
+  v_member referral.members;
+begin
+  if p_code is not null then
+    perform referral_private.ready_to_choose(p_org_id, array[referral_private.normalise_code(p_code)]);
+  end if;
+  perform referral_private.require_member(p_org_id, v_referrer_id);
+  perform referral_private.share_stripe_account_of(p_org_id);
+  v_member := referral_private.ready_for_code(p_org_id, v_referrer_id);
+  if p_code is not null then
+    -- The caller may have lost the role while this waited.
+    perform referral_private.require_role(p_org_id, 'coordinator');
+  end if;
+  -- Compares times, not intervals: as an interval, 1000 years less 359,993 days equals a week.
+  if referral_private.later(v_now, v_grace) not between v_now and (
+    select referral_private.later(v_now, o.rotation_grace) from referral.organisations as o where o.id = p_org_id
+  ) then
+    perform referral_private.raise_error('invalid_argument', 'grace: up to rotation_grace of the organisation');
+  end if;
+
+  select * into v_new
+  from referral.codes as c
+  where c.org_id = p_org_id and c.referrer_id = v_referrer_id and c.status = 'active'
+  for no key update;
+  if not found then
+    perform referral_private.raise_error('no_active_code');
+  end if;
+  perform referral_private.program_for_member(v_member, v_new.program_id);
+  if v_grace <> interval '0' then
+    perform referral_private.require_code_allowance(p_org_id, v_referrer_id);
+  end if;
+
+  -- What is left is inherited: program, expiry, beneficiary, description and the quota, which both codes share.
+  v_old_id := v_new.id;
+  v_new.id := gen_random_uuid();
+  v_new.code := p_code;
+  v_new.rotation := v_new.rotation + 1;
+  v_new.chain_id := coalesce(v_new.chain_id, v_old_id);
+  update referral.codes as c
+  set status = 'rotated', replaced_by = v_new.id, ended_at = clock_timestamp(), ended_by = auth.uid(),
+    redeemable_until = referral_private.later(clock_timestamp(), nullif(v_grace, interval '0')),
+    reason = p_reason, updated_at = clock_timestamp()
+  where c.id = v_old_id;
+  return referral_private.insert_code(v_new);
+exception
+  when datetime_field_overflow then
+    perform referral_private.raise_error('invalid_argument', 'grace: up to rotation_grace of the organisation');
+end
+$$;
+
+comment on function referral_private.rotate_code is
+  'public: Retires the active code of a referrer and issues the next, in one step. The new code inherits program,
+expiry, description and remaining uses. The old one stays redeemable for the grace period, and counts as one of the
+member''s codes until then. Members rotate their own code up to rotations_per_day times within 24 hours; a code that
+was ended and created anew counts, too. For staff who act for a member there is no such limit.
+
+group: Have a code
+org_id: the organisation
+referrer_id: the caller unless given
+code: the text of the new code, for staff; drawn unless given
+grace: an interval from 0 to the organisation''s rotation_grace; 0 unless given
+reason: one line of up to 500 characters, kept in the audit
+callers: the referrer; coordinators, admins and the operator for any member
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, member_deactivated, member_blocked, not_invited,
+  organisation_not_found, member_not_found, program_not_found, no_active_code, program_inactive, too_many_codes,
+  code_suspended, code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code, rate_limited, busy
+timeout: 10s';
+
+grant execute on function referral_private.rotate_code to authenticated, service_role;
+
+create function referral_private.deactivate_code(
+  p_org_id uuid,
+  p_referrer_id uuid default null,
+  p_reason text default null
+)
+returns setof referral.codes
+language plpgsql
+volatile
+rows 1
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_referrer_id uuid := referral_private.acting_for(p_org_id, p_referrer_id);
+begin
+  -- Before the lock, by whose wait a stranger would learn that the organisation exists.
+  perform referral_private.require_member(p_org_id, v_referrer_id);
+  perform referral_private.share_stripe_account_of(p_org_id);
+  perform referral_private.lock_member(p_org_id, v_referrer_id);
+  return query select c.* from referral_private.end_codes_of(p_org_id, v_referrer_id, '{active}', p_reason) as c;
+end
+$$;
+
+comment on function referral_private.deactivate_code is
+  'public: Ends the active code of a referrer for good, and the grace of earlier ones. No active code is not an error:
+no row.
+
+group: Have a code
+org_id: the organisation
+referrer_id: the caller unless given
+reason: one line of up to 500 characters, kept in the audit
+callers: the referrer; coordinators, admins and the operator for any member
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
+  invalid_argument, busy
+timeout: 10s';
+
+grant execute on function referral_private.deactivate_code to authenticated, service_role;
+
+-- What staff do with a code: suspend, reactivate, end. Codes are named by id, so that campaign codes and codes in
+-- their grace period can be reached too.
+
+-- Locks a code for staff: the Stripe account is shared first, as purchases that carry the code may be under way, then
+-- the referrer's member row is locked, then the code. Raises `code_not_found` for everyone else.
+create function referral_private.lock_code_for_staff(p_code_id uuid)
+returns referral.codes
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_code referral.codes;
+begin
+  select * into v_code from referral.codes as c where c.id = p_code_id;
+  if v_code.id is null or not referral_private.acts_with_role(v_code.org_id, 'coordinator') then
+    perform referral_private.raise_error('code_not_found');
+  end if;
+  perform referral_private.share_stripe_account_of(v_code.org_id);
+  if v_code.referrer_id is not null then
+    perform referral_private.lock_member(v_code.org_id, v_code.referrer_id);
+  end if;
+  perform referral_private.expire(array[p_code_id]);
+  select * into strict v_code from referral.codes as c where c.id = p_code_id for no key update;
+  -- The caller may have lost the role while this waited.
+  if not referral_private.acts_with_role(v_code.org_id, 'coordinator') then
+    perform referral_private.raise_error('code_not_found');
+  end if;
+  return v_code;
+end
+$$;
+
+-- Gives a code that is in use this status: active or suspended. The code is locked. Raises `code_ended`.
+create function referral_private.set_code_status(p_code referral.codes, p_status referral.code_status, p_reason text)
+returns referral.codes
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_code.status not in ('active', 'suspended') then
+    perform referral_private.raise_error('code_ended', p_code.status::text);
+  end if;
+  if p_code.status <> p_status then
+    update referral.codes as c
+    set status = p_status, reason = p_reason, updated_at = clock_timestamp()
+    where c.id = p_code.id
+    returning * into p_code;
+  end if;
+  return p_code;
+end
+$$;
+
+create function referral_private.suspend_code(p_code_id uuid, p_reason text default null)
+returns referral.codes
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_code referral.codes := referral_private.lock_code_for_staff(p_code_id);
+begin
+  v_code := referral_private.set_code_status(v_code, 'suspended', p_reason);
+  perform referral_private.end_grace_of(v_code.org_id, v_code.referrer_id, p_reason);
+  return v_code;
+end
+$$;
+
+comment on function referral_private.suspend_code is
+  'public: Suspends an active code: it cannot be redeemed, and its referrer gets no other code. The grace of the
+referrer''s earlier codes ends for good. What was redeemed before still earns.
+
+group: Manage codes
+code_id: the code
+reason: one line of up to 500 characters, kept in the audit
+callers: coordinators, admins and the operator
+errors: not_a_member, not_allowed, code_not_found, code_ended, invalid_argument, busy
+timeout: 10s';
+
+grant execute on function referral_private.suspend_code to authenticated, service_role;
+
+create function referral_private.reactivate_code(p_code_id uuid, p_reason text default null)
+returns referral.codes
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+begin
+  return referral_private.set_code_status(referral_private.lock_code_for_staff(p_code_id), 'active', p_reason);
+end
+$$;
+
+comment on function referral_private.reactivate_code is
+  'public: Makes a suspended code active again.
+
+group: Manage codes
+code_id: the code
+reason: one line of up to 500 characters, kept in the audit
+callers: coordinators, admins and the operator
+errors: not_a_member, not_allowed, code_not_found, code_ended, invalid_argument, busy
+timeout: 10s';
+
+grant execute on function referral_private.reactivate_code to authenticated, service_role;
+
+-- Locks the Stripe account of a code that staff end with `block`. Raises `code_not_found`.
+create function referral_private.lock_to_block(p_code_id uuid)
+returns text
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_code referral.codes;
+begin
+  select * into v_code from referral.codes as c where c.id = p_code_id;
+  if v_code.id is null or not referral_private.acts_with_role(v_code.org_id, 'coordinator') then
+    perform referral_private.raise_error('code_not_found');
+  end if;
+  return referral_private.lock_stripe_account_of(v_code.org_id);
+end
+$$;
+
+-- An ended code is returned as it is; one in its grace loses that.
+create function referral_private.end_code(p_code_id uuid, p_reason text default null, p_block boolean default false)
+returns referral.codes
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_stripe_account text := case when p_block then referral_private.lock_to_block(p_code_id) end;
+  v_code referral.codes := referral_private.lock_code_for_staff(p_code_id);
+begin
+  if p_block then
+    perform referral_private.require_role_over(v_code.org_id, array[v_code.referrer_id, v_code.beneficiary_id]);
+    perform referral_private.require_no_interest_in(
+      referral_private.codes_of_chain(v_code.org_id, referral_private.chain_of(p_code_id))
+    );
+    update referral.members as m
+    set blocked_at = coalesce(m.blocked_at, clock_timestamp()), reason = p_reason
+    where m.org_id = v_code.org_id and m.user_id = v_code.referrer_id;
+  end if;
+  if v_code.status in ('active', 'suspended') then
+    perform referral_private.end_grace_of(v_code.org_id, v_code.referrer_id, p_reason);
+    perform referral_private.invalidate(array[p_code_id], p_reason);
+  else
+    perform referral_private.end_grace(array[p_code_id], p_reason);
+  end if;
+  if p_block then
+    perform referral_private.forfeit_by_block(
+      v_stripe_account, v_code.org_id, v_code.referrer_id,
+      case when v_code.referrer_id is null then referral_private.chain_of(p_code_id) end, p_reason
+    );
+  end if;
+  select * into strict v_code from referral.codes as c where c.id = p_code_id;
+  return v_code;
+end
+$$;
+
+comment on function referral_private.end_code is
+  'public: Ends any code for good, campaign codes included, and the grace of the referrer''s earlier ones. An ended code
+is returned as it is. What was redeemed before still earns, unless block is true.
+
+group: Manage codes
+code_id: the code
+reason: one line of up to 500 characters, kept in the audit
+block: true: the referrer gets no code again, and what is paid from now on earns nothing for them, and by their codes
+  nothing for others; of a campaign code: by this code nobody
+callers: coordinators, admins and the operator; with block, who may forfeit_from the code
+errors: not_a_member, not_allowed, code_not_found, invalid_argument, busy
+timeout: 60s';
+
+grant execute on function referral_private.end_code to authenticated, service_role;
+
+-- What staff edit of a code: its description, expiry and limit.
+
+-- The quota of a code whose limit changes: none without a limit, the one it has with the new limit, or a new one that
+-- counts the redemptions of the code and of those that were rotated into it. A predecessor in its grace shares it.
+-- Raises `invalid_argument` for a limit above the cap or below what is used.
+create function referral_private.change_quota(p_code referral.codes, p_max_uses int)
+returns uuid
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_quota_id uuid;
+  v_predecessor_ids uuid[];
+begin
+  if p_code.quota_id is not null and p_max_uses is not null then
+    update referral.code_quotas as q
+    set max_uses = p_max_uses
+    from referral.organisations as o
+    where q.org_id = p_code.org_id and q.quota_id = p_code.quota_id and o.id = q.org_id
+      and p_max_uses <= o.max_uses_cap;
+    if not found then
+      perform referral_private.raise_error('invalid_argument', 'max_uses: 1 to max_uses_cap of the organisation');
+    end if;
+    return p_code.quota_id;
+  end if;
+
+  with recursive
+    predecessors as (
+      select c.id from referral.codes as c where c.org_id = p_code.org_id and c.replaced_by = p_code.id
+      union
+      select c.id from predecessors as p join referral.codes as c on c.org_id = p_code.org_id and c.replaced_by = p.id
+    )
+  select coalesce(array_agg(p.id), '{}') into v_predecessor_ids from predecessors as p;
+  -- Locked, so that no redemption of theirs is under way while they are counted.
+  perform from referral.codes as c
+  where c.id = any (v_predecessor_ids) and c.redeemable_until > clock_timestamp()
+  for no key update;
+  if p_max_uses is not null then
+    v_quota_id := referral_private.create_quota(p_code.org_id, p_max_uses);
+    update referral.code_quotas as q
+    set used = (
+      select count(*) from referral.redemptions as r
+      where r.org_id = p_code.org_id and r.code_id = any (v_predecessor_ids || p_code.id)
+    )
+    where q.org_id = p_code.org_id and q.quota_id = v_quota_id;
+  end if;
+  update referral.codes as c
+  set quota_id = v_quota_id
+  where c.id = any (v_predecessor_ids) and c.redeemable_until > clock_timestamp();
+  return v_quota_id;
+end
+$$;
+
+-- A new limit counts earlier redemptions. The row lock keeps other redemptions out.
+create function referral_private.update_code(p_code_id uuid, p_changes jsonb)
+returns referral.codes
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_code referral.codes;
+begin
+  v_code := referral_private.lock_code_for_staff(p_code_id);
+  perform referral_private.require_changes(p_changes, '{description,expires_at,max_uses}');
+  if v_code.status not in ('active', 'suspended') and p_changes ?| '{expires_at,max_uses}'::text[] then
+    perform referral_private.raise_error('code_ended', v_code.status::text);
+  end if;
+
+  if p_changes ? 'description' then
+    if jsonb_typeof(p_changes -> 'description') not in ('string', 'null') then
+      perform referral_private.raise_error('invalid_argument', 'description: a text, or null');
+    end if;
+    v_code.description := p_changes ->> 'description';
+  end if;
+  if p_changes ? 'expires_at' then
+    v_code.expires_at := referral_private.end_time(
+      p_changes ->> 'expires_at',
+      (select o.time_zone from referral.organisations as o where o.id = v_code.org_id)
+    );
+    if (v_code.expires_at is null) <> (p_changes -> 'expires_at' = 'null') then
+      perform referral_private.raise_error('invalid_argument', 'expires_at: ISO 8601, such as 2030-12-31, or null');
+    end if;
+    perform referral_private.require_future_expiry(v_code.expires_at);
+  end if;
+  if p_changes ? 'max_uses' then
+    v_code.quota_id := referral_private.change_quota(v_code, (p_changes ->> 'max_uses')::int);
+  end if;
+  update referral.codes as c
+  set description = v_code.description, expires_at = v_code.expires_at, quota_id = v_code.quota_id,
+    updated_at = clock_timestamp()
+  where c.id = p_code_id
+  returning * into v_code;
+  return v_code;
+exception
+  when data_exception then
+    perform referral_private.raise_error('invalid_argument', 'max_uses: a whole number, or null');
+end
+$$;
+
+comment on function referral_private.update_code is
+  'public: Changes description, expires_at and max_uses (null: no limit); of an ended code the description only.
+
+group: Manage codes
+code_id: the code
+changes: an object with these keys; expires_at in ISO 8601: a date is its end, and a time without an offset one, in the
+  organisation''s time_zone
+callers: coordinators, admins and the operator
+errors: not_a_member, not_allowed, code_not_found, code_ended, invalid_argument, busy
+timeout: 10s';
+
+grant execute on function referral_private.update_code to authenticated, service_role;
+
+-- Batches of codes: one at a time in an organisation, and so many rows a day. A batch makes thousands of rows, and it
+-- says which texts are taken.
+
+create table referral_private.code_batches (
+  org_id uuid not null,
+  batch_id uuid not null default gen_random_uuid(),
+  asked int not null,
+  asked_by uuid,
+  asked_at timestamptz not null default clock_timestamp(),
+  constraint code_batches_pkey primary key (org_id, batch_id),
+  constraint code_batches_are_of_an_organisation
+    foreign key (org_id) references referral.organisations (id)
+      on delete restrict
+);
+
+create index code_batches_by_time on referral_private.code_batches (org_id, asked_at) include (asked, asked_by);
+
+alter table referral_private.code_batches enable row level security;
+
+comment on table referral_private.code_batches is
+  'Batches of codes that were asked for: drawn, imported, refused or tried. asked is the number of rows; asked_by is
+null for the operator.';
+
+-- Begins a batch of so many rows, and returns its id. The operator has no limit of rows. A call that fails later takes
+-- its count back. Raises `busy` while another batch of the organisation is under way, and `rate_limited`.
+create function referral_private.begin_batch(p_org_id uuid, p_rows int)
+returns uuid
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_batch_id uuid;
+  v_limit int := (select o.batch_rows_per_day from referral.organisations as o where o.id = p_org_id);
+begin
+  perform referral_private.require_read_committed();
+  if not pg_try_advisory_xact_lock(hashtextextended('referral.batch:' || p_org_id, 0)) then
+    perform referral_private.raise_error('busy', 'another batch of the organisation is under way');
+  end if;
+  if not referral_private.is_operator() and p_rows + (
+    select coalesce(sum(b.asked), 0) from referral_private.code_batches as b
+    where b.org_id = p_org_id and b.asked_by is not null and b.asked_at > clock_timestamp() - 24 * interval '1 hour'
+  ) > v_limit then
+    perform referral_private.raise_error(
+      'rate_limited', v_limit || ' rows of batches in 24 hours; the operator can raise batch_rows_per_day'
+    );
+  end if;
+  insert into referral_private.code_batches (org_id, asked, asked_by)
+  values (p_org_id, p_rows, auth.uid())
+  returning batch_id into v_batch_id;
+  return v_batch_id;
+end
+$$;
+
+-- Campaign codes: codes of the organisation, without a referrer, one at a time or in thousands.
+
+create function referral_private.create_campaign_code(
+  p_org_id uuid,
+  p_code text default null,
+  p_program_id uuid default null,
+  p_beneficiary_id uuid default null,
+  p_max_uses int default null,
+  p_expires_at timestamptz default null,
+  p_description text default null
+)
+returns referral.codes
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_code referral.codes;
+begin
+  perform referral_private.require_role(p_org_id, 'coordinator');
+  perform referral_private.require_future_expiry(p_expires_at);
+  if p_code is not null then
+    perform referral_private.ready_to_choose(p_org_id, array[referral_private.normalise_code(p_code)]);
+  end if;
+  if auth.uid() is not null then
+    perform referral_private.lock_member(p_org_id, auth.uid());
+    perform referral_private.require_role(p_org_id, 'coordinator');
+    perform referral_private.require_code_allowance(p_org_id, auth.uid());
+  end if;
+  v_code.id := gen_random_uuid();
+  v_code.org_id := p_org_id;
+  v_code.code := p_code;
+  v_code.program_id := (referral_private.program_for_code(p_org_id, p_program_id)).id;
+  v_code.beneficiary_id := p_beneficiary_id;
+  v_code.expires_at := p_expires_at;
+  v_code.description := p_description;
+  v_code.rotation := 0;
+  if p_max_uses is not null then
+    v_code.quota_id := referral_private.create_quota(p_org_id, p_max_uses);
+  end if;
+  return referral_private.insert_code(v_code);
+end
+$$;
+
+comment on function referral_private.create_campaign_code is
+  'public: Creates a code of the organisation, without a referrer; a beneficiary may earn from it. It counts against its
+maker''s allowance. looks_like_another is as in create_code.
+
+group: Manage codes
+org_id: the organisation
+code: the text of the code, 3 to 32 letters and digits; drawn unless given
+program_id: the default program unless given
+beneficiary_id: the user who earns; nobody unless given
+max_uses: redemptions at most, not purchases that carry the code; no limit unless given
+expires_at: when the code ends; never unless given
+description: one line of up to 500 characters
+callers: coordinators, admins and the operator
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
+  program_inactive, too_many_codes, code_taken, code_reserved, code_looks_alike, invalid_argument, invalid_code,
+  busy
+timeout: 10s';
+
+grant execute on function referral_private.create_campaign_code to authenticated, service_role;
+
+create type referral_private.new_campaign_code as (
+  code text,
+  max_uses int,
+  expires_at timestamptz,
+  description text,
+  beneficiary_id uuid,
+  looks_like_another boolean
+);
+
+-- Stores campaign codes of a batch and returns how many; a code whose text is taken is left out. They are inserted in
+-- the order of their normal form: two batches in different orders would deadlock.
+create function referral_private.insert_campaign_codes(
+  p_org_id uuid,
+  p_program_id uuid,
+  p_batch_id uuid,
+  p_codes referral_private.new_campaign_code[]
+)
+returns int
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_made int;
+begin
+  with
+    given as materialized (
+      select c.*, case when c.max_uses is not null then gen_random_uuid() end as quota_id from unnest(p_codes) as c
+    ),
+    quotas as (
+      insert into referral.code_quotas (org_id, quota_id, max_uses)
+      select p_org_id, g.quota_id, g.max_uses from given as g where g.quota_id is not null
+    )
+  insert into referral.codes (
+    org_id, program_id, code, description, expires_at, quota_id, beneficiary_id, batch_id, created_by,
+    looks_like_another
+  )
+  select p_org_id, p_program_id, g.code, g.description, g.expires_at, g.quota_id, g.beneficiary_id, p_batch_id,
+    auth.uid(), g.looks_like_another
+  from given as g
+  order by referral_private.normalise_code(g.code)
+  on conflict on constraint codes_key_is_unique do nothing;
+  get diagnostics v_made = row_count;
+  return v_made;
+end
+$$;
+
+create type referral.code_batch as (batch_id uuid, made int);
+
+create function referral_private.generate_codes(
+  p_org_id uuid,
+  p_count int,
+  p_program_id uuid default null,
+  p_max_uses int default null,
+  p_expires_at timestamptz default null,
+  p_description text default null
+)
+returns setof referral.code_batch
+language plpgsql
+volatile
+rows 1
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '10s'
+set timezone = 'UTC'
+as $$
+declare
+  v_program_id uuid;
+  v_batch_id uuid;
+  v_length int;
+  v_made int := 0;
+begin
+  perform referral_private.require_role(p_org_id, 'coordinator');
+  if p_count is null or p_count not between 1 and 10000 then
+    perform referral_private.raise_error('invalid_argument', 'count: 1 to 10,000');
+  end if;
+  perform referral_private.require_future_expiry(p_expires_at);
+  if p_max_uses not between 1 and (select o.max_uses_cap from referral.organisations as o where o.id = p_org_id) then
+    perform referral_private.raise_error('invalid_argument', 'max_uses: 1 to max_uses_cap of the organisation');
+  end if;
+  v_program_id := (referral_private.program_for_code(p_org_id, p_program_id)).id;
+  v_length := referral_private.drawn_length(p_org_id, v_program_id, p_max_uses is not null);
+  v_batch_id := referral_private.begin_batch(p_org_id, p_count);
+
+  for attempt in 1..20 loop
+    v_made := v_made + referral_private.insert_campaign_codes(
+      p_org_id, v_program_id, v_batch_id,
+      array(
+        select (t, p_max_uses, p_expires_at, p_description, null, false)::referral_private.new_campaign_code
+        from unnest(referral_private.draw_texts(p_count - v_made, v_length)) as t
+      )
+    );
+    if v_made = p_count then
+      perform referral_private.record_difference(
+        p_org_id, 'code_batch', v_batch_id, null,
+        jsonb_build_object(
+          'made', v_made, 'program_id', v_program_id, 'max_uses', p_max_uses, 'expires_at', p_expires_at,
+          'description', p_description
+        )
+      );
+      return query select v_batch_id, v_made;
+      return;
+    end if;
+  end loop;
+  perform referral_private.raise_error('busy');
+end
+$$;
+
+comment on function referral_private.generate_codes is
+  'public: Draws campaign codes and returns their batch_id, to list them by. Staff draw one batch at a time, and
+batch_rows_per_day codes in 24 hours.
+
+group: Manage codes
+org_id: the organisation
+count: 1 to 10,000
+program_id: the default program unless given
+max_uses: redemptions of each code at most; no limit unless given
+expires_at: when the codes end; never unless given
+description: one line of up to 500 characters
+callers: coordinators, admins and the operator
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
+  program_inactive, invalid_argument, rate_limited, busy
+returns: a row
+timeout: 60s';
+
+grant execute on function referral_private.generate_codes to authenticated, service_role;
+
+-- The rows of an import: what is wrong with each, and which code it makes.
+
+-- What is wrong in a row: the column, null for the row as a whole, the error code, and what is expected instead.
+create type referral_private.row_fault as (place bigint, column_name text, code text, details text);
+
+-- What is wrong with a row by itself. Rows are checked before a lock is taken.
+create function referral_private.faults_of_row(p_organisation referral.organisations, p_place bigint, p_row jsonb)
+returns setof referral_private.row_fault
+language plpgsql
+stable
+rows 1
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_columns constant text[] := '{code,max_uses,expires_at,description,beneficiary_id}';
+  v_code constant text := case when jsonb_typeof(p_row -> 'code') in ('string', 'number') then p_row ->> 'code' end;
+  v_word text;
+  v_end timestamptz;
+begin
+  if jsonb_typeof(p_row) <> 'object' then
+    return next (p_place, null, 'invalid_argument', 'not an object')::referral_private.row_fault;
+    return;
+  end if;
+  return query
+  select p_place, left(key, 100), 'invalid_argument', 'unknown column'
+  from jsonb_object_keys(p_row) as key
+  where key <> all (v_columns)
+  limit 10;
+  if referral_private.normalise_code(v_code) is null then
+    return next (p_place, 'code', 'invalid_code', '3 to 32 letters and digits')::referral_private.row_fault;
+  else
+    v_word := referral_private.reserved_word_in(p_organisation.id, v_code);
+    if v_word is not null then
+      return next (p_place, 'code', 'code_reserved', v_word)::referral_private.row_fault;
+    end if;
+  end if;
+  if not coalesce(
+    referral_private.is_whole(nullif(p_row -> 'max_uses', 'null'), 1, p_organisation.max_uses_cap), true
+  ) then
+    return next (
+      p_place, 'max_uses', 'invalid_argument', 'a whole number from 1 to ' || p_organisation.max_uses_cap
+    )::referral_private.row_fault;
+  end if;
+  if jsonb_typeof(p_row -> 'expires_at') <> 'null' then
+    v_end := case when jsonb_typeof(p_row -> 'expires_at') = 'string'
+      then referral_private.end_time(p_row ->> 'expires_at', p_organisation.time_zone) end;
+    if v_end is null then
+      return next (
+        p_place, 'expires_at', 'invalid_argument', 'ISO 8601, such as 2030-12-31'
+      )::referral_private.row_fault;
+    elsif v_end <= clock_timestamp() then
+      return next (p_place, 'expires_at', 'invalid_argument', 'in the past')::referral_private.row_fault;
+    end if;
+  end if;
+  if jsonb_typeof(p_row -> 'description') not in ('string', 'null') or length(p_row ->> 'description') > 500
+    or not referral_private.is_one_line(p_row ->> 'description')
+  then
+    return next (
+      p_place, 'description', 'invalid_argument',
+      'one line of up to 500 characters, without control and bidirectional characters'
+    )::referral_private.row_fault;
+  end if;
+  if jsonb_typeof(p_row -> 'beneficiary_id') <> 'null' and referral_private.as_uuid(p_row ->> 'beneficiary_id') is null
+  then
+    return next (p_place, 'beneficiary_id', 'invalid_argument', 'the id of a user')::referral_private.row_fault;
+  end if;
+end
+$$;
+
+-- The normal forms of the texts in these rows.
+create function referral_private.keys_of_rows(p_rows jsonb)
+returns text[]
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select referral_private.normalise_code(r.value ->> 'code') from jsonb_array_elements(p_rows) as r (value)
+  );
+end
+$$;
+
+-- What is wrong with the rows, without a look at other organisations' codes.
+create function referral_private.faults_of_rows(p_organisation referral.organisations, p_rows jsonb, p_keys text[])
+returns referral_private.row_fault[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select f
+    from jsonb_array_elements(p_rows) with ordinality as r (value, place)
+    cross join lateral referral_private.faults_of_row(p_organisation, r.place, r.value) as f
+    union all
+    select (k.place, 'code', 'code_taken', 'the same as row ' || k.first)::referral_private.row_fault
+    from (
+      select k.place, k.key, min(k.place) over (partition by k.key) as first
+      from unnest(p_keys) with ordinality as k (key, place)
+      where k.key is not null
+    ) as k
+    where k.place > k.first
+  );
+end
+$$;
+
+-- The rows whose text is taken: by a code, or, except to the operator, by purchases that carry it. And those that the
+-- organisation refuses because they look like another organisation's.
+create function referral_private.taken_rows(p_organisation referral.organisations, p_keys text[])
+returns referral_private.row_fault[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_carried constant text[] := case when referral_private.is_operator() then '{}'
+    else referral_private.carried_keys(p_keys) end;
+begin
+  return array(
+    select (k.place, 'code', k.refusal, null)::referral_private.row_fault
+    from (
+      select k.place, case
+        when k.key = any (v_carried) or exists (select from referral.codes as c where c.code_key = k.key)
+          then 'code_taken'
+        when p_organisation.refuse_look_alikes and referral_private.looks_like_another(p_organisation.id, k.key)
+          then 'code_looks_alike'
+      end as refusal
+      from unnest(p_keys) with ordinality as k (key, place)
+    ) as k
+    where k.refusal is not null
+  );
+end
+$$;
+
+-- A row with a fault: what is wrong in it, a list of {column, code, details}.
+create type referral_private.faulty_row as (place bigint, faults jsonb);
+
+-- What is wrong in each row with a fault.
+create function referral_private.faults_by_row(p_faults referral_private.row_fault[])
+returns setof referral_private.faulty_row
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  select f.place,
+    jsonb_agg(
+      jsonb_build_object('column', f.column_name, 'code', f.code, 'details', f.details)
+      order by f.column_name nulls first
+    )
+  from unnest(p_faults) as f
+  group by f.place;
+end
+$$;
+
+-- The first 1,000 rows with a fault, with what is wrong in each.
+create function referral_private.faulty_rows(p_rows jsonb, p_faults referral_private.row_fault[])
+returns jsonb
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select jsonb_agg(
+      jsonb_build_object('row', f.place, 'code', p_rows -> (f.place::int - 1) -> 'code', 'faults', f.faults)
+      order by f.place
+    )
+    from (select * from referral_private.faults_by_row(p_faults) as f order by f.place limit 1000) as f
+  );
+end
+$$;
+
+-- The code that a row without a fault makes.
+create function referral_private.code_of_row(p_organisation referral.organisations, p_row jsonb)
+returns referral_private.new_campaign_code
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    referral_private.show_code(p_row ->> 'code'), (p_row ->> 'max_uses')::int,
+    referral_private.end_time(p_row ->> 'expires_at', p_organisation.time_zone), p_row ->> 'description',
+    referral_private.as_uuid(p_row ->> 'beneficiary_id'),
+    referral_private.looks_like_another(p_organisation.id, p_row ->> 'code')
+  )::referral_private.new_campaign_code;
+end
+$$;
+
+-- What each row would do: the code that it makes, and what is wrong with it.
+create function referral_private.plan_of_rows(
+  p_organisation referral.organisations,
+  p_rows jsonb,
+  p_faults referral_private.row_fault[]
+)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select jsonb_agg(
+      jsonb_build_object('row', r.place, 'faults', coalesce(f.faults, '[]'))
+      || case when f.faults is null then to_jsonb(referral_private.code_of_row(p_organisation, r.value))
+        else jsonb_build_object('code', r.value -> 'code') end
+      order by r.place
+    )
+    from jsonb_array_elements(p_rows) with ordinality as r (value, place)
+    left join referral_private.faults_by_row(p_faults) as f on f.place = r.place
+  );
+end
+$$;
+
+-- The rows whose codes look like one of another organisation, as a plan shows them; null without any.
+create function referral_private.alike_rows(p_codes referral_private.new_campaign_code[])
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select jsonb_agg(
+      to_jsonb(c) - 'place' || jsonb_build_object('row', c.place, 'faults', '[]'::jsonb) order by c.place
+    )
+    from unnest(p_codes) with ordinality as c (
+      code, max_uses, expires_at, description, beneficiary_id, looks_like_another, place
+    )
+    where c.looks_like_another
+  );
+end
+$$;
+
+-- Campaign codes from rows of a file: all of them, or none.
+
+create type referral.code_import as (batch_id uuid, made int, rows jsonb);
+
+-- Refuses rows that are too many or too large to be checked, with `invalid_argument`.
+create function referral_private.require_rows(p_rows jsonb)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if jsonb_typeof(p_rows) is distinct from 'array' or jsonb_array_length(p_rows) not between 1 and 50000 then
+    perform referral_private.raise_error('invalid_argument', 'rows: an array of 1 to 50,000 objects');
+  end if;
+  if pg_column_size(p_rows) > 33554432 then
+    perform referral_private.raise_error('invalid_argument', 'rows: up to 32 MiB');
+  end if;
+end
+$$;
+
+-- Stores an import's codes, and then takes the Stripe account lock: events wait for the commit alone, and not for
+-- thousands of rows. Purchases under way may carry the texts of the codes. Those of the operator's codes, which come
+-- from elsewhere, are settled; staff may not choose such a text, and are told at the next try. Raises `busy`.
+create function referral_private.store_import(
+  p_org_id uuid,
+  p_program_id uuid,
+  p_batch_id uuid,
+  p_codes referral_private.new_campaign_code[],
+  p_keys text[]
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Another session can take one of the texts meanwhile.
+  if referral_private.insert_campaign_codes(p_org_id, p_program_id, p_batch_id, p_codes) < cardinality(p_codes) then
+    perform referral_private.raise_error('busy');
+  end if;
+  perform referral_private.record_difference(
+    p_org_id, 'code_batch', p_batch_id, null,
+    jsonb_build_object('made', cardinality(p_codes), 'program_id', p_program_id)
+  );
+  if referral_private.is_operator() then
+    perform referral_private.settle_keys(
+      referral_private.lock_drained_account_of(p_org_id), p_keys, now() - interval '2 minutes', 'codes imported'
+    );
+    return;
+  end if;
+  perform referral_private.ready_to_choose(p_org_id, p_keys);
+  if referral_private.carried_keys(p_keys) <> '{}' then
+    perform referral_private.raise_error('busy');
+  end if;
+end
+$$;
+
+-- Which texts are taken is said only where nothing else is wrong. A refusal is returned and not raised, because an
+-- error would undo the count of its rows.
+create function referral_private.import_codes(
+  p_org_id uuid,
+  p_rows jsonb,
+  p_program_id uuid default null,
+  p_dry_run boolean default false
+)
+returns setof referral.code_import
+language plpgsql
+volatile
+rows 1
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '10s'
+set timezone = 'UTC'
+as $$
+declare
+  v_organisation referral.organisations;
+  v_program_id uuid;
+  v_batch_id uuid;
+  v_keys text[];
+  v_faults referral_private.row_fault[];
+  v_codes referral_private.new_campaign_code[];
+begin
+  perform referral_private.require_role(p_org_id, 'coordinator');
+  perform referral_private.require_rows(p_rows);
+  v_batch_id := referral_private.begin_batch(p_org_id, jsonb_array_length(p_rows));
+  select * into strict v_organisation from referral.organisations as o where o.id = p_org_id;
+  v_program_id := (referral_private.program_for_code(p_org_id, p_program_id)).id;
+  v_keys := referral_private.keys_of_rows(p_rows);
+  v_faults := referral_private.faults_of_rows(v_organisation, p_rows, v_keys);
+  if v_faults = '{}' then
+    v_faults := referral_private.taken_rows(v_organisation, v_keys);
+  end if;
+  if p_dry_run then
+    return query
+    select null::uuid, case when v_faults = '{}' then cardinality(v_keys) else 0 end,
+      referral_private.plan_of_rows(v_organisation, p_rows, v_faults);
+    return;
+  end if;
+  if v_faults <> '{}' then
+    return query select null::uuid, 0, referral_private.faulty_rows(p_rows, v_faults);
+    return;
+  end if;
+  v_codes := array(
+    select referral_private.code_of_row(v_organisation, r.value) from jsonb_array_elements(p_rows) as r (value)
+  );
+  perform referral_private.store_import(p_org_id, v_program_id, v_batch_id, v_codes, v_keys);
+  return query select v_batch_id, cardinality(v_codes), referral_private.alike_rows(v_codes);
+end
+$$;
+
+comment on function referral_private.import_codes is
+  'public: Takes campaign codes from rows: all, or none where a row has a fault. Then made is 0, batch_id is null, and
+rows has the first 1,000 rows with a fault. That a text is taken is said only where no row has another fault. A text
+that a purchase of the last 400 days carries is code_taken; the operator''s import takes it, and settles these
+purchases. An organisation imports one file at a time, and the rows that staff ask for in 24 hours, dry runs and
+refused ones too, are up to batch_rows_per_day.
+
+group: Manage codes
+org_id: the organisation
+rows: up to 50,000 objects {code, max_uses, expires_at, description, beneficiary_id} of 32 MiB at most; expires_at in
+  ISO 8601: a date is its end, and a time without an offset one, in the organisation''s time_zone
+program_id: the default program unless given
+dry_run: true stores nothing: made is how many codes an import would make, rows what each row would do: {row, code,
+  max_uses, expires_at, description, beneficiary_id, looks_like_another, faults}, or with faults {row, code, faults}
+callers: coordinators, admins and the operator
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
+  program_inactive, invalid_argument, rate_limited, busy
+returns: a row; after an import rows has the rows that look like another''s, or is null
+timeout: 60s';
+
+grant execute on function referral_private.import_codes to authenticated, service_role;
+
+-- The operator allows an organisation a word that is reserved, such as a surname.
+
+create function referral_private.allow_word(p_org_id uuid, p_word text, p_allowed boolean default true)
+returns text[]
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_word constant text := (
+    select r.word from referral_private.reserved_words as r where r.key = referral_private.normalise_code(p_word)
+  );
+begin
+  if not exists (select from referral.organisations as o where o.id = p_org_id) then
+    perform referral_private.raise_error('organisation_not_found');
+  end if;
+  if v_word is null then
+    perform referral_private.raise_error('invalid_argument', 'word: one of the reserved words');
+  end if;
+  if p_allowed is null then
+    perform referral_private.raise_error('invalid_argument', 'allowed: true or false');
+  end if;
+  if p_allowed then
+    insert into referral_private.allowed_words (org_id, word) values (p_org_id, v_word) on conflict do nothing;
+  else
+    delete from referral_private.allowed_words as a where a.org_id = p_org_id and a.word = v_word;
+  end if;
+  return array(select a.word from referral_private.allowed_words as a where a.org_id = p_org_id order by a.word);
+end
+$$;
+
+comment on function referral_private.allow_word is
+  'public: Allows an organisation a reserved word in the codes that its staff choose, or takes that back. Codes that
+exist stay. Returns the words that the organisation is allowed.
+
+group: Set up organisations and programs
+org_id: the organisation
+word: the word that details of code_reserved names, in any spelling
+allowed: false takes it back
+callers: the operator
+errors: organisation_not_found, invalid_argument, busy
+timeout: 5s';
+
+grant execute on function referral_private.allow_word to service_role;
+
+-- From a code to a redemption, in one transaction.
+
+-- Takes the Stripe account lock in the mode that a redemption needs, and returns whether to settle: if the referee or
+-- the referrer is known as a payer, the redemption may change what their sales earn, and the lock is exclusive. Locks
+-- are never upgraded: the shared one is given back with the inner block before the exclusive one is taken.
+create function referral_private.lock_stripe_account_to_redeem(p_stripe_account text, p_user_ids uuid[])
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+-- While `redemptions` has no statistics, all of it would be read for one person's.
+set enable_seqscan = off
+as $$
+begin
+  perform referral_private.require_read_committed();
+  perform pg_advisory_xact_lock_shared(referral_private.stripe_account_lock_key(p_stripe_account));
+  if exists (
+    select from referral_private.payer_users as l
+    where l.user_id = any (p_user_ids) and l.stripe_account = p_stripe_account
+  ) or exists (
+    select from referral_private.payer_evidence as e
+    where e.named = any (array(select r.id::text from referral.redemptions as r where r.referee_id = any (p_user_ids)))
+      and e.kind = 'redemption_id' and e.stripe_account = p_stripe_account
+  ) then
+    raise sqlstate 'RB001';
+  end if;
+  return false;
+exception
+  when sqlstate 'RB001' then
+    perform referral_private.lock_stripe_account(p_stripe_account);
+    return true;
+end
+$$;
+
+-- Locks a code, shared, and returns it: no redemption commits after a call that ends the code has returned. Raises
+-- `busy` where the organisation has another Stripe account by now than the one that is locked.
+create function referral_private.lock_code_to_redeem(p_code_id uuid, p_stripe_account text)
+returns referral.codes
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  v_code referral.codes;
+begin
+  select c.* into v_code
+  from referral.codes as c
+  join referral.organisations as o on o.id = c.org_id
+  where c.id = p_code_id and coalesce(o.stripe_account_id, '') = p_stripe_account
+  for share of c;
+  if not found then
+    perform referral_private.raise_error('busy');
+  end if;
+  return v_code;
+end
+$$;
+
+-- A client may say `typed` freely; every other provenance is proved by a click. Raises `invalid_argument`,
+-- `invalid_click`.
+create function referral_private.require_provenance(p_provenance text, p_click_id uuid)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if coalesce(p_provenance <> all (enum_range(null::referral.provenance)::text[]), true) then
+    perform referral_private.raise_error('invalid_argument', 'provenance: typed, link, install_referrer or clipboard');
+  end if;
+  if (p_provenance = 'typed') <> (p_click_id is null) then
+    perform referral_private.raise_error('invalid_click');
+  end if;
+end
+$$;
+
+-- Stores a redemption, unless another session was faster: then nothing is returned. The code is locked.
+create function referral_private.insert_redemption(
+  p_code referral.codes,
+  p_terms_version int,
+  p_user_id uuid,
+  p_click referral_private.clicks,
+  p_provenance text,
+  p_channel text
+)
+returns referral.redemptions
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  v_redemption referral.redemptions;
+begin
+  insert into referral.redemptions (
+    org_id, program_id, terms_version, code_id, referrer_id, referee_id, provenance, channel, click_id, clicked_at
+  )
+  values (
+    p_code.org_id, p_code.program_id, p_terms_version, p_code.id, p_code.referrer_id, p_user_id,
+    p_provenance::referral.provenance, coalesce(p_click.channel::text, p_channel), p_click.click_id, p_click.clicked_at
+  )
+  on conflict do nothing
+  returning * into v_redemption;
+  return v_redemption;
+end
+$$;
+
+-- The person's redemption in the program of this code, which another session made first. Raises `invalid_click` if a
+-- redemption has used the click, and `mutual_referral` if the referrer has redeemed a code of this person.
+create function referral_private.require_earlier_redemption(p_code referral.codes, p_user_id uuid, p_click_id uuid)
+returns referral.redemptions
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_redemption referral.redemptions;
+begin
+  select * into v_redemption
+  from referral.redemptions as r
+  where r.org_id = p_code.org_id and r.program_id = p_code.program_id and r.referee_id = p_user_id;
+  if found then
+    return v_redemption;
+  end if;
+  perform referral_private.raise_error(
+    case
+      when exists (select from referral.redemptions as r where r.org_id = p_code.org_id and r.click_id = p_click_id)
+        then 'invalid_click'
+      else 'mutual_referral'
+    end
+  );
+end
+$$;
+
+-- Settles what a redemption of a known payer changes, and returns the redemption as it is then. Purchases of the
+-- referrer that carry a code of this person may be mutual now. The Stripe account lock is held exclusively.
+create function referral_private.settle_redemption(p_stripe_account text, p_redemption referral.redemptions)
+returns referral.redemptions
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_cause constant text := 'redemption ' || p_redemption.id;
+begin
+  perform referral_private.know_users(p_stripe_account, array[p_redemption.referee_id]);
+  perform referral_private.settle_users(p_stripe_account, array[p_redemption.referee_id], v_cause);
+  perform referral_private.settle_users(p_stripe_account, array[p_redemption.referrer_id], v_cause);
+  select * into strict p_redemption
+  from referral.redemptions as r
+  where r.org_id = p_redemption.org_id and r.id = p_redemption.id;
+  return p_redemption;
+end
+$$;
+
+create function referral_private.redeem_code(
+  p_code text,
+  p_click_id uuid default null,
+  p_provenance text default 'typed',
+  p_channel text default null
+)
+returns setof referral.redeemed_code
+language plpgsql
+volatile
+rows 1
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  v_user_id uuid := referral_private.require_person();
+  v_key text := referral_private.normalise_code(p_code);
+  v_stripe_account text;
+  v_has_paid boolean;
+  v_is_payer boolean;
+  v_code referral.codes;
+  v_redemption referral.redemptions;
+begin
+  if v_key is null then
+    perform referral_private.raise_error('invalid_code');
+  end if;
+  if p_provenance is distinct from 'typed' or p_click_id is not null then
+    perform referral_private.require_provenance(p_provenance, p_click_id);
+  end if;
+  select c.id, c.referrer_id, coalesce(o.stripe_account_id, ''),
+    exists (select from referral_private.payer_users as l where l.user_id = v_user_id)
+  into v_code.id, v_code.referrer_id, v_stripe_account, v_has_paid
+  from referral.codes as c join referral.organisations as o on o.id = c.org_id
+  where c.code_key = v_key;
+  if not found then
+    perform referral_private.raise_error('code_not_found');
+  end if;
+  if v_has_paid then
+    perform referral_private.recognise_user(v_user_id);
+  end if;
+  v_is_payer := referral_private.lock_stripe_account_to_redeem(v_stripe_account, array[v_user_id, v_code.referrer_id]);
+  v_code := referral_private.lock_code_to_redeem(v_code.id, v_stripe_account);
+  select * into v_redemption
+  from referral.redemptions as r
+  where r.org_id = v_code.org_id and r.program_id = v_code.program_id and r.referee_id = v_user_id;
+  if not found then
+    v_redemption := referral_private.insert_redemption(
+      v_code, referral_private.require_redeemable(v_code, v_user_id), v_user_id,
+      referral_private.click_of(v_code, p_click_id), p_provenance, p_channel
+    );
+    if v_redemption.id is null then
+      v_redemption := referral_private.require_earlier_redemption(v_code, v_user_id, p_click_id);
+    else
+      if v_is_payer then
+        v_redemption := referral_private.settle_redemption(v_stripe_account, v_redemption);
+      end if;
+      -- The rows that many redemptions share are locked last.
+      perform referral_private.use_quota(v_code, v_user_id);
+      perform referral_private.count_redemption(v_code.org_id, v_user_id);
+    end if;
+  end if;
+  if v_redemption.code_id <> v_code.id then
+    perform referral_private.raise_error('already_redeemed');
+  end if;
+  return next (v_redemption.id, v_redemption.org_id, v_redemption.program_id, v_code.code, v_redemption.status,
+    v_redemption.redeemed_at)::referral.redeemed_code;
+end
+$$;
+
+comment on function referral_private.redeem_code is
+  'public: Redeems a code for the caller, once per program. The same code again returns the same redemption.
+
+group: Redeem a code
+code: the text as typed
+click_id: a click on this very code, not older than the organisation''s click_window, that proves no other redemption
+provenance: typed without a click; link, install_referrer or clipboard with one
+channel: a lower-case label of up to 32 characters; the click''s own channel counts instead, where it has one
+callers: signed-in people
+errors: not_signed_in, anonymous_user, self_referral, new_users_only, code_not_found, program_inactive,
+  code_suspended, code_inactive, code_expired, code_limit_reached, code_uses_reserved, already_redeemed,
+  mutual_referral, invalid_argument, invalid_code, invalid_click, rate_limited, busy
+returns: a row
+timeout: 10s';
+
+grant execute on function referral_private.redeem_code to authenticated;
+
+-- The code given at sign-up is redeemed at the person's first call.
+
+-- A refusal that may pass is raised as redeem_code raises it, and the claim is kept for another try; a final refusal
+-- ends the claim, and there is no row.
+create function referral_private.redeem_sign_up_code()
+returns setof referral.redeemed_code
+language plpgsql
+volatile
+rows 1
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_user_id uuid := referral_private.require_person();
+  v_code text;
+  v_refusal text;
+begin
+  select c.code into v_code from referral_private.sign_up_claims as c where c.user_id = v_user_id for update;
+  if v_code is null then
+    return;
+  end if;
+  begin
+    return query select r.* from referral_private.redeem_code(v_code, null, 'typed', 'sign_up') as r;
+  exception
+    when sqlstate 'PGRST' then
+      get stacked diagnostics v_refusal = message_text;
+      if referral_private.is_final_refusal(v_refusal::json ->> 'code') is not true then
+        raise;
+      end if;
+  end;
+  delete from referral_private.sign_up_claims as c where c.user_id = v_user_id;
+  delete from referral_private.sign_up_reservations as r where r.user_id = v_user_id;
+end
+$$;
+
+comment on function referral_private.redeem_sign_up_code is
+  'public: Redeems the code that the caller gave at sign-up. No row if there is none, or none that could ever be
+redeemed. After an error the code is kept for another try. A use that require_code_at_sign_up reserved becomes the use
+of this redemption, or is free again.
+
+group: Redeem a code
+callers: signed-in people
+errors: not_signed_in, anonymous_user, program_inactive, code_suspended, code_uses_reserved, rate_limited, busy
+timeout: 10s';
+
+grant execute on function referral_private.redeem_sign_up_code to authenticated;
+
+-- Staff decide on redemptions and referrals: they confirm a redemption where nothing is paid through Stripe, or reject
+-- it, or a referral that has none. What payments say never overrides it.
+
+-- The person of a payer, in one mode, if they have a referral in the program: who pays other organisations on the
+-- Stripe account is not named.
+create function referral_private.person_to_reject(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_program_id uuid,
+  p_payer_id text
+)
+returns uuid
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_referral referral_private.referral_payers := referral_private.referral_of(
+    p_stripe_account, p_livemode, null, p_payer_id
+  );
+begin
+  return (
+    select v_referral.person
+    where exists (
+      select from referral.redemptions as r
+      where r.referee_id = v_referral.person and r.program_id = p_program_id
+    ) or cardinality(referral_private.codes_carried(
+      p_stripe_account, p_livemode, p_program_id, v_referral.payer_ids
+    )) > 0
+  );
+end
+$$;
+
+-- States that a referral is rejected, and writes down every payer that it has now, in both modes.
+create function referral_private.state_rejection(
+  p_stripe_account text,
+  p_org_id uuid,
+  p_program_id uuid,
+  p_person_id uuid,
+  p_payer_id text,
+  p_redemption_id uuid,
+  p_reason text
+)
+returns referral.decisions
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_person_id uuid := coalesce(
+    p_person_id, referral_private.person_to_reject(p_stripe_account, true, p_program_id, p_payer_id),
+    referral_private.person_to_reject(p_stripe_account, false, p_program_id, p_payer_id)
+  );
+  v_decision referral.decisions;
+begin
+  insert into referral.decisions (org_id, kind, program_id, person_id, redemption_id, reason, decided_by)
+  values (p_org_id, 'reject', p_program_id, v_person_id, p_redemption_id, p_reason, auth.uid())
+  returning * into v_decision;
+  insert into referral_private.decision_payers (org_id, decision_id, stripe_account, livemode, payer_id)
+  select p_org_id, v_decision.id, p_stripe_account, livemode, payer_id
+  from unnest('{true,false}'::boolean[]) as livemode
+  cross join unnest(
+    (referral_private.referral_of(p_stripe_account, livemode, v_person_id, p_payer_id)).payer_ids
+  ) as payer_id;
+  perform referral_private.require_no_interest(p_stripe_account, v_decision);
+  perform referral_private.settle_decision(p_stripe_account, v_decision);
+  return v_decision;
+end
+$$;
+
+-- The redemption, under the Stripe account lock, for staff. Raises `redemption_not_found` for everyone else, and what
+-- `require_role` raises if the caller has lost their role meanwhile.
+create function referral_private.lock_redemption_for_staff(p_redemption_id uuid)
+returns referral.redemptions
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_redemption referral.redemptions;
+begin
+  select * into v_redemption from referral.redemptions as r where r.id = p_redemption_id;
+  if v_redemption.id is null or not referral_private.acts_with_role(v_redemption.org_id, 'coordinator') then
+    perform referral_private.raise_error('redemption_not_found');
+  end if;
+  perform referral_private.lock_drained_account_of(v_redemption.org_id);
+  perform referral_private.require_role(v_redemption.org_id, 'coordinator');
+  select * into strict v_redemption
+  from referral.redemptions as r
+  where r.org_id = v_redemption.org_id and r.id = p_redemption_id
+  for no key update;
+  return v_redemption;
+end
+$$;
+
+-- Is there a decision of this kind on the redemption itself that stands?
+create function referral_private.is_decided(p_redemption referral.redemptions, p_kind referral.decision_kind)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from referral.decisions as d
+    where d.org_id = p_redemption.org_id and d.redemption_id = p_redemption.id and d.kind = p_kind
+      and d.withdrawn_at is null
+  );
+end
+$$;
+
+create function referral_private.confirm_redemption(p_redemption_id uuid, p_reason text default null)
+returns referral.redemptions
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_redemption referral.redemptions := referral_private.lock_redemption_for_staff(p_redemption_id);
+  v_stripe_account text := referral_private.stripe_account_of(v_redemption.org_id);
+  v_decision referral.decisions;
+begin
+  if v_redemption.decision = 'rejected' then
+    perform referral_private.raise_error('redemption_rejected');
+  end if;
+  if not referral_private.is_decided(v_redemption, 'confirm') then
+    insert into referral.decisions (org_id, kind, program_id, person_id, redemption_id, reason, decided_by)
+    values (
+      v_redemption.org_id, 'confirm', v_redemption.program_id, v_redemption.referee_id, v_redemption.id, p_reason,
+      auth.uid()
+    )
+    returning * into v_decision;
+    perform referral_private.require_no_interest(v_stripe_account, v_decision);
+    perform referral_private.settle_decision(v_stripe_account, v_decision);
+  end if;
+  select * into strict v_redemption
+  from referral.redemptions as r
+  where r.org_id = v_redemption.org_id and r.id = v_redemption.id;
+  return v_redemption;
+end
+$$;
+
+comment on function referral_private.confirm_redemption is
+  'public: Confirms a redemption by decision of staff, whatever was paid. That earns nothing by itself. The conversion
+window no longer limits which sales the redemption wins.
+
+group: Manage redemptions
+redemption_id: the redemption
+reason: one line of up to 500 characters, kept in the audit
+callers: coordinators, admins and the operator, but nobody for a redemption of their own, of a code that is theirs,
+  benefits them or was made by them, or where they earn more by it, now or once what waits is settled
+errors: not_a_member, not_allowed, redemption_not_found, redemption_rejected, invalid_argument, busy
+timeout: 10s';
+
+grant execute on function referral_private.confirm_redemption to authenticated, service_role;
+
+create function referral_private.reject_redemption(p_redemption_id uuid, p_reason text default null)
+returns referral.redemptions
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_redemption referral.redemptions := referral_private.lock_redemption_for_staff(p_redemption_id);
+begin
+  if not referral_private.is_decided(v_redemption, 'reject') then
+    perform referral_private.state_rejection(
+      referral_private.stripe_account_of(v_redemption.org_id), v_redemption.org_id, v_redemption.program_id,
+      v_redemption.referee_id, null, v_redemption.id, p_reason
+    );
+  end if;
+  select * into strict v_redemption
+  from referral.redemptions as r
+  where r.org_id = v_redemption.org_id and r.id = v_redemption.id;
+  return v_redemption;
+end
+$$;
+
+comment on function referral_private.reject_redemption is
+  'public: Rejects a redemption and its referral, as reject_referral does for the referee, until the decision is
+withdrawn. The person has still used their redemption in the program.
+
+group: Manage redemptions
+redemption_id: the redemption
+reason: one line of up to 500 characters, kept in the audit
+callers: coordinators, admins and the operator, but nobody for a redemption of their own, for a referral of a code
+  that is theirs, benefits them or was made by them, or where they earn more by it, now or once what waits is settled
+errors: not_a_member, not_allowed, redemption_not_found, invalid_argument, busy
+timeout: 10s';
+
+grant execute on function referral_private.reject_redemption to authenticated, service_role;
+
+-- Staff reject a referral by its person or its payer: guests and codes in payments have no redemption to reject.
+
+create function referral_private.reject_referral(
+  p_org_id uuid,
+  p_program_id uuid,
+  p_person_id uuid default null,
+  p_payer_id text default null,
+  p_reason text default null
+)
+returns referral.decisions
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_stripe_account text;
+begin
+  perform referral_private.require_role(p_org_id, 'coordinator');
+  if num_nonnulls(p_person_id, p_payer_id) <> 1 then
+    perform referral_private.raise_error('invalid_argument', 'person_id, payer_id: one of the two');
+  end if;
+  if length(p_payer_id) not between 1 and 500 then
+    perform referral_private.raise_error('invalid_argument', 'payer_id: 1 to 500 characters');
+  end if;
+  if not exists (select from referral.programs as p where p.org_id = p_org_id and p.id = p_program_id) then
+    perform referral_private.raise_error('program_not_found');
+  end if;
+  v_stripe_account := referral_private.lock_drained_account_of(p_org_id);
+  perform referral_private.require_role(p_org_id, 'coordinator');
+  return referral_private.state_rejection(
+    v_stripe_account, p_org_id, p_program_id, p_person_id, p_payer_id, null, p_reason
+  );
+end
+$$;
+
+comment on function referral_private.reject_referral is
+  'public: Rejects a referral until the decision is withdrawn: what the person buys, what the payers buy that the
+referral has now, and what redemptions of the person win, earns nobody anything in the program. A redemption of the
+person is rejected too, also a later one.
+
+group: Manage redemptions
+org_id: the organisation
+program_id: the program
+person_id: whose referral it is; either this or payer_id
+payer_id: a customer of Stripe, or the invoice or payment of a guest
+reason: one line of up to 500 characters, kept in the audit
+callers: coordinators, admins and the operator, but nobody for a referral of their own, of a code that is theirs,
+  benefits them or was made by them, or where they earn more by it, now or once what waits is settled
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, program_not_found,
+  invalid_argument, busy
+timeout: 60s';
+
+grant execute on function referral_private.reject_referral to authenticated, service_role;
+
+-- Staff end what somebody earns from a time on: a member, or a code with all that it was rotated from or into.
+
+-- The code of the organisation. Raises `code_not_found`.
+create function referral_private.code_to_forfeit(p_org_id uuid, p_code_id uuid)
+returns referral.codes
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_code referral.codes;
+begin
+  select * into v_code from referral.codes as c where c.org_id = p_org_id and c.id = p_code_id;
+  if not found then
+    perform referral_private.raise_error('code_not_found');
+  end if;
+  return v_code;
+end
+$$;
+
+create function referral_private.forfeit_from(
+  p_org_id uuid,
+  p_member_id uuid default null,
+  p_code_id uuid default null,
+  p_since timestamptz default null,
+  p_until timestamptz default null,
+  p_reason text default null
+)
+returns referral.decisions
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_stripe_account text;
+  v_code referral.codes;
+  v_decision referral.decisions;
+begin
+  perform referral_private.require_role(p_org_id, 'coordinator');
+  if num_nonnulls(p_member_id, p_code_id) <> 1 then
+    perform referral_private.raise_error('invalid_argument', 'member_id, code_id: one of the two');
+  end if;
+  if p_code_id is not null then
+    v_code := referral_private.code_to_forfeit(p_org_id, p_code_id);
+  elsif not exists (select from referral.members as m where m.org_id = p_org_id and m.user_id = p_member_id) then
+    perform referral_private.raise_error('member_not_found');
+  end if;
+  v_stripe_account := referral_private.lock_drained_account_of(p_org_id);
+  perform referral_private.require_role_over(
+    p_org_id, array[p_member_id, v_code.referrer_id, v_code.beneficiary_id]
+  );
+  insert into referral.decisions (org_id, kind, member_id, chain_id, since, until, reason, decided_by)
+  values (
+    p_org_id, 'forfeit', p_member_id, referral_private.chain_of(v_code.id),
+    date_trunc('second', coalesce(p_since, clock_timestamp())), date_trunc('second', p_until), p_reason, auth.uid()
+  )
+  returning * into v_decision;
+  perform referral_private.require_no_interest(v_stripe_account, v_decision);
+  perform referral_private.settle_decision(v_stripe_account, v_decision);
+  return v_decision;
+end
+$$;
+
+comment on function referral_private.forfeit_from is
+  'public: Ends what sales earn that are paid from a time on: those that a member earns or that their codes earn for
+others, or those of a code and of all codes that it was rotated from or into. Nobody else earns them instead, except
+where it is from before the first sale that the code could have won.
+
+group: Manage redemptions
+org_id: the organisation
+member_id: the member; either this or code_id
+code_id: the code, of any status
+since: from when, past or future; now unless given; rounded down to a second
+until: before when, later than since; for ever unless given; rounded down to a second
+reason: one line of up to 500 characters, kept in the audit
+callers: coordinators for members; admins and the operator for anyone; but nobody for themself, for a code that is
+  theirs, benefits them or was made by them, or where they earn more by it, now or once what waits is settled
+errors: not_signed_in, anonymous_user, not_a_member, not_allowed, organisation_not_found, member_not_found,
+  code_not_found, invalid_argument, busy
+timeout: 60s';
+
+grant execute on function referral_private.forfeit_from to authenticated, service_role;
+
+-- A decision is withdrawn: it counts as never made. Others on the same subject stay.
+
+create function referral_private.withdraw_decision(p_decision_id uuid, p_reason text default null)
+returns referral.decisions
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_decision referral.decisions;
+  v_stripe_account text;
+begin
+  select * into v_decision from referral.decisions as d where d.id = p_decision_id;
+  if v_decision.id is null or not referral_private.acts_with_role(v_decision.org_id, 'coordinator') then
+    perform referral_private.raise_error('decision_not_found');
+  end if;
+  perform referral_private.require_role(v_decision.org_id, 'admin');
+  v_stripe_account := referral_private.lock_drained_account_of(v_decision.org_id);
+  perform referral_private.require_role(v_decision.org_id, 'admin');
+  perform referral_private.require_no_interest(v_stripe_account, v_decision);
+  update referral.decisions as d
+  set withdrawn_at = clock_timestamp(), withdrawn_by = auth.uid(), withdrawal_reason = p_reason
+  where d.org_id = v_decision.org_id and d.id = p_decision_id and d.withdrawn_at is null
+  returning * into v_decision;
+  if found then
+    perform referral_private.settle_decision(v_stripe_account, v_decision);
+  else
+    select * into strict v_decision from referral.decisions as d where d.id = p_decision_id;
+  end if;
+  return v_decision;
+end
+$$;
+
+comment on function referral_private.withdraw_decision is
+  'public: Withdraws a decision, which then counts as never made. Other decisions on the same subject stay. A withdrawn
+decision is returned as it is.
+
+group: Manage redemptions
+decision_id: the decision
+reason: one line of up to 500 characters, kept in the audit
+callers: admins and the operator, but nobody for a decision on themself, on a code that is theirs, benefits them or
+  was made by them, also if that became known later, or where they earn more by it, now or once what waits is settled
+errors: not_a_member, not_allowed, decision_not_found, invalid_argument, busy
+timeout: 60s';
+
+grant execute on function referral_private.withdraw_decision to authenticated, service_role;
+
 -- The job that keeps the inbox: makes the partitions of months to come, and takes out what is past.
 -- `more`: the month that is being taken out is not out yet.
 create type referral.event_maintenance as (partitions_made int, partitions_archived int, more boolean);
@@ -15944,6 +16042,8 @@ declare
   v_events referral.event_maintenance;
   v_done int;
   v_more boolean;
+  -- A constant, because clock_timestamp() in a condition keeps Postgres from using an index.
+  v_now constant timestamptz := clock_timestamp();
 begin
   case p_job
     when 'maintain_clicks' then
@@ -15972,7 +16072,7 @@ begin
       v_done := referral_private.release_due_commissions(200);
       v_more := exists (
         select from referral_private.postings as p
-        where p.kind in ('pending', 'reward_pending') and p.amount > 0 and p.due_at <= clock_timestamp()
+        where p.kind in ('pending', 'reward_pending') and p.amount > 0 and p.due_at <= v_now
       );
   end case;
   return (p_job, v_done, coalesce(v_more, v_done >= 1000), null)::referral.maintenance;
@@ -16134,9 +16234,8 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
--- In the order of the index, up to a page.
-set enable_bitmapscan = off
-set enable_sort = off
+-- What is asked for differs from call to call.
+set plan_cache_mode = 'force_custom_plan'
 as $$
 begin
   return query
@@ -16248,6 +16347,9 @@ language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
+-- In the order of the index, up to a page.
+set enable_bitmapscan = off
+set enable_sort = off
 as $$
 begin
   perform referral_private.require_role(p_org_id, 'admin');
@@ -16329,6 +16431,7 @@ as $$
 declare
   v_earner_id uuid := referral_private.earner_to_read(p_org_id, p_earner_id);
   v_is_admin constant boolean := referral_private.acts_with_role(p_org_id, 'admin');
+  v_before constant bigint := coalesce(p_after, 9223372036854775807);
 begin
   -- Of this person: entries are numbered in one row, and by those of others one would learn of others' sales.
   if p_after is not null and not exists (
@@ -16351,7 +16454,7 @@ begin
       from own as o
       cross join lateral (
         select d.* from referral_private.ledger_entries as d
-        where d.org_id = p_org_id and d.debit_account_id = o.account_id and (p_after is null or d.entry_id < p_after)
+        where d.org_id = p_org_id and d.debit_account_id = o.account_id and d.entry_id < v_before
         order by d.entry_id desc
         limit referral_private.page_size(p_page_size)
       ) as e
@@ -16360,7 +16463,7 @@ begin
       from own as o
       cross join lateral (
         select d.* from referral_private.ledger_entries as d
-        where d.org_id = p_org_id and d.credit_account_id = o.account_id and (p_after is null or d.entry_id < p_after)
+        where d.org_id = p_org_id and d.credit_account_id = o.account_id and d.entry_id < v_before
         order by d.entry_id desc
         limit referral_private.page_size(p_page_size)
       ) as e
@@ -18903,11 +19006,11 @@ org_id: the organisation.
 referrer_id: only this referrer''s.
 program_id: only this program''s.
 batch_id: only this batch''s.
-usable: only what can be redeemed: no code that is suspended, rotated, ended or expired.
+usable: leaves out codes that are suspended, rotated, ended or expired.
 after: the last code of the page before; none for the first page.
 page_size: rows in a page, 1 to 1,000.
 Callers: signed-in people and the operator.
-Errors: organisation_not_found, invalid_argument.';
+Errors: not_signed_in, anonymous_user, organisation_not_found, invalid_argument.';
 
 grant execute on function referral.list_codes to authenticated, service_role;
 

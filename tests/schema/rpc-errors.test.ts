@@ -32,29 +32,32 @@ const unreachable: Record<string, [codes: string[], reason: string]> = {
     ],
     'the caller acts for themself, is made a member first, and cannot choose the text',
   ],
-  list_codes: [
-    ['not_signed_in', 'anonymous_user', 'not_a_member', 'not_allowed'],
-    'who is not staff is shown their own codes',
-  ],
+  list_codes: [['not_a_member', 'not_allowed'], 'who is not staff is shown their own codes'],
   rotate_code: [['active_code_exists'], 'the active code retires in the same transaction'],
   update_program: [
     ['not_signed_in', 'anonymous_user', 'not_a_member', 'organisation_not_found'],
     'program_not_found comes first',
   ],
   confirm_redemption: [
-    ['not_signed_in', 'anonymous_user', 'organisation_not_found'],
+    ['not_signed_in', 'anonymous_user', 'organisation_not_found', 'invalid_event'],
     'redemption_not_found comes first',
   ],
   reject_redemption: [
-    ['not_signed_in', 'anonymous_user', 'organisation_not_found'],
+    ['not_signed_in', 'anonymous_user', 'organisation_not_found', 'invalid_event'],
     'as confirm_redemption',
   ],
   withdraw_decision: [
-    ['not_signed_in', 'anonymous_user', 'organisation_not_found'],
+    ['not_signed_in', 'anonymous_user', 'organisation_not_found', 'invalid_event'],
     'decision_not_found comes first',
   ],
   settle_stripe_events: [['invalid_event'], 'an event of the inbox was read when it came'],
   run_maintenance: [['invalid_event'], 'as settle_stripe_events'],
+  deactivate_member: [['invalid_event'], 'as settle_stripe_events'],
+  forfeit_from: [['invalid_event'], 'as settle_stripe_events'],
+  import_codes: [['invalid_event'], 'as settle_stripe_events'],
+  reactivate_member: [['invalid_event'], 'as settle_stripe_events'],
+  reject_referral: [['invalid_event'], 'as settle_stripe_events'],
+  update_organisation: [['invalid_event'], 'as settle_stripe_events'],
   redeem_sign_up_code: [
     [
       'self_referral',

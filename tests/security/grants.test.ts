@@ -148,7 +148,7 @@ const rpcs: Record<string, string[]> = {
 /** Callable besides the functions behind the RPCs: for policies, and for the handlers of the functions of the API. */
 const helpers = {
   'referral_private.org_ids_with_role': ['authenticated'],
-  'referral_private.readable_program_ids': ['authenticated'],
+  'referral_private.readable_programs': ['authenticated'],
   'referral_private.raise_violation': people,
 }
 

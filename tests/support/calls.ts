@@ -169,6 +169,7 @@ export const calls: Record<string, Call> = {
       ...all('none'),
       ...to('ok', 'referrer', 'coordinator', 'admin', 'operator'),
       anon: 'denied',
+      guest: 'anonymous_user',
     },
     rows: theCode,
   },

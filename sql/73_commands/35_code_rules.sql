@@ -166,10 +166,11 @@ begin
 end
 $$;
 
--- Lets staff choose the text of a code. The shared Stripe account lock, held until the transaction ends, makes this
--- call wait for an event that carries the text, and a later event wait for the code. Raises `busy` if the organisation
--- changed its Stripe account meanwhile, and what `require_role` raises, also of a caller who lost the role meanwhile.
-create function referral_private.ready_to_choose(p_org_id uuid)
+-- Lets staff choose the texts of codes. The shared Stripe account lock, held until the transaction ends, makes this
+-- call wait for an event that is applied, and a later event wait for the codes. Raises `busy` if the organisation
+-- changed its Stripe account meanwhile, or an event that is stored and not applied yet may carry one of the texts, and
+-- what `require_role` raises, also of a caller who lost the role meanwhile.
+create function referral_private.ready_to_choose(p_org_id uuid, p_keys text[])
 returns void
 language plpgsql
 volatile
@@ -180,5 +181,8 @@ begin
   perform referral_private.require_role(p_org_id, 'coordinator');
   perform referral_private.share_stripe_account_of(p_org_id);
   perform referral_private.require_role(p_org_id, 'coordinator');
+  if referral_private.may_be_carried(referral_private.stripe_account_of(p_org_id), array_remove(p_keys, null)) then
+    perform referral_private.raise_error('busy');
+  end if;
 end
 $$;

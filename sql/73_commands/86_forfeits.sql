@@ -48,7 +48,7 @@ begin
   elsif not exists (select from referral.members as m where m.org_id = p_org_id and m.user_id = p_member_id) then
     perform referral_private.raise_error('member_not_found');
   end if;
-  v_stripe_account := referral_private.lock_stripe_account_of(p_org_id);
+  v_stripe_account := referral_private.lock_drained_account_of(p_org_id);
   perform referral_private.require_role_over(
     p_org_id, array[p_member_id, v_code.referrer_id, v_code.beneficiary_id]
   );

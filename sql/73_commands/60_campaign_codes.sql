@@ -22,7 +22,7 @@ begin
   perform referral_private.require_role(p_org_id, 'coordinator');
   perform referral_private.require_future_expiry(p_expires_at);
   if p_code is not null then
-    perform referral_private.ready_to_choose(p_org_id);
+    perform referral_private.ready_to_choose(p_org_id, array[referral_private.normalise_code(p_code)]);
   end if;
   if auth.uid() is not null then
     perform referral_private.lock_member(p_org_id, auth.uid());

@@ -27,7 +27,7 @@ begin
   if not exists (select from referral.programs as p where p.org_id = p_org_id and p.id = p_program_id) then
     perform referral_private.raise_error('program_not_found');
   end if;
-  v_stripe_account := referral_private.lock_stripe_account_of(p_org_id);
+  v_stripe_account := referral_private.lock_drained_account_of(p_org_id);
   perform referral_private.require_role(p_org_id, 'coordinator');
   return referral_private.state_rejection(
     v_stripe_account, p_org_id, p_program_id, p_person_id, p_payer_id, null, p_reason

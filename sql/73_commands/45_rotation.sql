@@ -23,7 +23,7 @@ declare
   v_member referral.members;
 begin
   if p_code is not null then
-    perform referral_private.ready_to_choose(p_org_id);
+    perform referral_private.ready_to_choose(p_org_id, array[referral_private.normalise_code(p_code)]);
   end if;
   perform referral_private.require_member(p_org_id, v_referrer_id);
   perform referral_private.share_stripe_account_of(p_org_id);

@@ -25,7 +25,7 @@ begin
     );
   end if;
   if p_settles then
-    v_stripe_account := referral_private.lock_stripe_account_of(p_org_id);
+    v_stripe_account := referral_private.lock_drained_account_of(p_org_id);
   elsif p_ends_codes then
     perform referral_private.share_stripe_account_of(p_org_id);
   end if;

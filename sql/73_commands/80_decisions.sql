@@ -86,7 +86,7 @@ begin
   if v_redemption.id is null or not referral_private.acts_with_role(v_redemption.org_id, 'coordinator') then
     perform referral_private.raise_error('redemption_not_found');
   end if;
-  perform referral_private.lock_stripe_account_of(v_redemption.org_id);
+  perform referral_private.lock_drained_account_of(v_redemption.org_id);
   perform referral_private.require_role(v_redemption.org_id, 'coordinator');
   select * into strict v_redemption
   from referral.redemptions as r

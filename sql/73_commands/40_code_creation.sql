@@ -92,7 +92,7 @@ begin
   end if;
   perform referral_private.require_future_expiry(p_expires_at);
   if p_code is not null then
-    perform referral_private.ready_to_choose(p_org_id);
+    perform referral_private.ready_to_choose(p_org_id, array[referral_private.normalise_code(p_code)]);
   end if;
 
   v_member := referral_private.ready_for_code(p_org_id, v_code.referrer_id);

@@ -17,7 +17,7 @@ begin
     perform referral_private.raise_error('decision_not_found');
   end if;
   perform referral_private.require_role(v_decision.org_id, 'admin');
-  v_stripe_account := referral_private.lock_stripe_account_of(v_decision.org_id);
+  v_stripe_account := referral_private.lock_drained_account_of(v_decision.org_id);
   perform referral_private.require_role(v_decision.org_id, 'admin');
   perform referral_private.require_no_interest(v_stripe_account, v_decision);
   update referral.decisions as d

@@ -66,6 +66,12 @@ begin
   if referral_private.stripe_account_of(p_org_id) <> v_old then
     perform referral_private.raise_error('busy');
   end if;
+  -- What is acknowledged is settled first: it may be owed by this organisation, on the account that it had.
+  perform referral_private.drain_events(v_old);
+  perform referral_private.drain_events(v_new);
+  if referral_private.is_unsettled(v_old) or referral_private.is_unsettled(v_new) then
+    perform referral_private.raise_error('busy');
+  end if;
 
   if v_old <> '' and exists (select from referral_private.payments as p where p.stripe_account = v_old)
     or exists (select from referral.redemptions as r where r.org_id = p_org_id and r.confirmed_at is not null)

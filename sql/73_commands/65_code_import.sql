@@ -47,11 +47,11 @@ begin
   );
   if referral_private.is_operator() then
     perform referral_private.settle_keys(
-      referral_private.lock_stripe_account_of(p_org_id), p_keys, now() - interval '2 minutes', 'codes imported'
+      referral_private.lock_drained_account_of(p_org_id), p_keys, now() - interval '2 minutes', 'codes imported'
     );
     return;
   end if;
-  perform referral_private.ready_to_choose(p_org_id);
+  perform referral_private.ready_to_choose(p_org_id, p_keys);
   if referral_private.carried_keys(p_keys) <> '{}' then
     perform referral_private.raise_error('busy');
   end if;
