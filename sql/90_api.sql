@@ -1106,8 +1106,9 @@ $$;
 
 comment on function referral.list_unattributed is
   'Returns sales that credit nobody, newest first, each with the reason: no_evidence (nothing named a referrer by the
-time of the payment), zero_amount (what it earns is nothing), or the refusal of its commission, as explain_commission
-gives it. docs/earnings.md lists the reasons. Sales that are wholly reversed are left out.
+time of the payment), zero_amount (what it earns is nothing), settlement_pending (it will earn when what waits is
+settled), or the refusal of its commission, as explain_commission gives it. docs/earnings.md lists the reasons. Sales
+that are wholly reversed are left out.
 
 livemode: true for live sales, false for those of test mode; both unless given.
 stripe_account: of this Stripe account, an empty text for the platform''s own; all unless given.

@@ -45,32 +45,32 @@ begin
 end
 $$;
 
--- The carriers with objects that carry one of these keys from a time on, by themselves or by a promotion code.
-create function referral_private.carriers_of_keys(
+-- The evidence of objects that carry one of these keys from a time on, by themselves or by a promotion code.
+create function referral_private.evidence_of_keys(
   p_stripe_account text,
   p_livemode boolean,
   p_keys text[],
   p_since timestamptz
 )
-returns text[]
+returns setof referral_private.payer_evidence
 language plpgsql
 stable
+rows 100
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return array(
-    select e.carrier from referral_private.payer_evidence as e
-    where e.stripe_account = p_stripe_account and e.livemode = p_livemode and e.carried_at >= p_since
-      and e.named = any (p_keys) and e.kind >= 'metadata_code' and e.kind <> 'promotion_code'
-    union
-    select e.carrier
-    from referral_private.promotion_code_statements as p
-    join referral_private.payer_evidence as e
-      on e.named = p.promotion_code_id and e.kind = 'promotion_code'
-      and e.stripe_account = p.stripe_account and e.livemode = p.livemode
-    where p.stripe_account = p_stripe_account and p.livemode = p_livemode and e.carried_at >= p_since
-      and (p.code_key = any (p_keys) or p.previous_key = any (p_keys))
-  );
+  return query
+  select e.* from referral_private.payer_evidence as e
+  where e.stripe_account = p_stripe_account and e.livemode = p_livemode and e.carried_at >= p_since
+    and e.named = any (p_keys) and e.kind >= 'metadata_code' and e.kind <> 'promotion_code'
+  union
+  select e.*
+  from referral_private.promotion_code_statements as p
+  join referral_private.payer_evidence as e
+    on e.named = p.promotion_code_id and e.kind = 'promotion_code'
+    and e.stripe_account = p.stripe_account and e.livemode = p.livemode
+  where p.stripe_account = p_stripe_account and p.livemode = p_livemode and e.carried_at >= p_since
+    and (p.code_key = any (p_keys) or p.previous_key = any (p_keys));
 end
 $$;

@@ -25,7 +25,36 @@ begin
 end
 $$;
 
--- Settles what a change of an organisation's Stripe account touches, on either account.
+-- Settles the payers with this evidence, and the sales of others that it says something about.
+create function referral_private.settle_evidence(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_evidence referral_private.payer_evidence[],
+  p_cause text
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_of_others constant text[] := referral_private.payments_of_others(p_evidence);
+begin
+  perform referral_private.settle(
+    p_stripe_account, p_livemode,
+    referral_private.payers_of_carriers(
+      p_stripe_account, p_livemode, array(select distinct e.carrier from unnest(p_evidence) as e)
+    ) || array(
+      select s.payer_id from referral_private.sales as s
+      where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (v_of_others)
+    ), '{}', p_cause
+  );
+end
+$$;
+
+-- Settles what a change of an organisation's Stripe account touches, on either account: users who redeemed, objects
+-- that name a redemption, and what came by a payment link.
 create function referral_private.settle_organisation(p_org_id uuid, p_stripe_accounts text[])
 returns void
 language plpgsql
@@ -39,6 +68,14 @@ begin
     'Stripe account changed'
   )
   from unnest(p_stripe_accounts) as stripe_account;
+  perform referral_private.settle_evidence(stripe_account, livemode, array(
+    select e
+    from referral.redemptions as r
+    join referral_private.payer_evidence as e on e.named = r.id::text and e.kind = 'redemption_id'
+    where r.org_id = p_org_id and e.stripe_account = account.stripe_account and e.livemode = mode.livemode
+  ), 'Stripe account changed')
+  from unnest(p_stripe_accounts) as account (stripe_account)
+  cross join unnest('{true,false}'::boolean[]) as mode (livemode);
   perform referral_private.settle_payment_links(stripe_account, '-infinity')
   from unnest(p_stripe_accounts) as stripe_account;
 end
@@ -72,7 +109,7 @@ begin
 end
 $$;
 
--- Settles payers whose objects carry one of these keys from a time on.
+-- Settles payers whose objects carry one of these keys from a time on, and the sales of others that these are about.
 create function referral_private.settle_keys(p_stripe_account text, p_keys text[], p_since timestamptz, p_cause text)
 returns void
 language plpgsql
@@ -81,12 +118,9 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform referral_private.settle(
-    p_stripe_account, livemode,
-    referral_private.payers_of_carriers(
-      p_stripe_account, livemode, referral_private.carriers_of_keys(p_stripe_account, livemode, p_keys, p_since)
-    ), '{}', p_cause
-  )
+  perform referral_private.settle_evidence(p_stripe_account, livemode, array(
+    select e from referral_private.evidence_of_keys(p_stripe_account, livemode, p_keys, p_since) as e
+  ), p_cause)
   from unnest('{true,false}'::boolean[]) as livemode;
 end
 $$;

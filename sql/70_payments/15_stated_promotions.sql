@@ -29,35 +29,6 @@ begin
 end
 $$;
 
--- The payments that sessions with this evidence name, their own or those of their subscription, and that are another
--- payer's: what an object carries says whose sale it is, whoever pays.
-create function referral_private.payments_of_others(p_evidence referral_private.payer_evidence[])
-returns text[]
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return array(
-    select distinct p.payment_id
-    from unnest(p_evidence) as e
-    join referral_private.sessions as s
-      on s.session_id = e.object_id and s.stripe_account = e.stripe_account and s.livemode = e.livemode
-    cross join lateral (
-      select named.* from referral_private.payments as named
-      where named.payment_id in (s.intent_id, s.invoice_id) and named.stripe_account = e.stripe_account
-        and named.livemode = e.livemode
-      union all
-      select renewed.* from referral_private.payments as renewed
-      where renewed.subscription_id = s.subscription_id and renewed.stripe_account = e.stripe_account
-        and renewed.livemode = e.livemode
-    ) as p
-    where p.customer_id is distinct from e.carrier
-  );
-end
-$$;
-
 -- Which of our codes a promotion code belongs to. Payers who used it are settled too, unless the event states what is
 -- known: Stripe does so with every use. Before a statement of the same second it can say something else of the time
 -- before.

@@ -11,7 +11,8 @@ create type referral.unattributed_sale as (
 );
 
 -- Why each of these sales credits nobody: the refusal of its commission, `no_evidence` where nothing names a referrer,
--- `zero_amount` where what it earns is nothing. The payers of one account and mode are judged together.
+-- `zero_amount` where what it earns is nothing, `settlement_pending` where it will earn when what waits is settled. The
+-- payers of one account and mode are judged together.
 create function referral_private.with_reasons(p_sales referral_private.sales[])
 returns setof referral.unattributed_sale
 language plpgsql
@@ -26,7 +27,11 @@ begin
   return query
   with
     judged as (
-      select p.stripe_account, p.livemode, t.sale_id, min(coalesce(t.refusal, 'zero_amount')) as reason
+      select p.stripe_account, p.livemode, t.sale_id,
+        case
+          when bool_or(t.amount > 0) then 'settlement_pending'
+          else min(coalesce(t.refusal, 'zero_amount'))
+        end as reason
       from (
         select s.stripe_account, s.livemode, array_agg(distinct s.payer_id) as payer_ids
         from unnest(p_sales) as s
@@ -122,8 +127,9 @@ $$;
 
 comment on function referral_private.list_unattributed is
   'public: Returns sales that credit nobody, newest first, each with the reason: no_evidence (nothing named a
-referrer by the time of the payment), zero_amount (what it earns is nothing), or the refusal of its commission, as
-explain_commission gives it. docs/earnings.md lists the reasons. Sales that are wholly reversed are left out.
+referrer by the time of the payment), zero_amount (what it earns is nothing), settlement_pending (it will earn when
+what waits is settled), or the refusal of its commission, as explain_commission gives it. docs/earnings.md lists the
+reasons. Sales that are wholly reversed are left out.
 
 group: Take payments
 livemode: true for live sales, false for those of test mode; both unless given

@@ -6921,13 +6921,41 @@ begin
 end
 $$;
 
--- The carriers with objects that carry one of these keys from a time on, by themselves or by a promotion code.
-create function referral_private.carriers_of_keys(
+-- The evidence of objects that carry one of these keys from a time on, by themselves or by a promotion code.
+create function referral_private.evidence_of_keys(
   p_stripe_account text,
   p_livemode boolean,
   p_keys text[],
   p_since timestamptz
 )
+returns setof referral_private.payer_evidence
+language plpgsql
+stable
+rows 100
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  select e.* from referral_private.payer_evidence as e
+  where e.stripe_account = p_stripe_account and e.livemode = p_livemode and e.carried_at >= p_since
+    and e.named = any (p_keys) and e.kind >= 'metadata_code' and e.kind <> 'promotion_code'
+  union
+  select e.*
+  from referral_private.promotion_code_statements as p
+  join referral_private.payer_evidence as e
+    on e.named = p.promotion_code_id and e.kind = 'promotion_code'
+    and e.stripe_account = p.stripe_account and e.livemode = p.livemode
+  where p.stripe_account = p_stripe_account and p.livemode = p_livemode and e.carried_at >= p_since
+    and (p.code_key = any (p_keys) or p.previous_key = any (p_keys));
+end
+$$;
+
+-- Whose sale it is can be said by an object of another payer's.
+
+-- The payments that sessions with this evidence name, their own, the invoices that their intent pays, or those of their
+-- subscription, and that are another payer's: what an object carries says whose sale it is, whoever pays.
+create function referral_private.payments_of_others(p_evidence referral_private.payer_evidence[])
 returns text[]
 language plpgsql
 stable
@@ -6936,17 +6964,27 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return array(
-    select e.carrier from referral_private.payer_evidence as e
-    where e.stripe_account = p_stripe_account and e.livemode = p_livemode and e.carried_at >= p_since
-      and e.named = any (p_keys) and e.kind >= 'metadata_code' and e.kind <> 'promotion_code'
-    union
-    select e.carrier
-    from referral_private.promotion_code_statements as p
-    join referral_private.payer_evidence as e
-      on e.named = p.promotion_code_id and e.kind = 'promotion_code'
-      and e.stripe_account = p.stripe_account and e.livemode = p.livemode
-    where p.stripe_account = p_stripe_account and p.livemode = p_livemode and e.carried_at >= p_since
-      and (p.code_key = any (p_keys) or p.previous_key = any (p_keys))
+    select distinct p.payment_id
+    from unnest(p_evidence) as e
+    join referral_private.sessions as s
+      on s.session_id = e.object_id and s.stripe_account = e.stripe_account and s.livemode = e.livemode
+    cross join lateral (
+      select named.* from referral_private.payments as named
+      where named.payment_id in (s.intent_id, s.invoice_id) and named.stripe_account = e.stripe_account
+        and named.livemode = e.livemode
+      union all
+      select invoiced.*
+      from referral_private.invoice_payments as l
+      join referral_private.payments as invoiced
+        on invoiced.payment_id = l.invoice_id and invoiced.stripe_account = l.stripe_account
+        and invoiced.livemode = l.livemode
+      where l.payment_key = s.intent_id and l.stripe_account = e.stripe_account and l.livemode = e.livemode
+      union all
+      select renewed.* from referral_private.payments as renewed
+      where renewed.subscription_id = s.subscription_id and renewed.stripe_account = e.stripe_account
+        and renewed.livemode = e.livemode
+    ) as p
+    where p.customer_id is distinct from e.carrier
   );
 end
 $$;
@@ -9467,7 +9505,36 @@ begin
 end
 $$;
 
--- Settles what a change of an organisation's Stripe account touches, on either account.
+-- Settles the payers with this evidence, and the sales of others that it says something about.
+create function referral_private.settle_evidence(
+  p_stripe_account text,
+  p_livemode boolean,
+  p_evidence referral_private.payer_evidence[],
+  p_cause text
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_of_others constant text[] := referral_private.payments_of_others(p_evidence);
+begin
+  perform referral_private.settle(
+    p_stripe_account, p_livemode,
+    referral_private.payers_of_carriers(
+      p_stripe_account, p_livemode, array(select distinct e.carrier from unnest(p_evidence) as e)
+    ) || array(
+      select s.payer_id from referral_private.sales as s
+      where s.stripe_account = p_stripe_account and s.livemode = p_livemode and s.sale_id = any (v_of_others)
+    ), '{}', p_cause
+  );
+end
+$$;
+
+-- Settles what a change of an organisation's Stripe account touches, on either account: users who redeemed, objects
+-- that name a redemption, and what came by a payment link.
 create function referral_private.settle_organisation(p_org_id uuid, p_stripe_accounts text[])
 returns void
 language plpgsql
@@ -9481,6 +9548,14 @@ begin
     'Stripe account changed'
   )
   from unnest(p_stripe_accounts) as stripe_account;
+  perform referral_private.settle_evidence(stripe_account, livemode, array(
+    select e
+    from referral.redemptions as r
+    join referral_private.payer_evidence as e on e.named = r.id::text and e.kind = 'redemption_id'
+    where r.org_id = p_org_id and e.stripe_account = account.stripe_account and e.livemode = mode.livemode
+  ), 'Stripe account changed')
+  from unnest(p_stripe_accounts) as account (stripe_account)
+  cross join unnest('{true,false}'::boolean[]) as mode (livemode);
   perform referral_private.settle_payment_links(stripe_account, '-infinity')
   from unnest(p_stripe_accounts) as stripe_account;
 end
@@ -9514,7 +9589,7 @@ begin
 end
 $$;
 
--- Settles payers whose objects carry one of these keys from a time on.
+-- Settles payers whose objects carry one of these keys from a time on, and the sales of others that these are about.
 create function referral_private.settle_keys(p_stripe_account text, p_keys text[], p_since timestamptz, p_cause text)
 returns void
 language plpgsql
@@ -9523,12 +9598,9 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform referral_private.settle(
-    p_stripe_account, livemode,
-    referral_private.payers_of_carriers(
-      p_stripe_account, livemode, referral_private.carriers_of_keys(p_stripe_account, livemode, p_keys, p_since)
-    ), '{}', p_cause
-  )
+  perform referral_private.settle_evidence(p_stripe_account, livemode, array(
+    select e from referral_private.evidence_of_keys(p_stripe_account, livemode, p_keys, p_since) as e
+  ), p_cause)
   from unnest('{true,false}'::boolean[]) as livemode;
 end
 $$;
@@ -10305,35 +10377,6 @@ begin
     v_touched.carriers := v_touched.carriers || v_carrier;
   end if;
   return v_touched;
-end
-$$;
-
--- The payments that sessions with this evidence name, their own or those of their subscription, and that are another
--- payer's: what an object carries says whose sale it is, whoever pays.
-create function referral_private.payments_of_others(p_evidence referral_private.payer_evidence[])
-returns text[]
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return array(
-    select distinct p.payment_id
-    from unnest(p_evidence) as e
-    join referral_private.sessions as s
-      on s.session_id = e.object_id and s.stripe_account = e.stripe_account and s.livemode = e.livemode
-    cross join lateral (
-      select named.* from referral_private.payments as named
-      where named.payment_id in (s.intent_id, s.invoice_id) and named.stripe_account = e.stripe_account
-        and named.livemode = e.livemode
-      union all
-      select renewed.* from referral_private.payments as renewed
-      where renewed.subscription_id = s.subscription_id and renewed.stripe_account = e.stripe_account
-        and renewed.livemode = e.livemode
-    ) as p
-    where p.customer_id is distinct from e.carrier
-  );
 end
 $$;
 
@@ -17068,7 +17111,8 @@ create type referral.unattributed_sale as (
 );
 
 -- Why each of these sales credits nobody: the refusal of its commission, `no_evidence` where nothing names a referrer,
--- `zero_amount` where what it earns is nothing. The payers of one account and mode are judged together.
+-- `zero_amount` where what it earns is nothing, `settlement_pending` where it will earn when what waits is settled. The
+-- payers of one account and mode are judged together.
 create function referral_private.with_reasons(p_sales referral_private.sales[])
 returns setof referral.unattributed_sale
 language plpgsql
@@ -17083,7 +17127,11 @@ begin
   return query
   with
     judged as (
-      select p.stripe_account, p.livemode, t.sale_id, min(coalesce(t.refusal, 'zero_amount')) as reason
+      select p.stripe_account, p.livemode, t.sale_id,
+        case
+          when bool_or(t.amount > 0) then 'settlement_pending'
+          else min(coalesce(t.refusal, 'zero_amount'))
+        end as reason
       from (
         select s.stripe_account, s.livemode, array_agg(distinct s.payer_id) as payer_ids
         from unnest(p_sales) as s
@@ -17179,8 +17227,9 @@ $$;
 
 comment on function referral_private.list_unattributed is
   'public: Returns sales that credit nobody, newest first, each with the reason: no_evidence (nothing named a
-referrer by the time of the payment), zero_amount (what it earns is nothing), or the refusal of its commission, as
-explain_commission gives it. docs/earnings.md lists the reasons. Sales that are wholly reversed are left out.
+referrer by the time of the payment), zero_amount (what it earns is nothing), settlement_pending (it will earn when
+what waits is settled), or the refusal of its commission, as explain_commission gives it. docs/earnings.md lists the
+reasons. Sales that are wholly reversed are left out.
 
 group: Take payments
 livemode: true for live sales, false for those of test mode; both unless given
@@ -19065,8 +19114,9 @@ $$;
 
 comment on function referral.list_unattributed is
   'Returns sales that credit nobody, newest first, each with the reason: no_evidence (nothing named a referrer by the
-time of the payment), zero_amount (what it earns is nothing), or the refusal of its commission, as explain_commission
-gives it. docs/earnings.md lists the reasons. Sales that are wholly reversed are left out.
+time of the payment), zero_amount (what it earns is nothing), settlement_pending (it will earn when what waits is
+settled), or the refusal of its commission, as explain_commission gives it. docs/earnings.md lists the reasons. Sales
+that are wholly reversed are left out.
 
 livemode: true for live sales, false for those of test mode; both unless given.
 stripe_account: of this Stripe account, an empty text for the platform''s own; all unless given.

@@ -120,7 +120,7 @@ describe('update_code', () => {
       const changes = { description: 'fair', expires_at: '2099-01-01T00:00:00Z', max_uses: 3 }
       const [row] = await coordinator.rpc('update_code', { code_id: id, changes })
       expect(row).toMatchObject({ description: 'fair', expires_at: new Date('2099-01-01') })
-      expect(await mentor.run('select used, max_uses from referral.code_quotas')).toEqual([
+      expect(await coordinator.run('select used, max_uses from referral.code_quotas')).toEqual([
         { used: 0, max_uses: 3 },
       ])
     }))

@@ -6,7 +6,7 @@ import { paidInvoicePayment } from '../fixtures/stripe/invoice-payment-paid.ts'
 import { refund } from '../fixtures/stripe/refund.ts'
 import { operator, person, refusal } from '../support/actors.ts'
 import { type Sql, testDatabase, undone } from '../support/database.ts'
-import { ingest } from '../support/ingest.ts'
+import { ingest, settleAccount } from '../support/ingest.ts'
 import { codeOf, scene } from '../support/scene.ts'
 
 const sql = await testDatabase()
@@ -51,6 +51,20 @@ test('lists sales that credit nobody, newest first, each with its reason', () =>
       ...{ stripe_account: '', livemode: false, sale_id: 'in_own', payer_id: 'cus_own' },
       ...{ paid_at: new Date((now + 40) * 1000), currency: 'usd', paid: 1000n },
     })
+  }))
+
+test('a sale that waits to be settled is one of settlement_pending, until it is', () =>
+  undone(sql, async (tx) => {
+    const { org, mentor } = await scene(tx, terms)
+    const { code } = await codeOf(mentor, org)
+    await tx.unsafe(`create or replace function referral_private.settled_at_once() returns int language plpgsql immutable
+      as 'begin return 0; end'`)
+    await ingest(tx, paidInvoice({ id: 'in_waiting', code, at: now + 5 }))
+    expect(await listed(tx)).toEqual(['in_waiting settlement_pending'])
+    await tx.unsafe(`create or replace function referral_private.settled_at_once() returns int language plpgsql immutable
+      as 'begin return 250; end'`)
+    await settleAccount(tx)
+    expect(await listed(tx)).toEqual([])
   }))
 
 test('a sale that earns nothing by its percentage is one of zero_amount', () =>

@@ -71,7 +71,7 @@ test('the reasons are those that the database gives', async () => {
   )
   expect(rows).toHaveLength(7)
   expect(firstColumn('reason').sort()).toEqual(
-    [...new Set([...refusals, 'no_evidence', 'zero_amount'])].sort(),
+    [...new Set([...refusals, 'no_evidence', 'zero_amount', 'settlement_pending'])].sort(),
   )
 })
 
