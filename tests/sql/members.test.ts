@@ -119,7 +119,7 @@ describe('get_or_create_code', () => {
       const [first] = await friend.rpc('get_or_create_code', { org_id: org })
       expect(first).toMatchObject({ referrer_id: friend.id, status: 'active' })
       expect(await friend.rpc('get_or_create_code', { org_id: org })).toEqual([first])
-      expect(await friend.run('select role, admitted_by from referral.members')).toEqual([
+      expect(await friend.rpc('my_memberships')).toMatchObject([
         { role: 'member', admitted_by: friend.id },
       ])
     }))

@@ -81,7 +81,7 @@ describe('redeem_code', () => {
       })
       const code = row?.code
       await person(tx).rpc('redeem_code', { code })
-      expect(await mentor.run('select used, max_uses from referral.code_quotas')).toEqual([
+      expect(await coordinator.run('select used, max_uses from referral.code_quotas')).toEqual([
         { used: 1, max_uses: 2 },
       ])
       await person(tx).rpc('redeem_code', { code })
