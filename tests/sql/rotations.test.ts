@@ -230,7 +230,7 @@ describe('to a referrer with a code for each friend', () => {
 
   test('the quota of a limited chain is one', () =>
     undone(sql, async (tx) => {
-      const { coordinator, mentor, ids } = await codePerFriend(tx)
+      const { coordinator, ids } = await codePerFriend(tx)
       await coordinator.rpc('update_code', { code_id: ids[2], changes: { max_uses: 5 } })
       const rows = await coordinator.run('select used, max_uses from referral.code_quotas')
       expect(rows).toEqual([{ used: 1, max_uses: 5 }])
