@@ -1,6 +1,6 @@
 import type { TextMutation } from './mutation.ts'
 
-const locked = 'v_stripe_account := referral_private.lock_stripe_account_of(p_org_id);'
+const locked = 'v_stripe_account := referral_private.lock_drained_account_of(p_org_id);'
 const asked = "perform referral_private.require_role(p_org_id, 'coordinator');"
 const concurrency = ['tests/concurrency/decisions']
 const forfeits = ['tests/sql/forfeits']
@@ -87,8 +87,8 @@ export const decisionMutations: TextMutation[] = [
     name: 'staff: withdraw_decision by a caller who lost their role while waiting',
     in: 'withdraw_decision',
     replace:
-      "lock_stripe_account_of(v_decision.org_id);\n  perform referral_private.require_role(v_decision.org_id, 'admin');",
-    by: 'lock_stripe_account_of(v_decision.org_id);',
+      "lock_drained_account_of(v_decision.org_id);\n  perform referral_private.require_role(v_decision.org_id, 'admin');",
+    by: 'lock_drained_account_of(v_decision.org_id);',
     tests: concurrency,
   },
   {

@@ -151,6 +151,7 @@ export const unattributedMutations: TextMutation[] = [
   reasons('nothing names a referrer', "'no_evidence'", "'zero_amount'"),
   reasons('what it earns is nothing', "'zero_amount'", "'no_evidence'"),
   reasons('the refusal', "coalesce(t.refusal, 'zero_amount')", "'zero_amount'"),
+  reasons('what waits', 'bool_or(t.amount > 0)', 'false'),
   reasons(
     'of the commission, not of the reward',
     "not in ('reward_pending', 'reward_available')",

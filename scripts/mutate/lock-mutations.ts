@@ -142,7 +142,7 @@ export const lockMutations: TextMutation[] = [
   {
     name: 'lock: the account, by the operator who imports',
     in: 'store_import',
-    replace: 'referral_private.lock_stripe_account_of(p_org_id)',
+    replace: 'referral_private.lock_drained_account_of(p_org_id)',
     by: 'referral_private.stripe_account_of(p_org_id)',
     tests: ['tests/concurrency/codes'],
   },

@@ -16,22 +16,22 @@ export const moneyRowMutations: TextMutation[] = [
   },
   {
     name: 'money rows: the organisation of balances',
-    in: 'balances_of',
-    replace: 'a.org_id = p_org_id and a.earner_id is not null',
-    by: 'a.earner_id is not null',
+    in: 'my_earnings',
+    replace: 'a.org_id = p_org_id and a.earner_id = v_earner_id',
+    by: 'a.earner_id = v_earner_id',
   },
   {
     name: 'money rows: the mode of balances',
-    in: 'balances_of',
+    in: 'my_earnings',
     replace: 'and (p_livemode is null or a.livemode = p_livemode)',
     by: '',
   },
   {
     name: 'money rows: the page of balances',
-    in: 'balances_of',
+    in: 'org_liabilities',
     replace:
-      '(a.earner_id, a.currency, a.livemode) > ((p_after).earner_id, (p_after).currency, (p_after).livemode)',
-    by: 'a.earner_id > (p_after).earner_id',
+      '(l.earner_id, l.currency, l.livemode) > (v_after.earner_id, v_after.currency, v_after.livemode)',
+    by: 'l.earner_id > v_after.earner_id',
     tests: ['tests/sql/pages', 'tests/sql/ledger'],
   },
   {

@@ -39,7 +39,7 @@ export const roleMutations: TextMutation[] = [
     'perform referral_private.require_role_over(p_org_id, array[p_user_id]);',
     '',
   ),
-  again('ready_to_choose', `(p_org_id);\n  ${asCoordinator}end`, '(p_org_id);\nend'),
+  again('ready_to_choose', `(p_org_id);\n  ${asCoordinator}  if`, '(p_org_id);\n  if'),
   again(
     'create_code',
     `${asCoordinator}  end if;\n  v_code.program_id`,

@@ -23,6 +23,7 @@ import { privacyMutations } from './privacy-mutations.ts'
 import { isolationMutations, roleMutations } from './role-mutations.ts'
 import { refusalMutations, sessionMutations } from './session-mutations.ts'
 import { signUpMutations } from './sign-up-mutations.ts'
+import { storedMutations } from './stored-mutations.ts'
 import { termsMutations } from './terms-mutations.ts'
 import { waitingMutations } from './waiting-mutations.ts'
 
@@ -58,6 +59,7 @@ export async function textMutations(sql: postgres.Sql): Promise<Mutation[]> {
     ...refusalMutations,
     ...healthMutations,
     ...planTextMutations,
+    ...storedMutations,
   ]
   for (const { name, in: target, replace, by, all: everywhere, tests } of all) {
     const [row] = await sql`

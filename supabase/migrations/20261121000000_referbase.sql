@@ -16263,22 +16263,15 @@ create type referral.liability as (
   reward_available bigint
 );
 
--- The balances of one earner, or of all after this row, in an organisation. `owed` is the amount by which `available`
--- is below zero: money can be reversed after it was paid out.
-create function referral_private.balances_of(
-  p_org_id uuid,
-  p_earner_id uuid,
-  p_livemode boolean,
-  p_after referral.liability,
-  p_max_rows int
-)
+-- What these accounts hold, per earner, currency and mode. `owed` is the amount by which `available` is below zero:
+-- money can be reversed after it was paid out.
+create function referral_private.balances_in(p_accounts referral_private.ledger_accounts[])
 returns setof referral.liability
 language plpgsql
 stable
+rows 10
 security invoker
 set search_path = pg_catalog, pg_temp
--- What is asked for differs from call to call.
-set plan_cache_mode = 'force_custom_plan'
 as $$
 begin
   return query
@@ -16290,17 +16283,9 @@ begin
     greatest(0, -coalesce(sum(a.balance) filter (where a.kind = 'available'), 0))::bigint,
     coalesce(sum(a.balance) filter (where a.kind = 'reward_pending'), 0)::bigint,
     coalesce(sum(a.balance) filter (where a.kind = 'reward_available'), 0)::bigint
-  from referral_private.ledger_accounts as a
-  where a.org_id = p_org_id and a.earner_id is not null
-    and (p_earner_id is null or a.earner_id = p_earner_id)
-    and (p_livemode is null or a.livemode = p_livemode)
-    and (
-      p_after is null
-      or (a.earner_id, a.currency, a.livemode) > ((p_after).earner_id, (p_after).currency, (p_after).livemode)
-    )
+  from unnest(p_accounts) as a
   group by a.earner_id, a.currency, a.livemode
-  order by a.earner_id, a.currency, a.livemode
-  limit p_max_rows;
+  order by a.earner_id, a.currency, a.livemode;
 end
 $$;
 
@@ -16334,7 +16319,10 @@ begin
   return query
   select b.currency, b.livemode, b.pending, b.available, b.in_transit, b.paid, b.owed, b.reward_pending,
     b.reward_available, referral_private.is_settlement_pending(p_org_id, b.livemode)
-  from referral_private.balances_of(p_org_id, v_earner_id, p_livemode, null, null) as b;
+  from referral_private.balances_in(array(
+    select a from referral_private.ledger_accounts as a
+    where a.org_id = p_org_id and a.earner_id = v_earner_id and (p_livemode is null or a.livemode = p_livemode)
+  )) as b;
 end
 $$;
 
@@ -16342,7 +16330,8 @@ comment on function referral_private.my_earnings is
   'public: Returns what a person has, per currency in minor units and per mode: commissions that are pending (on hold),
 available, in_transit, paid; owed is what they owe after money was reversed; the rewards that they got as a referee are
 reward_pending (on hold) and reward_available. settlement_pending: something waits to be settled, and amounts can still
-change. in_transit and paid are 0, because payouts are not recorded yet.
+change. Whoever never had an amount in a mode has no row of it, also while their first sale waits. in_transit and paid
+are 0, because payouts are not recorded yet.
 
 group: See referrals and earnings
 org_id: the organisation
@@ -16390,16 +16379,33 @@ language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
 -- In the order of the index, up to a page.
 set enable_bitmapscan = off
 set enable_sort = off
 as $$
+declare
+  v_after referral.liability;
 begin
   perform referral_private.require_role(p_org_id, 'admin');
+  v_after := referral_private.liability_of(p_after);
   return query
-  select b.* from referral_private.balances_of(
-    p_org_id, null, p_livemode, referral_private.liability_of(p_after), referral_private.page_size(p_page_size)
-  ) as b;
+  select b.* from referral_private.balances_in(array(
+    select a
+    from (
+      select distinct l.earner_id, l.currency, l.livemode
+      from referral_private.ledger_accounts as l
+      where l.org_id = p_org_id and l.earner_id is not null and (p_livemode is null or l.livemode = p_livemode) and (
+        p_after is null
+        or (l.earner_id, l.currency, l.livemode) > (v_after.earner_id, v_after.currency, v_after.livemode)
+      )
+      order by 1, 2, 3
+      limit referral_private.page_size(p_page_size)
+    ) as page
+    join referral_private.ledger_accounts as a
+      on a.org_id = p_org_id and a.earner_id = page.earner_id and a.currency = page.currency
+      and a.livemode = page.livemode
+  )) as b;
 end
 $$;
 
@@ -19227,7 +19233,8 @@ comment on function referral.my_earnings is
   'Returns what a person has, per currency in minor units and per mode: commissions that are pending (on hold),
 available, in_transit, paid; owed is what they owe after money was reversed; the rewards that they got as a referee
 are reward_pending (on hold) and reward_available. settlement_pending: something waits to be settled, and amounts can
-still change. in_transit and paid are 0, because payouts are not recorded yet.
+still change. Whoever never had an amount in a mode has no row of it, also while their first sale waits. in_transit
+and paid are 0, because payouts are not recorded yet.
 
 org_id: the organisation.
 earner_id: the caller unless given.
