@@ -30,7 +30,7 @@ export const clicks = () =>
     const record = { url, connections: 8, statement: `select ${clickOn(':n')}` }
     yield compare(
       'record_click, 8 connections, beside a bare insert of its row',
-      0.2,
+      0.5,
       { ...record, upTo: codes },
       {
         url,

@@ -34,7 +34,7 @@ export const lookups = () =>
     const few = { ...resolve, url: small, upTo: sizes.small }
     yield compare(
       'resolve_code beside a bare select with the same joins, 10,000,000 codes',
-      0.7,
+      0.85,
       resolve,
       bare,
     )
