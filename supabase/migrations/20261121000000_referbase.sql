@@ -16330,7 +16330,7 @@ comment on function referral_private.my_earnings is
   'public: Returns what a person has, per currency in minor units and per mode: commissions that are pending (on hold),
 available, in_transit, paid; owed is what they owe after money was reversed; the rewards that they got as a referee are
 reward_pending (on hold) and reward_available. settlement_pending: something waits to be settled, and amounts can still
-change. Whoever never had an amount in a mode has no row of it, also while their first sale waits. in_transit and paid
+change. Who never had an amount in a mode has no row of it, also while the first sale waits. in_transit and paid
 are 0, because payouts are not recorded yet.
 
 group: See referrals and earnings
@@ -19233,8 +19233,8 @@ comment on function referral.my_earnings is
   'Returns what a person has, per currency in minor units and per mode: commissions that are pending (on hold),
 available, in_transit, paid; owed is what they owe after money was reversed; the rewards that they got as a referee
 are reward_pending (on hold) and reward_available. settlement_pending: something waits to be settled, and amounts can
-still change. Whoever never had an amount in a mode has no row of it, also while their first sale waits. in_transit
-and paid are 0, because payouts are not recorded yet.
+still change. Who never had an amount in a mode has no row of it, also while the first sale waits. in_transit and paid
+are 0, because payouts are not recorded yet.
 
 org_id: the organisation.
 earner_id: the caller unless given.
