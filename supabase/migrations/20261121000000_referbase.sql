@@ -3256,7 +3256,7 @@ as $$
 declare
   v_now constant timestamptz := clock_timestamp();
   v_is_staff constant boolean := referral_private.acts_with_role(p_org_id, 'coordinator');
-  v_referrer_id constant uuid := 
+  v_referrer_id constant uuid :=
     case when v_is_staff then p_referrer_id else referral_private.require_person() end;
   v_after referral.codes;
   v_code referral.codes;
